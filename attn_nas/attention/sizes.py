@@ -1,0 +1,49 @@
+"""Integer rules shared by the mechanisms and by the canonical form of a genotype; no torch here."""
+
+import math
+
+MIN_HIDDEN = 4
+
+
+def hidden_width(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) -> int:
+    """Width of a bottleneck: ``max(min_hidden, channels // reduction)``, with no rounding to a divisor.
+
+    The floor of 4 is there because a single hidden unit behind a ReLU is dead for a whole batch in
+    almost half of all initialisations at 16 channels.
+
+    Raises:
+        ValueError: a size below 1.
+
+    """
+    for name, value in (("channels", channels), ("reduction", reduction), ("min_hidden", min_hidden)):
+        if value < 1:
+            raise ValueError(f"{name} = {value}: choose an integer of at least 1")
+    return max(min_hidden, channels // reduction)
+
+
+def canonical_reduction(channels: int, reduction: int) -> int:
+    """The representative of all reductions that give the same hidden width at ``channels``."""
+    hidden = hidden_width(channels, reduction)
+    candidate = max(1, channels // hidden)
+    return candidate if hidden_width(channels, candidate) == hidden else candidate + 1
+
+
+def odd_kernel(kernel_size: int) -> int:
+    """``kernel_size`` itself, if a same-padding convolution can have it.
+
+    Raises:
+        ValueError: an even size, or one below 1.
+
+    """
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size = {kernel_size}: choose an odd integer of at least 1, such as 3, 5 or 7")
+    return kernel_size
+
+
+def adaptive_kernel(channels: int, gamma: int = 2, offset: int = 1) -> int:
+    """ECA's kernel size for ``channels``: ``log2(C) / gamma + offset / gamma`` made odd (arXiv 1910.03151, Eq. 12).
+
+    The rule is the one of the authors' code: truncate, then add one to an even number.
+    """
+    size = int(abs((math.log2(channels) + offset) / gamma))
+    return size if size % 2 else size + 1

@@ -1,0 +1,46 @@
+"""Selective kernels. Li et al., "Selective Kernel Networks", arXiv 1903.06586."""
+
+from math import gcd
+
+from torch import Tensor, nn
+
+from attn_nas.attention.sizes import hidden_width
+
+
+class SelectiveKernel(nn.Module):
+    """A 3x3 convolution with a choice of receptive field: ``y = sum_b softmax_b(A_b z) * branch_b(x)``.
+
+    Two branches (dilation 1 and 2, each grouped convolution, batch norm, ReLU) are added, averaged over places and reduced to
+    ``z = relu(bn(W s))`` of ``d = max(min_hidden, C // reduction)`` numbers, from which each channel chooses its branch.
+    It takes the place of a convolution: ``(B, C, H, W)`` to ``(B, C, H / stride, W / stride)``. ``groups=None`` is the
+    paper's 32 where it divides ``C``, else their greatest common divisor. ``2 (9 C^2 / G + 2 C) + C d + 2 d + 2 d C``
+    parameters. Training needs a batch of at least 2.
+    """
+
+    def __init__(
+        self, channels: int, *, reduction: int = 16, stride: int = 1, groups: int | None = None, min_hidden: int = 4
+    ) -> None:
+        super().__init__()
+        hidden = hidden_width(channels, reduction, min_hidden)
+        groups = gcd(channels, 32) if groups is None else groups
+        if groups < 1 or channels % groups:
+            raise ValueError(f"groups = {groups}: choose a divisor of channels = {channels}")
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(channels, channels, 3, stride, dilation, dilation, groups=groups, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            )
+            for dilation in (1, 2)
+        )
+        self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.bn = nn.BatchNorm2d(hidden)
+        self.select = nn.Conv2d(hidden, 2 * channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branches of ``x`` ``(B, C, H, W)``, weighted channel by channel."""
+        small, large = (branch(x) for branch in self.branches)
+        squeezed = (small + large).mean((2, 3), keepdim=True)
+        scores = self.select(self.bn(self.reduce(squeezed)).relu())
+        weights = scores.unflatten(1, (2, -1)).softmax(1)
+        return small * weights[:, 0] + large * weights[:, 1]

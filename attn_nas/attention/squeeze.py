@@ -1,0 +1,28 @@
+"""Squeeze-and-excitation. Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507."""
+
+from torch import Tensor, nn
+
+from attn_nas.attention.sizes import hidden_width
+
+
+class SqueezeExcitation(nn.Module):
+    """Channel gate from the global average: ``y = x * sigmoid(W2 relu(W1 mean_hw(x)))`` (Eq. 2-4).
+
+    Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``. The hidden width is
+    ``max(min_hidden, C // reduction)``. Without biases, as in the paper's ablations, it has ``2 C h`` parameters.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 16, min_hidden: int = 4, bias: bool = False) -> None:
+        super().__init__()
+        hidden = hidden_width(channels, reduction, min_hidden)
+        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=bias)
+        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=bias)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
+        squeezed = x.mean((2, 3), keepdim=True)
+        return self.fc2(self.fc1(squeezed).relu()).sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` ``(B, C, H, W)`` times its gate."""
+        return x * self.gate(x)

@@ -1,0 +1,53 @@
+"""The command line: parse, import what the command needs, call, print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from attn_nas.cli import catalogue, results, searching
+from attn_nas.errors import AttnNasError
+from attn_nas.version import __version__
+
+app = typer.Typer(
+    name="attn-nas",
+    help="Search where to put which attention mechanism into a CNN.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(searching.search)
+app.command()(results.front)
+app.command()(results.show)
+app.command()(results.export)
+app.command()(catalogue.spaces)
+app.command()(catalogue.mechanisms)
+app.command()(catalogue.schema)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"attn-nas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Search where to put which attention mechanism into a CNN."""
+
+
+def main() -> None:
+    """Entry point: exit code 0 done, 1 failed, 2 cannot be done as asked, 130 interrupted."""
+    try:
+        app()
+    except AttnNasError as error:
+        print(f"attn-nas: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

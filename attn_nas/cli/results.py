@@ -1,0 +1,95 @@
+"""``attn-nas front``, ``show`` and ``export``: what a run has found."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def front(run: RunArgument, json: JsonOption = False) -> None:
+    """Print the Pareto front of a run and its references."""
+    from attn_nas.study.results import Run
+
+    opened = Run(run)
+    if json:
+        print(json_module.dumps(opened.to_dict(), indent=2))
+        return
+    from rich.console import Console
+
+    from attn_nas.terminal import front_table
+
+    console = Console()
+    console.print(front_table(opened.front, f"Pareto front of {len(opened.front)}"))
+    console.print()
+    console.print(front_table(opened.references, "References"))
+    accuracy, cost = opened.reference_point
+    console.print(
+        f"\nhypervolume {opened.hypervolume:,.4g} accuracy x {opened.cost_axis}, reference point "
+        f"({accuracy:g}, {cost:,}); one seed each",
+        highlight=False,
+    )
+
+
+def show(
+    run: RunArgument,
+    key: Annotated[str, typer.Argument(help="Key of a candidate, or its beginning.")],
+    json: JsonOption = False,
+) -> None:
+    """Print one candidate: its placements block by block, its costs and its learning curve."""
+    from attn_nas.study.results import Run
+
+    candidate = Run(run).candidate(key)
+    record, result = candidate.record, candidate.record.result
+    assert result is not None
+    if json:
+        print(json_module.dumps({**candidate.to_dict(), "result": result.to_dict()}, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from attn_nas.terminal import percent
+
+    console = Console(highlight=False)
+    name = f", reference {record.reference!r}" if record.reference else ""
+    console.print(f"candidate {record.key} (trial {record.number}{name}) on {record.genotype.trunk}")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("block", "stage", "channels", "attention"):
+        table.add_column(heading)
+    for index, (block, placement) in enumerate(
+        zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True)
+    ):
+        table.add_row(str(index), str(block.stage), str(block.out_channels), str(placement or "-"))
+    console.print(table)
+    console.print(f"accuracy {percent(result.accuracy)} (validation, seed {result.seed}), loss {result.loss:.4f}")
+    console.print(f"curve    {'  '.join(percent(value) for value in result.curve)}")
+    console.print(
+        f"cost     {record.cost.flops:,} FLOPs ({candidate.added_flops:+,}), {record.cost.macs:,} MACs, "
+        f"{record.cost.fvcore_default:,} by fvcore alone, {record.cost.params:,} parameters"
+    )
+    console.print(f"trained  {result.seconds:.1f} s, peak memory {result.peak_memory_mb:.0f} MB")
+
+
+def export(
+    run: RunArgument,
+    to: Annotated[Path, typer.Option("--to", help="Folder to export to.")],
+    json: JsonOption = False,
+) -> None:
+    """Export the front: front.json, front.csv, front.svg and a verified model folder per member."""
+    from attn_nas.export import export_front
+    from attn_nas.report import write_front
+    from attn_nas.study.results import Run
+
+    opened = Run(run)
+    folders = export_front(opened, to)
+    files = write_front(opened, to)
+    if json:
+        print(json_module.dumps({"models": [str(path) for path in folders], "files": [str(path) for path in files]}))
+        return
+    for path in (*folders, *files):
+        print(path)

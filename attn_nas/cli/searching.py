@@ -1,0 +1,81 @@
+"""``attn-nas search``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attn_nas.errors import UsageError
+
+
+def search(
+    space: Annotated[str | None, typer.Option(help="Search-space file, or the name of a shipped one.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Candidates to train; 50 for a new run.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; a new one under runs/ by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything; 0 for a new run.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that train; one per core on a CPU.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --run, or with the latest run.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")] = False,
+    export: Annotated[bool, typer.Option(help="Export the front as model folders at the end.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Events as JSON Lines on stdout.")] = False,
+) -> None:
+    """Search for attention placements; ends with a Pareto front and its models in the run folder."""
+    from rich.console import Console
+
+    from attn_nas import terminal
+    from attn_nas.export import export_front
+    from attn_nas.report import write_front
+    from attn_nas.study.events import Event, Listener, SearchFinished
+    from attn_nas.study.search import search as run_search
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device}: choose from auto, cpu, cuda")
+    out, err = Console(), Console(stderr=True)
+    ended: list[SearchFinished] = []
+
+    def note_end(event: Event) -> None:
+        if isinstance(event, SearchFinished):
+            ended.append(event)
+
+    with ExitStack() as stack:
+        shown: Listener
+        if json:
+            shown = terminal.JsonLines(sys.stdout)
+        elif out.is_terminal and err.is_terminal and not out.is_dumb_terminal:
+            shown = stack.enter_context(terminal.live_view(err))
+        else:
+            shown = terminal.Lines(out)
+        found = run_search(
+            space,
+            budget=budget,
+            run=run,
+            seed=seed,
+            workers=workers,
+            device=device,
+            resume=resume,
+            download=download,
+            listeners=(shown, note_end),
+        )
+    finished = ended[-1]
+    written = write_front(found, found.folder.path)
+    exported = export_front(found, found.folder.path / "export") if export and finished.why != "interrupted" else []
+    say = err if json else out
+    if not json:
+        out.print(terminal.front_table(found.front, f"Pareto front of {len(found.front)}"))
+    for line in terminal.closing_words(found, finished):
+        say.print(line, markup=False, highlight=False)
+    where = found.folder.path
+    say.print(f"Written: {', '.join(path.name for path in written)} in {where}", markup=False, highlight=False)
+    if exported:
+        say.print(f"Models, verified: {where / 'export'}/KEY/model.py", markup=False, highlight=False)
+    if found.knee:
+        say.print(f"Next: attn-nas show {where} {found.knee.record.key}", markup=False, highlight=False)
+    if finished.why == "interrupted":
+        raise typer.Exit(130)
+    if not found.candidates:
+        raise typer.Exit(1)

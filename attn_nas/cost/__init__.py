@@ -1,0 +1,6 @@
+"""What a candidate costs, exactly and before any training."""
+
+from attn_nas.cost.count import CONVENTION, Cost, count_cost
+from attn_nas.cost.table import CostTable
+
+__all__ = ["CONVENTION", "Cost", "CostTable", "count_cost"]

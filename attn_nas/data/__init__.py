@@ -1,0 +1,6 @@
+"""Data sets as tensors: training, validation and test split, and the augmentation that suits them."""
+
+from attn_nas.data.dataset import Augmentation, Dataset, Split
+from attn_nas.data.registry import DATASETS, load_dataset
+
+__all__ = ["DATASETS", "Augmentation", "Dataset", "Split", "load_dataset"]

@@ -1,0 +1,85 @@
+"""The values that every data set is turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attn_nas.errors import DataError
+from attn_nas.space.task import Task
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images ``(N, C, H, W)`` of uint8 and their labels ``(N,)`` of int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != torch.uint8 or len(self.images) != len(self.labels):
+            raise DataError(
+                f"images must be uint8 (N, C, H, W) with one label each, not {self.images.dtype} "
+                f"{tuple(self.images.shape)} with {len(self.labels)} labels"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Tensor) -> Split:
+        """The images at ``indices``."""
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training batch: crop after padding by ``crop`` pixels, horizontal flip, a square ``cutout``."""
+
+    crop: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification task with its training and validation split.
+
+    The test split stays behind ``load_test``: a search never calls it.
+    """
+
+    name: str
+    task: Task
+    train: Split
+    validation: Split
+    augmentation: Augmentation
+    load_test: Callable[[], Split]
+
+    def __post_init__(self) -> None:
+        if self.task.num_classes < 2:
+            raise DataError(f"{self.name} has {self.task.num_classes} class: a search needs at least 2")
+        for name, split in (("training", self.train), ("validation", self.validation)):
+            if not len(split):
+                raise DataError(f"{self.name} has no {name} images")
+            if int(split.labels.min()) < 0 or int(split.labels.max()) >= self.task.num_classes:
+                raise DataError(f"{self.name} has {name} labels outside 0..{self.task.num_classes - 1}")
+
+
+def hold_out(pool: Split, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Split, Split]:
+    """Training and validation split drawn from ``pool`` by ``seed``, without a shared image.
+
+    Raises:
+        DataError: the pool is too small.
+
+    """
+    available = len(pool) - num_validation
+    if available < 1 or (num_train is not None and num_train > available):
+        raise DataError(
+            f"{name} has {len(pool)} training images: cannot hold out {num_validation} for validation and "
+            f"train on {num_train or 'the rest'}"
+        )
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    end = None if num_train is None else num_validation + num_train
+    return pool.take(order[num_validation:end]), pool.take(order[:num_validation])

@@ -1,0 +1,174 @@
+"""The data sets that torchvision reads: CIFAR-10, CIFAR-100, FashionMNIST, SVHN and folders of images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from attn_nas.data.dataset import Augmentation, Dataset, Split, hold_out
+from attn_nas.data.torchvision_import import torchvision_datasets
+from attn_nas.errors import DataError
+from attn_nas.space.schema import DataSettings
+from attn_nas.space.task import Task
+
+Opener = Callable[[str, bool], Any]
+
+
+def data_root(settings: DataSettings) -> Path:
+    """Folder of the files: the setting, else the environment's ``ATTN_NAS_DATA``, else ``data``."""
+    return Path(settings.root or os.environ.get("ATTN_NAS_DATA") or "data").expanduser()
+
+
+def _open(name: str, root: Path, download: bool, **which: Any) -> Any:
+    loader = getattr(torchvision_datasets(), name)
+    try:
+        return loader(root, download=download, **which)
+    except ModuleNotFoundError as error:
+        raise DataError(f"{name} needs the package {error.name}: pip install {error.name}") from None
+    except (RuntimeError, OSError, ValueError, EOFError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{name} could not be read from {root.resolve()} ({first_line}). Put its files there, name another folder "
+            "(data.root in the space file, or ATTN_NAS_DATA), or let it be fetched with --download"
+        ) from None
+
+
+def _to_split(images: Any, labels: Any, channels_last: bool) -> Split:
+    array = torch.as_tensor(np.asarray(images))
+    if array.ndim == 3:
+        array = array.unsqueeze(1)
+    elif channels_last:
+        array = array.permute(0, 3, 1, 2)
+    return Split(array.contiguous(), torch.as_tensor(np.asarray(labels), dtype=torch.int64))
+
+
+def _packed(
+    settings: DataSettings,
+    download: bool,
+    *,
+    loader: str,
+    num_classes: int,
+    augmentation: Augmentation,
+    train: dict[str, Any],
+    test: dict[str, Any],
+) -> Dataset:
+    root = data_root(settings)
+
+    def read(which: dict[str, Any]) -> Split:
+        opened = _open(loader, root, download, **which)
+        labels = opened.labels if loader == "SVHN" else opened.targets
+        return _to_split(opened.data, labels, channels_last=loader.startswith("CIFAR"))
+
+    pool = read(train)
+    num_validation = settings.num_validation or 10_000
+    chosen, validation = hold_out(pool, num_validation, settings.num_train, settings.seed, settings.name)
+    channels, height, width = pool.images.shape[1:]
+    task = Task(channels, height, width, num_classes)
+    return Dataset(settings.name, task, chosen, validation, augmentation, partial(read, test))
+
+
+def cifar10(settings: DataSettings, download: bool) -> Dataset:
+    """CIFAR-10 from ``cifar-10-batches-py``: 50,000 training images 3 x 32 x 32, cropped and flipped."""
+    return _packed(
+        settings,
+        download,
+        loader="CIFAR10",
+        num_classes=10,
+        augmentation=Augmentation(crop=4, flip=True),
+        train={"train": True},
+        test={"train": False},
+    )
+
+
+def cifar100(settings: DataSettings, download: bool) -> Dataset:
+    """CIFAR-100 from ``cifar-100-python``: 50,000 training images 3 x 32 x 32, cropped and flipped."""
+    return _packed(
+        settings,
+        download,
+        loader="CIFAR100",
+        num_classes=100,
+        augmentation=Augmentation(crop=4, flip=True),
+        train={"train": True},
+        test={"train": False},
+    )
+
+
+def fashion_mnist(settings: DataSettings, download: bool) -> Dataset:
+    """FashionMNIST from ``FashionMNIST/raw``: 60,000 training images 1 x 28 x 28, cropped and flipped."""
+    return _packed(
+        settings,
+        download,
+        loader="FashionMNIST",
+        num_classes=10,
+        augmentation=Augmentation(crop=2, flip=True),
+        train={"train": True},
+        test={"train": False},
+    )
+
+
+def svhn(settings: DataSettings, download: bool) -> Dataset:
+    """SVHN from ``train_32x32.mat``: 73,257 training images 3 x 32 x 32, cropped, never flipped (they are digits)."""
+    return _packed(
+        settings,
+        download,
+        loader="SVHN",
+        num_classes=10,
+        augmentation=Augmentation(crop=2),
+        train={"split": "train"},
+        test={"split": "test"},
+    )
+
+
+def image_folder(settings: DataSettings, download: bool) -> Dataset:
+    """Folders ``train/CLASS/*`` and ``val/CLASS/*``: short side resized to ``image_size``, centre cropped, flipped.
+
+    The validation split is held out from ``train``; ``val`` is the test split.
+    """
+    root = data_root(settings)
+    folder = _open_folder(root / "train")
+    order = torch.randperm(len(folder.samples), generator=torch.Generator().manual_seed(settings.seed))
+    num_validation = settings.num_validation or max(1, len(order) // 10)
+    wanted = len(order) if settings.num_train is None else settings.num_train + num_validation
+    samples = [folder.samples[i] for i in order[:wanted].tolist()]
+    pool = _decode(samples, settings.image_size)
+    chosen, validation = hold_out(pool, num_validation, settings.num_train, settings.seed, str(root))
+    task = Task(3, settings.image_size, settings.image_size, len(folder.classes))
+    crop = settings.image_size // 8
+
+    def read_test() -> Split:
+        test = _open_folder(root / "val")
+        if test.classes != folder.classes:
+            raise DataError(f"{root / 'val'} has other classes than {root / 'train'}")
+        return _decode(test.samples, settings.image_size)
+
+    return Dataset(settings.name, task, chosen, validation, Augmentation(crop=crop, flip=True), read_test)
+
+
+def _open_folder(folder: Path) -> Any:
+    try:
+        return torchvision_datasets().ImageFolder(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(
+            f"no images under {folder.resolve()}: it needs one folder of images per class, as in train/CLASS/name.jpg "
+            f"({str(error).splitlines()[0]})"
+        ) from None
+
+
+def _decode(samples: list[tuple[str, int]], size: int) -> Split:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    images = torch.empty((len(samples), 3, size, size), dtype=torch.uint8)
+    for index, (path, _) in enumerate(samples):
+        try:
+            with Image.open(path) as opened:
+                fitted = ImageOps.fit(opened.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            raise DataError(f"{path} is not a readable image ({error}): remove or replace it") from None
+        images[index] = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
+    return Split(images, torch.tensor([label for _, label in samples], dtype=torch.int64))

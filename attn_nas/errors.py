@@ -1,0 +1,57 @@
+"""The errors that a user of attn-nas can meet; every message says what, with which value, and what to choose instead."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AttnNasError(Exception):
+    """Base of every error raised on purpose by this package; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(AttnNasError, ValueError):
+    """An argument that cannot be used, alone or with the run it is given for."""
+
+    exit_code = 2
+
+
+class SpaceError(AttnNasError, ValueError):
+    """A search space, genotype or placement that cannot be."""
+
+    exit_code = 2
+
+
+class DeviceError(AttnNasError, ValueError):
+    """A device or precision that this machine does not have."""
+
+    exit_code = 2
+
+
+class CostError(AttnNasError):
+    """A model whose cost cannot be counted in full."""
+
+
+class DataError(AttnNasError):
+    """A data set that is missing, damaged or unfit."""
+
+
+class RunError(AttnNasError):
+    """A run folder that cannot be read or written as asked."""
+
+
+class ExportError(AttnNasError):
+    """A model that could not be written, or failed its verification."""
+
+
+def choose_from(value: object, choices: Iterable[object]) -> str:
+    """``choose from a, b, c``, with a question after it when ``value`` looks like one of them misspelt."""
+    names = [str(choice) for choice in choices]
+    close = get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"choose from {', '.join(names)}{hint}"
+
+
+def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
+    """A message for an unknown name: the value, all choices, and the closest if one is close."""
+    return f"unknown {kind} {value!r}: {choose_from(value, choices)}"

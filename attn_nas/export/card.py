@@ -1,0 +1,115 @@
+"""Texts of an exported folder: the docstring of ``model.py``, ``config.json`` and the model card."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attn_nas.study.results import Candidate, Run
+
+_LOADING = """from model import build_model
+from safetensors.torch import load_file
+
+model = build_model()
+model.load_state_dict(load_file("model.safetensors"))
+model.eval()"""
+
+
+def summary(run: Run, candidate: Candidate) -> list[str]:
+    """What was measured, a line each."""
+    result, cost = candidate.record.result, candidate.record.cost
+    assert result is not None
+    meta = run.meta
+    return [
+        f"Validation accuracy {100 * result.accuracy:.2f} % on {meta['space']['data']['name']} after a short proxy run of "
+        f"{len(result.curve)} epochs,",
+        f"one seed ({result.seed}): no interval is known, and differences of a point may be noise.",
+        f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}),",
+        f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters.",
+        f"Input: pixels 0..1, {run.task.channels} x {run.task.height} x {run.task.width}, "
+        f"minus {_numbers(meta['normalization']['mean'])}, divided by {_numbers(meta['normalization']['std'])}.",
+        f"Trained with attn-nas {meta['versions']['attn_nas']} and torch {meta['versions']['torch']}.",
+    ]
+
+
+def docstring(run: Run, candidate: Candidate) -> str:
+    """The docstring of ``model.py``: the network block by block, what was measured, how to load it."""
+    genotype = candidate.record.genotype
+    blocks = [
+        f"    block {index} (stage {block.stage}): {placement or '-'}"
+        for index, (block, placement) in enumerate(zip(genotype.trunk.blocks, genotype.placements, strict=True))
+    ]
+    loading = [f"    {line}".rstrip() for line in _LOADING.splitlines()]
+    head = f"{genotype.trunk} with attention, candidate {candidate.record.key}."
+    return "\n".join([head, "", *blocks, "", *summary(run, candidate), "", "To load the weights:", "", *loading, ""])
+
+
+def config(run: Run, candidate: Candidate) -> dict[str, Any]:
+    """The content of ``config.json``."""
+    result = candidate.record.result
+    assert result is not None
+    return {
+        "key": candidate.record.key,
+        "genotype": candidate.record.genotype.to_dict(),
+        "task": vars(run.task),
+        "data": run.meta["space"]["data"],
+        "normalization": run.meta["normalization"],
+        "proxy": run.meta["space"]["proxy"],
+        "result": result.to_dict(),
+        "cost": candidate.record.cost.to_dict(),
+        "added_flops": candidate.added_flops,
+        "flops_convention": run.meta["flops_convention"],
+        "versions": run.meta["versions"],
+    }
+
+
+def model_card(run: Run, candidate: Candidate) -> str:
+    """``README.md`` of an exported folder, with the metadata block that model hubs read."""
+    record = candidate.record
+    data = run.meta["space"]["data"]["name"]
+    metadata = {
+        "tags": ["image-classification", "attention", "neural-architecture-search"],
+        "library_name": "pytorch",
+        "model-index": [
+            {
+                "name": f"attn-nas {record.key}",
+                "results": [
+                    {
+                        "task": {"type": "image-classification"},
+                        "dataset": {"name": data, "type": data, "split": "validation"},
+                        "metrics": [{"type": "accuracy", "value": round(candidate.accuracy, 4)}],
+                    }
+                ],
+            }
+        ],
+    }
+    rows = [
+        f"| {index} | {block.stage} | {placement or '-'} |"
+        for index, (block, placement) in enumerate(
+            zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True)
+        )
+    ]
+    return "\n".join(
+        [
+            "---",
+            *(f"{name}: {json.dumps(value)}" for name, value in metadata.items()),
+            "---",
+            "",
+            f"# {record.genotype.trunk} with attention: {record.key}",
+            "",
+            "| block | stage | attention |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+            *summary(run, candidate),
+            "",
+            "```python",
+            _LOADING,
+            "```",
+            "",
+        ]
+    )
+
+
+def _numbers(values: list[float]) -> str:
+    return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"

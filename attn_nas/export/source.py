@@ -1,0 +1,137 @@
+"""Standalone source of one network: the classes it uses, as they stand in this package, and `build_model`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from attn_nas.models.build import TRUNK_CALLS, site_call, slot_name
+from attn_nas.space.genotype import Genotype
+
+_PACKAGE = "attn_nas."
+
+
+def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
+    """A Python module that imports torch (and the standard library) alone and defines ``build_model``."""
+    trunk, trunk_arguments = TRUNK_CALLS[genotype.trunk.name](genotype.trunk)
+    collected = _Collector()
+    collected.add(trunk)
+    for value in trunk_arguments.values():
+        if inspect.isclass(value):
+            collected.add(value)
+    lines = [
+        f"    model = {_call(trunk, [], {**trunk_arguments, 'num_classes': 'num_classes', 'in_channels': 'in_channels'})}"
+    ]
+    for index, placement in enumerate(genotype.placements):
+        if placement is not None:
+            module, channels, arguments = site_call(placement, genotype.trunk.blocks[index])
+            collected.add(module)
+            target = f"model.blocks[{index}].{slot_name(placement)}"
+            lines.append(f"    {target} = {_call(module, [channels], _without_defaults(module, arguments))}")
+    build = "\n".join(
+        [
+            f"def build_model(num_classes: int = {num_classes}, in_channels: int = {in_channels}) -> nn.Module:",
+            '    """The network with fresh weights: images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``."""',
+            *lines,
+            "    return model",
+        ]
+    )
+    parts = [f'"""{docstring}"""', collected.imports(), *collected.definitions, build]
+    return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
+
+
+def _call(function: type, positional: list[Any], keywords: dict[str, Any]) -> str:
+    passed = [repr(value) for value in positional]
+    for name, value in keywords.items():
+        forwarded = name in ("num_classes", "in_channels")
+        passed.append(f"{name}={value.__name__ if inspect.isclass(value) else value if forwarded else repr(value)}")
+    return f"{function.__name__}({', '.join(passed)})"
+
+
+def _without_defaults(module: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(module).parameters
+    return {
+        name: value for name, value in arguments.items() if parameters[name].default != value or name == "reduction"
+    }
+
+
+class _Collector:
+    """Definitions of this package in the order in which they need each other, and the imports that they use."""
+
+    def __init__(self) -> None:
+        self.definitions: list[str] = []
+        self._seen: set[str] = set()
+        self._modules: dict[str, None] = {}
+        self._names: dict[str, set[str]] = {"torch": {"nn"}}
+
+    def add(self, item: Any) -> None:
+        """Take the source of a class or function, after that of everything it uses."""
+        module = sys.modules[item.__module__]
+        self._add(module, item.__name__, inspect.getsource(item))
+
+    def _add(self, module: ModuleType, name: str, source: str) -> None:
+        if f"{module.__name__}.{name}" in self._seen:
+            return
+        self._seen.add(f"{module.__name__}.{name}")
+        for used in sorted(_names(ast.parse(source))):
+            if used != name and used in vars(module):
+                self._need(module, used)
+        self.definitions.append(source)
+
+    def _need(self, module: ModuleType, name: str) -> None:
+        value = vars(module)[name]
+        statement = _binding(module, name)
+        if isinstance(statement, ast.Import):
+            alias = next(alias for alias in statement.names if (alias.asname or alias.name.partition(".")[0]) == name)
+            self._modules[f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")] = None
+        elif isinstance(statement, ast.ImportFrom) and str(statement.module).startswith(_PACKAGE):
+            origin = sys.modules[str(statement.module)]
+            if callable(value):
+                self.add(value)
+            else:
+                self._need(origin, name)
+        elif isinstance(statement, ast.ImportFrom):
+            self._names.setdefault(str(statement.module), set()).add(name)
+        elif statement is not None:
+            self._add(module, name, ast.get_source_segment(inspect.getsource(module), statement) or "")
+
+    def imports(self) -> str:
+        """The import statements, standard library first."""
+        lines = [
+            *self._modules,
+            *(f"from {module} import {', '.join(sorted(self._names[module], key=_isort))}" for module in self._names),
+        ]
+        standard = [line for line in lines if line.split()[1].partition(".")[0] in sys.stdlib_module_names]
+        others = [line for line in lines if line not in standard]
+        ordered = (sorted(group, key=lambda line: (line.startswith("from"), line)) for group in (standard, others))
+        return "\n\n".join("\n".join(group) for group in ordered if group)
+
+
+def _isort(name: str) -> tuple[bool, bool, str]:
+    return (not name.isupper(), not name[:1].isupper(), name)
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def _binding(module: ModuleType, name: str) -> ast.stmt | None:
+    """The top-level statement of ``module`` that binds ``name``."""
+    for statement in ast.parse(inspect.getsource(module)).body:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            if any((alias.asname or alias.name.partition(".")[0]) == name for alias in statement.names):
+                return statement
+        elif isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
+            if statement.name == name:
+                return statement
+        elif isinstance(statement, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == name for t in statement.targets
+        ):
+            return statement
+    return None

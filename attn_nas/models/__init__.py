@@ -1,0 +1,1 @@
+"""Trunks with named insertion slots, and the one function that fills them."""

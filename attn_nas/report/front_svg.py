@@ -1,0 +1,172 @@
+"""The front as one SVG picture: accuracy against the cost added over the trunk, references named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from math import copysign, floor, log10
+
+from attn_nas.study.results import Candidate, Run
+
+_WIDTH, _HEIGHT = 860, 420
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 48, 58
+_LINEAR_BELOW = 1e3
+_INK, _GREY, _FRONT, _REFERENCE = "#333333", "#999999", "#0072b2", "#d55e00"
+_MAX_ROWS = 12
+
+
+def front_svg(run: Run) -> str:
+    """An SVG document with a table of the front below the plot; colours are told apart by colour-blind readers.
+
+    The horizontal axis is logarithmic in both directions from the bare trunk (zero), linear within a thousand.
+    """
+    candidates, front, axis = run.candidates, run.front, run.cost_axis
+    bare = run.meta["bare_cost"][axis]
+    scale = _Scale([run.point(c)[1] - bare for c in candidates], [c.accuracy for c in candidates])
+    rows = _table(front)
+    height = _HEIGHT + 26 * (len(rows) + 1)
+    title = f"{run.meta['space_name']}: {len(candidates)} candidates, front of {len(front)}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" '
+        f'font-size="13" fill="{_INK}" role="img">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
+        f'<text x="{_LEFT}" y="28" font-size="16">{escape(title)}</text>',
+        *_axes(scale, axis, bare),
+    ]
+    place = {c.record.key: scale.place(run.point(c)[1] - bare, c.accuracy) for c in candidates}
+    on_front = {c.record.key for c in front}
+    for c in candidates:
+        if c.record.key not in on_front and not c.record.reference:
+            parts.append(_dot(place[c.record.key], _GREY, 4, str(c.record.genotype)))
+    if front:
+        steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in _staircase([place[c.record.key] for c in front]))
+        parts.append(f'<polyline points="{steps}" fill="none" stroke="{_FRONT}" stroke-width="1.5"/>')
+    for number, c in enumerate(front, start=1):
+        x, y = place[c.record.key]
+        parts.append(_dot((x, y), _FRONT, 6, str(c.record.genotype)))
+        if number <= _MAX_ROWS:
+            parts.append(f'<text x="{x - 4:.1f}" y="{y - 10:.1f}" fill="{_FRONT}" text-anchor="end">{number}</text>')
+    parts += _reference_marks(run.references, place)
+    parts += [
+        f'<text x="{_LEFT}" y="{_HEIGHT + 10 + 26 * (index + 1)}">{escape(row)}</text>'
+        for index, row in enumerate(rows)
+    ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+class _Scale:
+    """From data to pixels."""
+
+    def __init__(self, added: Sequence[float], accuracies: Sequence[float]) -> None:
+        warped = [_warp(value) for value in (*added, 0.0)]
+        self._x0, self._x1 = _padded(min(warped), max(warped), 0.5)
+        self.y0, self.y1 = _padded(min(accuracies, default=0.0), max(accuracies, default=1.0), 0.01)
+        self.added = (min(*added, 0.0) if added else 0.0, max(*added, 0.0) if added else 0.0)
+
+    def place(self, added: float, accuracy: float) -> tuple[float, float]:
+        x = (_warp(added) - self._x0) / (self._x1 - self._x0)
+        y = (accuracy - self.y0) / (self.y1 - self.y0)
+        return _LEFT + x * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - y * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _padded(low: float, high: float, least: float) -> tuple[float, float]:
+    margin = max(0.06 * (high - low), least)
+    return low - margin, high + margin
+
+
+def _warp(value: float) -> float:
+    size = abs(value) / _LINEAR_BELOW
+    return copysign(size if size < 1 else 1 + log10(size), value)
+
+
+def _axes(scale: _Scale, axis: str, bare: int) -> list[str]:
+    bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    parts = [f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="{_INK}"/>']
+    step = _step(scale.y1 - scale.y0)
+    tick = (floor(scale.y0 / step) + 1) * step
+    while tick < scale.y1:
+        y = scale.place(0, tick)[1]
+        parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e5e5"/>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{100 * tick:.4g}</text>')
+        tick += step
+    for value in _cost_ticks(*scale.added):
+        x = scale.place(value, scale.y0)[0]
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{_INK}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{_short(value)}</text>')
+    unit = {"flops": "FLOPs (multiply-adds)", "macs": "MACs", "params": "parameters"}[axis]
+    parts.append(
+        f'<text x="{(_LEFT + right) / 2}" y="{bottom + 42}" text-anchor="middle">{unit} added to the bare trunk '
+        f"({bare:,}); log scale, linear within 1k</text>"
+    )
+    middle = (_TOP + bottom) / 2
+    parts.append(
+        f'<text transform="translate(18 {middle}) rotate(-90)" text-anchor="middle">validation accuracy, %</text>'
+    )
+    return parts
+
+
+def _cost_ticks(low: float, high: float) -> list[float]:
+    ticks = [0.0]
+    for sign, limit in ((1, high), (-1, -low)):
+        power = 3
+        while 10**power <= limit:
+            ticks.append(sign * 10.0**power)
+            power += 1
+    return ticks
+
+
+def _step(extent: float) -> float:
+    raw = extent / 5
+    power = 10.0 ** floor(log10(raw))
+    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw))
+
+
+def _short(value: float) -> str:
+    size = abs(value)
+    text = next((f"{size / unit:g}{name}" for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if size >= unit), "0")
+    return f"{'-' if value < 0 else '+' if value > 0 else ''}{text}"
+
+
+def _dot(at: tuple[float, float], colour: str, radius: int, label: str) -> str:
+    return (
+        f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius}" fill="{colour}" fill-opacity="0.8">'
+        f"<title>{escape(label)}</title></circle>"
+    )
+
+
+def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    steps = [points[0]]
+    for x, y in points[1:]:
+        steps += [(x, steps[-1][1]), (x, y)]
+    return steps
+
+
+def _reference_marks(references: Sequence[Candidate], place: dict[str, tuple[float, float]]) -> list[str]:
+    parts = []
+    taken: list[tuple[float, float]] = []
+    for candidate in references:
+        x, y = place[candidate.record.key]
+        label = escape(str(candidate.record.reference))
+        parts.append(
+            f'<path d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="{_REFERENCE}"><title>{label}</title></path>'
+        )
+        text_y = y + 4
+        while any(abs(text_y - other_y) < 13 and abs(x - other_x) < 130 for other_x, other_y in taken):
+            text_y += 13
+        taken.append((x, text_y))
+        anchor, text_x = ("end", x - 9) if x > _WIDTH - 170 else ("start", x + 9)
+        parts.append(
+            f'<text x="{text_x:.1f}" y="{text_y:.1f}" fill="{_REFERENCE}" text-anchor="{anchor}">{label}</text>'
+        )
+    return parts
+
+
+def _table(front: Sequence[Candidate]) -> list[str]:
+    rows = [
+        f"{number}.  {100 * c.accuracy:.2f} %   {_short(c.added_flops)} FLOPs   {c.record.genotype}   ({c.record.key})"
+        for number, c in enumerate(front[:_MAX_ROWS], start=1)
+    ]
+    if len(front) > _MAX_ROWS:
+        rows.append(f"... and {len(front) - _MAX_ROWS} more in front.json")
+    return rows

@@ -1,0 +1,184 @@
+"""The schema of a search-space file, in the order of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from attn_nas.attention.catalog import POSITIONS, KernelSize, Mechanism, Position, get_mechanism, mechanism_names
+from attn_nas.errors import SpaceError, choose_from
+from attn_nas.space.trunks import FAMILIES, Trunk
+
+DataName = Literal[
+    "cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"
+]
+CostAxis = Literal["flops", "macs", "params"]
+Granularity = Literal["per_block", "per_stage"]
+Precision = Literal["auto", "fp32", "bf16"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _choice(choices: Sequence[str]) -> BeforeValidator:
+    def check(value: object) -> object:
+        if value not in choices:
+            raise SpaceError(choose_from(value, choices))
+        return value
+
+    return BeforeValidator(check)
+
+
+def _kernel_size(value: object) -> object:
+    if value == "adaptive" or (type(value) is int and value >= 1 and value % 2):
+        return value
+    raise SpaceError("choose an odd integer such as 3, 5 or 7, or adaptive where the mechanism has it")
+
+
+def _resolve(value: object) -> object:
+    return get_mechanism(value).name if isinstance(value, str) else value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrunkSettings(_Model):
+    """The convolutional network whose blocks receive attention."""
+
+    name: Annotated[str, _choice(tuple(FAMILIES))] = Field(
+        description="Family of the trunk.", json_schema_extra={"enum": list(FAMILIES)}
+    )
+    depth: int = Field(description="Number of weighted layers, as in ResNet-20.")
+    width: int | None = Field(None, ge=1, description="Channels of the first stage; the family's own by default.")
+
+    @model_validator(mode="after")
+    def _exists(self) -> TrunkSettings:
+        self.trunk()
+        return self
+
+    def trunk(self) -> Trunk:
+        """The trunk that these settings name."""
+        return Trunk(self.name, self.depth, self.width or FAMILIES[self.name].default_width)
+
+
+class DataSettings(_Model):
+    """The data set, and how much of it a search reads."""
+
+    name: Annotated[DataName, _choice(get_args(DataName))] = Field(description="Which data set.")
+    root: str | None = Field(
+        None, description="Folder of the files; else the environment's ATTN_NAS_DATA, else ./data. Unused by digits."
+    )
+    num_train: Count | None = Field(None, description="Training images; the data set's own number by default.")
+    num_validation: Count | None = Field(
+        None,
+        description="Images on which candidates are scored; held out of the training data where they are not composed.",
+    )
+    image_size: Annotated[int, Field(ge=8)] = Field(224, description="Side of the squares an image_folder is cut to.")
+    seed: int = Field(0, ge=0, description="Seed of the split, and of the images where they are composed.")
+
+
+class MechanismSettings(_Model):
+    """One mechanism of the space; hyperparameters left out take the catalogue's choices."""
+
+    name: Annotated[str, BeforeValidator(_resolve)] = Field(
+        description="Name in the catalogue.", json_schema_extra={"enum": mechanism_names()}
+    )
+    reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
+    kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size)]] | None = Field(
+        None, min_length=1, description="Odd kernel sizes, or adaptive (ECA)."
+    )
+    positions: list[Annotated[Position, _choice(POSITIONS)]] | None = Field(
+        None, min_length=1, description="Insertion points to choose from; standard by default where it is legal."
+    )
+
+    @field_validator("reductions", "kernel_sizes", "positions")
+    @classmethod
+    def _fits(cls, values: list[object] | None, info: ValidationInfo) -> list[object] | None:
+        name = info.data.get("name")
+        if values is None or name is None:
+            return values
+        mechanism = get_mechanism(name)
+        field = str(info.field_name)
+        legal = getattr(mechanism, field)
+        if not legal:
+            raise SpaceError(f"{mechanism.name} has no {field.replace('_', ' ')}: leave it out")
+        for value in values:
+            if isinstance(value, str) and value not in legal:
+                raise SpaceError(f"{mechanism.name} cannot have {value}: {choose_from(value, legal)}")
+        if len(set(values)) < len(values):
+            raise SpaceError("a value appears twice")
+        return values
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """The catalogue's record."""
+        return get_mechanism(self.name)
+
+
+class LimitSettings(_Model):
+    """What a candidate may cost at most; enforced before it is trained."""
+
+    max_added_flops: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Complete FLOPs (multiply-adds) over the bare trunk."
+    )
+    max_params: Count | None = Field(None, description="Parameters of the whole network.")
+
+
+class ProxySettings(_Model):
+    """The short training run that scores a candidate."""
+
+    epochs: Count = Field(description="Passes over the training images.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(description="Images of one step.")
+    lr: float = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
+    momentum: Fraction = Field(0.9, description="Nesterov momentum.")
+    weight_decay: float = Field(5e-4, ge=0, description="Decay of matrices and filters; norms and biases have none.")
+    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(0.25, description="Share of the steps in which the rate rises.")
+    label_smoothing: Fraction = Field(0.0, description="Share of the target spread over all classes.")
+    precision: Annotated[Precision, _choice(get_args(Precision))] = Field(
+        "auto",
+        description="Arithmetic of the forward pass; auto takes bf16 where the processor has it and it is faster.",
+    )
+
+
+class ObjectiveSettings(_Model):
+    """What the front trades: accuracy, always maximised, against one cost."""
+
+    cost: Annotated[CostAxis, _choice(get_args(CostAxis))] = Field("flops", description="The quantity to minimise.")
+
+
+class SearchSpace(_Model):
+    """A search space: trunk, data, mechanisms and how candidates are trained and judged."""
+
+    trunk: TrunkSettings
+    data: DataSettings
+    mechanisms: list[MechanismSettings] = Field(min_length=1, description="What a block may receive; none always may.")
+    granularity: Annotated[Granularity, _choice(get_args(Granularity))] = Field(
+        "per_block", description="Whether every block chooses, or all blocks of a stage share a choice."
+    )
+    limits: LimitSettings = LimitSettings()
+    proxy: ProxySettings
+    objectives: ObjectiveSettings = ObjectiveSettings()
+
+    @field_validator("mechanisms")
+    @classmethod
+    def _once(cls, values: list[MechanismSettings]) -> list[MechanismSettings]:
+        names = [value.name for value in values]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise SpaceError(f"{', '.join(repeated)} appears twice")
+        return values
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a search-space file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SearchSpace.model_json_schema()}

@@ -1,0 +1,1 @@
+"""The study: proposes candidates, has them trained, keeps what came of them."""

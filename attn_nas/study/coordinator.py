@@ -1,0 +1,279 @@
+"""The loop that owns the study: propose, refuse what is known or too expensive, have it trained, tell."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from attn_nas.cost import Cost, CostTable
+from attn_nas.front import Point, front_indices, hypervolume
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import LimitSettings
+from attn_nas.study.events import (
+    EpochFinished,
+    Event,
+    StopRequested,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+)
+from attn_nas.study.executors import Executor
+from attn_nas.study.folder import RunFolder
+from attn_nas.study.jobs import Failed, Finished, Job, Message, Progress
+from attn_nas.study.proposer import DistinctSampler, FixedSampler, SamplerFactory
+from attn_nas.study.record import Record, State
+
+_MAX_LOSSES = 2
+
+
+@dataclass
+class _Running:
+    trial: Trial
+    genotype: Genotype
+    cost: Cost
+    reference: str | None
+
+
+class Coordinator:
+    """One search on one study: the only process that asks and tells.
+
+    The budget counts candidates that were trained, with a score or with a failure; a trial that was interrupted, or whose
+    worker died, does not count and is trained again.
+    """
+
+    def __init__(
+        self,
+        *,
+        study: Study,
+        folder: RunFolder,
+        encoding: Encoding,
+        table: CostTable,
+        limits: LimitSettings,
+        references: Mapping[str, Genotype],
+        reference_point: Point,
+        cost_axis: str,
+        budget: int,
+        seed: int,
+        sampler: SamplerFactory,
+        executor: Executor,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._study = study
+        self._folder = folder
+        self._encoding = encoding
+        self._table = table
+        self._limits = limits
+        self._reference_point = reference_point
+        self._cost_axis = cost_axis
+        self._budget = budget
+        self._seed = seed
+        self._sampler = sampler
+        self._executor = executor
+        self._emit = emit
+        self._space = {name: CategoricalDistribution(values) for name, values in encoding.choices.items()}
+        self._running: dict[int, _Running] = {}
+        self._interrupts = 0
+        self._points: dict[str, Point] = {}
+        self.training_seconds = 0.0
+        records = self._recover()
+        self._counted = {record.key for record in records if record.counts}
+        self._losses = Counter(record.key for record in records if record.state == "lost")
+        for record in records:
+            if record.result:
+                self._points[record.key] = (record.result.accuracy, getattr(record.cost, cost_axis))
+        self._reference_names = {genotype.key: name for name, genotype in reversed(references.items())}
+        interrupted = {record.key: record.genotype for record in records if not record.counts}
+        first = {genotype.key: genotype for genotype in references.values() if self._affordable(genotype)}
+        self._queue = [genotype for key, genotype in {**interrupted, **first}.items() if key not in self._counted]
+
+    @property
+    def finished(self) -> int:
+        """Units of the budget used up."""
+        return len(self._counted)
+
+    def _recover(self) -> list[Record]:
+        """Close what a dead coordinator left open; returns the described trials."""
+        for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            self._study._storage.set_trial_user_attr(trial._trial_id, "ended", "interrupted")
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        records = map(Record.of, self._study.get_trials(deepcopy=False))
+        return [record for record in records if record is not None]
+
+    def run(self) -> str:
+        """Search until the budget is used up, the space is exhausted or the user stops it; returns which of these."""
+        exhausted = False
+        try:
+            with self._interruptible():
+                while True:
+                    while self._executor.room and not self._interrupts and not exhausted and self._remaining() > 0:
+                        exhausted = not self._start_next()
+                    if not self._running:
+                        break
+                    self._executor.wait(self._handle, timeout=1.0)
+        except KeyboardInterrupt:
+            self._interrupts += 1
+            for number in list(self._running):
+                self._drop(number, "interrupted", "stopped by the user")
+        finally:
+            self._executor.close()
+        if self._remaining() <= 0:
+            return "budget"
+        return "interrupted" if self._interrupts else "exhausted"
+
+    def _remaining(self) -> int:
+        return self._budget - self.finished - len(self._running)
+
+    def _start_next(self) -> bool:
+        """Give the executor one more candidate; False if no admissible one is left."""
+        number = len(self._study.get_trials(deepcopy=False))
+        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+        queued = self._queue.pop(0) if self._queue else None
+        if queued:
+            self._study.sampler = FixedSampler(self._encoding.encode(queued))
+        else:
+            self._study.sampler = DistinctSampler(self._sampler, seed, self._space, self._admissible)
+        trial = self._study.ask(dict(self._space))
+        genotype = self._encoding.decode(trial.params)
+        if not self._admissible(trial.params) and not queued:
+            trial.set_user_attr("ended", "duplicate")
+            self._study.tell(trial, state=TrialState.FAIL)
+            return False
+        running = _Running(trial, genotype, self._table.cost(genotype), self._reference_names.get(genotype.key))
+        trial.set_user_attr("genotype", genotype.to_dict())
+        trial.set_user_attr("cost", running.cost.to_dict())
+        if running.reference:
+            trial.set_user_attr("reference", running.reference)
+        self._running[trial.number] = running
+        self._executor.submit(Job(trial.number, genotype, self._seed))
+        self._emit(
+            TrialStarted(
+                number=trial.number,
+                key=genotype.key,
+                placements=str(genotype),
+                reference=running.reference,
+                flops=running.cost.flops,
+                params=running.cost.params,
+            )
+        )
+        return True
+
+    def _admissible(self, params: Mapping[str, Any]) -> bool:
+        genotype = self._encoding.decode(params)
+        pending = {running.genotype.key for running in self._running.values()}
+        return genotype.key not in self._counted | pending and self._affordable(genotype)
+
+    def _affordable(self, genotype: Genotype) -> bool:
+        cost, limits = self._table.cost(genotype), self._limits
+        if limits.max_added_flops is not None and cost.flops - self._table.bare.flops > limits.max_added_flops:
+            return False
+        return limits.max_params is None or cost.params <= limits.max_params
+
+    def _handle(self, message: Message) -> None:
+        if isinstance(message, Progress):
+            self._emit(EpochFinished(number=message.number, epoch=message.epoch, accuracy=message.accuracy))
+        elif isinstance(message, Finished):
+            self._finish(message)
+        else:
+            self._fail(message)
+
+    def _finish(self, message: Finished) -> None:
+        running = self._running[message.number]
+        if message.cost != running.cost:
+            self._drop(message.number, "failed", f"cost table {running.cost} and full count {message.cost} disagree")
+            return
+        del self._running[message.number]
+        result, key = message.result, running.genotype.key
+        cost = getattr(running.cost, self._cost_axis)
+        running.trial.set_user_attr("result", result.to_dict())
+        self._study.tell(running.trial, [result.accuracy, cost])
+        self._counted.add(key)
+        self._points[key] = (result.accuracy, cost)
+        self.training_seconds += result.seconds
+        front = self._prune_weights()
+        self._emit(
+            TrialFinished(
+                number=message.number,
+                key=key,
+                placements=str(running.genotype),
+                reference=running.reference,
+                accuracy=result.accuracy,
+                flops=running.cost.flops,
+                added_flops=running.cost.flops - self._table.bare.flops,
+                params=running.cost.params,
+                seconds=result.seconds,
+                on_front=key in front,
+                hypervolume=hypervolume(list(self._points.values()), self._reference_point),
+                finished=self.finished,
+            )
+        )
+
+    def _prune_weights(self) -> set[str]:
+        """Keep the weights of the front and of the references; returns the keys of the front."""
+        keys = list(self._points)
+        front = {keys[index] for index in front_indices(list(self._points.values()))}
+        for path in self._folder.weights.glob("*.safetensors"):
+            if path.stem in self._points and path.stem not in front and path.stem not in self._reference_names:
+                path.unlink(missing_ok=True)
+        return front
+
+    def _fail(self, message: Failed) -> None:
+        genotype = self._running[message.number].genotype
+        if not message.lost:
+            self._drop(message.number, "failed", message.reason)
+            return
+        self._losses[genotype.key] += 1
+        if self._losses[genotype.key] < _MAX_LOSSES:
+            self._drop(message.number, "lost", message.reason)
+            self._queue.insert(0, genotype)
+        else:
+            self._drop(message.number, "failed", f"{message.reason}, again")
+
+    def _drop(self, number: int, ended: State, reason: str) -> None:
+        running = self._running.pop(number)
+        running.trial.set_user_attr("ended", ended)
+        running.trial.set_user_attr("reason", reason)
+        self._study.tell(running.trial, state=TrialState.FAIL)
+        if ended == "failed":
+            self._counted.add(running.genotype.key)
+        self._emit(
+            TrialFailed(
+                number=number,
+                key=running.genotype.key,
+                placements=str(running.genotype),
+                reason=reason,
+                counts=ended == "failed",
+                finished=self.finished,
+            )
+        )
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first interrupt lets running trials finish, the second stops now; a SIGTERM stops now."""
+
+        def on_interrupt(number: int, frame: FrameType | None) -> None:
+            self._interrupts += 1
+            if self._interrupts > 1 or number == signal.SIGTERM:
+                raise KeyboardInterrupt
+            self._emit(StopRequested(running=len(self._running)))
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,168 @@
+"""Executors: who trains. In this process, or in a pool of local worker processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Protocol
+
+from attn_nas.errors import RunError
+from attn_nas.study.jobs import Failed, Job, Message, Progress, Trainer, run_job
+
+Handle = Callable[[Message], None]
+_MAX_DEATHS_AT_START = 8
+
+
+class Executor(Protocol):
+    """Takes jobs while it has room and hands back messages about them."""
+
+    @property
+    def room(self) -> int:
+        """How many more jobs it takes now."""
+        ...
+
+    def submit(self, job: Job) -> None:
+        """Begin a job; only while there is room."""
+        ...
+
+    def wait(self, handle: Handle, timeout: float) -> None:
+        """Pass the messages that have come to ``handle``, waiting for the first one at most ``timeout`` seconds."""
+        ...
+
+    def close(self) -> None:
+        """End now; what still runs is dropped."""
+        ...
+
+
+class InProcess:
+    """Trains in this very process, one job at a time."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._job: Job | None = None
+
+    @property
+    def room(self) -> int:
+        """One, unless a job is waiting."""
+        return int(self._job is None)
+
+    def submit(self, job: Job) -> None:
+        """Take a job; the next `wait` trains it."""
+        self._job = job
+
+    def wait(self, handle: Handle, timeout: float) -> None:
+        """Train the waiting job to its end, however long it takes."""
+        job, self._job = self._job, None
+        if job:
+            run_job(self._trainer, job, handle)
+
+    def close(self) -> None:
+        """Nothing runs between calls."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    job: Job | None = None
+
+
+class LocalPool:
+    """Persistent worker processes on this machine; one that dies is replaced and its job told as lost."""
+
+    def __init__(self, trainer: Trainer, workers: int) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._trainer = trainer
+        self._deaths_at_start = 0
+        self._workers = [self._start() for _ in range(workers)]
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._trainer), daemon=True, name="attn-nas-worker"
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    @property
+    def room(self) -> int:
+        """Number of idle workers."""
+        return sum(worker.job is None for worker in self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Give ``job`` to an idle worker."""
+        worker = next(worker for worker in self._workers if worker.job is None)
+        worker.job = job
+        try:
+            worker.pipe.send(job)
+        except OSError:
+            return  # the worker is dead: `wait` finds out and tells the job as lost
+
+    def wait(self, handle: Handle, timeout: float) -> None:
+        """See `Executor.wait`.
+
+        Raises:
+            RunError: workers die before they do anything, again and again.
+
+        """
+        wait([worker.pipe for worker in self._workers], timeout)
+        for index, worker in enumerate(self._workers):
+            try:
+                while worker.pipe.poll():
+                    message: Message = worker.pipe.recv()
+                    self._deaths_at_start = 0
+                    if not isinstance(message, Progress):
+                        worker.job = None
+                    handle(message)
+            except (EOFError, OSError):
+                why = self._replace(index)
+                if worker.job:
+                    handle(Failed(worker.job.number, f"its worker died ({why})", lost=True))
+
+    def _replace(self, index: int) -> str:
+        """Put a new worker in the place of a dead one; returns what ended it."""
+        dead = self._workers[index]
+        dead.process.join(5)
+        code = dead.process.exitcode
+        why = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        self._deaths_at_start += 1
+        if self._deaths_at_start > _MAX_DEATHS_AT_START:
+            raise RunError(f"worker processes die as soon as they start ({why}): try --workers 1 to see why")
+        dead.pipe.close()
+        self._workers[index] = self._start()
+        return why
+
+    def close(self) -> None:
+        """Terminate the workers."""
+        for worker in self._workers:
+            worker.pipe.close()
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+
+
+def _serve(pipe: Connection, trainer: Trainer) -> None:
+    """Body of a worker: jobs in, messages out, until the pipe closes or the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        while True:
+            run_job(trainer, pipe.recv(), pipe.send)
+    except (EOFError, OSError):
+        return
+
+
+def _die_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,0 +1,83 @@
+"""The run folder: where a search keeps its study, weights and results, and the lock that keeps two searches apart."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from attn_nas.errors import RunError, UsageError
+
+
+class RunFolder:
+    """Paths inside one run folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.study = self.path / "study.db"
+        self.space = self.path / "space.yaml"
+        self.weights = self.path / "weights"
+        self.cache = self.path / ".cache"
+        self.events = self.path / "events.jsonl"
+
+    def weights_of(self, key: str) -> Path:
+        """The trained weights of a candidate, if they are kept."""
+        return self.weights / f"{key}.safetensors"
+
+    def check_free(self) -> None:
+        """Raise UsageError if the folder holds a run already."""
+        if self.study.exists():
+            raise UsageError(f"{self.path} holds a run already: add --resume to go on with it, or name another folder")
+
+    def create(self) -> None:
+        """Make the folder, unless it is there; raises RunError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"the run folder {self.path} cannot be made: {error.strerror}") from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; the lock of a dead process is gone with it.
+
+        Raises:
+            RunError: another process holds it, or the folder cannot be written.
+
+        """
+        try:
+            handle = (self.path / "lock").open("w")
+        except OSError as error:
+            raise RunError(f"the run folder {self.path} cannot be written: {error.strerror}") from None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"another search is working in {self.path}: wait for it, or name another folder"
+                ) from None
+            try:
+                yield
+            finally:
+                shutil.rmtree(self.cache, ignore_errors=True)
+
+
+def new_run_folder(name: str) -> RunFolder:
+    """A fresh folder under ``runs`` for a search of the space ``name``."""
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return RunFolder(Path("runs") / f"{name}-{stamp}")
+
+
+def latest_run_folder() -> RunFolder:
+    """The run under ``runs`` that was begun last.
+
+    Raises:
+        UsageError: there is none.
+
+    """
+    studies = sorted(Path("runs").glob("*/study.db"), key=lambda path: path.parent.stat().st_ctime)
+    if not studies:
+        raise UsageError("no run under runs/: start one with attn-nas search, or name it with --run")
+    return RunFolder(studies[-1].parent)

@@ -1,0 +1,223 @@
+"""Listeners that show a search to a person or a program, and the words with which it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from attn_nas.front import front_indices
+from attn_nas.study.events import (
+    EpochFinished,
+    Event,
+    SearchFinished,
+    SearchStarted,
+    StopRequested,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+)
+from attn_nas.study.results import Candidate, Run
+
+_MAX_FRONT_ROWS = 8
+
+
+def percent(share: float) -> str:
+    """A share of 1 as ``71.23 %``."""
+    return f"{100 * share:.2f} %"
+
+
+def count(number: float) -> str:
+    """A large number in three digits: ``3.12 M``."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:g}"
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03``, or ``02:03`` below an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+class JsonLines:
+    """One JSON document per event on ``stream``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write ``event`` and flush."""
+        self._stream.write(json.dumps(event.to_dict()) + "\n")
+        self._stream.flush()
+
+
+class Lines:
+    """One line per finished trial: for pipes, logs and terminals without cursor movement."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._budget = 0
+
+    def __call__(self, event: Event) -> None:
+        """Print what ``event`` has to say, if anything."""
+        line = self._line(event)
+        if line:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _line(self, event: Event) -> str | None:
+        if isinstance(event, SearchStarted):
+            self._budget = event.budget
+            return _opening(event)
+        if isinstance(event, TrialFinished):
+            mark = " front" if event.on_front else ""
+            name = f" [{event.reference}]" if event.reference else ""
+            return (
+                f"[{event.finished}/{self._budget}] {event.key} {percent(event.accuracy)} {event.added_flops:+,} FLOPs "
+                f"{event.seconds:.1f} s  {event.placements}{name}{mark}"
+            )
+        if isinstance(event, TrialFailed):
+            outcome = (
+                f"[{event.finished}/{self._budget}] {event.key} failed" if event.counts else f"{event.key} put back"
+            )
+            return f"{outcome}: {event.reason}  {event.placements}"
+        if isinstance(event, StopRequested):
+            return f"stopping: {event.running} running trials are finished first; interrupt again to stop now"
+        return None
+
+
+@dataclass
+class _View:
+    """What the live view shows, gathered from the events."""
+
+    started: SearchStarted | None = None
+    running: dict[int, tuple[str, list[float]]] = field(default_factory=dict)
+    scored: list[TrialFinished] = field(default_factory=list)
+    finished: int = 0
+    failed: int = 0
+    stopping: bool = False
+    now: float = 0.0
+
+    def __call__(self, event: Event) -> None:
+        self.now = event.time
+        if isinstance(event, SearchStarted):
+            self.started, self.finished = event, event.finished
+        elif isinstance(event, TrialStarted):
+            self.running[event.number] = (event.placements, [])
+        elif isinstance(event, EpochFinished):
+            self.running[event.number][1].append(event.accuracy)
+        elif isinstance(event, TrialFinished):
+            self.running.pop(event.number, None)
+            self.scored.append(event)
+            self.finished = event.finished
+        elif isinstance(event, TrialFailed):
+            self.running.pop(event.number, None)
+            self.failed += 1
+            self.finished = event.finished
+        elif isinstance(event, StopRequested):
+            self.stopping = True
+
+
+@contextmanager
+def live_view(console: Console) -> Iterator[_View]:
+    """A listener whose picture stays at the bottom of the terminal until the block ends."""
+    view = _View()
+    with Live(console=console, refresh_per_second=4, transient=True, get_renderable=lambda: _picture(view)):
+        yield view
+
+
+def _picture(view: _View) -> RenderableType:
+    if view.started is None:
+        return Text("preparing the data and the cost table ...")
+    start, budget = view.started, view.started.budget
+    elapsed = view.now - start.time
+    done = view.finished - start.finished
+    left = duration(elapsed / done * (budget - view.finished)) if done else "--:--"
+    head = Table.grid(padding=(0, 2))
+    head.add_row(
+        Text(f"{start.space}  trial {view.finished}/{budget}", style="bold"),
+        ProgressBar(total=budget, completed=view.finished, width=20),
+        f"elapsed {duration(elapsed)}  left {left}",
+    )
+    running = Table.grid(padding=(0, 2))
+    for number, (placements, curve) in view.running.items():
+        epochs = f"epoch {len(curve)}  {percent(curve[-1])}" if curve else "training"
+        running.add_row(f"#{number}", Text(placements, overflow="ellipsis", no_wrap=True), epochs)
+    parts: list[RenderableType] = [Text(_opening(start), style="dim"), head, running]
+    if view.scored:
+        parts.append(_live_front(view.scored))
+    notes = [f"failed {view.failed}"] if view.failed else []
+    if view.stopping:
+        notes.append("stopping after the running trials; Ctrl-C again stops now")
+    return Group(*parts, Text("  ".join(notes), style="yellow"))
+
+
+def _live_front(scored: list[TrialFinished]) -> Table:
+    front = [scored[index] for index in front_indices([(event.accuracy, event.flops) for event in scored])]
+    table = Table(box=None, pad_edge=False, title_justify="left", title=f"front of {len(front)}", title_style="bold")
+    for heading in ("accuracy", "added FLOPs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("placements, stage by stage", overflow="ellipsis", no_wrap=True)
+    for event in front[-_MAX_FRONT_ROWS:]:
+        table.add_row(percent(event.accuracy), f"{event.added_flops:+,}", event.placements)
+    return table
+
+
+def _opening(event: SearchStarted) -> str:
+    workers = f"{event.workers} worker{'s' * (event.workers > 1)} of {event.threads} thread{'s' * (event.threads > 1)}"
+    gone_on = f", {event.finished} done before" if event.finished else ""
+    return f"{event.space} on {event.trunk}: {workers}, {event.numerics}, seed {event.seed}{gone_on} -> {event.run}"
+
+
+def front_table(candidates: list[Candidate], title: str) -> Table:
+    """Candidates as a table for the terminal."""
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for heading in ("key", "accuracy", "FLOPs", "added", "params"):
+        table.add_column(heading, justify="right" if heading != "key" else "left", no_wrap=True)
+    table.add_column("placements, stage by stage", overflow="fold")
+    for candidate in candidates:
+        cost, name = candidate.record.cost, candidate.record.reference
+        table.add_row(
+            candidate.record.key,
+            percent(candidate.accuracy),
+            count(cost.flops),
+            f"{candidate.added_flops:+,}",
+            count(cost.params),
+            f"{candidate.record.genotype}{f'  ({name})' if name else ''}",
+        )
+    return table
+
+
+def closing_words(run: Run, finished: SearchFinished) -> list[str]:
+    """What was found, against which references, how far to trust it, and what to type next."""
+    where = run.folder.path
+    words = [f"{finished.finished} of {finished.budget} candidates trained in {duration(finished.seconds)}."]
+    if finished.why == "interrupted":
+        words.append(f"Stopped before the end. Go on with: attn-nas search --resume --run {where}")
+    elif finished.why == "exhausted":
+        words.append("No unseen candidate within the limits is left: the space is searched through.")
+    if not run.candidates:
+        return [*words, "No candidate has a score; see the reasons above."]
+    best = max(run.candidates, key=lambda candidate: candidate.accuracy)
+    words.append(
+        f"Best placement: {best.record.genotype} ({best.record.key}) with {percent(best.accuracy)} validation accuracy, "
+        f"{best.added_flops:+,} FLOPs over the bare trunk."
+    )
+    for reference in run.references:
+        gain = 100 * (best.accuracy - reference.accuracy)
+        words.append(f"  {gain:+.2f} points against {reference.record.reference} ({percent(reference.accuracy)})")
+    words.append(
+        "Each figure is one seed of a short training and the best of many is flattered by chance: take a lead of a point or "
+        "less for noise."
+    )
+    return words
