@@ -87,9 +87,7 @@ class Lines:
                 f"{event.seconds:.1f} s  {event.placements}{name}{mark}"
             )
         if isinstance(event, TrialFailed):
-            outcome = (
-                f"[{event.finished}/{self._budget}] {event.key} failed" if event.counts else f"{event.key} put back"
-            )
+            outcome = f"[{event.finished}/{self._budget}] {event.key} failed" if event.counts else f"{event.key} put back"
             return f"{outcome}: {event.reason}  {event.placements}"
         if isinstance(event, StopRequested):
             return f"stopping: {event.running} running trials are finished first; interrupt again to stop now"

@@ -28,7 +28,8 @@ class Mechanism:
 
     ``target`` is ``module:Class``; the class takes ``channels`` and keyword-only arguments. Empty ``reductions`` or
     ``kernel_sizes`` mean that the mechanism has no such hyperparameter. ``fixed`` holds keywords that make a named
-    variant of a class. ``min_batch`` is the smallest batch it can be trained with.
+    variant of a class. ``min_batch`` is the smallest batch it can be trained
+    with on a feature map of any size, down to a single pixel.
     """
 
     name: str
@@ -46,12 +47,15 @@ class Mechanism:
     min_batch: int = 1
     aliases: tuple[str, ...] = ()
 
+    @property
+    def default_position(self) -> Position:
+        """``standard`` where it is legal."""
+        return "standard" if "standard" in self.positions else self.positions[0]
+
     def check_position(self, position: str) -> None:
         """Raise SpaceError unless the mechanism may sit at ``position``."""
         if position not in self.positions:
-            raise SpaceError(
-                f"{self.name} cannot sit at position {position!r}: choose from {', '.join(self.positions)}"
-            )
+            raise SpaceError(f"{self.name} cannot sit at position {position!r}: choose from {', '.join(self.positions)}")
 
     def canonical_reduction(self, channels: int, reduction: int | None) -> int | None:
         """The representative reduction at ``channels``, or None if the mechanism has none; raises SpaceError."""
@@ -138,8 +142,8 @@ def get_mechanism(name: str) -> Mechanism:
     return _CATALOG[resolved]
 
 
-_CBAM = {"title": "CBAM: Convolutional Block Attention Module", "year": 2018, "arxiv": "1807.06521"}
-_ECA = {"title": "ECA-Net: Efficient Channel Attention for Deep CNNs", "year": 2020, "arxiv": "1910.03151"}
+_CBAM: Any = {"title": "CBAM: Convolutional Block Attention Module", "year": 2018, "arxiv": "1807.06521"}
+_ECA: Any = {"title": "ECA-Net: Efficient Channel Attention for Deep CNNs", "year": 2020, "arxiv": "1910.03151"}
 
 for _record in (
     Mechanism(
@@ -178,6 +182,7 @@ for _record in (
         "x * sigmoid(bn(conv_k([max_c(x), mean_c(x)])))",
         **_CBAM,
         kernel_sizes=(3, 5, 7, 9),
+        min_batch=2,
     ),
     Mechanism(
         "cam_gate",
@@ -195,6 +200,7 @@ for _record in (
         **_CBAM,
         reductions=(2, 4, 8, 16, 32),
         kernel_sizes=(3, 5, 7, 9),
+        min_batch=2,
     ),
     Mechanism(
         "gsop",

@@ -15,12 +15,12 @@ class EfficientChannelAttention(nn.Module):
     the global maximum to the average, which equals two passes of the same (linear) convolution.
     """
 
-    def __init__(
-        self, channels: int, *, kernel_size: int | None = None, pooling: Literal["avg", "avg+max"] = "avg"
-    ) -> None:
+    def __init__(self, channels: int, *, kernel_size: int | None = None, pooling: Literal["avg", "avg+max"] = "avg") -> None:
         super().__init__()
         if pooling not in ("avg", "avg+max"):
             raise ValueError(f"pooling = {pooling!r}: choose from 'avg', 'avg+max'")
+        if channels < 1:
+            raise ValueError(f"channels = {channels}: choose an integer of at least 1")
         size = adaptive_kernel(channels) if kernel_size is None else odd_kernel(kernel_size)
         self.pooling = pooling
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)

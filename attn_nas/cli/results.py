@@ -61,9 +61,7 @@ def show(
     table = Table(box=None, pad_edge=False)
     for heading in ("block", "stage", "channels", "attention"):
         table.add_column(heading)
-    for index, (block, placement) in enumerate(
-        zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True)
-    ):
+    for index, (block, placement) in enumerate(zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True)):
         table.add_row(str(index), str(block.stage), str(block.out_channels), str(placement or "-"))
     console.print(table)
     console.print(f"accuracy {percent(result.accuracy)} (validation, seed {result.seed}), loss {result.loss:.4f}")

@@ -50,10 +50,7 @@ HANDLES: dict[str, Counter] = {
     },
     **{f"aten::{name}": per_output() for name in ("sigmoid", "sigmoid_", "tanh", "exp", "sqrt", "rsqrt", "square")},
     **{f"aten::{name}": per_output() for name in ("silu", "silu_", "gelu", "hardsigmoid", "hardswish", "hardswish_")},
-    **{
-        f"aten::{name}": per_input()
-        for name in ("mean", "sum", "amax", "amin", "max", "max_pool2d", "adaptive_max_pool2d")
-    },
+    **{f"aten::{name}": per_input() for name in ("mean", "sum", "amax", "amin", "max", "max_pool2d", "adaptive_max_pool2d")},
     **{f"aten::{name}": per_input(2) for name in ("var", "std", "linalg_vector_norm")},
     "aten::softmax": per_input(3),
     "aten::scaled_dot_product_attention": attention,

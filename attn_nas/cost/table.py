@@ -25,7 +25,7 @@ class CostTable:
         self.task = task
         model = build_trunk(trunk, task.num_classes, task.channels)
         self.bare = count_cost(model, task)
-        self._convolutions: list[nn.Module] = [block.conv2 for block in model.blocks]  # type: ignore[union-attr,operator]
+        self._convolutions: list[nn.Module] = [block.conv2 for block in model.blocks]  # type: ignore[union-attr]
         self._sites: dict[_Site, Cost] = {}
 
     def site(self, placement: Placement, index: int) -> Cost:

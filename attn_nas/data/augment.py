@@ -38,10 +38,6 @@ def _crop_and_flip(images: Tensor, crop: int, flip: bool, generator: torch.Gener
 def _cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     batch, _, height, width = images.shape
     centre = torch.rand((2, batch, 1), generator=generator).to(images.device)
-    rows = (torch.arange(height, device=images.device) - (centre[0] * height).floor() + side // 2).div(
-        side
-    ).floor() == 0
-    columns = (torch.arange(width, device=images.device) - (centre[1] * width).floor() + side // 2).div(
-        side
-    ).floor() == 0
+    rows = (torch.arange(height, device=images.device) - (centre[0] * height).floor() + side // 2).div(side).floor() == 0
+    columns = (torch.arange(width, device=images.device) - (centre[1] * width).floor() + side // 2).div(side).floor() == 0
     return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)

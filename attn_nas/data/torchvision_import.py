@@ -35,9 +35,7 @@ def torchvision_datasets() -> Any:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise _misfit(error) from None
-    logger.info(
-        "torchvision's compiled operators do not fit torch %s: data sets work, its operators do not", torch.__version__
-    )
+    logger.info("torchvision's compiled operators do not fit torch %s: data sets work, its operators do not", torch.__version__)
     _declare_operators()
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]

@@ -85,9 +85,7 @@ def model_card(run: Run, candidate: Candidate) -> str:
     }
     rows = [
         f"| {index} | {block.stage} | {placement or '-'} |"
-        for index, (block, placement) in enumerate(
-            zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True)
-        )
+        for index, (block, placement) in enumerate(zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True))
     ]
     return "\n".join(
         [

@@ -25,9 +25,7 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     for value in trunk_arguments.values():
         if inspect.isclass(value):
             collected.add(value)
-    lines = [
-        f"    model = {_call(trunk, [], {**trunk_arguments, 'num_classes': 'num_classes', 'in_channels': 'in_channels'})}"
-    ]
+    lines = [f"    model = {_call(trunk, [], {**trunk_arguments, 'num_classes': 'num_classes', 'in_channels': 'in_channels'})}"]
     for index, placement in enumerate(genotype.placements):
         if placement is not None:
             module, channels, arguments = site_call(placement, genotype.trunk.blocks[index])
@@ -56,9 +54,7 @@ def _call(function: type, positional: list[Any], keywords: dict[str, Any]) -> st
 
 def _without_defaults(module: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:
     parameters = inspect.signature(module).parameters
-    return {
-        name: value for name, value in arguments.items() if parameters[name].default != value or name == "reduction"
-    }
+    return {name: value for name, value in arguments.items() if parameters[name].default != value or name == "reduction"}
 
 
 class _Collector:
@@ -130,8 +126,6 @@ def _binding(module: ModuleType, name: str) -> ast.stmt | None:
         elif isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
             if statement.name == name:
                 return statement
-        elif isinstance(statement, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == name for t in statement.targets
-        ):
+        elif isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in statement.targets):
             return statement
     return None

@@ -80,6 +80,4 @@ def verify(folders: Sequence[Path], expected: Mapping[str, tuple[Tensor, int, in
         if not torch.equal(logits[name], wanted):
             raise ExportError(f"{name}: the exported model gives other logits than the trained one")
         if costs[name] != [flops, params]:
-            raise ExportError(
-                f"{name}: exported FLOPs and parameters are {costs[name]}, recorded were {[flops, params]}"
-            )
+            raise ExportError(f"{name}: exported FLOPs and parameters are {costs[name]}, recorded were {[flops, params]}")

@@ -41,8 +41,7 @@ def export_candidates(run: Run, candidates: Sequence[Candidate], to: str | Path)
         with tempfile.TemporaryDirectory(dir=target, prefix=".export-") as temporary:
             folders = [Path(temporary) / candidate.record.key for candidate in candidates]
             expected = {
-                folder.name: _write(run, candidate, folder)
-                for candidate, folder in zip(candidates, folders, strict=True)
+                folder.name: _write(run, candidate, folder) for candidate, folder in zip(candidates, folders, strict=True)
             }
             if folders:
                 verify(folders, expected, run.task)

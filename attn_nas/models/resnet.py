@@ -108,9 +108,7 @@ class ResNet(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The residual blocks from input to output."""
-        return [
-            block for stage in range(self.num_stages) for block in self.get_submodule(f"layer{stage + 1}").children()
-        ]
+        return [block for stage in range(self.num_stages) for block in self.get_submodule(f"layer{stage + 1}").children()]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(B, num_classes)``."""

@@ -71,9 +71,7 @@ def has_bf16(device: Device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def choose_numerics(
-    device: Device, precision: Precision, trunk: Trunk, task: Task, batch_size: int, threads: int
-) -> Numerics:
+def choose_numerics(device: Device, precision: Precision, trunk: Trunk, task: Task, batch_size: int, threads: int) -> Numerics:
     """The fastest legal combination of precision and layout, by timing a few steps of the bare trunk on the CPU.
 
     On CUDA it is bf16 (where the hardware has it) in channels_last, without timing.
@@ -98,7 +96,8 @@ def choose_numerics(
 
 
 def _step_seconds(numerics: Numerics, trunk: Trunk, task: Task, batch_size: int, steps: int = 4) -> float:
-    model: nn.Module = build_trunk(trunk, task.num_classes, task.channels).to(memory_format=numerics.memory_format)
+    model: nn.Module = build_trunk(trunk, task.num_classes, task.channels)
+    model.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
     shape = (min(batch_size, 128), task.channels, task.height, task.width)
     images: Tensor = torch.randn(shape).contiguous(memory_format=numerics.memory_format)
     labels = torch.zeros(len(images), dtype=torch.int64)

@@ -109,9 +109,7 @@ def _run(
     if not math.isfinite(loss):
         raise ProxyFailure(f"diverged: the validation loss is {loss}")
     seconds = time.perf_counter() - start
-    result = ProxyResult(
-        accuracy, loss, tuple(curve), tuple(train_loss), seconds, _peak_memory(numerics), micro_batch, seed
-    )
+    result = ProxyResult(accuracy, loss, tuple(curve), tuple(train_loss), seconds, _peak_memory(numerics), micro_batch, seed)
     return result, model.cpu().eval()
 
 
@@ -172,13 +170,9 @@ def evaluate(model: nn.Module, split: Split, mean: Tensor, std: Tensor, numerics
     correct = torch.zeros((), device=numerics.device)
     loss = torch.zeros((), device=numerics.device)
     with torch.no_grad():
-        for images, labels in zip(
-            split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True
-        ):
+        for images, labels in zip(split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True):
             target = labels.to(numerics.device)
-            inputs = ((images.to(numerics.device).float() - mean) / std).contiguous(
-                memory_format=numerics.memory_format
-            )
+            inputs = ((images.to(numerics.device).float() - mean) / std).contiguous(memory_format=numerics.memory_format)
             with numerics.autocast():
                 logits = model(inputs)
             correct += (logits.argmax(1) == target).sum()

@@ -48,10 +48,7 @@ def front_svg(run: Run) -> str:
         if number <= _MAX_ROWS:
             parts.append(f'<text x="{x - 4:.1f}" y="{y - 10:.1f}" fill="{_FRONT}" text-anchor="end">{number}</text>')
     parts += _reference_marks(run.references, place)
-    parts += [
-        f'<text x="{_LEFT}" y="{_HEIGHT + 10 + 26 * (index + 1)}">{escape(row)}</text>'
-        for index, row in enumerate(rows)
-    ]
+    parts += [f'<text x="{_LEFT}" y="{_HEIGHT + 10 + 26 * (index + 1)}">{escape(row)}</text>' for index, row in enumerate(rows)]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -100,9 +97,7 @@ def _axes(scale: _Scale, axis: str, bare: int) -> list[str]:
         f"({bare:,}); log scale, linear within 1k</text>"
     )
     middle = (_TOP + bottom) / 2
-    parts.append(
-        f'<text transform="translate(18 {middle}) rotate(-90)" text-anchor="middle">validation accuracy, %</text>'
-    )
+    parts.append(f'<text transform="translate(18 {middle}) rotate(-90)" text-anchor="middle">validation accuracy, %</text>')
     return parts
 
 
@@ -148,17 +143,13 @@ def _reference_marks(references: Sequence[Candidate], place: dict[str, tuple[flo
     for candidate in references:
         x, y = place[candidate.record.key]
         label = escape(str(candidate.record.reference))
-        parts.append(
-            f'<path d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="{_REFERENCE}"><title>{label}</title></path>'
-        )
+        parts.append(f'<path d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="{_REFERENCE}"><title>{label}</title></path>')
         text_y = y + 4
         while any(abs(text_y - other_y) < 13 and abs(x - other_x) < 130 for other_x, other_y in taken):
             text_y += 13
         taken.append((x, text_y))
         anchor, text_x = ("end", x - 9) if x > _WIDTH - 170 else ("start", x + 9)
-        parts.append(
-            f'<text x="{text_x:.1f}" y="{text_y:.1f}" fill="{_REFERENCE}" text-anchor="{anchor}">{label}</text>'
-        )
+        parts.append(f'<text x="{text_x:.1f}" y="{text_y:.1f}" fill="{_REFERENCE}" text-anchor="{anchor}">{label}</text>')
     return parts
 
 

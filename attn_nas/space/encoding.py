@@ -33,20 +33,17 @@ class _Option:
     @classmethod
     def of(cls, settings: MechanismSettings) -> _Option:
         mechanism = settings.mechanism
-        default = "standard" if "standard" in mechanism.positions else mechanism.positions[0]
         return cls(
             mechanism.name,
             tuple(settings.reductions or mechanism.reductions),
             tuple(settings.kernel_sizes or mechanism.kernel_sizes),
-            tuple(settings.positions or (default,)),
+            tuple(settings.positions or [mechanism.default_position]),
         )
 
     def decode(self, position: str, reduction: int | str, kernel_size: int | str) -> Placement:
         """The placement for these raw choices; one that this mechanism does not have becomes its nearest."""
         legal = next((choice for choice in self.positions if choice == position), self.positions[0])
-        return Placement(
-            self.name, legal, _nearest(self.reductions, reduction), _nearest(self.kernel_sizes, kernel_size)
-        )
+        return Placement(self.name, legal, _nearest(self.reductions, reduction), _nearest(self.kernel_sizes, kernel_size))
 
 
 class Encoding:
@@ -123,10 +120,7 @@ class Encoding:
                 position,
                 min(option.reductions, default=None),
                 max(
-                    (
-                        adaptive_kernel(block.channels_at(position)) if k == "adaptive" else k
-                        for k in option.kernel_sizes
-                    ),
+                    (adaptive_kernel(block.channels_at(position)) if k == "adaptive" else k for k in option.kernel_sizes),
                     default=None,
                 ),
             ).canonical(block)
@@ -140,7 +134,7 @@ class Encoding:
         return len(self._genes)
 
 
-def _order(kernel_size: KernelSize) -> int:
+def _order(kernel_size: int | str) -> int:
     return 0 if kernel_size == "adaptive" else int(kernel_size)
 
 

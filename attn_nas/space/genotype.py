@@ -118,9 +118,7 @@ class Genotype:
             placements: Sequence[Mapping[str, Any] | None] = data["placements"]
             return cls(trunk, tuple(Placement(**placement) if placement else None for placement in placements))
         except (KeyError, TypeError) as error:
-            raise SpaceError(
-                f"not a genotype: {error}; expected trunk and placements, as to_dict writes them"
-            ) from None
+            raise SpaceError(f"not a genotype: {error}; expected trunk and placements, as to_dict writes them") from None
 
     def to_json(self) -> str:
         """`to_dict` as one line of JSON."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attn_nas.errors import SpaceError
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
@@ -32,17 +34,18 @@ def reference_genotypes(space: SearchSpace, encoding: Encoding) -> dict[str, Gen
 
 def _typical(settings: MechanismSettings) -> Placement:
     mechanism = settings.mechanism
-    positions = settings.positions or ("standard",)
-    position = positions[0] if settings.positions or "standard" in mechanism.positions else mechanism.positions[0]
-    reductions = settings.reductions or mechanism.reductions
     kernel_sizes = settings.kernel_sizes or mechanism.kernel_sizes
-    reduction = min(reductions, key=lambda value: abs(value - _TYPICAL_REDUCTION), default=None)
-    if "adaptive" in kernel_sizes:
-        return Placement(mechanism.name, position, reduction, "adaptive")
-    numbers = [value for value in kernel_sizes if isinstance(value, int)]
     return Placement(
-        mechanism.name, position, reduction, min(numbers, key=lambda value: abs(value - _TYPICAL_KERNEL), default=None)
+        mechanism.name,
+        (settings.positions or [mechanism.default_position])[0],
+        _nearest(settings.reductions or mechanism.reductions, _TYPICAL_REDUCTION),
+        "adaptive" if "adaptive" in kernel_sizes else _nearest(kernel_sizes, _TYPICAL_KERNEL),
     )
+
+
+def _nearest(choices: Iterable[int | str], value: int) -> int | None:
+    numbers = [choice for choice in choices if isinstance(choice, int)]
+    return min(numbers, key=lambda choice: abs(choice - value), default=None)
 
 
 def _expressible(encoding: Encoding, genotype: Genotype) -> bool:

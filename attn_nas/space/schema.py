@@ -19,9 +19,7 @@ from attn_nas.attention.catalog import POSITIONS, KernelSize, Mechanism, Positio
 from attn_nas.errors import SpaceError, choose_from
 from attn_nas.space.trunks import FAMILIES, Trunk
 
-DataName = Literal[
-    "cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"
-]
+DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
 CostAxis = Literal["flops", "macs", "params"]
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -56,7 +54,7 @@ class TrunkSettings(_Model):
     """The convolutional network whose blocks receive attention."""
 
     name: Annotated[str, _choice(tuple(FAMILIES))] = Field(
-        description="Family of the trunk.", json_schema_extra={"enum": list(FAMILIES)}
+        description="Family of the trunk.", json_schema_extra={"enum": [*FAMILIES]}
     )
     depth: int = Field(description="Number of weighted layers, as in ResNet-20.")
     width: int | None = Field(None, ge=1, description="Channels of the first stage; the family's own by default.")
@@ -91,7 +89,7 @@ class MechanismSettings(_Model):
     """One mechanism of the space; hyperparameters left out take the catalogue's choices."""
 
     name: Annotated[str, BeforeValidator(_resolve)] = Field(
-        description="Name in the catalogue.", json_schema_extra={"enum": mechanism_names()}
+        description="Name in the catalogue.", json_schema_extra={"enum": [*mechanism_names()]}
     )
     reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
     kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size)]] | None = Field(
@@ -165,9 +163,9 @@ class SearchSpace(_Model):
     granularity: Annotated[Granularity, _choice(get_args(Granularity))] = Field(
         "per_block", description="Whether every block chooses, or all blocks of a stage share a choice."
     )
-    limits: LimitSettings = LimitSettings()
+    limits: LimitSettings = LimitSettings.model_validate({})
     proxy: ProxySettings
-    objectives: ObjectiveSettings = ObjectiveSettings()
+    objectives: ObjectiveSettings = ObjectiveSettings.model_validate({})
 
     @field_validator("mechanisms")
     @classmethod

@@ -73,9 +73,7 @@ def _resnet_blocks(depth: int, width: int) -> tuple[Block, ...]:
         out = mid * 4 if bottleneck else mid
         for index in range(count):
             stride = 2 if stage and not index else 1
-            blocks.append(
-                Block(stage, channels, mid, out, stride, stride if bottleneck else 1, 4 * (1 << stage) // stride)
-            )
+            blocks.append(Block(stage, channels, mid, out, stride, stride if bottleneck else 1, 4 * (1 << stage) // stride))
             channels = out
     return tuple(blocks)
 

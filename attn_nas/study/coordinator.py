@@ -93,7 +93,7 @@ class Coordinator:
         for record in records:
             if record.result:
                 self._points[record.key] = (record.result.accuracy, getattr(record.cost, cost_axis))
-        self._reference_names = {genotype.key: name for name, genotype in reversed(references.items())}
+        self._reference_names = {genotype.key: name for name, genotype in references.items()}
         interrupted = {record.key: record.genotype for record in records if not record.counts}
         first = {genotype.key: genotype for genotype in references.values() if self._affordable(genotype)}
         self._queue = [genotype for key, genotype in {**interrupted, **first}.items() if key not in self._counted]

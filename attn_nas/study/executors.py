@@ -85,9 +85,7 @@ class LocalPool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_serve, args=(theirs, self._trainer), daemon=True, name="attn-nas-worker"
-        )
+        process = self._context.Process(target=_serve, args=(theirs, self._trainer), daemon=True, name="attn-nas-worker")
         process.start()
         theirs.close()
         return _Worker(process, ours)

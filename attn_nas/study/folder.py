@@ -55,9 +55,7 @@ class RunFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunError(
-                    f"another search is working in {self.path}: wait for it, or name another folder"
-                ) from None
+                raise RunError(f"another search is working in {self.path}: wait for it, or name another folder") from None
             try:
                 yield
             finally:

@@ -43,9 +43,7 @@ class FixedSampler(BaseSampler):
         """Nothing is sampled together."""
         return {}
 
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Nothing is sampled together."""
         return {}
 
@@ -79,9 +77,7 @@ class DistinctSampler(BaseSampler):
         """The whole space: every parameter is proposed together."""
         return dict(self._space)
 
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """A full set of parameters, admissible if one was found."""
         random = np.random.default_rng(self._seed)
         for attempt in range(_TRIES):
@@ -103,6 +99,5 @@ class DistinctSampler(BaseSampler):
 
     def _at_random(self, random: np.random.Generator) -> dict[str, Any]:
         return {
-            name: distribution.choices[random.integers(len(distribution.choices))]
-            for name, distribution in self._space.items()
+            name: distribution.choices[random.integers(len(distribution.choices))] for name, distribution in self._space.items()
         }

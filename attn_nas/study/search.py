@@ -142,9 +142,7 @@ class _Setting:
             resolve_device(stored.device)
             return stored
         proxy = self.space.proxy
-        return choose_numerics(
-            device, proxy.precision, self.encoding.trunk, self.dataset.task, proxy.batch_size, self.threads
-        )
+        return choose_numerics(device, proxy.precision, self.encoding.trunk, self.dataset.task, proxy.batch_size, self.threads)
 
     def _normalization(self) -> dict[str, list[float]]:
         """Per channel mean and standard deviation of pixels in 0..1."""

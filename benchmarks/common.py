@@ -1,0 +1,78 @@
+"""What every benchmark shares: its options, its one JSON document, the machine it ran on, work on all cores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attn_nas import __version__
+from attn_nas.study.executors import LocalPool
+from attn_nas.study.jobs import Finished, Job, Message, Progress, Trainer
+
+
+def options(description: str) -> argparse.Namespace:
+    """``--quick`` (under a minute) and ``--json`` (one document on stdout)."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="a smaller version, under a minute")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser.parse_args()
+
+
+def hardware() -> str:
+    """Processor, cores and accelerator."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    accelerator = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {torch.backends.cpu.get_cpu_capability()}{accelerator}"
+
+
+def present(chosen: argparse.Namespace, headline: float, text: str, **results: Any) -> None:
+    """Print the document, or the text for a person."""
+    if not chosen.json:
+        print(text)
+        return
+    document = {
+        "headline": headline,
+        "hardware": hardware(),
+        "version": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "command": f"python {' '.join(sys.argv)}",
+        "quick": chosen.quick,
+        **results,
+    }
+    print(json.dumps(document, indent=1))
+
+
+def train_all(trainer: Trainer, jobs: Sequence[Job]) -> dict[int, Finished]:
+    """Train all jobs on all cores, one thread each; returns what came of each by its number."""
+    workers = len(os.sched_getaffinity(0))
+    pool = LocalPool(trainer, workers)
+    waiting = list(reversed(jobs))
+    done: dict[int, Finished] = {}
+
+    def handle(message: Message) -> None:
+        if isinstance(message, Finished):
+            done[message.number] = message
+            result = message.result
+            print(f"[{len(done)}/{len(jobs)}] {result.accuracy:.4f} {result.seconds:.1f} s", file=sys.stderr, flush=True)
+        elif not isinstance(message, Progress):
+            raise RuntimeError(message.reason)
+
+    try:
+        while len(done) < len(jobs):
+            while waiting and pool.room:
+                pool.submit(waiting.pop())
+            pool.wait(handle, timeout=1.0)
+    finally:
+        pool.close()
+    return done

@@ -1,0 +1,144 @@
+"""The genotype: equal networks have equal keys, different networks different ones."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.attention.sizes import canonical_reduction, hidden_width
+from attn_nas.cost import count_cost
+from attn_nas.errors import SpaceError
+from attn_nas.models.build import build_model
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
+
+TRUNK = Trunk("cifar_resnet", 8, 16)
+
+
+@st.composite
+def placements(draw):
+    """None, or any legal placement with raw hyperparameters, needed or not."""
+    if draw(st.booleans()):
+        return None
+    mechanism = get_mechanism(draw(st.sampled_from(mechanism_names())))
+    return Placement(
+        mechanism.name,
+        draw(st.sampled_from(mechanism.positions)),
+        draw(st.sampled_from([1, 2, 3, 4, 8, 16, 32])),
+        draw(st.sampled_from([3, 5, 7, "adaptive"] if "adaptive" in mechanism.kernel_sizes else [3, 5, 7])),
+    )
+
+
+genotypes = st.tuples(placements(), placements(), placements()).map(lambda chosen: Genotype(TRUNK, chosen))
+
+
+def _network(genotype):
+    """What tells networks apart: tensors of the state dict, output at a fixed input, cost."""
+    model = build_model(genotype, 10, seed=0).eval()
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.add_(0.1)
+        logits = model(torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    return shapes, logits, count_cost(model, Task(3, 16, 16, 10))
+
+
+@settings(max_examples=60, deadline=None)
+@given(genotypes, genotypes)
+def test_keys_are_equal_exactly_for_equal_networks(one, two):
+    """Same parameter tensors, output and FLOPs if and only if same key."""
+    shapes_one, logits_one, cost_one = _network(one)
+    shapes_two, logits_two, cost_two = _network(two)
+    same = shapes_one == shapes_two and torch.equal(logits_one, logits_two) and cost_one == cost_two
+    assert same == (one.key == two.key)
+    assert (one == two) == (one.key == two.key)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2), placements(), st.sampled_from([1, 2, 3, 4, 5, 8, 16, 32, 64]), st.sampled_from([3, 5, 7, 9]))
+def test_rewritten_hyperparameters_keep_the_key_exactly_if_the_network_is_kept(block, placement, reduction, kernel_size):
+    """Changing a hyperparameter changes the key if and only if it changes the network."""
+    assume(placement is not None)
+    rewritten = Placement(placement.mechanism, placement.position, reduction, kernel_size)
+    sites = [[None] * 3, [None] * 3]
+    sites[0][block], sites[1][block] = placement, rewritten
+    one, two = (Genotype(TRUNK, tuple(chosen)) for chosen in sites)
+    shapes_one, logits_one, _ = _network(one)
+    shapes_two, logits_two, _ = _network(two)
+    assert (shapes_one == shapes_two and torch.equal(logits_one, logits_two)) == (one.key == two.key)
+
+
+@given(genotypes)
+def test_json_round_trip(genotype):
+    """A genotype survives JSON, and so do its hash and key."""
+    again = Genotype.from_json(genotype.to_json())
+    assert again == genotype
+    assert hash(again) == hash(genotype)
+    assert again.key == genotype.key
+    json.loads(genotype.to_json())
+
+
+@given(st.integers(1, 600), st.integers(1, 600))
+def test_the_canonical_reduction_keeps_the_hidden_width(channels, reduction):
+    """The representative gives the same width, and all reductions of that width have the same one."""
+    canonical = canonical_reduction(channels, reduction)
+    assert hidden_width(channels, canonical) == hidden_width(channels, reduction) == max(4, channels // reduction)
+    assert canonical_reduction(channels, canonical) == canonical
+
+
+def test_unused_hyperparameters_and_aliases_are_dropped():
+    """An SE has no kernel, an ECA no reduction, an alias no name of its own."""
+    se = Placement("SELayer", reduction=4, kernel_size=7)
+    assert Genotype(TRUNK, (se, None, None)).placements[0] == Placement("se", reduction=4)
+    eca = Placement("eca", reduction=8, kernel_size="adaptive")
+    assert Genotype(TRUNK, (eca, None, None)).placements[0] == Placement("eca", kernel_size=3)
+
+
+def test_keys_do_not_change_between_releases():
+    """Stored runs name networks by these keys."""
+    assert Genotype.bare(TRUNK).key == "ec8a01060227"
+    assert Genotype(TRUNK, (Placement("cbam", reduction=4, kernel_size=7), None, None)).key == "c1ad5986cc2c"
+
+
+@pytest.mark.parametrize(
+    ("placement", "message"),
+    [
+        (Placement("see"), "did you mean se"),
+        (Placement("se", "standart", reduction=4), "did you mean standard"),
+        (Placement("se"), "se needs a reduction"),
+        (Placement("se", reduction=0), "reduction = 0"),
+        (Placement("sam", kernel_size=4), "kernel_size = 4: choose an odd integer"),
+        (Placement("sam", kernel_size="adaptive"), "sam cannot have kernel_size 'adaptive'"),
+        (Placement("eca"), "eca cannot have kernel_size None"),
+    ],
+    ids=str,
+)
+def test_impossible_placements_name_the_block_the_value_and_the_choices(placement, message):
+    """Nothing impossible becomes a genotype."""
+    with pytest.raises(SpaceError, match=f"block 1: .*{message}"):
+        Genotype(TRUNK, (None, placement, None))
+
+
+def test_the_number_of_placements_must_be_the_number_of_blocks():
+    """Too few are refused."""
+    with pytest.raises(SpaceError, match="has 3 blocks, but 2 placements"):
+        Genotype(TRUNK, (None, None))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"trunk": {}, "placements": []}', '{"trunk": 1, "placements": 2}'])
+def test_foreign_json_is_refused(text):
+    """What is not a genotype says so."""
+    with pytest.raises(SpaceError, match="not a genotype"):
+        Genotype.from_json(text)
+
+
+def test_text_shows_stages_and_repetition():
+    """Equal blocks of a stage are written once."""
+    deep = Trunk("cifar_resnet", 14, 16)
+    se = Placement("se", "pre", reduction=4)
+    assert str(Genotype(deep, (se, se, None, None, None, Placement("eca", kernel_size=5)))) == "se r4@pre x2 | - x2 | -, eca k5"

@@ -1,0 +1,172 @@
+"""Search-space files: what ships is sound, what is wrong is told at its place, and encoding loses nothing."""
+
+import json
+import random
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from attn_nas.errors import SpaceError
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.loading import builtin_spaces, load_space, parse_space
+from attn_nas.space.references import reference_genotypes
+from attn_nas.space.schema import json_schema
+
+FOLDER = Path(__file__).parents[1] / "search_spaces"
+SHIPPED = ["cifar100_resnet56", "cifar10_resnet20", "cued_digits", "imagefolder_resnet18"]
+
+WRONG = """\
+trunk: {name: cifar_resnet, depth: 21}
+data:
+  name: cued_digit
+  nun_train: 5
+mechanisms:
+  - name: see
+  - name: se
+    reductions: [0, 4]
+    positions: [standart, replace]
+  - name: sam
+    kernel_sizes: [3, 4]
+    reductions: [2]
+  - eca
+  - {name: sk, positions: [standard]}
+proxy: {epochs: many, lr: 0.1}
+granularity: per_blok
+proxy2: 1
+"""
+
+PROBLEMS = """\
+wrong.yaml:1:8  trunk: cifar_resnet has no depth 21: choose from 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...
+wrong.yaml:3:9  data.name = cued_digit: choose from cued_digits, cluttered_digits, digits, cifar10, cifar100, \
+fashion_mnist, svhn, image_folder (did you mean cued_digits?)
+wrong.yaml:4:3  data.nun_train: no such key: choose from name, root, num_train, num_validation, image_size, seed \
+(did you mean num_train?)
+wrong.yaml:6:11  mechanisms[0].name = see: unknown mechanism 'see': choose from se, eca, eca_max, sam, cam_gate, cbam, \
+gsop, sk, SEBlock, SELayer, SEAttention, ECAAttention (did you mean se?)
+wrong.yaml:8:18  mechanisms[1].reductions[0] = 0: input should be greater than or equal to 1
+wrong.yaml:9:17  mechanisms[1].positions[0] = standart: choose from standard, pre, inner, pre_norm, identity, post, \
+replace (did you mean standard?)
+wrong.yaml:11:23  mechanisms[2].kernel_sizes[1] = 4: choose an odd integer such as 3, 5 or 7, or adaptive where the \
+mechanism has it
+wrong.yaml:12:17  mechanisms[2].reductions: sam has no reductions: leave it out
+wrong.yaml:13:5  mechanisms[3]: write a mapping with name, reductions, kernel_sizes, positions
+wrong.yaml:14:27  mechanisms[4].positions: sk cannot have standard: choose from replace
+wrong.yaml:15:8  proxy.batch_size: this key is missing
+wrong.yaml:15:17  proxy.epochs = many: input should be a valid integer, unable to parse string as an integer
+wrong.yaml:16:14  granularity = per_blok: choose from per_block, per_stage (did you mean per_block?)
+wrong.yaml:17:1  proxy2: no such key: choose from trunk, data, mechanisms, granularity, limits, proxy, objectives \
+(did you mean proxy?)"""
+
+
+def test_every_mistake_is_reported_at_its_place_at_once():
+    """File, line, column, path, value, choices and a guess; all mistakes in the order of the file."""
+    with pytest.raises(SpaceError) as caught:
+        parse_space(WRONG, "wrong.yaml")
+    assert str(caught.value) == PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "bad.yaml:1:1  a search space is a mapping"),
+        ("- 1", "bad.yaml:1:1  a search space is a mapping with trunk, data"),
+        ("trunk: {name: [", r"bad.yaml:1:\d+  not YAML"),
+        ("\x00", "not YAML"),
+        ("trunk: 1\ntrunk: 2", "bad.yaml:2:1  trunk: this key appears twice"),
+    ],
+)
+def test_what_is_no_search_space_says_so(text, message):
+    """Empty, list, broken YAML, control characters, repeated keys."""
+    with pytest.raises(SpaceError, match=message):
+        parse_space(text, "bad.yaml")
+
+
+def test_a_missing_file_names_the_shipped_spaces():
+    """A misspelt name gets a guess."""
+    with pytest.raises(SpaceError, match=r"no search space 'cued_digit'.*did you mean cued_digits\?"):
+        load_space("cued_digit")
+
+
+def test_the_same_mechanism_twice_is_refused():
+    """Also under an alias."""
+    text = (FOLDER / "cued_digits.yaml").read_text() + ""
+    data = yaml.safe_load(text)
+    data["mechanisms"] = [{"name": "se"}, {"name": "SELayer"}]
+    with pytest.raises(SpaceError, match="se appears twice"):
+        parse_space(yaml.safe_dump(data))
+
+
+def test_the_shipped_spaces_are_listed():
+    """The embedded default, CIFAR-10, CIFAR-100 and a folder of images."""
+    assert list(builtin_spaces()) == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_spaces_encode_and_decode_without_loss(name):
+    """Random parameters decode to a genotype whose encoding decodes to the same."""
+    space = load_space(name)
+    encoding, rng = Encoding(space), random.Random(0)
+    for _ in range(100):
+        genotype = encoding.decode({key: rng.choice(values) for key, values in encoding.choices.items()})
+        assert encoding.decode(encoding.encode(genotype)) == genotype
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_spaces_have_their_references(name):
+    """The bare trunk comes first, and every mechanism of the space is tried everywhere."""
+    space = load_space(name)
+    references = reference_genotypes(space, Encoding(space))
+    assert next(iter(references)) == "none"
+    assert references["none"].num_attended == 0
+    for mechanism in space.mechanisms:
+        everywhere = references[f"{mechanism.name} everywhere"]
+        assert {placement.mechanism for placement in everywhere.placements if placement} == {mechanism.name}
+        assert None not in everywhere.placements
+    assert len({genotype.key for genotype in references.values()}) == len(references)
+
+
+def test_tied_stages_share_one_choice(tiny_space):
+    """With per_stage granularity all blocks of a stage decode alike, and an untied genotype is not in the space."""
+    deep = tiny_space.model_copy(
+        update={"granularity": "per_stage", "trunk": tiny_space.trunk.model_copy(update={"depth": 14})}
+    )
+    encoding, rng = Encoding(deep), random.Random(0)
+    assert encoding.num_genes == 3
+    for _ in range(50):
+        genotype = encoding.decode({key: rng.choice(values) for key, values in encoding.choices.items()})
+        first, second = genotype.placements[0], genotype.placements[1]
+        assert (first and first.mechanism) == (second and second.mechanism)
+        assert encoding.decode(encoding.encode(genotype)) == genotype
+    untied = Genotype(encoding.trunk, (Placement("eca", kernel_size=5), *(None,) * 5))
+    with pytest.raises(SpaceError, match="tied to another choice"):
+        encoding.encode(untied)
+
+
+def test_a_genotype_outside_the_space_is_refused(tiny_space):
+    """The error names the block and the placement."""
+    encoding = Encoding(tiny_space)
+    outside = Genotype(encoding.trunk, (None, Placement("cbam", reduction=4, kernel_size=7), None))
+    with pytest.raises(SpaceError, match=r"block 1: cbam .* is not in the search space"):
+        encoding.encode(outside)
+
+
+def test_the_committed_schema_is_current():
+    """`attn-nas schema` prints the file beside the spaces."""
+    assert json.loads((FOLDER / "search_space.schema.json").read_text()) == json_schema()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_schema_accepts_the_shipped_spaces(name):
+    """Editors that follow the schema find no fault."""
+    jsonschema.validate(yaml.safe_load((FOLDER / f"{name}.yaml").read_text()), json_schema())
+
+
+def test_the_schema_rejects_what_the_loader_rejects():
+    """An unknown mechanism or key is red in an editor too."""
+    data = yaml.safe_load((FOLDER / "cued_digits.yaml").read_text())
+    for change in ({"mechanisms": [{"name": "see"}]}, {"proxy2": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**data, **change}, json_schema())
