@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -48,18 +46,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
-
-
-class JsonLines:
-    """One JSON document per event on ``stream``."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __call__(self, event: Event) -> None:
-        """Write ``event`` and flush."""
-        self._stream.write(json.dumps(event.to_dict()) + "\n")
-        self._stream.flush()
 
 
 class Lines:
@@ -196,6 +182,14 @@ def front_table(candidates: list[Candidate], title: str) -> Table:
     return table
 
 
+def against_trunk(candidate: Candidate) -> str:
+    """Its FLOPs beside those of the bare trunk, in words."""
+    added = candidate.added_flops
+    if not added:
+        return "the FLOPs of the bare trunk"
+    return f"{abs(added):,} FLOPs {'more' if added > 0 else 'fewer'} than the bare trunk"
+
+
 def closing_words(run: Run, finished: SearchFinished) -> list[str]:
     """What was found, against which references, how far to trust it, and what to type next."""
     where = run.folder.path
@@ -209,9 +203,11 @@ def closing_words(run: Run, finished: SearchFinished) -> list[str]:
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)
     words.append(
         f"Best placement: {best.record.genotype} ({best.record.key}) with {percent(best.accuracy)} validation accuracy, "
-        f"{best.added_flops:+,} FLOPs over the bare trunk."
+        f"{against_trunk(best)}."
     )
     for reference in run.references:
+        if reference.record.key == best.record.key:
+            continue
         gain = 100 * (best.accuracy - reference.accuracy)
         words.append(f"  {gain:+.2f} points against {reference.record.reference} ({percent(reference.accuracy)})")
     words.append(

@@ -6,6 +6,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from attn_nas.attention.catalog import Mechanism
@@ -14,6 +15,7 @@ from attn_nas.errors import AttnNasError
 from attn_nas.proxy import ProxyResult
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,8 +42,13 @@ class TableTrainer:
         digest = hashlib.sha256(f"{genotype.key} {seed}".encode()).digest()
         accuracy = self.table.get(genotype.key, 0.5 + digest[0] / 1000)
         on_epoch(1, accuracy)
-        cost = CostTable(genotype.trunk, self.task).cost(genotype)
+        cost = _cost_table(genotype.trunk, self.task).cost(genotype)
         return ProxyResult(accuracy, 1.0 - accuracy, (accuracy,), (1.0,), 0.0, 0.0, 1, seed), cost
+
+
+@cache
+def _cost_table(trunk: Trunk, task: Task) -> CostTable:
+    return CostTable(trunk, task)
 
 
 class MechanismContract:

@@ -112,9 +112,7 @@ def main() -> None:
         f"share of variance between placements {share:.3f} ({', '.join(f'{v:.3f}' for v in by_epoch)} after each epoch)",
         f"rank agreement with {LONGER} times the epochs (Spearman) {agreement:.3f}",
     ]
-    present(
-        chosen, share, "\n".join(lines), rank_agreement=agreement, share_by_epoch=by_epoch, seeds=seeds, placements=rows
-    )
+    present(chosen, share, "\n".join(lines), rank_agreement=agreement, share_by_epoch=by_epoch, seeds=seeds, placements=rows)
 
 
 if __name__ == "__main__":

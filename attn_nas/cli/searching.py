@@ -30,7 +30,7 @@ def search(
     from attn_nas import terminal
     from attn_nas.export import export_front
     from attn_nas.report import write_front
-    from attn_nas.study.events import Event, Listener, SearchFinished
+    from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished
     from attn_nas.study.search import search as run_search
 
     if device not in ("auto", "cpu", "cuda"):
@@ -45,7 +45,7 @@ def search(
     with ExitStack() as stack:
         shown: Listener
         if json:
-            shown = terminal.JsonLines(sys.stdout)
+            shown = JsonLines(sys.stdout)
         elif out.is_terminal and err.is_terminal and not out.is_dumb_terminal:
             shown = stack.enter_context(terminal.live_view(err))
         else:

@@ -26,23 +26,25 @@ _CHUNK = 4000
 _PART_SEEDS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 
 # Cued digits. The numbers are calibrated so that placement is a signal at the default proxy: benchmarks/calibration.py.
-CUED_HEIGHT, CUED_WIDTH = 22, 16
+CUED_HEIGHT, CUED_WIDTH = 28, 16
 CUED_HUES = HUES[:2]
-THIN_ROWS, THICK_ROWS, THICK_SHARE = 1, 7, 0.4
-COHERENCE = (0.2, 1.0)
+CUE_ROWS = 3
+NEAR_SHARE, NEAR_GAP = 0.5, 2
+COHERENCE = (0.25, 1.0)
 
 CLUTTERED_SIDE = 16
 
 
 def cued_digits(settings: DataSettings, download: bool) -> Dataset:
-    """Two digits of different hue, and bands above and below in the hue of the digit to read: ``3 x 22 x 16``, 10 classes.
+    """Two digits of different hue, and a strip in the hue of the digit to read: ``3 x 28 x 16``, 10 classes.
 
-    The digits are local, the cue is global: only a share of a band's pixels, drawn anew for every image (its coherence, as
-    in random-dot displays), has the cue's hue, the others have either. In four images of ten the bands are thick and
-    touch the digits, so that a few pixels tell what to read and every network finds the rule early; in the others they are
-    one row at the edge, where a network must carry the cue across the image.
+    The digits stand at the bottom; the strip crosses the image somewhere above them. In one half of the images it is at most
+    two rows away, so that a few convolutions can compare the hues and every network finds the rule early; in the other half
+    it is anywhere, mostly out of their reach, and only a network that carries the cue across the image reads the right
+    digit. A share of the strip's pixels, drawn anew for every image (its coherence, as in random-dot displays), has the cue's
+    hue, the others have either.
     """
-    return _composed(settings, "cued_digits", CUED_HEIGHT, CUED_WIDTH, _cued, num_train=20000)
+    return _composed(settings, "cued_digits", CUED_HEIGHT, CUED_WIDTH, _cued, num_train=18000)
 
 
 def cluttered_digits(settings: DataSettings, download: bool) -> Dataset:
@@ -84,26 +86,27 @@ def _cued(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np
     canvas = _noise((number, 3, CUED_HEIGHT, CUED_WIDTH), rng)
     _scatter_fragments(canvas, pool, 1, CUED_HUES, rng)
     sides = rng.permuted(np.tile(np.array([0, CUED_WIDTH // 2]), (number, 1)), axis=1)
-    middle = np.full(number, (CUED_HEIGHT - SCAN) // 2)
+    bottom = np.full(number, CUED_HEIGHT - SCAN)
     for which, scan, least in ((0, target, 0.8), (1, other, 0.6)):
         patches = pool[scan] * rng.uniform(least, 1.0, (number, 1, 1)).astype(np.float32)
-        _paste(canvas, patches, middle, sides[:, which], CUED_HUES[hues[:, which]])
-    _paint_bands(canvas, hues[:, 0], rng)
+        _paste(canvas, patches, bottom, sides[:, which], CUED_HUES[hues[:, which]])
+    _lay_strip(canvas, hues[:, 0], rng)
     return _to_bytes(canvas), labels[target]
 
 
-def _paint_bands(canvas: Floats, cue: Ints, rng: np.random.Generator) -> None:
-    """Fill the first and last rows with pixels of which a share, drawn per image, has the hue of the cue."""
+def _lay_strip(canvas: Floats, cue: Ints, rng: np.random.Generator) -> None:
+    """Cover three rows above the digits with pixels of which a share, drawn per image, has the hue of the cue."""
     number = len(canvas)
-    shape = (number, 2 * THICK_ROWS, CUED_WIDTH)
+    shape = (number, CUE_ROWS, CUED_WIDTH)
     coherent = rng.random(shape, dtype=np.float32) < rng.uniform(*COHERENCE, (number, 1, 1)).astype(np.float32)
     hues = np.where(coherent, cue[:, None, None], rng.integers(len(CUED_HUES), size=shape))
-    bands = CUED_HUES[hues].transpose(0, 3, 1, 2) + _noise((number, 3, *shape[1:]), rng)
-    thickness = np.where(rng.random(number) < THICK_SHARE, THICK_ROWS, THIN_ROWS)[:, None, None, None]
-    row = np.arange(THICK_ROWS)[:, None]
-    top, bottom = canvas[:, :, :THICK_ROWS], canvas[:, :, -THICK_ROWS:]
-    np.copyto(top, bands[:, :, :THICK_ROWS], where=row < thickness)
-    np.copyto(bottom, bands[:, :, THICK_ROWS:], where=row >= THICK_ROWS - thickness)
+    strip = CUED_HUES[hues] + _noise((*shape, 3), rng)
+    lowest = CUED_HEIGHT - SCAN - CUE_ROWS
+    near = lowest - rng.integers(0, NEAR_GAP + 1, size=number)
+    top = np.where(rng.random(number) < NEAR_SHARE, near, rng.integers(0, lowest + 1, size=number))
+    rows = top[:, None] + np.arange(CUE_ROWS)
+    # Advanced indices around slices put the rows first: (N, rows, channels, columns).
+    canvas[np.arange(number)[:, None], :, rows] = strip.transpose(0, 1, 3, 2)
 
 
 def _cluttered(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Ints]:
@@ -131,11 +134,11 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 def _scatter_fragments(
     canvas: Floats, pool: Floats, count: int, colours: Floats, rng: np.random.Generator, side: int = 4
 ) -> None:
-    number, _, height, width = canvas.shape
+    number, (height, width) = len(canvas), canvas.shape[2:]
     window = np.arange(side)
     for _ in range(count):
-        scan: Ints = rng.integers(len(pool), size=number)
-        corner: Ints = rng.integers(0, SCAN - side + 1, size=(2, number))
+        scan = rng.integers(len(pool), size=number)
+        corner = rng.integers(0, SCAN - side + 1, size=(2, number))
         rows, columns = corner[0, :, None] + window, corner[1, :, None] + window
         patches = 0.6 * pool[scan[:, None, None], rows[:, :, None], columns[:, None, :]]
         top, left = rng.integers(0, height - side + 1, size=number), rng.integers(0, width - side + 1, size=number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -15,6 +16,7 @@ from attn_nas.models.build import TRUNK_CALLS, site_call, slot_name
 from attn_nas.space.genotype import Genotype
 
 _PACKAGE = "attn_nas."
+_LINE = 128
 
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
@@ -25,13 +27,14 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     for value in trunk_arguments.values():
         if inspect.isclass(value):
             collected.add(value)
-    lines = [f"    model = {_call(trunk, [], {**trunk_arguments, 'num_classes': 'num_classes', 'in_channels': 'in_channels'})}"]
+    forwarded = {"num_classes": _Name("num_classes"), "in_channels": _Name("in_channels")}
+    lines = [_assignment("model", trunk, [], {**trunk_arguments, **forwarded})]
     for index, placement in enumerate(genotype.placements):
         if placement is not None:
             module, channels, arguments = site_call(placement, genotype.trunk.blocks[index])
             collected.add(module)
             target = f"model.blocks[{index}].{slot_name(placement)}"
-            lines.append(f"    {target} = {_call(module, [channels], _without_defaults(module, arguments))}")
+            lines.append(_assignment(target, module, [channels], _without_defaults(module, arguments)))
     build = "\n".join(
         [
             f"def build_model(num_classes: int = {num_classes}, in_channels: int = {in_channels}) -> nn.Module:",
@@ -44,12 +47,25 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
 
 
-def _call(function: type, positional: list[Any], keywords: dict[str, Any]) -> str:
-    passed = [repr(value) for value in positional]
-    for name, value in keywords.items():
-        forwarded = name in ("num_classes", "in_channels")
-        passed.append(f"{name}={value.__name__ if inspect.isclass(value) else value if forwarded else repr(value)}")
-    return f"{function.__name__}({', '.join(passed)})"
+class _Name(str):
+    """A bare name in the generated source."""
+
+    __slots__ = ()
+
+
+def _assignment(target: str, function: type, positional: list[Any], keywords: dict[str, Any]) -> str:
+    """``target = function(...)`` as a formatter would lay it out."""
+    passed = ", ".join([*map(_literal, positional), *(f"{name}={_literal(value)}" for name, value in keywords.items())])
+    line = f"    {target} = {function.__name__}({passed})"
+    return line if len(line) <= _LINE else f"    {target} = {function.__name__}(\n        {passed}\n    )"
+
+
+def _literal(value: Any) -> str:
+    if inspect.isclass(value):
+        return value.__name__
+    if isinstance(value, _Name):
+        return str(value)
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _without_defaults(module: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def verify(folders: Sequence[Path], expected: Mapping[str, tuple[Tensor, int, in
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         save_file({"images": sample_images(task)}, work / "images.safetensors")
-        command = [sys.executable, "-I", "-c", _SCRIPT, str(work), str(handles.__file__), *map(str, folders)]
+        command = [sys.executable, "-I", "-B", "-c", _SCRIPT, str(work), str(handles.__file__), *map(str, folders)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             reason = (finished.stderr.strip().splitlines() or ["no message"])[-1]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from attn_nas.errors import ExportError
@@ -65,7 +65,7 @@ def _write(run: Run, candidate: Candidate, folder: Path) -> tuple[Tensor, int, i
     folder.mkdir()
     source = model_source(genotype, task.num_classes, task.channels, docstring(run, candidate))
     (folder / "model.py").write_text(source, encoding="utf-8")
-    save_file(weights, folder / "model.safetensors", metadata={"genotype": genotype.to_json()})
+    (folder / "model.safetensors").write_bytes(save(weights, metadata={"genotype": genotype.to_json()}))
     (folder / "config.json").write_text(json.dumps(config(run, candidate), indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(model_card(run, candidate), encoding="utf-8")
     threads = torch.get_num_threads()

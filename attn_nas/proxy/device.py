@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attn_nas.errors import DeviceError
-from attn_nas.models.build import build_trunk
+from attn_nas.models.build import build_model
+from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import Precision
 from attn_nas.space.task import Task
-from attn_nas.space.trunks import Trunk
 
 Device = Literal["cpu", "cuda"]
 
@@ -71,10 +71,13 @@ def has_bf16(device: Device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def choose_numerics(device: Device, precision: Precision, trunk: Trunk, task: Task, batch_size: int, threads: int) -> Numerics:
-    """The fastest legal combination of precision and layout, by timing a few steps of the bare trunk on the CPU.
+def choose_numerics(
+    device: Device, precision: Precision, genotypes: Sequence[Genotype], task: Task, batch_size: int, threads: int
+) -> Numerics:
+    """The fastest legal combination of precision and layout for all ``genotypes`` together, by timing steps on the CPU.
 
-    On CUDA it is bf16 (where the hardware has it) in channels_last, without timing.
+    It is one choice for a whole search, so that candidates differ in nothing but their placements. On CUDA it is bf16
+    (where the hardware has it) in channels_last, without timing.
 
     Raises:
         DeviceError: bf16 is asked for and the hardware lacks it.
@@ -86,26 +89,25 @@ def choose_numerics(device: Device, precision: Precision, trunk: Trunk, task: Ta
     if device == "cuda":
         return Numerics("cuda", "bf16" if "bf16" in precisions else "fp32", True)
     options = [Numerics("cpu", "bf16" if p == "bf16" else "fp32", last) for p in precisions for last in (False, True)]
+    models = [build_model(genotype, task.num_classes, task.channels, seed=0) for genotype in genotypes]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng(devices=[]):
-            return min(options, key=lambda option: _step_seconds(option, trunk, task, batch_size))
+        return min(options, key=lambda option: sum(_step_seconds(model, option, task, batch_size) for model in models))
     finally:
         torch.set_num_threads(before)
 
 
-def _step_seconds(numerics: Numerics, trunk: Trunk, task: Task, batch_size: int, steps: int = 4) -> float:
-    model: nn.Module = build_trunk(trunk, task.num_classes, task.channels)
+def _step_seconds(model: nn.Module, numerics: Numerics, task: Task, batch_size: int, steps: int = 3) -> float:
     model.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
     shape = (min(batch_size, 128), task.channels, task.height, task.width)
-    images: Tensor = torch.randn(shape).contiguous(memory_format=numerics.memory_format)
+    images: Tensor = torch.zeros(shape).contiguous(memory_format=numerics.memory_format)
     labels = torch.zeros(len(images), dtype=torch.int64)
     best = float("inf")
     for _ in range(steps):
         start = time.perf_counter()
         with numerics.autocast():
-            loss = F.cross_entropy(model(images).float(), labels)
-        loss.backward()
+            logits = model(images)
+        F.cross_entropy(logits.float(), labels).backward()
         best = min(best, time.perf_counter() - start)
     return best

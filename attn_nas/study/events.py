@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,3 +107,15 @@ class SearchFinished(Event):
 
 
 Listener = Callable[[Event], None]
+
+
+class JsonLines:
+    """One JSON document per event on ``stream``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write ``event`` and flush."""
+        self._stream.write(json.dumps(event.to_dict()) + "\n")
+        self._stream.flush()

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -17,7 +17,7 @@ from attn_nas.errors import RunError
 from attn_nas.study.jobs import Failed, Job, Message, Progress, Trainer, run_job
 
 Handle = Callable[[Message], None]
-_MAX_DEATHS_AT_START = 8
+_MAX_DEATHS_AT_START = 4
 
 
 class Executor(Protocol):
@@ -71,6 +71,7 @@ class InProcess:
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    ready: bool = False
     job: Job | None = None
 
 
@@ -112,18 +113,26 @@ class LocalPool:
 
         """
         wait([worker.pipe for worker in self._workers], timeout)
-        for index, worker in enumerate(self._workers):
-            try:
-                while worker.pipe.poll():
-                    message: Message = worker.pipe.recv()
+        for index in range(len(self._workers)):
+            for message in self._received(index):
+                handle(message)
+
+    def _received(self, index: int) -> Iterator[Message]:
+        worker = self._workers[index]
+        try:
+            while worker.pipe.poll():
+                message: Message | None = worker.pipe.recv()
+                if message is None:
+                    worker.ready = True
                     self._deaths_at_start = 0
-                    if not isinstance(message, Progress):
-                        worker.job = None
-                    handle(message)
-            except (EOFError, OSError):
-                why = self._replace(index)
-                if worker.job:
-                    handle(Failed(worker.job.number, f"its worker died ({why})", lost=True))
+                    continue
+                if not isinstance(message, Progress):
+                    worker.job = None
+                yield message
+        except (EOFError, OSError):
+            why = self._replace(index)
+            if worker.job:
+                yield Failed(worker.job.number, f"its worker died ({why})", lost=True)
 
     def _replace(self, index: int) -> str:
         """Put a new worker in the place of a dead one; returns what ended it."""
@@ -131,7 +140,7 @@ class LocalPool:
         dead.process.join(5)
         code = dead.process.exitcode
         why = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        self._deaths_at_start += 1
+        self._deaths_at_start += not dead.ready
         if self._deaths_at_start > _MAX_DEATHS_AT_START:
             raise RunError(f"worker processes die as soon as they start ({why}): try --workers 1 to see why")
         dead.pipe.close()
@@ -150,10 +159,11 @@ class LocalPool:
 
 
 def _serve(pipe: Connection, trainer: Trainer) -> None:
-    """Body of a worker: jobs in, messages out, until the pipe closes or the parent is gone."""
+    """Body of a worker: None once it is ready, then jobs in and messages out, until the pipe closes or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
+        pipe.send(None)
         while True:
             run_job(trainer, pipe.recv(), pipe.send)
     except (EOFError, OSError):

@@ -27,7 +27,7 @@ from attn_nas.space.loading import load_space
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
 from attn_nas.study.coordinator import Coordinator
-from attn_nas.study.events import Event, Listener, SearchFinished, SearchStarted
+from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished, SearchStarted
 from attn_nas.study.executors import Executor, InProcess, LocalPool
 from attn_nas.study.folder import RunFolder, latest_run_folder, new_run_folder
 from attn_nas.study.jobs import Trainer
@@ -88,7 +88,8 @@ def search(
         if not resume:
             settings = setting.space.model_dump(mode="json", exclude_none=True)
             folder.space.write_text(yaml.safe_dump(settings, sort_keys=False))
-        _run(setting, folder, study, sampler, trainer, listeners)
+        with folder.events.open("a", encoding="utf-8") as log:
+            _run(setting, folder, study, sampler, trainer, (JsonLines(log), *listeners))
     return Run(folder.path)
 
 
@@ -142,7 +143,9 @@ class _Setting:
             resolve_device(stored.device)
             return stored
         proxy = self.space.proxy
-        return choose_numerics(device, proxy.precision, self.encoding.trunk, self.dataset.task, proxy.batch_size, self.threads)
+        return choose_numerics(
+            device, proxy.precision, list(self.references.values()), self.dataset.task, proxy.batch_size, self.threads
+        )
 
     def _normalization(self) -> dict[str, list[float]]:
         """Per channel mean and standard deviation of pixels in 0..1."""

@@ -1,0 +1,183 @@
+"""The command line as a user meets it: output, exit codes, streams, speed of its help."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SPACE = Path(__file__).parent / "data" / "smoke.yaml"
+
+
+def _run(*arguments, cwd=None, **environment):
+    command = [sys.executable, "-m", "attn_nas", *map(str, arguments)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A finished search of four candidates, and what it printed."""
+    folder = tmp_path_factory.mktemp("cli")
+    done = _run("search", "--space", SPACE, "--budget", 4, "--run", "run", "--workers", 1, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched):
+    """No control characters; the best placement against each reference, the caveat of noise, the next command."""
+    folder, done = searched
+    lines = done.stdout.splitlines()
+    assert [line[:5] for line in lines if line.startswith("[")] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert "\x1b" not in done.stdout
+    assert "Best placement: " in done.stdout
+    assert "points against none" in done.stdout
+    assert "for noise" in done.stdout.replace("\n", " ")
+    assert lines[-1].startswith("Next: attn-nas show run ")
+    assert done.stderr == ""
+    shown = _run(*lines[-1].split()[2:], cwd=folder)
+    assert shown.returncode == 0
+    assert "block  stage" in shown.stdout
+
+
+def test_a_search_leaves_front_and_models_in_its_folder(searched):
+    """front.json, front.csv, front.svg, the resolved space, the study, and a model folder per member of the front."""
+    folder, _ = searched
+    run = folder / "run"
+    assert {"front.json", "front.csv", "front.svg", "space.yaml", "study.db", "events.jsonl"} <= {p.name for p in run.iterdir()}
+    front = json.loads((run / "front.json").read_text())["front"]
+    assert {path.name for path in (run / "export").iterdir()} == {row["key"] for row in front}
+
+
+def test_front_prints_a_table_or_one_document(searched):
+    """The document has what scripts rely on."""
+    folder, _ = searched
+    document = json.loads(_run("front", "run", "--json", cwd=folder).stdout)
+    assert {"reference_point", "hypervolume", "front", "references"} <= set(document)
+    assert {"key", "accuracy", "flops", "macs", "params", "placements"} <= set(document["front"][0])
+    table = _run("front", "run", cwd=folder).stdout
+    assert document["front"][0]["key"] in table
+    assert "References" in table
+
+
+def test_export_writes_to_a_folder(searched):
+    """Model folders and the three files, their paths printed."""
+    folder, _ = searched
+    done = _run("export", "run", "--to", "out", cwd=folder)
+    assert done.returncode == 0
+    assert all((folder / line).exists() for line in done.stdout.splitlines())
+    document = json.loads(_run("export", "run", "--to", "out", "--json", cwd=folder).stdout)
+    assert len(document["models"]) >= 1
+    assert len(document["files"]) == 3
+
+
+def test_show_json_has_the_curve(searched):
+    """One candidate as a document."""
+    folder, _ = searched
+    key = json.loads((folder / "run" / "front.json").read_text())["knee"]
+    assert len(json.loads(_run("show", "run", key, "--json", cwd=folder).stdout)["result"]["curve"]) == 1
+
+
+def test_resume_takes_the_latest_run(searched):
+    """Without --run; the JSON Lines on stdout are events, the words go to stderr."""
+    folder, _ = searched
+    latest = folder / "elsewhere"
+    latest.mkdir()
+    begun = _run("search", "--space", SPACE, "--budget", 1, "--workers", 1, cwd=latest)
+    assert begun.returncode == 0
+    done = _run("search", "--resume", "--budget", 2, "--workers", 1, "--json", cwd=latest)
+    assert done.returncode == 0
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events][:2] == ["SearchStarted", "TrialStarted"]
+    assert events[0]["finished"] == 1
+    assert events[-1]["event"] == "SearchFinished"
+    assert "Best placement" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["search", "--space", "nowhere.yaml"], 2, "no search space 'nowhere.yaml'"),
+        (["search", "--device", "tpu"], 2, "choose from auto, cpu, cuda"),
+        (["search", "--budget", "0"], 2, "budget = 0: choose an integer of at least 1"),
+        (["search", "--budget", "many"], 2, "is not a valid int"),
+        (["search", "--resume"], 2, "no run under runs/"),
+        (["search", "--resume", "--run", "nowhere"], 1, "nowhere is not a run"),
+        (["search", "--space", "cifar10_resnet20"], 1, "--download"),
+        (["search", "--run", "file/run", "--budget", "1"], 1, "cannot be made"),
+        (["front", "nowhere"], 1, "nowhere is not a run"),
+        (["export", "nowhere", "--to", "x"], 1, "nowhere is not a run"),
+        (["mechanisms", "see"], 2, "did you mean se?"),
+        (["spaces", "cued"], 2, "choose from"),
+        (["serch"], 2, "Did you mean 'search'?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_message_on_stderr(arguments, code, message, tmp_path):
+    """The right exit code, no traceback, nothing on stdout, nothing left behind."""
+    (tmp_path / "file").write_text("")
+    done = _run(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_interrupted_search_ends_with_130_and_says_how_to_go_on(tmp_path):
+    """One Ctrl-C: the running candidate is finished and stored."""
+    command = [sys.executable, "-m", "attn_nas", "search", "--space", str(SPACE), "--run", "run", "--workers", "1"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    log, deadline = tmp_path / "run" / "events.jsonl", time.monotonic() + 60
+    while not log.exists() or "TrialStarted" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "finished first; interrupt again to stop now" in output
+    assert "Go on with: attn-nas search --resume --run run" in output.replace("\n", " ")
+
+
+def test_help_is_quick_and_loads_no_heavy_package():
+    """`attn-nas --help` and `--version` import neither torch nor optuna nor pydantic."""
+    code = (
+        "import sys\ntry:\n    from attn_nas.cli import app\n    app(['{}'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({{'torch', 'optuna', 'fvcore', 'torchvision', 'pydantic'}} & set(sys.modules)), file=sys.stderr)"
+    )
+    for option in ("--help", "--version"):
+        done = subprocess.run([sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=True)
+        assert done.stderr.strip() == "[]"
+        assert done.stdout
+
+
+def test_listing_commands_load_no_torch():
+    """mechanisms, spaces and schema answer from metadata."""
+    for command in ("mechanisms", "spaces", "schema"):
+        code = (
+            f"import sys\nfrom attn_nas.cli import app\ntry:\n    app(['{command}'])\nexcept SystemExit:\n    pass\n"
+            "assert 'torch' not in sys.modules"
+        )
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def test_mechanisms_are_listed_for_people_and_programs():
+    """Every entry has its name and paper; one can be printed in full, by an alias too."""
+    documents = json.loads(_run("mechanisms", "--json").stdout)
+    assert {"se", "eca", "sam", "cam_gate", "cbam", "gsop", "sk"} <= {document["name"] for document in documents}
+    assert all(document["arxiv"] and document["formula"] for document in documents)
+    assert json.loads(_run("mechanisms", "SELayer", "--json").stdout)["name"] == "se"
+    assert "Squeeze-and-Excitation Networks" in _run("mechanisms", "se").stdout
+
+
+def test_a_shipped_space_can_be_printed_and_used(tmp_path):
+    """What `spaces NAME` prints is the file, and loads."""
+    from attn_nas.space.loading import load_space, parse_space
+
+    text = _run("spaces", "cued_digits").stdout
+    assert parse_space(text) == load_space("cued_digits")

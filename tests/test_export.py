@@ -1,0 +1,193 @@
+"""Exported winners: they work alone, they are what was trained, and what fails its verification is not kept."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.errors import ExportError, RunError
+from attn_nas.export import export_candidates, export_front
+from attn_nas.export import write as write_module
+from attn_nas.export.source import model_source
+from attn_nas.models.build import build_model
+from attn_nas.report import write_front
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.trunks import Trunk
+from attn_nas.study.search import search
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished search of five candidates, really trained."""
+    from conftest import TINY
+
+    from attn_nas.space.loading import parse_space
+
+    return search(parse_space(TINY), run=tmp_path_factory.mktemp("search") / "run", budget=5, workers=1)
+
+
+ALONE = """
+import importlib.util, json, sys
+sys.modules["attn_nas"] = None
+spec = importlib.util.spec_from_file_location("model", sys.argv[1] + "/model.py")
+model = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(model)
+import torch
+from safetensors.torch import load_file
+torch.set_num_threads(1)
+net = model.build_model()
+net.load_state_dict(load_file(sys.argv[1] + "/model.safetensors"))
+print(json.dumps(net.eval()(torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)).tolist()))
+"""
+
+
+def test_exported_models_work_where_the_package_does_not_exist(run, tmp_path):
+    """Source and weights give, to the bit, the logits of the trained network."""
+    folders = export_front(run, tmp_path / "models")
+    assert {folder.name for folder in folders} == {candidate.record.key for candidate in run.front}
+    for candidate, folder in zip(run.front, folders, strict=True):
+        assert {path.name for path in folder.iterdir()} == {"model.py", "model.safetensors", "config.json", "README.md"}
+        printed = subprocess.run(
+            [sys.executable, "-I", "-c", ALONE, str(folder)], check=True, capture_output=True, text=True
+        ).stdout
+        model = build_model(candidate.record.genotype, 10)
+        model.load_state_dict(load_file(run.folder.weights_of(candidate.record.key)))
+        logits = model.eval()(torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16))
+        assert json.loads(printed) == logits.tolist()
+
+
+def test_the_exported_weights_reproduce_the_recorded_accuracy(run, tmp_path):
+    """The normalisation in config.json and the weights give the accuracy of the table on the validation split."""
+    from attn_nas.data import load_dataset
+
+    validation = load_dataset(run.space.data).validation
+    for candidate, folder in zip(run.front, export_front(run, tmp_path), strict=True):
+        config = json.loads((folder / "config.json").read_text())
+        mean, std = (torch.tensor(config["normalization"][name])[:, None, None] for name in ("mean", "std"))
+        model = build_model(Genotype.from_dict(config["genotype"]), 10)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        with torch.no_grad():
+            logits = model.eval()((validation.images.float() / 255 - mean) / std)
+        accuracy = (logits.argmax(1) == validation.labels).float().mean().item()
+        assert accuracy == pytest.approx(candidate.accuracy, abs=1.5 / len(validation))
+
+
+def test_the_folder_describes_itself(run, tmp_path):
+    """Genotype in the weights' metadata, measured figures in the source and the card, a metadata block in the card."""
+    (folder, *_) = export_front(run, tmp_path)
+    candidate = run.front[0]
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        assert Genotype.from_json(weights.metadata()["genotype"]) == candidate.record.genotype
+    for name in ("model.py", "README.md"):
+        text = (folder / name).read_text()
+        assert f"{100 * candidate.accuracy:.2f} %" in text
+        assert f"{candidate.record.cost.flops:,} FLOPs" in text
+    assert (folder / "README.md").read_text().startswith("---\ntags:")
+
+
+def _everywhere(trunk, name):
+    mechanism = get_mechanism(name)
+    kernel = "adaptive" if "adaptive" in mechanism.kernel_sizes else 7 if mechanism.kernel_sizes else None
+    placement = Placement(name, mechanism.default_position, mechanism.reductions[0] if mechanism.reductions else None, kernel)
+    return Genotype(trunk, (placement,) * len(trunk.blocks))
+
+
+@pytest.mark.parametrize("trunk", [Trunk("cifar_resnet", 14, 8), Trunk("resnet", 18, 8), Trunk("resnet", 50, 8)], ids=str)
+@pytest.mark.parametrize("name", mechanism_names())
+def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, name):
+    """It runs by itself, imports torch and the standard library alone, is clean, and holds only what is used."""
+    genotype = _everywhere(trunk, name)
+    source = model_source(genotype, 7, 3, "A network.")
+    assert "attn_nas" not in source
+    namespace = {"__name__": "exported"}
+    exec(compile(source, "model.py", "exec"), namespace)
+    exported = namespace["build_model"]()
+    ours = build_model(genotype, 7, seed=0)
+    exported.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(exported.eval()(images), ours.eval()(images))
+    classes = {line.split("(")[0].removeprefix("class ") for line in source.splitlines() if line.startswith("class ")}
+    assert classes == {type(module).__name__ for module in exported.modules() if type(module).__module__ == "exported"}
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E4,E7,E9,F,I,UP,B", "--quiet", "-"],
+        input=source,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+    formatted = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "128", "--check", "-"],
+        input=source,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert formatted.returncode == 0, source
+
+
+def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):
+    """Other logits, other costs or a broken source end in an error and no folder."""
+    original = write_module.model_source
+    breaks = {
+        "other logits": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
+        "exported FLOPs": lambda source: source.replace("x = block(x)", "x = block(x) * 1.0"),
+        "does not load by itself": lambda source: source.replace("import torch\n", "import attn_nas\nimport torch\n", 1),
+    }
+    for message, spoil in breaks.items():
+        monkeypatch.setattr(write_module, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
+        with pytest.raises(ExportError, match=message):
+            export_front(run, tmp_path / "models")
+        assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_candidate_without_weights_cannot_be_exported(run, tmp_path):
+    """Only the front and the references keep theirs, and the error says so."""
+    candidate = run.front[0]
+    path = run.folder.weights_of(candidate.record.key)
+    hidden = path.rename(path.with_suffix(".hidden"))
+    try:
+        with pytest.raises(RunError, match="were not kept: only the front and the references"):
+            export_candidates(run, [candidate], tmp_path)
+    finally:
+        hidden.rename(path)
+
+
+def test_an_unwritable_target_is_an_error(run, tmp_path):
+    """A file where the folder should be."""
+    (tmp_path / "file").write_text("")
+    for function in (export_front, write_front):
+        with pytest.raises(ExportError, match="cannot"):
+            function(run, tmp_path / "file")
+
+
+def test_an_existing_export_is_replaced(run, tmp_path):
+    """Exporting twice leaves one whole folder per candidate."""
+    (first, *_) = export_front(run, tmp_path)
+    (first / "stale").write_text("")
+    export_front(run, tmp_path)
+    assert not (first / "stale").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(candidate.record.key for candidate in run.front)
+
+
+def test_the_front_is_written_as_json_csv_and_picture(run, tmp_path):
+    """Three files that agree: the document, a row per candidate, an SVG with a mark for each."""
+    paths = write_front(run, tmp_path)
+    assert [path.name for path in paths] == ["front.json", "front.csv", "front.svg"]
+    assert json.loads(paths[0].read_text()) == json.loads(json.dumps(run.to_dict()))
+    header, *rows = paths[1].read_text().splitlines()
+    assert header.startswith("on_front,key,reference,accuracy,flops")
+    assert len(rows) == len(run.candidates)
+    assert sum(row.startswith("1,") for row in rows) == len(run.front)
+    picture = paths[2].read_text()
+    assert picture.count("<circle") >= len(run.front)
+    assert picture.count("<path") == 1 + len(run.references)
+    from xml.etree import ElementTree
+
+    ElementTree.fromstring(picture)

@@ -1,0 +1,371 @@
+"""The search: exact budget, references first, no duplicates, limits, failures, interruption and resumption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from attn_nas.errors import RunError, SpaceError, UsageError
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.references import reference_genotypes
+from attn_nas.space.schema import LimitSettings
+from attn_nas.space.task import Task
+from attn_nas.study.events import SearchFinished, TrialFailed, TrialFinished, TrialStarted
+from attn_nas.study.executors import LocalPool
+from attn_nas.study.jobs import Failed, Finished, Job
+from attn_nas.study.proposer import tpe
+from attn_nas.study.results import Run
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+
+
+def _search(space, tmp_path, **arguments):
+    arguments = {"workers": 1, "trainer": TableTrainer(TASK), "run": tmp_path / "run", **arguments}
+    return search(space, **arguments)
+
+
+def _references(space):
+    return reference_genotypes(space, Encoding(space))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_budget_is_exact_and_nothing_is_trained_twice(tiny_space, tmp_path, workers):
+    """With any number of workers, exactly so many distinct candidates are scored."""
+    run = _search(tiny_space, tmp_path, budget=25, workers=workers)
+    assert len(run.candidates) == 25
+    assert len({candidate.record.key for candidate in run.candidates}) == 25
+    states = Counter(trial.state for trial in run.study.get_trials())
+    assert states == {TrialState.COMPLETE: 25}
+
+
+def test_references_come_first_and_are_named(tiny_space, tmp_path):
+    """The first trials are the hand-made placements, in their order."""
+    run = _search(tiny_space, tmp_path, budget=10)
+    expected = _references(tiny_space)
+    opening = run.candidates[: len(expected)]
+    assert [candidate.record.reference for candidate in opening] == list(expected)
+    assert [candidate.record.genotype for candidate in opening] == list(expected.values())
+    assert [reference.record.reference for reference in run.references] == list(expected)
+
+
+def test_one_worker_repeats_itself(tiny_space, tmp_path):
+    """The same seed gives the same trials, another seed others."""
+    keys = [
+        [candidate.record.key for candidate in _search(tiny_space, tmp_path / str(number), budget=20, seed=seed).candidates]
+        for number, seed in enumerate((0, 0, 1))
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_any_optuna_tool_can_open_the_study(tiny_space, tmp_path):
+    """A plain Optuna study with two objectives and flat categorical parameters, in write-ahead mode."""
+    run = _search(tiny_space, tmp_path, budget=8)
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{run.folder.study}")
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    best = {trial.user_attrs["genotype"] and trial.number for trial in study.best_trials}
+    assert best >= {candidate.record.number for candidate in run.front}
+    assert all(len(trial.params) == 12 for trial in study.get_trials())
+    assert run.folder.study.read_bytes()[18] == 2
+
+
+def test_the_front_document_says_everything(tiny_space, tmp_path):
+    """Reference point, hypervolume, front and references with their costs and placements."""
+    document = _search(tiny_space, tmp_path, budget=12).to_dict()
+    assert set(document["reference_point"]) == {"accuracy", "flops"}
+    assert document["hypervolume"] > 0
+    for row in (*document["front"], *document["references"]):
+        assert {"key", "accuracy", "flops", "macs", "params", "placements"} <= set(row)
+        assert row["flops"] <= document["reference_point"]["flops"]
+    json.dumps(document)
+
+
+def test_a_small_space_is_searched_through(tiny_space, tmp_path):
+    """When no unseen candidate is left the search ends and says so."""
+    small = tiny_space.model_copy(
+        update={
+            "mechanisms": [tiny_space.mechanisms[1].model_copy(update={"kernel_sizes": [3]})],
+            "granularity": "per_stage",
+        }
+    )
+    ended = []
+    run = _search(small, tmp_path, budget=50, listeners=[lambda e: ended.append(e) if isinstance(e, SearchFinished) else None])
+    assert len(run.candidates) == 8
+    assert ended[0].why == "exhausted"
+
+
+def test_limits_are_enforced_before_training(tiny_space, tmp_path):
+    """Nothing above a limit is ever given to the trainer, references included."""
+    limits = LimitSettings(max_added_flops=3000, max_params=None)
+    started = []
+    run = _search(
+        tiny_space.model_copy(update={"limits": limits}),
+        tmp_path,
+        budget=15,
+        listeners=[lambda event: started.append(event) if isinstance(event, TrialStarted) else None],
+    )
+    bare = run.meta["bare_cost"]["flops"]
+    assert len(started) == 15
+    assert all(event.flops - bare <= 3000 for event in started)
+    assert run.reference_point[1] == bare + 3000
+
+
+def test_a_limit_below_the_trunk_is_refused(tiny_space, tmp_path):
+    """Before anything is written."""
+    limits = LimitSettings(max_added_flops=None, max_params=10)
+    with pytest.raises(SpaceError, match="the bare trunk has"):
+        _search(tiny_space.model_copy(update={"limits": limits}), tmp_path, budget=5)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failed_candidate_counts_and_does_not_end_the_search(tiny_space, tmp_path):
+    """Its reason is kept; the others are scored."""
+    references = _references(tiny_space)
+    failing = references["se everywhere"].key
+    trainer = TableTrainer(TASK, failures={failing: "diverged in epoch 1"})
+    run = _search(tiny_space, tmp_path, budget=10, trainer=trainer)
+    assert len(run.candidates) == 9
+    (failed,) = [record for record in run.records if record.state == "failed"]
+    assert (failed.key, failed.reason) == (failing, "diverged in epoch 1")
+
+
+class BrokenTrainer(TableTrainer):
+    """Raises what nobody expected."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        raise ZeroDivisionError("surprise")
+
+
+def test_an_unexpected_error_is_a_failure_too(tiny_space, tmp_path):
+    """Every candidate fails with the error's name, and the search ends by its budget."""
+    run = _search(tiny_space, tmp_path, budget=3, trainer=BrokenTrainer(TASK))
+    assert [record.reason for record in run.records] == ["ZeroDivisionError: surprise"] * 3
+
+
+class LyingTrainer(TableTrainer):
+    """Reports another network's cost."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        result, cost = super().__call__(genotype, seed, on_epoch)
+        return result, cost + cost
+
+
+def test_cost_table_and_full_count_must_agree(tiny_space, tmp_path):
+    """A disagreement fails the trial with both figures."""
+    run = _search(tiny_space, tmp_path, budget=2, trainer=LyingTrainer(TASK))
+    assert all("disagree" in record.reason for record in run.records)
+
+
+def test_resume_goes_on_and_does_not_replay(tiny_space, tmp_path):
+    """20 and then 20 more are 40 distinct candidates; a resumed run without a new budget has nothing to do."""
+    _search(tiny_space, tmp_path, budget=20)
+    run = _search(None, tmp_path, budget=40, resume=True)
+    assert len({candidate.record.key for candidate in run.candidates}) == 40
+    assert len(_search(None, tmp_path, resume=True).candidates) == 40
+
+
+def test_resume_refuses_what_does_not_fit(tiny_space, tmp_path):
+    """Another space, another seed, a folder that is no run, an occupied folder, senseless numbers."""
+    _search(tiny_space, tmp_path, budget=3)
+    other = tiny_space.model_copy(update={"granularity": "per_stage"})
+    with pytest.raises(UsageError, match="another search space"):
+        _search(other, tmp_path, resume=True)
+    with pytest.raises(UsageError, match="begun with seed 0"):
+        _search(None, tmp_path, seed=5, resume=True)
+    with pytest.raises(RunError, match="is not a run"):
+        _search(None, tmp_path, run=tmp_path / "nowhere", resume=True)
+    with pytest.raises(UsageError, match="holds a run already: add --resume"):
+        _search(tiny_space, tmp_path, budget=3)
+    for arguments in ({"budget": 0}, {"workers": 0}, {"seed": -1}):
+        with pytest.raises(UsageError, match="choose an integer of at least"):
+            _search(tiny_space, tmp_path / "new", **arguments)
+
+
+def test_two_searches_cannot_share_a_run(tiny_space, tmp_path):
+    """The second is refused while the first holds the lock."""
+    run = _search(tiny_space, tmp_path, budget=3)
+    with run.folder.locked(), pytest.raises(RunError, match="another search is working"):
+        _search(None, tmp_path, budget=5, resume=True)
+
+
+def test_a_damaged_study_is_an_error(tiny_space, tmp_path):
+    """Not a traceback from the database."""
+    run = _search(tiny_space, tmp_path, budget=3)
+    run.folder.study.write_bytes(b"not a database")
+    with pytest.raises(RunError, match="cannot be opened as a study"):
+        Run(run.folder.path)
+
+
+class SlowTrainer(TableTrainer):
+    """Half a second per candidate; one candidate kills its worker for good, another once."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        if genotype.num_attended == 0:
+            marker = Path(os.environ["ATTN_NAS_TEST_MARKER"])
+            if not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        if str(genotype).startswith("eca k3 | eca k3"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(genotype, seed, on_epoch)
+
+
+def test_a_killed_worker_is_replaced_and_its_candidate_trained_again(tiny_space, tmp_path, monkeypatch):
+    """One death puts the candidate back; the second fails it; the budget stays exact."""
+    monkeypatch.setenv("ATTN_NAS_TEST_MARKER", str(tmp_path / "marker"))
+    events = []
+    run = _search(tiny_space, tmp_path, budget=10, workers=2, trainer=SlowTrainer(TASK), listeners=[events.append])
+    references = _references(tiny_space)
+    assert len(run.candidates) == 9
+    assert references["none"].key in {candidate.record.key for candidate in run.candidates}
+    failures = [event for event in events if isinstance(event, TrialFailed)]
+    assert Counter(event.counts for event in failures) == {False: 2, True: 1}
+    assert all("its worker died (killed by signal 9)" in event.reason for event in failures)
+    assert not any(trial.state == TrialState.RUNNING for trial in run.study.get_trials())
+
+
+class DeadTrainer(TableTrainer):
+    """Cannot even be unpickled in a worker."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_workers_that_cannot_start_end_the_search_with_a_message(tiny_space, tmp_path):
+    """No endless restarting."""
+    with pytest.raises(RunError, match="die as soon as they start"):
+        _search(tiny_space, tmp_path, budget=4, workers=2, trainer=DeadTrainer(TASK))
+
+
+def test_a_pool_answers_every_job_once(tiny_space):
+    """Each submitted job gives one final message."""
+    pool = LocalPool(TableTrainer(TASK), 2)
+    genotypes = list(_references(tiny_space).values())
+    waiting = [Job(number, genotype, 0) for number, genotype in enumerate(genotypes)]
+    ended = []
+
+    def handle(message):
+        if isinstance(message, (Finished, Failed)):
+            ended.append(message.number)
+
+    try:
+        while len(ended) < len(genotypes):
+            while waiting and pool.room:
+                pool.submit(waiting.pop())
+            pool.wait(handle, 1.0)
+    finally:
+        pool.close()
+    assert sorted(ended) == list(range(len(genotypes)))
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from attn_nas.space.loading import parse_space
+from attn_nas.space.task import Task
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+class Slow(TableTrainer):
+    def __call__(self, genotype, seed, on_epoch):
+        time.sleep(0.3)
+        return super().__call__(genotype, seed, on_epoch)
+
+if __name__ == "__main__":
+    folder, workers, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
+    space = None if resume else parse_space((folder / "tiny.yaml").read_text())
+    search(space, run=folder / "run", budget=12, workers=workers, resume=resume, trainer=Slow(Task(3, 16, 16, 10)))
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A search of 12 slow candidates as a process of its own."""
+    from conftest import TINY
+
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "script.py").write_text(SCRIPT)
+
+    def start(workers, mode="new"):
+        command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(workers), mode]
+        return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    return start
+
+
+def _finished(folder):
+    log = folder / "run" / "events.jsonl"
+    if not log.exists():
+        return 0
+    return sum(json.loads(line)["event"] == TrialFinished.__name__ for line in log.read_text().splitlines())
+
+
+def _wait_for(folder, number):
+    deadline = time.monotonic() + 60
+    while _finished(folder) < number:
+        assert time.monotonic() < deadline, "the search does not get on"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_coordinator_is_resumed_to_the_exact_budget(script, tmp_path, workers):
+    """After kill -9 nothing finished is lost, nothing stays running, and no candidate is trained twice."""
+    process = script(workers)
+    _wait_for(tmp_path, 3)
+    process.kill()
+    process.wait()
+    assert script(workers, "resume").wait(60) == 0
+    run = Run(tmp_path / "run")
+    assert len(run.candidates) == 12
+    assert len({candidate.record.key for candidate in run.candidates}) == 12
+    assert not any(trial.state == TrialState.RUNNING for trial in run.study.get_trials())
+    assert not (tmp_path / "run" / ".cache").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, workers):
+    """After one SIGINT no trial is cut; after two the cut ones are put back; both resume to the exact budget."""
+    process = script(workers)
+    _wait_for(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    first = Run(tmp_path / "run")
+    assert 2 <= len(first.candidates) < 12
+    assert all(record.state == "finished" for record in first.records)
+
+    process = script(workers, "resume")
+    _wait_for(tmp_path, len(first.candidates) + 1)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    second = Run(tmp_path / "run")
+    assert not any(trial.state == TrialState.RUNNING for trial in second.study.get_trials())
+
+    assert script(workers, "resume").wait(60) == 0
+    run = Run(tmp_path / "run")
+    assert len(run.candidates) == 12
+    assert len({candidate.record.key for candidate in run.candidates}) == 12
+
+
+def test_the_sampler_is_a_fresh_multivariate_tpe_for_every_trial():
+    """Seeds are derived per trial, so that a resumed study does not replay itself."""
+    assert type(tpe(1)).__name__ == "TPESampler"
+
+
+def test_real_training_keeps_the_weights_of_the_front_and_the_references(tiny_space, tmp_path):
+    """Two real workers; dominated candidates leave no weights behind; the shared data are cleared away."""
+    run = search(tiny_space, run=tmp_path / "run", budget=6, workers=2)
+    assert len(run.candidates) == 6
+    kept = {path.stem for path in run.folder.weights.glob("*.safetensors")}
+    wanted = {candidate.record.key for candidate in (*run.front, *run.references)}
+    assert kept == wanted
+    assert not run.folder.cache.exists()
