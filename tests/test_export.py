@@ -22,13 +22,9 @@ from attn_nas.study.search import search
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tiny_space, tmp_path_factory):
     """A finished search of five candidates, really trained."""
-    from conftest import TINY
-
-    from attn_nas.space.loading import parse_space
-
-    return search(parse_space(TINY), run=tmp_path_factory.mktemp("search") / "run", budget=5, workers=1)
+    return search(tiny_space, run=tmp_path_factory.mktemp("search") / "run", budget=5, workers=1)
 
 
 ALONE = """

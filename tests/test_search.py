@@ -27,6 +27,7 @@ from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
 
 
 def _search(space, tmp_path, **arguments):
@@ -270,7 +271,6 @@ def test_a_pool_answers_every_job_once(tiny_space):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from attn_nas.space.loading import parse_space
 from attn_nas.space.task import Task
 from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
@@ -282,7 +282,7 @@ class Slow(TableTrainer):
 
 if __name__ == "__main__":
     folder, workers, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
-    space = None if resume else parse_space((folder / "tiny.yaml").read_text())
+    space = None if resume else Path(sys.argv[4])
     search(space, run=folder / "run", budget=12, workers=workers, resume=resume, trainer=Slow(Task(3, 16, 16, 10)))
 """
 
@@ -290,13 +290,10 @@ if __name__ == "__main__":
 @pytest.fixture
 def script(tmp_path):
     """A search of 12 slow candidates as a process of its own."""
-    from conftest import TINY
-
-    (tmp_path / "tiny.yaml").write_text(TINY)
     (tmp_path / "script.py").write_text(SCRIPT)
 
     def start(workers, mode="new"):
-        command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(workers), mode]
+        command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(workers), mode, str(TINY)]
         return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
     return start

@@ -29,7 +29,7 @@ _PART_SEEDS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 CUED_HEIGHT, CUED_WIDTH = 28, 16
 CUED_HUES = HUES[:2]
 CUE_ROWS = 3
-NEAR_SHARE, NEAR_GAP = 0.5, 2
+NEAR_SHARE, NEAR_GAP = 0.6, 2
 COHERENCE = (0.25, 1.0)
 
 CLUTTERED_SIDE = 16
@@ -38,8 +38,8 @@ CLUTTERED_SIDE = 16
 def cued_digits(settings: DataSettings, download: bool) -> Dataset:
     """Two digits of different hue, and a strip in the hue of the digit to read: ``3 x 28 x 16``, 10 classes.
 
-    The digits stand at the bottom; the strip crosses the image somewhere above them. In one half of the images it is at most
-    two rows away, so that a few convolutions can compare the hues and every network finds the rule early; in the other half
+    The digits stand at the bottom; the strip crosses the image somewhere above them. In six images of ten it is at most
+    two rows away, so that a few convolutions can compare the hues and every network finds the rule early; in the others
     it is anywhere, mostly out of their reach, and only a network that carries the cue across the image reads the right
     digit. A share of the strip's pixels, drawn anew for every image (its coherence, as in random-dot displays), has the cue's
     hue, the others have either.

@@ -85,6 +85,7 @@ class Coordinator:
         self._space = {name: CategoricalDistribution(values) for name, values in encoding.choices.items()}
         self._running: dict[int, _Running] = {}
         self._interrupts = 0
+        self._stop_now = self._stop_announced = self._cuttable = False
         self._points: dict[str, Point] = {}
         self.training_seconds = 0.0
         records = self._recover()
@@ -114,23 +115,42 @@ class Coordinator:
     def run(self) -> str:
         """Search until the budget is used up, the space is exhausted or the user stops it; returns which of these."""
         exhausted = False
-        try:
-            with self._interruptible():
+        with self._interruptible():
+            try:
                 while True:
-                    while self._executor.room and not self._interrupts and not exhausted and self._remaining() > 0:
+                    while self._executor.room and self._may_start(exhausted):
                         exhausted = not self._start_next()
                     if not self._running:
                         break
-                    self._executor.wait(self._handle, timeout=1.0)
-        except KeyboardInterrupt:
-            self._interrupts += 1
-            for number in list(self._running):
-                self._drop(number, "interrupted", "stopped by the user")
-        finally:
-            self._executor.close()
+                    self._wait()
+            except KeyboardInterrupt:
+                for number in list(self._running):
+                    self._drop(number, "interrupted", "stopped by the user")
+            finally:
+                self._executor.close()
         if self._remaining() <= 0:
             return "budget"
         return "interrupted" if self._interrupts else "exhausted"
+
+    def _wait(self) -> None:
+        """Wait for messages; only here, and not while one is handled, may a signal cut in."""
+        self._heed_signals()
+        self._cuttable = True
+        try:
+            self._executor.wait(self._handle, timeout=1.0)
+        finally:
+            self._cuttable = False
+
+    def _heed_signals(self) -> None:
+        """What a signal asked for, done at a place where nothing is half written."""
+        if self._stop_now:
+            raise KeyboardInterrupt
+        if self._interrupts and not self._stop_announced:
+            self._stop_announced = True
+            self._emit(StopRequested(running=len(self._running)))
+
+    def _may_start(self, exhausted: bool) -> bool:
+        return not self._interrupts and self._remaining() > 0 and bool(self._queue or not exhausted)
 
     def _remaining(self) -> int:
         return self._budget - self.finished - len(self._running)
@@ -181,12 +201,15 @@ class Coordinator:
         return limits.max_params is None or cost.params <= limits.max_params
 
     def _handle(self, message: Message) -> None:
+        self._cuttable = False
         if isinstance(message, Progress):
             self._emit(EpochFinished(number=message.number, epoch=message.epoch, accuracy=message.accuracy))
         elif isinstance(message, Finished):
             self._finish(message)
         else:
             self._fail(message)
+        self._heed_signals()
+        self._cuttable = True
 
     def _finish(self, message: Finished) -> None:
         running = self._running[message.number]
@@ -264,9 +287,9 @@ class Coordinator:
 
         def on_interrupt(number: int, frame: FrameType | None) -> None:
             self._interrupts += 1
-            if self._interrupts > 1 or number == signal.SIGTERM:
+            self._stop_now = self._interrupts > 1 or number == signal.SIGTERM
+            if self._stop_now and self._cuttable:
                 raise KeyboardInterrupt
-            self._emit(StopRequested(running=len(self._running)))
 
         if threading.current_thread() is not threading.main_thread():
             yield
