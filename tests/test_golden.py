@@ -14,8 +14,9 @@ GOLDEN = Path(__file__).parent / "data" / "golden.json"
 
 def _processor():
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    wanted = ("model name", "cpu family", "model", "stepping")
+    pairs = [line.partition(":") for line in cpuinfo.read_text().splitlines()] if cpuinfo.exists() else []
+    return ", ".join({key.strip(): value.strip() for key, _, value in pairs if key.strip() in wanted}.values())
 
 
 def test_two_trials_give_the_recorded_figures(tiny_space, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def mechanisms(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the attention mechanisms, or print one in full."""
-    from attn_nas.attention.catalog import get_mechanism, mechanism_names
+    from attn_nas.attention.catalog import GATE_POSITIONS, get_mechanism, mechanism_names
 
     records = [get_mechanism(found) for found in ([name] if name else mechanism_names())]
     hidden = {"target", "takes_stride"}
@@ -49,8 +49,9 @@ def mechanisms(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "family", "reductions", "kernel sizes", "positions", "paper"):
+    slots = f"Slots: {', '.join(GATE_POSITIONS)}"
+    table = Table(box=None, pad_edge=False, caption=slots, caption_justify="left")
+    for heading in ("name", "family", "reductions", "kernel sizes", "positions", "arXiv"):
         table.add_column(heading)
     for record in records:
         table.add_row(
@@ -58,8 +59,8 @@ def mechanisms(
             record.family,
             " ".join(map(str, record.reductions)) or "-",
             " ".join(map(str, record.kernel_sizes)) or "-",
-            " ".join(record.positions),
-            f"arXiv {record.arxiv}",
+            "any slot" if record.positions == GATE_POSITIONS else " ".join(record.positions),
+            record.arxiv,
         )
     Console(highlight=False).print(table)
 
