@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from attn_nas.front import front_indices
 from attn_nas.study.events import (
     EpochFinished,
     Event,
+    FrontPoint,
     SearchFinished,
     SearchStarted,
     StopRequested,
@@ -66,7 +67,7 @@ class Lines:
             self._budget = event.budget
             return _opening(event)
         if isinstance(event, TrialFinished):
-            mark = " front" if event.on_front else ""
+            mark = " front" if any(point.key == event.key for point in event.front) else ""
             name = f" [{event.reference}]" if event.reference else ""
             return (
                 f"[{event.finished}/{self._budget}] {event.key} {percent(event.accuracy)} {event.added_flops:+,} FLOPs "
@@ -86,7 +87,7 @@ class _View:
 
     started: SearchStarted | None = None
     running: dict[int, tuple[str, list[float]]] = field(default_factory=dict)
-    scored: list[TrialFinished] = field(default_factory=list)
+    front: tuple[FrontPoint, ...] = ()
     finished: int = 0
     failed: int = 0
     stopping: bool = False
@@ -95,15 +96,15 @@ class _View:
     def __call__(self, event: Event) -> None:
         self.now = event.time
         if isinstance(event, SearchStarted):
-            self.started, self.finished = event, event.finished
+            self.started, self.finished, self.front = event, event.finished, event.front
         elif isinstance(event, TrialStarted):
             self.running[event.number] = (event.placements, [])
         elif isinstance(event, EpochFinished):
-            self.running[event.number][1].append(event.accuracy)
+            curve = self.running[event.number][1]
+            curve[event.epoch - 1 :] = [event.accuracy]
         elif isinstance(event, TrialFinished):
             self.running.pop(event.number, None)
-            self.scored.append(event)
-            self.finished = event.finished
+            self.finished, self.front = event.finished, event.front
         elif isinstance(event, TrialFailed):
             self.running.pop(event.number, None)
             self.failed += 1
@@ -134,26 +135,25 @@ def _picture(view: _View) -> RenderableType:
         f"elapsed {duration(elapsed)}  left {left}",
     )
     running = Table.grid(padding=(0, 2))
-    for number, (placements, curve) in view.running.items():
+    for number, (placements, curve) in list(view.running.items()):
         epochs = f"epoch {len(curve)}  {percent(curve[-1])}" if curve else "training"
         running.add_row(f"#{number}", Text(placements, overflow="ellipsis", no_wrap=True), epochs)
     parts: list[RenderableType] = [Text(_opening(start), style="dim"), head, running]
-    if view.scored:
-        parts.append(_live_front(view.scored))
+    if view.front:
+        parts.append(_live_front(view.front))
     notes = [f"failed {view.failed}"] if view.failed else []
     if view.stopping:
         notes.append("stopping after the running trials; Ctrl-C again stops now")
     return Group(*parts, Text("  ".join(notes), style="yellow"))
 
 
-def _live_front(scored: list[TrialFinished]) -> Table:
-    front = [scored[index] for index in front_indices([(event.accuracy, event.flops) for event in scored])]
+def _live_front(front: tuple[FrontPoint, ...]) -> Table:
     table = Table(box=None, pad_edge=False, title_justify="left", title=f"front of {len(front)}", title_style="bold")
     for heading in ("accuracy", "added FLOPs"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("placements, stage by stage", overflow="ellipsis", no_wrap=True)
-    for event in front[-_MAX_FRONT_ROWS:]:
-        table.add_row(percent(event.accuracy), f"{event.added_flops:+,}", event.placements)
+    for point in front[-_MAX_FRONT_ROWS:]:
+        table.add_row(percent(point.accuracy), f"{point.added_flops:+,}", point.placements)
     return table
 
 
@@ -191,13 +191,13 @@ def against_trunk(candidate: Candidate) -> str:
 
 
 def closing_words(run: Run, finished: SearchFinished) -> list[str]:
-    """What was found, against which references, how far to trust it, and what to type next."""
-    where = run.folder.path
+    """What was found, against which references, and how far to trust it."""
+    where = shlex.quote(str(run.folder.path))
     words = [f"{finished.finished} of {finished.budget} candidates trained in {duration(finished.seconds)}."]
     if finished.why == "interrupted":
         words.append(f"Stopped before the end. Go on with: attn-nas search --resume --run {where}")
     elif finished.why == "exhausted":
-        words.append("No unseen candidate within the limits is left: the space is searched through.")
+        words.append("No further unseen candidate within the limits was found: the space is searched through, or nearly.")
     if not run.candidates:
         return [*words, "No candidate has a score; see the reasons above."]
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)

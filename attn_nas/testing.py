@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, get_args
 
 from attn_nas.attention.catalog import Mechanism
 from attn_nas.cost import Cost, CostTable
@@ -18,7 +19,7 @@ from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 CHANNELS = (8, 16, 24, 64)
 SIZES = ((1, 1), (7, 5), (32, 32))
@@ -44,6 +45,15 @@ class TableTrainer:
         on_epoch(1, accuracy)
         cost = _cost_table(genotype.trunk, self.task).cost(genotype)
         return ProxyResult(accuracy, 1.0 - accuracy, (accuracy,), (1.0,), 0.0, 0.0, 1, seed), cost
+
+
+def _another(parameter: Parameter) -> object:
+    """A legal value other than the default."""
+    if isinstance(parameter.default, bool):
+        return not parameter.default
+    if isinstance(parameter.default, str):
+        return next(choice for choice in get_args(parameter.annotation) if choice != parameter.default)
+    return {"kernel_size": 9, "reduction": 3, "stride": 2, "groups": 4}.get(parameter.name, 24)
 
 
 @cache
@@ -123,6 +133,25 @@ class MechanismContract:
         ]
         assert len(set(shapes)) == len(shapes)
 
+    def test_every_argument_changes_something(self) -> None:
+        """Another value of any argument of the class gives other parameters, or another output."""
+        import torch
+
+        loaded: Callable[..., nn.Module] = self.mechanism.load()
+        x = torch.linspace(-1, 1, 2 * 64 * 8 * 8).reshape(2, 64, 8, 8)
+        for name, parameter in signature(self.mechanism.load()).parameters.items():
+            if name == "channels":
+                continue
+            behaviours = set()
+            for arguments in ({}, {name: _another(parameter)}):
+                torch.manual_seed(0)
+                module = loaded(64, **arguments).eval()
+                with torch.no_grad():
+                    y = module(x)
+                shapes = tuple(tuple(p.shape) for p in module.parameters())
+                behaviours.add((shapes, tuple(y.shape), y.sum().item()))
+            assert len(behaviours) == 2, name
+
     def test_unknown_and_impossible_arguments_are_errors(self) -> None:
         """An unknown keyword, no channels, an even kernel and a reduction of 0 are refused."""
         import pytest
@@ -159,15 +188,25 @@ class MechanismContract:
             assert torch.equal(module(x), copy.deepcopy(module)(x))
 
     def test_bf16_and_channels_last_agree_with_fp32(self) -> None:
-        """Autocast and memory layout change the output only by rounding."""
+        """Autocast and memory layout change output and input gradient only by rounding, in eval and in training."""
         import torch
 
-        module = self._build(16).eval()
-        x = torch.randn(2, 16, 8, 8)
-        with torch.no_grad():
-            expected = module(x)
-            last = module(x.contiguous(memory_format=torch.channels_last))
-            with torch.autocast("cpu", torch.bfloat16):
-                rounded = module(x)
-        assert torch.allclose(last, expected, atol=1e-5)
-        assert torch.allclose(rounded.float(), expected, atol=0.1, rtol=0.1)
+        for channels in (8, 64):
+            module, x = self._build(channels), torch.randn(4, channels, 8, 8)
+            for training in (False, True):
+                module.train(training)
+                expected, gradient = _output_and_gradient(module, x)
+                last = _output_and_gradient(module, x.contiguous(memory_format=torch.channels_last))
+                with torch.autocast("cpu", torch.bfloat16):
+                    rounded = _output_and_gradient(module, x)
+                torch.testing.assert_close(last, (expected, gradient), atol=1e-4, rtol=1e-3)
+                torch.testing.assert_close(rounded[0], expected, atol=0.15, rtol=0.1)
+                assert torch.isfinite(rounded[1]).all()
+
+
+def _output_and_gradient(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    x = x.detach().requires_grad_()
+    y = module(x).float()
+    y.square().sum().backward()
+    assert x.grad is not None
+    return y.detach(), x.grad

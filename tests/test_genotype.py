@@ -137,6 +137,16 @@ def test_foreign_json_is_refused(text):
         Genotype.from_json(text)
 
 
+def test_unknown_fields_are_refused_with_the_choices():
+    """A misspelt hyperparameter is not dropped in silence."""
+    data = {
+        "trunk": {"name": "cifar_resnet", "depth": 8, "width": 16},
+        "placements": [{"mechanism": "se", "redution": 4}, None, None],
+    }
+    with pytest.raises(SpaceError, match=r"placement has no field 'redution'.*did you mean reduction"):
+        Genotype.from_dict(data)
+
+
 def test_text_shows_stages_and_repetition():
     """Equal blocks of a stage are written once."""
     deep = Trunk("cifar_resnet", 14, 16)

@@ -128,11 +128,14 @@ def test_gsop_equals_the_authors_centring_matrix():
     torch.testing.assert_close(module.covariance(z), flat @ centring @ flat.transpose(1, 2))
 
 
-def test_gsop_statistics_stay_finite_in_half_precision():
-    """Activations scaled by 300 give a finite output under bf16 autocast."""
-    module, x = GlobalSecondOrderPooling(16).eval(), 300 * torch.randn(2, 16, 8, 8)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.isfinite(module(x.bfloat16())).all()
+def test_gsop_statistics_are_computed_in_fp32():
+    """Activations scaled by 300, whose sums of squares overflow fp16, give a finite fp32 covariance under autocast."""
+    module, z = GlobalSecondOrderPooling(16), (300 * torch.randn(2, 16, 8, 8)).half()
+    with torch.autocast("cpu", torch.float16):
+        covariance = module.covariance(z)
+    assert covariance.dtype == torch.float32
+    assert covariance.max() > torch.finfo(torch.float16).max
+    assert torch.isfinite(covariance).all()
 
 
 def test_selective_kernel_weights_sum_to_one_and_stride_shrinks():
@@ -157,6 +160,14 @@ def test_an_unknown_mechanism_names_the_choices():
     """The error lists what exists and the closest name."""
     with pytest.raises(SpaceError, match=r"unknown mechanism 'gsopp'.*sk.*did you mean gsop\?"):
         get_mechanism("gsopp")
+
+
+def test_an_unknown_keyword_names_the_choices():
+    """Nothing is swallowed: keyword, value, choices, and the closest."""
+    with pytest.raises(SpaceError, match=r"se has no argument redution \(given 4\): choose from .*did you mean reduction"):
+        get_mechanism("se").build(16, redution=4)
+    with pytest.raises(SpaceError, match="eca_max has no argument pooling"):
+        get_mechanism("eca_max").build(16, pooling="avg")
 
 
 def test_a_name_can_be_registered_once():

@@ -39,7 +39,7 @@ proxy2: 1
 """
 
 PROBLEMS = """\
-wrong.yaml:1:8  trunk: cifar_resnet has no depth 21: choose from 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...
+wrong.yaml:1:36  trunk.depth = 21: cifar_resnet has no depth 21: choose from 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...
 wrong.yaml:3:9  data.name = cued_digit: choose from cued_digits, cluttered_digits, digits, cifar10, cifar100, \
 fashion_mnist, svhn, image_folder (did you mean cued_digits?)
 wrong.yaml:4:3  data.nun_train: no such key: choose from name, root, num_train, num_validation, image_size, seed \
@@ -53,7 +53,7 @@ wrong.yaml:11:23  mechanisms[2].kernel_sizes[1] = 4: choose an odd integer such 
 mechanism has it
 wrong.yaml:12:17  mechanisms[2].reductions: sam has no reductions: leave it out
 wrong.yaml:13:5  mechanisms[3]: write a mapping with name, reductions, kernel_sizes, positions
-wrong.yaml:14:27  mechanisms[4].positions: sk cannot have standard: choose from replace
+wrong.yaml:14:28  mechanisms[4].positions[0] = standard: sk cannot have standard: choose from replace
 wrong.yaml:15:8  proxy.batch_size: this key is missing
 wrong.yaml:15:17  proxy.epochs = many: input should be a valid integer, unable to parse string as an integer
 wrong.yaml:16:14  granularity = per_blok: choose from per_block, per_stage (did you mean per_block?)
@@ -75,6 +75,8 @@ def test_every_mistake_is_reported_at_its_place_at_once():
         ("- 1", "bad.yaml:1:1  a search space is a mapping with trunk, data"),
         ("trunk: {name: [", r"bad.yaml:1:\d+  not YAML"),
         ("\x00", "not YAML"),
+        ("data: {root: 2020-13-45}", "bad.yaml  not YAML that can be read"),
+        ("a: &a [*a]", "bad.yaml  not YAML that can be read"),
         ("trunk: 1\ntrunk: 2", "bad.yaml:2:1  trunk: this key appears twice"),
     ],
 )
@@ -92,8 +94,7 @@ def test_a_missing_file_names_the_shipped_spaces():
 
 def test_the_same_mechanism_twice_is_refused():
     """Also under an alias."""
-    text = (FOLDER / "cued_digits.yaml").read_text() + ""
-    data = yaml.safe_load(text)
+    data = yaml.safe_load((FOLDER / "cued_digits.yaml").read_text())
     data["mechanisms"] = [{"name": "se"}, {"name": "SELayer"}]
     with pytest.raises(SpaceError, match="se appears twice"):
         parse_space(yaml.safe_dump(data))

@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from attn_nas.data import load_dataset
+from attn_nas.data import load_dataset, torchvision_import
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import DataError
 from attn_nas.space.schema import DataSettings
@@ -53,8 +53,8 @@ def test_cifar10_is_read_split_and_kept_from_its_test_batch(cifar10):
     assert np.array_equal(dataset.load_test().images[0].numpy().ravel(), first)
 
 
-def test_a_search_never_opens_the_test_batch(cifar10):
-    """Without its test batch CIFAR-10 still loads for a search."""
+def test_loading_for_a_search_opens_no_test_part(cifar10):
+    """What a search loads is the training part alone."""
     loader = torchvision_datasets().CIFAR10
     opened = []
     original = loader.__init__
@@ -176,6 +176,33 @@ def test_the_folder_may_come_from_the_environment(cifar10, monkeypatch):
     """ATTN_NAS_DATA stands in for data.root."""
     monkeypatch.setenv("ATTN_NAS_DATA", str(cifar10))
     assert len(load_dataset(DataSettings(name="cifar10", num_validation=5)).train) == 20
+
+
+def test_an_import_that_fails_for_want_of_operators_is_mended(monkeypatch):
+    """Beside a CPU torch the first import of a CUDA torchvision fails on nms; with the operators declared, the second works."""
+    imported = []
+
+    def failing_first(name):
+        imported.append(name)
+        if len(imported) == 1:
+            raise RuntimeError("operator torchvision::nms does not exist")
+        return "the module"
+
+    monkeypatch.setattr(torchvision_import, "_declare_operators", lambda: imported.append("declared"))
+    monkeypatch.setattr(torchvision_import.importlib, "import_module", failing_first)
+    assert torchvision_import.torchvision_datasets.__wrapped__() == "the module"
+    assert imported == ["torchvision.datasets", "declared", "torchvision.datasets"]
+
+
+def test_any_other_import_failure_names_both_versions(monkeypatch):
+    """A torchvision that does not fit is not worked around."""
+
+    def failing(name):
+        raise RuntimeError("undefined symbol")
+
+    monkeypatch.setattr(torchvision_import.importlib, "import_module", failing)
+    with pytest.raises(DataError, match=r"torchvision \S+ does not work beside torch \S+: undefined symbol"):
+        torchvision_import.torchvision_datasets.__wrapped__()
 
 
 def test_the_core_never_imports_torchvision():

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 from attn_nas.attention.sizes import adaptive_kernel, canonical_reduction, odd_kernel
-from attn_nas.errors import SpaceError, unknown
+from attn_nas.errors import SpaceError, choose_from, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,9 +101,21 @@ class Mechanism:
         loaded: type[nn.Module] = getattr(import_module(module), name)
         return loaded
 
-    def build(self, channels: int, *, reduction: int | None = None, kernel_size: int | None = None) -> nn.Module:
-        """A fresh module for a feature map of ``channels`` channels."""
-        return self.load()(channels, **self.arguments(reduction, kernel_size))
+    def build(self, channels: int, **arguments: Any) -> nn.Module:
+        """A fresh module for a feature map of ``channels`` channels; None stands for an argument left out.
+
+        Raises:
+            SpaceError: an argument that the class does not have.
+            ValueError: a value that it cannot have.
+
+        """
+        module = self.load()
+        known = [name for name in signature(module).parameters if name != "channels" and name not in self.fixed]
+        given = {name: value for name, value in arguments.items() if value is not None}
+        for name, value in given.items():
+            if name not in known:
+                raise SpaceError(f"{self.name} has no argument {name} (given {value!r}): {choose_from(name, known)}")
+        return module(channels, **self.fixed, **given)
 
 
 _CATALOG: dict[str, Mechanism] = {}

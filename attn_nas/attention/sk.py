@@ -13,7 +13,8 @@ class SelectiveKernel(nn.Module):
     Two branches (dilation 1 and 2, each grouped convolution, batch norm, ReLU) are added, averaged over places and reduced to
     ``z = relu(bn(W s))`` of ``d = max(min_hidden, C // reduction)`` numbers, from which each channel chooses its branch.
     It takes the place of a convolution: ``(B, C, H, W)`` to ``(B, C, H / stride, W / stride)``. ``groups=None`` is the
-    paper's 32 where it divides ``C``, else their greatest common divisor. ``2 (9 C^2 / G + 2 C) + C d + 2 d + 2 d C``
+    paper's 32 where it divides ``C``, else their greatest common divisor (so the branches are depthwise for ``C`` of 8, 16
+    and 32). ``2 (9 C^2 / G + 2 C) + C d + 2 d + 2 d C``
     parameters. Training needs a batch of at least 2.
     """
 

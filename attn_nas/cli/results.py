@@ -34,6 +34,8 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
         f"({accuracy:g}, {cost:,}); one seed each",
         highlight=False,
     )
+    for record in opened.failures:
+        console.print(f"failed: {record.key} {record.genotype}: {record.reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,20 +62,19 @@ def search(
             download=download,
             listeners=(shown, note_end),
         )
-    finished = ended[-1]
-    written = write_front(found, found.folder.path)
-    exported = export_front(found, found.folder.path / "export") if export and finished.why != "interrupted" else []
-    say = err if json else out
+    finished, where = ended[-1], found.folder.path
+    written = write_front(found, where)
+    exported = export_front(found, where / "export", prune=True) if export and finished.why != "interrupted" else []
     if not json:
         out.print(terminal.front_table(found.front, f"Pareto front of {len(found.front)}"))
-    for line in terminal.closing_words(found, finished):
-        say.print(line, markup=False, highlight=False)
-    where = found.folder.path
-    say.print(f"Written: {', '.join(path.name for path in written)} in {where}", markup=False, highlight=False)
+    lines = terminal.closing_words(found, finished)
+    lines.append(f"Written: {', '.join(path.name for path in written)} in {where}")
     if exported:
-        say.print(f"Models, verified: {where / 'export'}/KEY/model.py", markup=False, highlight=False)
+        lines.append(f"Models, verified: {where / 'export'}/KEY/model.py")
     if found.knee:
-        say.print(f"Next: attn-nas show {where} {found.knee.record.key}", markup=False, highlight=False)
+        lines.append(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
+    for line in lines:
+        (err if json else out).print(line, markup=False, highlight=False, soft_wrap=True)
     if finished.why == "interrupted":
         raise typer.Exit(130)
     if not found.candidates:

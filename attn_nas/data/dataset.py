@@ -12,9 +12,9 @@ from attn_nas.errors import DataError
 from attn_nas.space.task import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """Images ``(N, C, H, W)`` of uint8 and their labels ``(N,)`` of int64."""
+    """Images ``(N, C, H, W)`` of uint8 and their labels ``(N,)`` of int64; compared by identity."""
 
     images: Tensor
     labels: Tensor
@@ -43,7 +43,7 @@ class Augmentation:
     cutout: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A classification task with its training and validation split.
 

@@ -20,9 +20,16 @@ from attn_nas.models.build import build_model
 from attn_nas.study.results import Candidate, Run
 
 
-def export_front(run: Run, to: str | Path) -> list[Path]:
-    """Export every member of the front; see `export_candidates`."""
-    return export_candidates(run, run.front, to)
+def export_front(run: Run, to: str | Path, *, prune: bool = False) -> list[Path]:
+    """Export every member of the front; see `export_candidates`.
+
+    With ``prune``, model folders in ``to`` whose candidates have left the front are removed.
+    """
+    kept = export_candidates(run, run.front, to)
+    for described in Path(to).glob("*/config.json") if prune else ():
+        if described.parent not in kept:
+            shutil.rmtree(described.parent)
+    return kept
 
 
 def export_candidates(run: Run, candidates: Sequence[Candidate], to: str | Path) -> list[Path]:
@@ -38,6 +45,8 @@ def export_candidates(run: Run, candidates: Sequence[Candidate], to: str | Path)
     target = Path(to)
     try:
         target.mkdir(parents=True, exist_ok=True)
+        for leftover in target.glob(".export-*"):
+            shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(dir=target, prefix=".export-") as temporary:
             folders = [Path(temporary) / candidate.record.key for candidate in candidates]
             expected = {

@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from attn_nas.data.augment import augment
 from attn_nas.data.dataset import Augmentation, Dataset, Split
+from attn_nas.errors import DataError
 from attn_nas.models.build import build_model
 from attn_nas.proxy.device import Numerics
 from attn_nas.proxy.result import ProxyFailure, ProxyResult
@@ -24,6 +26,7 @@ from attn_nas.space.schema import ProxySettings
 logger = logging.getLogger(__name__)
 OnEpoch = Callable[[int, float], None]
 _EVALUATION_BATCH = 500
+_MIN_STEPS = 4
 
 
 def train_proxy(
@@ -41,13 +44,11 @@ def train_proxy(
     repeated once at half the micro-batch with accumulated gradients.
 
     Raises:
-        ProxyFailure: the loss is not finite, memory runs out twice, or the data are too few for one batch.
+        ProxyFailure: the loss is not finite, or memory runs out twice.
+        DataError: the data are too few for the settings.
 
     """
-    if len(dataset.train) < settings.batch_size:
-        raise ProxyFailure(
-            f"batch_size {settings.batch_size} is larger than the {len(dataset.train)} training images: lower it"
-        )
+    check_steps(settings, len(dataset.train))
     micro_batch = settings.batch_size
     try:
         return _run(genotype, settings, seed, dataset, numerics, micro_batch, on_epoch)
@@ -66,8 +67,21 @@ def train_proxy(
         raise ProxyFailure(f"out of memory, also with micro-batches of {micro_batch} images") from None
 
 
+def check_steps(settings: ProxySettings, num_train: int) -> None:
+    """Raise DataError unless ``num_train`` images fill a batch, and enough of them for a one-cycle schedule."""
+    steps = settings.epochs * (num_train // settings.batch_size)
+    if num_train < settings.batch_size:
+        raise DataError(f"proxy.batch_size = {settings.batch_size} is larger than the {num_train} training images: lower it")
+    if steps < _MIN_STEPS:
+        raise DataError(
+            f"proxy.epochs = {settings.epochs} with proxy.batch_size = {settings.batch_size} on {num_train} images are "
+            f"{steps} steps: train for at least {_MIN_STEPS}"
+        )
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    signs = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)
 
 
 def _run(
@@ -84,7 +98,7 @@ def _run(
         torch.cuda.reset_peak_memory_stats()
     model = build_model(genotype, dataset.task.num_classes, dataset.task.channels, seed)
     model.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
-    images = _Images.of(dataset, numerics)
+    images = _on_device(dataset, numerics)
     optimizer, schedule = _optimizer(model, settings, len(dataset.train) // settings.batch_size)
     generator = torch.Generator().manual_seed(seed)
     curve: list[float] = []
@@ -102,7 +116,7 @@ def _run(
         train_loss.append(losses.item() / len(batches))
         if not math.isfinite(train_loss[-1]):
             raise ProxyFailure(f"diverged in epoch {epoch + 1}: the training loss is {train_loss[-1]}")
-        accuracy, loss = evaluate(model, dataset.validation, images.mean, images.std, numerics)
+        accuracy, loss = _evaluate(model, images)
         curve.append(accuracy)
         if on_epoch:
             on_epoch(epoch + 1, accuracy)
@@ -125,7 +139,8 @@ def _step(
     """Add the gradients of one batch; returns its loss, detached."""
     inputs, labels = images.batch(indices, generator)
     total = torch.zeros((), device=numerics.device)
-    for part, target in zip(inputs.split(micro_batch), labels.split(micro_batch), strict=True):
+    parts = -(-len(inputs) // micro_batch)
+    for part, target in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
         with numerics.autocast():
             logits = model(part)
         loss = F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
@@ -137,25 +152,35 @@ def _step(
 
 @dataclass(frozen=True)
 class _Images:
-    """The training split on the device, and the statistics that normalise it (per channel, of pixels 0..255)."""
+    """Both splits on the device, and the statistics that normalise them (per channel, of pixels 0..255)."""
 
-    split: Split
+    train: Split
+    validation: Split
     mean: Tensor
     std: Tensor
     augmentation: Augmentation
     numerics: Numerics
 
-    @classmethod
-    def of(cls, dataset: Dataset, numerics: Numerics) -> _Images:
-        mean, std = channel_statistics(dataset.train)
-        split = Split(dataset.train.images.to(numerics.device), dataset.train.labels.to(numerics.device))
-        return cls(split, mean.to(numerics.device), std.to(numerics.device), dataset.augmentation, numerics)
-
     def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        on_device = indices.to(self.split.images.device)
-        images = (self.split.images[on_device].float() - self.mean) / self.std
-        images = augment(images, self.augmentation, generator)
-        return images.contiguous(memory_format=self.numerics.memory_format), self.split.labels[on_device]
+        """Normalised, augmented training images ``(B, C, H, W)`` and labels ``(B,)``."""
+        on_device = indices.to(self.train.images.device)
+        images = augment(self.normalised(self.train.images[on_device]), self.augmentation, generator)
+        return images.contiguous(memory_format=self.numerics.memory_format), self.train.labels[on_device]
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Pixels 0..255 to zero mean and unit deviation."""
+        return (images.float() - self.mean) / self.std
+
+
+@lru_cache(maxsize=1)
+def _on_device(dataset: Dataset, numerics: Numerics) -> _Images:
+    """The data set on its device; the last one is kept there for the next candidate."""
+    mean, std = channel_statistics(dataset.train)
+    train, validation = (
+        Split(split.images.to(numerics.device), split.labels.to(numerics.device))
+        for split in (dataset.train, dataset.validation)
+    )
+    return _Images(train, validation, mean.to(numerics.device), std.to(numerics.device), dataset.augmentation, numerics)
 
 
 def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
@@ -164,15 +189,15 @@ def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
     return pixels.mean((0, 2, 3))[:, None, None], pixels.std((0, 2, 3))[:, None, None].clamp_min(1.0)
 
 
-def evaluate(model: nn.Module, split: Split, mean: Tensor, std: Tensor, numerics: Numerics) -> tuple[float, float]:
-    """Accuracy (a share of 1) and mean cross-entropy of ``model`` on ``split``."""
+def _evaluate(model: nn.Module, images: _Images) -> tuple[float, float]:
+    """Accuracy (a share of 1) and mean cross-entropy of ``model`` on the validation split."""
     model.eval()
+    split, numerics = images.validation, images.numerics
     correct = torch.zeros((), device=numerics.device)
     loss = torch.zeros((), device=numerics.device)
     with torch.no_grad():
-        for images, labels in zip(split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True):
-            target = labels.to(numerics.device)
-            inputs = ((images.to(numerics.device).float() - mean) / std).contiguous(memory_format=numerics.memory_format)
+        for pixels, target in zip(split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True):
+            inputs = images.normalised(pixels).contiguous(memory_format=numerics.memory_format)
             with numerics.autocast():
                 logits = model(inputs)
             correct += (logits.argmax(1) == target).sum()
@@ -185,6 +210,7 @@ def _optimizer(
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    total_steps = settings.epochs * steps_per_epoch
     optimizer = torch.optim.SGD(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=settings.lr,
@@ -195,8 +221,8 @@ def _optimizer(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         settings.lr,
-        total_steps=settings.epochs * steps_per_epoch,
-        pct_start=settings.warmup,
+        total_steps=total_steps,
+        pct_start=max(settings.warmup, 2 / total_steps),
         cycle_momentum=False,
     )
     return optimizer, schedule

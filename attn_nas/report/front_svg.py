@@ -48,7 +48,10 @@ def front_svg(run: Run) -> str:
         if number <= _MAX_ROWS:
             parts.append(f'<text x="{x - 4:.1f}" y="{y - 10:.1f}" fill="{_FRONT}" text-anchor="end">{number}</text>')
     parts += _reference_marks(run.references, place)
-    parts += [f'<text x="{_LEFT}" y="{_HEIGHT + 10 + 26 * (index + 1)}">{escape(row)}</text>' for index, row in enumerate(rows)]
+    parts += [
+        f'<text x="{_LEFT}" y="{_HEIGHT + 10 + 26 * (index + 1)}">{escape(_short_line(row))}</text>'
+        for index, row in enumerate(rows)
+    ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -153,9 +156,13 @@ def _reference_marks(references: Sequence[Candidate], place: dict[str, tuple[flo
     return parts
 
 
+def _short_line(text: str, limit: int = 118) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 4]} ..."
+
+
 def _table(front: Sequence[Candidate]) -> list[str]:
     rows = [
-        f"{number}.  {100 * c.accuracy:.2f} %   {_short(c.added_flops)} FLOPs   {c.record.genotype}   ({c.record.key})"
+        f"{number}.  {100 * c.accuracy:.2f} %   {_short(c.added_flops)} FLOPs   ({c.record.key})   {c.record.genotype}"
         for number, c in enumerate(front[:_MAX_ROWS], start=1)
     ]
     if len(front) > _MAX_ROWS:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
+import numpy as np
+
 from attn_nas.attention.catalog import KernelSize, Position
 from attn_nas.attention.sizes import adaptive_kernel
 from attn_nas.errors import SpaceError
@@ -110,6 +112,13 @@ class Encoding:
                             f"{gene}.kernel_size": kernel_size,
                         }
         raise SpaceError(f"block {index}: {first} is not in the search space, or its stage is tied to another choice")
+
+    def thinned(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
+        """``params`` with the mechanism of one gene, drawn at random, taken away; None if there is none left."""
+        attended = [gene for gene in self._genes if params[f"{gene}.mechanism"] != NONE]
+        if not attended:
+            return None
+        return {**params, f"{attended[random.integers(len(attended))]}.mechanism": NONE}
 
     def dearest(self, index: int) -> list[Placement]:
         """For each mechanism and position, the placement of block ``index`` with most hidden units and largest kernel."""

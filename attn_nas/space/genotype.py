@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
 from attn_nas.attention.catalog import POSITIONS, KernelSize, Position, get_mechanism
-from attn_nas.errors import SpaceError, unknown
+from attn_nas.errors import SpaceError, choose_from, unknown
 from attn_nas.space.trunks import Block, Trunk
 
 
@@ -50,6 +50,13 @@ class Placement:
         kernel = f" k{self.kernel_size}" if self.kernel_size is not None else ""
         position = "" if self.position == "standard" else f"@{self.position}"
         return f"{self.mechanism}{reduction}{kernel}{position}"
+
+
+def _check_fields(kind: str, given: Mapping[str, Any], wanted: type[Trunk | Placement]) -> None:
+    known = [field.name for field in fields(wanted)]
+    for name in given:
+        if name not in known:
+            raise SpaceError(f"{kind} has no field {name!r}: {choose_from(name, known)}")
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,11 @@ class Genotype:
 
         """
         try:
-            trunk = Trunk(**data["trunk"])
             placements: Sequence[Mapping[str, Any] | None] = data["placements"]
+            _check_fields("trunk", data["trunk"], Trunk)
+            for placement in placements:
+                _check_fields("placement", placement or {}, Placement)
+            trunk = Trunk(**data["trunk"])
             return cls(trunk, tuple(Placement(**placement) if placement else None for placement in placements))
         except (KeyError, TypeError) as error:
             raise SpaceError(f"not a genotype: {error}; expected trunk and placements, as to_dict writes them") from None

@@ -49,15 +49,16 @@ def parse_space(text: str, name: str = "<text>") -> SearchSpace:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
+        repeated = _repeated_keys(root, ()) if root else []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise SpaceError(f"{name}{place}  not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise SpaceError(f"{name}  not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SpaceError(f"{name}  not YAML that can be read: {error}") from None
     if not isinstance(root, yaml.MappingNode):
         raise SpaceError(f"{name}:1:1  a search space is a mapping with {', '.join(SearchSpace.model_fields)}")
-    problems = [(node, path, "this key appears twice") for node, path in _repeated_keys(root, ())]
+    problems = [(node, path, "this key appears twice") for node, path in repeated]
     try:
         space = SearchSpace.model_validate(data)
     except ValidationError as error:

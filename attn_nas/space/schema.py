@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from attn_nas.attention.catalog import POSITIONS, KernelSize, Mechanism, Position, get_mechanism, mechanism_names
@@ -46,6 +46,19 @@ def _resolve(value: object) -> object:
     return get_mechanism(value).name if isinstance(value, str) else value
 
 
+def _legal(field: str) -> AfterValidator:
+    """A word (position, or adaptive) must be one that the mechanism named beside it has."""
+
+    def check(value: object, info: ValidationInfo) -> object:
+        name = info.data.get("name")
+        legal = getattr(get_mechanism(name), field) if name else ()
+        if isinstance(value, str) and legal and value not in legal:
+            raise SpaceError(f"{name} cannot have {value}: {choose_from(value, legal)}")
+        return value
+
+    return AfterValidator(check)
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,10 +72,12 @@ class TrunkSettings(_Model):
     depth: int = Field(description="Number of weighted layers, as in ResNet-20.")
     width: int | None = Field(None, ge=1, description="Channels of the first stage; the family's own by default.")
 
-    @model_validator(mode="after")
-    def _exists(self) -> TrunkSettings:
-        self.trunk()
-        return self
+    @field_validator("depth")
+    @classmethod
+    def _exists(cls, depth: int, info: ValidationInfo) -> int:
+        if "name" in info.data:
+            Trunk(info.data["name"], depth, FAMILIES[info.data["name"]].default_width)
+        return depth
 
     def trunk(self) -> Trunk:
         """The trunk that these settings name."""
@@ -92,28 +107,20 @@ class MechanismSettings(_Model):
         description="Name in the catalogue.", json_schema_extra={"enum": [*mechanism_names()]}
     )
     reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
-    kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size)]] | None = Field(
+    kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size), _legal("kernel_sizes")]] | None = Field(
         None, min_length=1, description="Odd kernel sizes, or adaptive (ECA)."
     )
-    positions: list[Annotated[Position, _choice(POSITIONS)]] | None = Field(
+    positions: list[Annotated[Position, _choice(POSITIONS), _legal("positions")]] | None = Field(
         None, min_length=1, description="Insertion points to choose from; standard by default where it is legal."
     )
 
     @field_validator("reductions", "kernel_sizes", "positions")
     @classmethod
     def _fits(cls, values: list[object] | None, info: ValidationInfo) -> list[object] | None:
-        name = info.data.get("name")
-        if values is None or name is None:
-            return values
-        mechanism = get_mechanism(name)
-        field = str(info.field_name)
-        legal = getattr(mechanism, field)
-        if not legal:
-            raise SpaceError(f"{mechanism.name} has no {field.replace('_', ' ')}: leave it out")
-        for value in values:
-            if isinstance(value, str) and value not in legal:
-                raise SpaceError(f"{mechanism.name} cannot have {value}: {choose_from(value, legal)}")
-        if len(set(values)) < len(values):
+        name, field = info.data.get("name"), str(info.field_name)
+        if values and name and not getattr(get_mechanism(name), field):
+            raise SpaceError(f"{name} has no {field.replace('_', ' ')}: leave it out")
+        if values and len(set(values)) < len(values):
             raise SpaceError("a value appears twice")
         return values
 

@@ -16,26 +16,26 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from attn_nas.cost import Cost, CostTable
+from attn_nas.cost import Cost
 from attn_nas.front import Point, front_indices, hypervolume
-from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.schema import LimitSettings
 from attn_nas.study.events import (
     EpochFinished,
     Event,
+    FrontPoint,
     StopRequested,
     TrialFailed,
     TrialFinished,
     TrialStarted,
 )
 from attn_nas.study.executors import Executor
+from attn_nas.study.facts import Setting
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.jobs import Failed, Finished, Job, Message, Progress
 from attn_nas.study.proposer import DistinctSampler, FixedSampler, SamplerFactory
 from attn_nas.study.record import Record, State
 
-_MAX_LOSSES = 2
+_MAX_LOSSES = 3
 
 
 @dataclass
@@ -55,48 +55,41 @@ class Coordinator:
 
     def __init__(
         self,
-        *,
-        study: Study,
+        setting: Setting,
         folder: RunFolder,
-        encoding: Encoding,
-        table: CostTable,
-        limits: LimitSettings,
-        references: Mapping[str, Genotype],
-        reference_point: Point,
-        cost_axis: str,
-        budget: int,
-        seed: int,
+        study: Study,
         sampler: SamplerFactory,
         executor: Executor,
         emit: Callable[[Event], None],
     ) -> None:
         self._study = study
         self._folder = folder
-        self._encoding = encoding
-        self._table = table
-        self._limits = limits
-        self._reference_point = reference_point
-        self._cost_axis = cost_axis
-        self._budget = budget
-        self._seed = seed
+        self._encoding = setting.encoding
+        self._table = setting.table
+        self._limits = setting.space.limits
+        self._cost_axis = setting.space.objectives.cost
+        accuracy, cost = setting.facts["reference_point"]
+        self._reference_point: Point = (accuracy, cost)
+        self._budget: int = setting.facts["budget"]
+        self._seed: int = setting.facts["seed"]
         self._sampler = sampler
         self._executor = executor
         self._emit = emit
-        self._space = {name: CategoricalDistribution(values) for name, values in encoding.choices.items()}
+        self._space = {name: CategoricalDistribution(values) for name, values in self._encoding.choices.items()}
         self._running: dict[int, _Running] = {}
         self._interrupts = 0
         self._stop_now = self._stop_announced = self._cuttable = False
-        self._points: dict[str, Point] = {}
+        self._scored: dict[str, FrontPoint] = {}
         self.training_seconds = 0.0
         records = self._recover()
         self._counted = {record.key for record in records if record.counts}
         self._losses = Counter(record.key for record in records if record.state == "lost")
         for record in records:
             if record.result:
-                self._points[record.key] = (record.result.accuracy, getattr(record.cost, cost_axis))
-        self._reference_names = {genotype.key: name for name, genotype in references.items()}
+                self._note_score(record.genotype, record.cost, record.result.accuracy)
+        self._reference_names = {genotype.key: name for name, genotype in setting.references.items()}
         interrupted = {record.key: record.genotype for record in records if not record.counts}
-        first = {genotype.key: genotype for genotype in references.values() if self._affordable(genotype)}
+        first = {genotype.key: genotype for genotype in setting.references.values() if self._affordable(genotype)}
         self._queue = [genotype for key, genotype in {**interrupted, **first}.items() if key not in self._counted]
 
     @property
@@ -104,11 +97,38 @@ class Coordinator:
         """Units of the budget used up."""
         return len(self._counted)
 
+    @property
+    def front(self) -> tuple[FrontPoint, ...]:
+        """The non-dominated candidates by rising cost."""
+        scored = list(self._scored.values())
+        return tuple(scored[index] for index in front_indices([(point.accuracy, point.cost) for point in scored]))
+
+    def _note_score(self, genotype: Genotype, cost: Cost, accuracy: float) -> None:
+        self._scored[genotype.key] = FrontPoint(
+            key=genotype.key,
+            placements=str(genotype),
+            accuracy=accuracy,
+            cost=getattr(cost, self._cost_axis),
+            added_flops=cost.flops - self._table.bare.flops,
+        )
+
     def _recover(self) -> list[Record]:
-        """Close what a dead coordinator left open; returns the described trials."""
-        for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            self._study._storage.set_trial_user_attr(trial._trial_id, "ended", "interrupted")
-            self._study.tell(trial.number, state=TrialState.FAIL)
+        """Close what a dead coordinator left open; returns the described trials.
+
+        What ran when it died may have killed it, so it is counted as a loss.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        losses = Counter(record.key for record in map(Record.of, trials) if record and record.state == "lost")
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                record = Record.of(trial)
+                again = record is None or losses[record.key] + 1 < _MAX_LOSSES
+                storage = self._study._storage
+                storage.set_trial_user_attr(trial._trial_id, "ended", "lost" if again else "failed")
+                storage.set_trial_user_attr(trial._trial_id, "reason", "the search was killed while it was trained")
+                self._study.tell(trial.number, state=TrialState.FAIL)
+        for leftover in self._folder.weights.glob("*.unfinished-*"):
+            leftover.unlink()
         records = map(Record.of, self._study.get_trials(deepcopy=False))
         return [record for record in records if record is not None]
 
@@ -126,8 +146,6 @@ class Coordinator:
             except KeyboardInterrupt:
                 for number in list(self._running):
                     self._drop(number, "interrupted", "stopped by the user")
-            finally:
-                self._executor.close()
         if self._remaining() <= 0:
             return "budget"
         return "interrupted" if self._interrupts else "exhausted"
@@ -163,7 +181,7 @@ class Coordinator:
         if queued:
             self._study.sampler = FixedSampler(self._encoding.encode(queued))
         else:
-            self._study.sampler = DistinctSampler(self._sampler, seed, self._space, self._admissible)
+            self._study.sampler = DistinctSampler(self._sampler, seed, self._space, self._admissible, self._encoding.thinned)
         trial = self._study.ask(dict(self._space))
         genotype = self._encoding.decode(trial.params)
         if not self._admissible(trial.params) and not queued:
@@ -218,13 +236,13 @@ class Coordinator:
             return
         del self._running[message.number]
         result, key = message.result, running.genotype.key
-        cost = getattr(running.cost, self._cost_axis)
         running.trial.set_user_attr("result", result.to_dict())
-        self._study.tell(running.trial, [result.accuracy, cost])
+        self._study.tell(running.trial, [result.accuracy, getattr(running.cost, self._cost_axis)])
         self._counted.add(key)
-        self._points[key] = (result.accuracy, cost)
+        self._note_score(running.genotype, running.cost, result.accuracy)
         self.training_seconds += result.seconds
-        front = self._prune_weights()
+        self._prune_weights()
+        points = [(point.accuracy, point.cost) for point in self._scored.values()]
         self._emit(
             TrialFinished(
                 number=message.number,
@@ -236,20 +254,19 @@ class Coordinator:
                 added_flops=running.cost.flops - self._table.bare.flops,
                 params=running.cost.params,
                 seconds=result.seconds,
-                on_front=key in front,
-                hypervolume=hypervolume(list(self._points.values()), self._reference_point),
+                front=self.front,
+                hypervolume=hypervolume(points, self._reference_point),
                 finished=self.finished,
             )
         )
 
-    def _prune_weights(self) -> set[str]:
-        """Keep the weights of the front and of the references; returns the keys of the front."""
-        keys = list(self._points)
-        front = {keys[index] for index in front_indices(list(self._points.values()))}
+    def _prune_weights(self) -> None:
+        """Keep the weights of the references and of every candidate as good as a member of the front."""
+        on_front = {(point.accuracy, point.cost) for point in self.front}
         for path in self._folder.weights.glob("*.safetensors"):
-            if path.stem in self._points and path.stem not in front and path.stem not in self._reference_names:
+            point = self._scored.get(path.stem)
+            if point and (point.accuracy, point.cost) not in on_front and path.stem not in self._reference_names:
                 path.unlink(missing_ok=True)
-        return front
 
     def _fail(self, message: Failed) -> None:
         genotype = self._running[message.number].genotype
@@ -261,7 +278,7 @@ class Coordinator:
             self._drop(message.number, "lost", message.reason)
             self._queue.insert(0, genotype)
         else:
-            self._drop(message.number, "failed", f"{message.reason}, again")
+            self._drop(message.number, "failed", f"{message.reason}, {_MAX_LOSSES} times")
 
     def _drop(self, number: int, ended: State, reason: str) -> None:
         running = self._running.pop(number)

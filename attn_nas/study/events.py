@@ -21,13 +21,25 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrontPoint:
+    """A member of the front; ``cost`` is the objective that is minimised."""
+
+    key: str
+    placements: str
+    accuracy: float
+    cost: int
+    added_flops: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchStarted(Event):
-    """A search begins or goes on; ``finished`` candidates are already there."""
+    """A search begins or goes on: ``finished`` candidates and their ``front`` are already there."""
 
     run: str
     space: str
     budget: int
     finished: int
+    front: tuple[FrontPoint, ...]
     seed: int
     workers: int
     threads: int
@@ -59,7 +71,7 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished(Event):
-    """A candidate has its score; ``finished`` of the budget are done."""
+    """A candidate has its score; ``finished`` of the budget are done, and ``front`` is the front with it."""
 
     number: int
     key: str
@@ -70,7 +82,7 @@ class TrialFinished(Event):
     added_flops: int
     params: int
     seconds: float
-    on_front: bool
+    front: tuple[FrontPoint, ...]
     hypervolume: float
     finished: int
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -87,7 +88,8 @@ class LocalPool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._trainer), daemon=True, name="attn-nas-worker")
-        process.start()
+        with _deaf_to_interrupts():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -138,6 +140,7 @@ class LocalPool:
         """Put a new worker in the place of a dead one; returns what ended it."""
         dead = self._workers[index]
         dead.process.join(5)
+        dead.process.kill()
         code = dead.process.exitcode
         why = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         self._deaths_at_start += not dead.ready
@@ -156,6 +159,19 @@ class LocalPool:
             worker.process.join(5)
             if worker.process.is_alive():
                 worker.process.kill()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Children started inside ignore Ctrl-C from their first moment; only the coordinator answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _serve(pipe: Connection, trainer: Trainer) -> None:

@@ -65,7 +65,8 @@ class RunFolder:
 def new_run_folder(name: str) -> RunFolder:
     """A fresh folder under ``runs`` for a search of the space ``name``."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    return RunFolder(Path("runs") / f"{name}-{stamp}")
+    names = (Path("runs") / f"{name}-{stamp}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
+    return RunFolder(next(path for path in names if not path.exists()))
 
 
 def latest_run_folder() -> RunFolder:
@@ -75,7 +76,8 @@ def latest_run_folder() -> RunFolder:
         UsageError: there is none.
 
     """
-    studies = sorted(Path("runs").glob("*/study.db"), key=lambda path: path.parent.stat().st_ctime)
+    begun = sorted(Path("runs").glob("*/space.yaml"), key=lambda path: path.stat().st_mtime)
+    studies = [path for path in begun if RunFolder(path.parent).study.exists()]
     if not studies:
         raise UsageError("no run under runs/: start one with attn-nas search, or name it with --run")
     return RunFolder(studies[-1].parent)

@@ -58,7 +58,7 @@ class DistinctSampler(BaseSampler):
     """Asks an inner sampler until it names an admissible candidate, then chance, and gives up with whatever came last.
 
     ``space`` is the whole flat space; ``admissible`` says whether a full set of parameters is worth training: unseen and
-    within the limits.
+    within the limits; ``thinned`` takes one mechanism away from a set, so that tight limits are met by few mechanisms.
     """
 
     def __init__(
@@ -67,11 +67,13 @@ class DistinctSampler(BaseSampler):
         seed: int,
         space: dict[str, CategoricalDistribution],
         admissible: Callable[[Params], bool],
+        thinned: Callable[[Params, np.random.Generator], dict[str, Any] | None],
     ) -> None:
         self._factory = factory
         self._seed = seed
         self._space = space
         self._admissible = admissible
+        self._thinned = thinned
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The whole space: every parameter is proposed together."""
@@ -86,9 +88,12 @@ class DistinctSampler(BaseSampler):
             if self._admissible(params):
                 return params
         for _ in range(_RANDOM_TRIES):
-            params = self._at_random(random)
-            if self._admissible(params):
-                break
+            candidate: dict[str, Any] | None = self._at_random(random)
+            while candidate is not None:
+                params = candidate
+                if self._admissible(params):
+                    return params
+                candidate = self._thinned(params, random)
         return params
 
     def sample_independent(

@@ -17,7 +17,7 @@ from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.record import Record
-from attn_nas.study.storage import open_study
+from attn_nas.study.storage import FACTS, open_study
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,12 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(path)
-        self.study: Study = open_study(self.folder.study, create=False)
-        if "space" not in self.study.user_attrs:
-            raise RunError(f"{path} is not a run of attn-nas: its study does not name a search space")
+        self.study: Study = open_study(self.folder.study)
 
     @cached_property
     def meta(self) -> dict[str, Any]:
         """What was fixed when the run began: space, seed, budget, device, versions, reference point."""
-        return dict(self.study.user_attrs)
+        return dict(self.study.user_attrs[FACTS])
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -88,6 +86,11 @@ class Run:
         """All described trials, in the order in which they were begun."""
         records = map(Record.of, self.study.get_trials(deepcopy=False))
         return [record for record in records if record is not None]
+
+    @property
+    def failures(self) -> list[Record]:
+        """The trials that ended without a score and count."""
+        return [record for record in self.records if record.state == "failed"]
 
     @cached_property
     def candidates(self) -> list[Candidate]:
@@ -162,4 +165,5 @@ class Run:
             "knee": knee.record.key if knee else None,
             "front": [candidate.to_dict() for candidate in self.front],
             "references": [candidate.to_dict() for candidate in self.references],
+            "failures": [{"key": record.key, "reason": record.reason} for record in self.failures],
         }

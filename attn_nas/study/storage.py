@@ -1,44 +1,68 @@
-"""The study's storage: Optuna's relational storage, on SQLite in the run folder unless told otherwise."""
+"""The study's storage: Optuna's relational storage on an SQLite file in the run folder."""
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.study import Study
-from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from attn_nas.errors import RunError
 
 STUDY_NAME = "attn-nas"
+FACTS = "run"
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
 
 
-def _fast_and_safe(connection: object, record: object) -> None:
-    """Write-ahead log, synchronised at checkpoints: a killed process loses nothing that was committed."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
+def create_study(path: Path, facts: dict[str, Any]) -> None:
+    """Make the SQLite file ``path`` with a study that holds ``facts``: whole, or not there at all."""
+    unfinished = path.with_suffix(".new")
+    for leftover in path.parent.glob(f"{unfinished.name}*"):
+        leftover.unlink()
+    try:
+        storage = _storage(unfinished)
+        study = optuna.create_study(storage=storage, study_name=STUDY_NAME, directions=["maximize", "minimize"])
+        study.set_user_attr(FACTS, facts)
+        storage.remove_session()
+        storage.engine.dispose()
+        unfinished.replace(path)
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise RunError(f"{path} cannot be made: {_first_line(error)}") from None
 
 
-def open_study(path: Path, *, create: bool) -> Study:
-    """The study in the SQLite file ``path``, with accuracy to maximise and a cost to minimise.
+def open_study(path: Path) -> Study:
+    """The study in the SQLite file ``path``: accuracy is maximised, a cost minimised.
 
     Raises:
-        RunError: the file cannot be opened, is no study, or (without ``create``) does not exist.
+        RunError: there is no such file, or it is no study of this package.
 
     """
-    if not create and not path.exists():
+    if not path.exists():
         raise RunError(f"{path.parent} is not a run: it has no {path.name}")
     try:
-        engine = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
-        event.listen(engine.engine, "connect", _fast_and_safe)
-        engine.engine.dispose()
-        if create:
-            return optuna.create_study(storage=engine, study_name=STUDY_NAME, directions=["maximize", "minimize"])
-        return optuna.load_study(storage=engine, study_name=STUDY_NAME)
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, KeyError) as error:
-        raise RunError(f"{path} cannot be opened as a study: {str(error).splitlines()[0]}") from None
+        study = optuna.load_study(storage=_storage(path), study_name=STUDY_NAME)
+    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, KeyError, RuntimeError) as error:
+        raise RunError(f"{path} cannot be opened as a study: {_first_line(error)}") from None
+    if FACTS not in study.user_attrs:
+        raise RunError(f"{path.parent} is not a run of attn-nas: its study does not say what was searched")
+    return study
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    def connect() -> sqlite3.Connection:
+        # Write-ahead log, synchronised at checkpoints: a killed process loses nothing that was committed.
+        connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -73,7 +73,7 @@ class ProxyTrainer:
         cost = count_cost(model, self._dataset.task)
         self.weights_folder.mkdir(parents=True, exist_ok=True)
         path = self.weights_folder / f"{genotype.key}.safetensors"
-        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, unfinished)
         unfinished.replace(path)
         return result, cost

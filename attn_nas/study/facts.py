@@ -1,0 +1,118 @@
+"""What is fixed when a run begins, and how a resumed search finds it again."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from attn_nas.cost import CONVENTION, CostTable
+from attn_nas.data import Dataset, load_dataset
+from attn_nas.errors import SpaceError, UsageError
+from attn_nas.proxy import Numerics, choose_numerics
+from attn_nas.proxy.device import resolve_device
+from attn_nas.proxy.train import channel_statistics, check_steps
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.references import reference_genotypes
+from attn_nas.space.schema import SearchSpace
+from attn_nas.version import __version__
+
+
+class Setting:
+    """Everything a search needs that follows from its settings, its data and this machine.
+
+    ``facts`` is the document that the run keeps: given as it was begun, it comes back unchanged but for the budget.
+
+    Raises:
+        UsageError, SpaceError, DataError, DeviceError: it cannot be searched; nothing was written.
+
+    """
+
+    def __init__(self, facts: dict[str, Any], workers: int | None, device: str, download: bool) -> None:
+        self.space = SearchSpace.model_validate(facts["space"])
+        self.numerics = self._numerics(facts, device)
+        cores = len(os.sched_getaffinity(0))
+        self.workers = workers or (cores if self.numerics.device == "cpu" else 1)
+        self.threads = max(1, cores // self.workers)
+        self.dataset: Dataset = load_dataset(self.space.data, download=download)
+        check_steps(self.space.proxy, len(self.dataset.train))
+        self.encoding = Encoding(self.space)
+        self.table = CostTable(self.encoding.trunk, self.dataset.task)
+        self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
+        limit = self.space.limits.max_params
+        if limit is not None and self.table.bare.params > limit:
+            raise SpaceError(f"limits.max_params = {limit}: the bare trunk has {self.table.bare.params:,} already")
+        self.facts = self._resumed(facts) if "task" in facts else {**facts, **self._begun()}
+
+    def _numerics(self, facts: dict[str, Any], device: str) -> Numerics:
+        if "numerics" not in facts:
+            return choose_numerics(resolve_device(device), self.space.proxy.precision)
+        stored = Numerics.from_dict(facts["numerics"])
+        if device not in ("auto", stored.device):
+            raise UsageError(f"the run was begun on {stored.device}: leave --device {device} out, or begin a new run")
+        resolve_device(stored.device)
+        return stored
+
+    def _begun(self) -> dict[str, Any]:
+        mean, std = channel_statistics(self.dataset.train)
+        return {
+            "numerics": self.numerics.to_dict(),
+            "task": asdict(self.dataset.task),
+            "normalization": {"mean": (mean.flatten() / 255).tolist(), "std": (std.flatten() / 255).tolist()},
+            "bare_cost": self.table.bare.to_dict(),
+            "reference_point": [self.dataset.task.chance, self._dearest()],
+            "flops_convention": CONVENTION,
+            "versions": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        }
+
+    def _resumed(self, facts: dict[str, Any]) -> dict[str, Any]:
+        now = self._begun()
+        same_data = facts["task"] == now["task"] and all(
+            np.allclose(facts["normalization"][name], now["normalization"][name], rtol=1e-4) for name in ("mean", "std")
+        )
+        if not same_data:
+            raise UsageError(f"the data set {self.space.data.name} is not the one the run was begun with: begin a new run")
+        if facts["bare_cost"] != now["bare_cost"]:
+            raise UsageError("costs are counted in another way than when the run was begun: begin a new run")
+        return facts
+
+    def _dearest(self) -> int:
+        """Cost of the dearest network of the space, or the limit."""
+        axis = self.space.objectives.cost
+        worst: int = getattr(self.table.bare, axis)
+        for index in range(len(self.encoding.trunk.blocks)):
+            costs = [getattr(self.table.site(placement, index), axis) for placement in self.encoding.dearest(index)]
+            worst += max(0, *costs)
+        limits = self.space.limits
+        if axis == "flops" and limits.max_added_flops is not None:
+            worst = min(worst, self.table.bare.flops + limits.max_added_flops)
+        if axis == "params" and limits.max_params is not None:
+            worst = min(worst, limits.max_params)
+        return worst
+
+
+def new_facts(name: str, space: SearchSpace, seed: int, budget: int) -> dict[str, Any]:
+    """The first entries of the document: what the user chose."""
+    return {"space_name": name, "space": space.model_dump(mode="json"), "seed": seed, "budget": budget}
+
+
+def stored_facts(
+    facts: dict[str, Any], where: Path, space: SearchSpace | None, seed: int | None, budget: int | None
+) -> dict[str, Any]:
+    """The document of a run to be resumed, with a new budget if one is given.
+
+    Raises:
+        UsageError: another space or seed than the run was begun with.
+
+    """
+    if space is not None and space != SearchSpace.model_validate(facts["space"]):
+        raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
+    if seed is not None and seed != facts["seed"]:
+        raise UsageError(f"{where} was begun with seed {facts['seed']}: leave --seed out, or begin a new run")
+    return {**facts, "budget": budget or facts["budget"]}
