@@ -53,7 +53,7 @@ def _another(parameter: Parameter) -> object:
         return not parameter.default
     if isinstance(parameter.default, str):
         return next(choice for choice in get_args(parameter.annotation) if choice != parameter.default)
-    return {"kernel_size": 9, "reduction": 3, "stride": 2, "groups": 4}.get(parameter.name, 24)
+    return {"kernel_size": 9, "reduction": 3, "stride": 2, "groups": 4}.get(parameter.name, 48)
 
 
 @cache

@@ -49,6 +49,8 @@ gsop, sk, SEBlock, SELayer, SEAttention, ECAAttention (did you mean se?)
 wrong.yaml:8:18  mechanisms[1].reductions[0] = 0: input should be greater than or equal to 1
 wrong.yaml:9:17  mechanisms[1].positions[0] = standart: choose from standard, pre, inner, pre_norm, identity, post, \
 replace (did you mean standard?)
+wrong.yaml:9:27  mechanisms[1].positions[1] = replace: se cannot have replace: choose from standard, pre, inner, \
+pre_norm, identity, post
 wrong.yaml:11:23  mechanisms[2].kernel_sizes[1] = 4: choose an odd integer such as 3, 5 or 7, or adaptive where the \
 mechanism has it
 wrong.yaml:12:17  mechanisms[2].reductions: sam has no reductions: leave it out
