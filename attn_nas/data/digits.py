@@ -29,7 +29,7 @@ _PART_SEEDS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 CUED_HEIGHT, CUED_WIDTH = 28, 16
 CUED_HUES = HUES[:2]
 CUE_ROWS = 3
-NEAR_SHARE, NEAR_GAP = 0.6, 2
+NEAR_SHARE, NEAR_GAP = 0.6, 1
 COHERENCE = (0.4, 1.0)
 
 CLUTTERED_SIDE = 16
@@ -39,7 +39,7 @@ def cued_digits(settings: DataSettings, download: bool) -> Dataset:
     """Two digits of different hue, and a strip in the hue of the digit to read: ``3 x 28 x 16``, 10 classes.
 
     The digits stand at the bottom; the strip crosses the image somewhere above them. In six images of ten it is at most
-    two rows away, so that a few convolutions can compare the hues and every network finds the rule early; in the others
+    one row away, so that a few convolutions can compare the hues and every network finds the rule early; in the others
     it is anywhere, mostly out of their reach, and only a network that carries the cue across the image reads the right
     digit. A share of the strip's pixels, drawn anew for every image (its coherence, as in random-dot displays), has the cue's
     hue, the others have either.
@@ -87,8 +87,8 @@ def _cued(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np
     _scatter_fragments(canvas, pool, 1, CUED_HUES, rng)
     sides = rng.permuted(np.tile(np.array([0, CUED_WIDTH // 2]), (number, 1)), axis=1)
     bottom = np.full(number, CUED_HEIGHT - SCAN)
-    for which, scan, least in ((0, target, 0.8), (1, other, 0.6)):
-        patches = pool[scan] * rng.uniform(least, 1.0, (number, 1, 1)).astype(np.float32)
+    for which, scan in enumerate((target, other)):
+        patches = pool[scan] * rng.uniform(0.7, 1.0, (number, 1, 1)).astype(np.float32)
         _paste(canvas, patches, bottom, sides[:, which], CUED_HUES[hues[:, which]])
     _lay_strip(canvas, hues[:, 0], rng)
     return _to_bytes(canvas), labels[target]
