@@ -416,7 +416,7 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
     second = Run(tmp_path / "run")
     assert not any(trial.state == TrialState.RUNNING for trial in second.study.get_trials())
     cut = [record for record in second.records if record.state == "interrupted"]
-    assert len(cut) == workers
+    assert 1 <= len(cut) <= workers
     assert all(record.reason == "stopped by the user" for record in cut)
 
     assert script(workers, "resume").wait(60) == 0

@@ -4,17 +4,17 @@ from collections.abc import Callable
 
 from attn_nas.data.dataset import Dataset
 from attn_nas.data.digits import cluttered_digits, cued_digits, plain_digits
-from attn_nas.data.torchvision_sets import cifar10, cifar100, fashion_mnist, image_folder, svhn
+from attn_nas.data.torchvision_sets import image_folder, packed_set
 from attn_nas.space.schema import DataSettings
 
 DATASETS: dict[str, Callable[[DataSettings, bool], Dataset]] = {
     "cued_digits": cued_digits,
     "cluttered_digits": cluttered_digits,
     "digits": plain_digits,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "fashion_mnist": fashion_mnist,
-    "svhn": svhn,
+    "cifar10": packed_set,
+    "cifar100": packed_set,
+    "fashion_mnist": packed_set,
+    "svhn": packed_set,
     "image_folder": image_folder,
 }
 

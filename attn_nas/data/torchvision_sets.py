@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import DataError
 from attn_nas.space.schema import DataSettings
 from attn_nas.space.task import Task
-
-Opener = Callable[[str, bool], Any]
 
 
 def data_root(settings: DataSettings) -> Path:
@@ -48,81 +46,42 @@ def _to_split(images: Any, labels: Any, channels_last: bool) -> Split:
     return Split(array.contiguous(), torch.as_tensor(np.asarray(labels), dtype=torch.int64))
 
 
-def _packed(
-    settings: DataSettings,
-    download: bool,
-    *,
-    loader: str,
-    num_classes: int,
-    augmentation: Augmentation,
-    train: dict[str, Any],
-    test: dict[str, Any],
-) -> Dataset:
-    root = data_root(settings)
+@dataclass(frozen=True)
+class _Source:
+    """How torchvision names a data set and its two parts, and what suits its images."""
 
-    def read(which: dict[str, Any]) -> Split:
-        opened = _open(loader, root, download, **which)
-        labels = opened.labels if loader == "SVHN" else opened.targets
-        return _to_split(opened.data, labels, channels_last=loader.startswith("CIFAR"))
+    loader: str
+    num_classes: int
+    augmentation: Augmentation
+    train: dict[str, Any]
+    test: dict[str, Any]
+    labels: str = "targets"
 
-    pool = read(train)
+
+_BY_FLAG: Any = {"train": {"train": True}, "test": {"train": False}}
+_SOURCES = {
+    "cifar10": _Source("CIFAR10", 10, Augmentation(crop=4, flip=True), **_BY_FLAG),
+    "cifar100": _Source("CIFAR100", 100, Augmentation(crop=4, flip=True), **_BY_FLAG),
+    "fashion_mnist": _Source("FashionMNIST", 10, Augmentation(crop=2, flip=True), **_BY_FLAG),
+    # Digits are never flipped.
+    "svhn": _Source("SVHN", 10, Augmentation(crop=2), {"split": "train"}, {"split": "test"}, "labels"),
+}
+
+
+def packed_set(settings: DataSettings, download: bool) -> Dataset:
+    """CIFAR-10, CIFAR-100, FashionMNIST or SVHN; 10,000 training images are held out for validation by default."""
+    root, source = data_root(settings), _SOURCES[settings.name]
+
+    def read(part: dict[str, Any]) -> Split:
+        opened = _open(source.loader, root, download, **part)
+        return _to_split(opened.data, getattr(opened, source.labels), channels_last=source.loader.startswith("CIFAR"))
+
+    pool = read(source.train)
     num_validation = settings.num_validation or 10_000
     chosen, validation = hold_out(pool, num_validation, settings.num_train, settings.seed, settings.name)
     channels, height, width = pool.images.shape[1:]
-    task = Task(channels, height, width, num_classes)
-    return Dataset(settings.name, task, chosen, validation, augmentation, partial(read, test))
-
-
-def cifar10(settings: DataSettings, download: bool) -> Dataset:
-    """CIFAR-10 from ``cifar-10-batches-py``: 50,000 training images 3 x 32 x 32, cropped and flipped."""
-    return _packed(
-        settings,
-        download,
-        loader="CIFAR10",
-        num_classes=10,
-        augmentation=Augmentation(crop=4, flip=True),
-        train={"train": True},
-        test={"train": False},
-    )
-
-
-def cifar100(settings: DataSettings, download: bool) -> Dataset:
-    """CIFAR-100 from ``cifar-100-python``: 50,000 training images 3 x 32 x 32, cropped and flipped."""
-    return _packed(
-        settings,
-        download,
-        loader="CIFAR100",
-        num_classes=100,
-        augmentation=Augmentation(crop=4, flip=True),
-        train={"train": True},
-        test={"train": False},
-    )
-
-
-def fashion_mnist(settings: DataSettings, download: bool) -> Dataset:
-    """FashionMNIST from ``FashionMNIST/raw``: 60,000 training images 1 x 28 x 28, cropped and flipped."""
-    return _packed(
-        settings,
-        download,
-        loader="FashionMNIST",
-        num_classes=10,
-        augmentation=Augmentation(crop=2, flip=True),
-        train={"train": True},
-        test={"train": False},
-    )
-
-
-def svhn(settings: DataSettings, download: bool) -> Dataset:
-    """SVHN from ``train_32x32.mat``: 73,257 training images 3 x 32 x 32, cropped, never flipped (they are digits)."""
-    return _packed(
-        settings,
-        download,
-        loader="SVHN",
-        num_classes=10,
-        augmentation=Augmentation(crop=2),
-        train={"split": "train"},
-        test={"split": "test"},
-    )
+    task = Task(channels, height, width, source.num_classes)
+    return Dataset(settings.name, task, chosen, validation, source.augmentation, partial(read, source.test))
 
 
 def image_folder(settings: DataSettings, download: bool) -> Dataset:

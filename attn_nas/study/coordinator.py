@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -31,6 +27,7 @@ from attn_nas.study.events import (
 from attn_nas.study.executors import Executor
 from attn_nas.study.facts import Setting
 from attn_nas.study.folder import RunFolder
+from attn_nas.study.interrupts import Interrupts
 from attn_nas.study.jobs import Failed, Finished, Job, Message, Progress
 from attn_nas.study.proposer import DistinctSampler, FixedSampler, SamplerFactory
 from attn_nas.study.record import Record, State
@@ -77,8 +74,8 @@ class Coordinator:
         self._emit = emit
         self._space = {name: CategoricalDistribution(values) for name, values in self._encoding.choices.items()}
         self._running: dict[int, _Running] = {}
-        self._interrupts = 0
-        self._stop_now = self._stop_announced = self._cuttable = False
+        self._interrupts = Interrupts()
+        self._stop_announced = False
         self._scored: dict[str, FrontPoint] = {}
         self.training_seconds = 0.0
         records = self._recover()
@@ -135,7 +132,7 @@ class Coordinator:
     def run(self) -> str:
         """Search until the budget is used up, the space is exhausted or the user stops it; returns which of these."""
         exhausted = False
-        with self._interruptible():
+        with self._interrupts.listening():
             try:
                 while True:
                     while self._executor.room and self._may_start(exhausted):
@@ -148,27 +145,21 @@ class Coordinator:
                     self._drop(number, "interrupted", "stopped by the user")
         if self._remaining() <= 0:
             return "budget"
-        return "interrupted" if self._interrupts else "exhausted"
+        return "interrupted" if self._interrupts.requested else "exhausted"
 
     def _wait(self) -> None:
         """Wait for messages; only here, and not while one is handled, may a signal cut in."""
-        self._heed_signals()
-        self._cuttable = True
-        try:
+        self._announce_stop()
+        with self._interrupts.cutting(allowed=True):
             self._executor.wait(self._handle, timeout=1.0)
-        finally:
-            self._cuttable = False
 
-    def _heed_signals(self) -> None:
-        """What a signal asked for, done at a place where nothing is half written."""
-        if self._stop_now:
-            raise KeyboardInterrupt
-        if self._interrupts and not self._stop_announced:
+    def _announce_stop(self) -> None:
+        if self._interrupts.requested and not self._stop_announced:
             self._stop_announced = True
             self._emit(StopRequested(running=len(self._running)))
 
     def _may_start(self, exhausted: bool) -> bool:
-        return not self._interrupts and self._remaining() > 0 and bool(self._queue or not exhausted)
+        return not self._interrupts.requested and self._remaining() > 0 and bool(self._queue or not exhausted)
 
     def _remaining(self) -> int:
         return self._budget - self.finished - len(self._running)
@@ -219,15 +210,15 @@ class Coordinator:
         return limits.max_params is None or cost.params <= limits.max_params
 
     def _handle(self, message: Message) -> None:
-        self._cuttable = False
-        if isinstance(message, Progress):
-            self._emit(EpochFinished(number=message.number, epoch=message.epoch, accuracy=message.accuracy))
-        elif isinstance(message, Finished):
-            self._finish(message)
-        else:
-            self._fail(message)
-        self._heed_signals()
-        self._cuttable = True
+        with self._interrupts.cutting(allowed=False):
+            if isinstance(message, Progress):
+                self._emit(EpochFinished(number=message.number, epoch=message.epoch, accuracy=message.accuracy))
+            elif isinstance(message, Finished):
+                self._finish(message)
+            else:
+                self._fail(message)
+            self._announce_stop()
+        self._interrupts.heed()
 
     def _finish(self, message: Finished) -> None:
         running = self._running[message.number]
@@ -297,23 +288,3 @@ class Coordinator:
                 finished=self.finished,
             )
         )
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first interrupt lets running trials finish, the second stops now; a SIGTERM stops now."""
-
-        def on_interrupt(number: int, frame: FrameType | None) -> None:
-            self._interrupts += 1
-            self._stop_now = self._interrupts > 1 or number == signal.SIGTERM
-            if self._stop_now and self._cuttable:
-                raise KeyboardInterrupt
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
