@@ -29,6 +29,7 @@ SE, ECA = Placement("se", reduction=4), Placement("eca", kernel_size="adaptive")
 SAM, CBAM = Placement("sam", kernel_size=7), Placement("cbam", reduction=4, kernel_size=7)
 GSOP, CAM = Placement("gsop", reduction=2), Placement("cam_gate", reduction=4)
 OTHERS = {
+    "sk everywhere": (Placement("sk", "replace", reduction=4),) * 3,
     "se stage 1": (SE, None, None),
     "eca stage 1": (ECA, None, None),
     "sam stage 1": (SAM, None, None),

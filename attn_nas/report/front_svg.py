@@ -122,7 +122,7 @@ def _step(extent: float) -> float:
 
 def _short(value: float) -> str:
     size = abs(value)
-    text = next((f"{size / unit:g}{name}" for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if size >= unit), "0")
+    text = next((f"{size / unit:.3g}{name}" for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if size >= unit), "0")
     return f"{'-' if value < 0 else '+' if value > 0 else ''}{text}"
 
 
