@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class Lines:
 
 
 @dataclass
-class _View:
+class View:
     """What the live view shows, gathered from the events."""
 
     started: SearchStarted | None = None
@@ -91,10 +92,9 @@ class _View:
     finished: int = 0
     failed: int = 0
     stopping: bool = False
-    now: float = 0.0
 
     def __call__(self, event: Event) -> None:
-        self.now = event.time
+        """Take ``event`` in."""
         if isinstance(event, SearchStarted):
             self.started, self.finished, self.front = event, event.finished, event.front
         elif isinstance(event, TrialStarted):
@@ -107,25 +107,26 @@ class _View:
             self.finished, self.front = event.finished, event.front
         elif isinstance(event, TrialFailed):
             self.running.pop(event.number, None)
-            self.failed += 1
+            self.failed += event.counts
             self.finished = event.finished
         elif isinstance(event, StopRequested):
             self.stopping = True
 
 
 @contextmanager
-def live_view(console: Console) -> Iterator[_View]:
+def live_view(console: Console) -> Iterator[View]:
     """A listener whose picture stays at the bottom of the terminal until the block ends."""
-    view = _View()
-    with Live(console=console, refresh_per_second=4, transient=True, get_renderable=lambda: _picture(view)):
+    view = View()
+    with Live(console=console, refresh_per_second=4, transient=True, get_renderable=lambda: picture(view)):
         yield view
 
 
-def _picture(view: _View) -> RenderableType:
+def picture(view: View) -> RenderableType:
+    """Progress, running candidates with their last accuracy, and the front, in a few lines."""
     if view.started is None:
         return Text("preparing the data and the cost table ...")
     start, budget = view.started, view.started.budget
-    elapsed = view.now - start.time
+    elapsed = time.time() - start.time
     done = view.finished - start.finished
     left = duration(elapsed / done * (budget - view.finished)) if done else "--:--"
     head = Table.grid(padding=(0, 2))
