@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from optuna.study import Study
 
-from attn_nas.errors import UsageError
+from attn_nas.errors import RunError, UsageError
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 from attn_nas.study.coordinator import Coordinator
@@ -20,7 +20,7 @@ from attn_nas.study.folder import RunFolder, latest_run_folder, new_run_folder
 from attn_nas.study.jobs import Trainer
 from attn_nas.study.proposer import SamplerFactory, tpe
 from attn_nas.study.results import Run
-from attn_nas.study.storage import FACTS, create_study, open_study
+from attn_nas.study.storage import FACTS, STORAGE_ERRORS, create_study, first_line, open_study
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
 
 DEFAULT_SPACE = "cued_digits"
@@ -75,8 +75,14 @@ def search(
             create_study(folder.study, setting.facts)
         study = open_study(folder.study)
         study.set_user_attr(FACTS, setting.facts)
-        with folder.events.open("a", encoding="utf-8") as log:
-            _run(setting, folder, study, sampler, trainer, (JsonLines(log), *listeners))
+        try:
+            with folder.events.open("a", encoding="utf-8") as log:
+                _run(setting, folder, study, sampler, trainer, (JsonLines(log), *listeners))
+        except STORAGE_ERRORS as error:
+            raise RunError(
+                f"{folder.path} cannot be written any more: {first_line(error)}. What was finished is kept: make room, then "
+                "go on with --resume"
+            ) from error
     return Run(folder.path)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.study import Study
@@ -15,6 +17,8 @@ from attn_nas.errors import RunError
 
 STUDY_NAME = "attn-nas"
 FACTS = "run"
+STORAGE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, OSError)
+"""What a study raises when its file cannot be read or written."""
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
 
 
@@ -30,8 +34,8 @@ def create_study(path: Path, facts: dict[str, Any]) -> None:
         storage.remove_session()
         storage.engine.dispose()
         unfinished.replace(path)
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise RunError(f"{path} cannot be made: {_first_line(error)}") from None
+    except STORAGE_ERRORS as error:
+        raise RunError(f"{path} cannot be made: {first_line(error)}") from None
 
 
 def open_study(path: Path) -> Study:
@@ -45,8 +49,8 @@ def open_study(path: Path) -> Study:
         raise RunError(f"{path.parent} is not a run: it has no {path.name}")
     try:
         study = optuna.load_study(storage=_storage(path), study_name=STUDY_NAME)
-    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, KeyError, RuntimeError) as error:
-        raise RunError(f"{path} cannot be opened as a study: {_first_line(error)}") from None
+    except (*STORAGE_ERRORS, KeyError, RuntimeError) as error:
+        raise RunError(f"{path} cannot be opened as a study: {first_line(error)}") from None
     if FACTS not in study.user_attrs:
         raise RunError(f"{path.parent} is not a run of attn-nas: its study does not say what was searched")
     return study
@@ -54,6 +58,9 @@ def open_study(path: Path) -> Study:
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
     def connect() -> sqlite3.Connection:
+        if not os.access(path.parent, os.W_OK):
+            address = f"file:{quote(str(path.absolute()))}?immutable=1"
+            return sqlite3.connect(address, uri=True, check_same_thread=False)
         # Write-ahead log, synchronised at checkpoints: a killed process loses nothing that was committed.
         connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
@@ -64,5 +71,6 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its name."""
     return (str(error).splitlines() or [type(error).__name__])[0]
