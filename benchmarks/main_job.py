@@ -42,10 +42,10 @@ def family_memory_mb(root: int) -> float:
 def measure(budget: int, folder: Path) -> dict[str, Any]:
     """Run one search in ``folder`` and read what it took from the outside and from its own events."""
     run = folder / "run"
-    command = [sys.executable, "-m", "attn_nas", "search", "--budget", str(budget), "--run", str(run)]
+    command = [sys.executable, "-m", "attn_nas", "search", "--budget", str(budget), "--run", run.name]
     start, peak = time.monotonic(), 0.0
     with (folder / "output.txt").open("w") as output:
-        process = subprocess.Popen(command, stdout=output)
+        process = subprocess.Popen(command, stdout=output, cwd=folder)
         while process.poll() is None:
             peak = max(peak, family_memory_mb(process.pid))
             time.sleep(1.0)
