@@ -73,8 +73,9 @@ def search(
         lines.append(f"Models, verified: {where / 'export'}/KEY/model.py")
     if found.knee:
         lines.append(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
+    say = err if json else out
     for line in lines:
-        (err if json else out).print(line, markup=False, highlight=False, soft_wrap=True)
+        say.print(line, markup=False, highlight=False, soft_wrap=not say.is_terminal)
     if finished.why == "interrupted":
         raise typer.Exit(130)
     if not found.candidates:
