@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 from attn_nas.attention.catalog import Mechanism
 from attn_nas.cost import Cost, CostTable
 from attn_nas.errors import AttnNasError
-from attn_nas.proxy import ProxyResult
+from attn_nas.proxy import OnEpoch, ProxyResult
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
@@ -36,7 +36,7 @@ class TableTrainer:
     table: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, genotype: Genotype, seed: int, on_epoch: Callable[[int, float], None]) -> tuple[ProxyResult, Cost]:
+    def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> tuple[ProxyResult, Cost]:
         """See `attn_nas.study.jobs.Trainer`."""
         if genotype.key in self.failures:
             raise AttnNasError(self.failures[genotype.key])

@@ -40,8 +40,8 @@ def cued_digits(settings: DataSettings, download: bool) -> Dataset:
 
     The digits stand at the bottom; the strip crosses the image somewhere above them. In six images of ten it is at most
     one row away, so that a few convolutions can compare the hues and every network finds the rule early; in the others
-    it is anywhere, mostly out of their reach, and only a network that carries the cue across the image reads the right
-    digit. A share of the strip's pixels, drawn anew for every image (its coherence, as in random-dot displays), has the cue's
+    it is anywhere, and a network that carries the cue across the image is soon ahead of one whose convolutions must reach
+    for it. A share of the strip's pixels, drawn anew for every image (its coherence, as in random-dot displays), has the cue's
     hue, the others have either.
     """
     return _composed(settings, "cued_digits", CUED_HEIGHT, CUED_WIDTH, _cued, num_train=18000)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from attn_nas.errors import AttnNasError
+
+OnEpoch = Callable[[int, float], None]
+"""Told after every epoch: its number, from 1, and the validation accuracy."""
 
 
 class ProxyFailure(AttnNasError):

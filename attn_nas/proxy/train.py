@@ -6,7 +6,6 @@ import logging
 import math
 import resource
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,12 +18,11 @@ from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.errors import DataError
 from attn_nas.models.build import build_model
 from attn_nas.proxy.device import Numerics
-from attn_nas.proxy.result import ProxyFailure, ProxyResult
+from attn_nas.proxy.result import OnEpoch, ProxyFailure, ProxyResult
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 
 logger = logging.getLogger(__name__)
-OnEpoch = Callable[[int, float], None]
 _EVALUATION_BATCH = 500
 _MIN_STEPS = 4
 
@@ -49,22 +47,16 @@ def train_proxy(
 
     """
     check_steps(settings, len(dataset.train))
-    micro_batch = settings.batch_size
-    try:
-        return _run(genotype, settings, seed, dataset, numerics, micro_batch, on_epoch)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-    micro_batch = max(2, micro_batch // 2)
-    logger.warning("out of memory: %s is trained again with micro-batches of %d", genotype.key, micro_batch)
-    if numerics.device == "cuda":
-        torch.cuda.empty_cache()
-    try:
-        return _run(genotype, settings, seed, dataset, numerics, micro_batch, on_epoch)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise ProxyFailure(f"out of memory, also with micro-batches of {micro_batch} images") from None
+    for micro_batch in (settings.batch_size, max(2, settings.batch_size // 2)):
+        try:
+            return _run(genotype, settings, seed, dataset, numerics, micro_batch, on_epoch)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        logger.warning("out of memory: %s with micro-batches of %d images", genotype.key, micro_batch)
+        if numerics.device == "cuda":
+            torch.cuda.empty_cache()
+    raise ProxyFailure(f"out of memory, also with micro-batches of {micro_batch} images")
 
 
 def check_steps(settings: ProxySettings, num_train: int) -> None:

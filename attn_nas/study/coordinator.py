@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,14 +100,16 @@ class Coordinator:
         scored = list(self._scored.values())
         return tuple(scored[index] for index in front_indices([(point.accuracy, point.cost) for point in scored]))
 
-    def _note_score(self, genotype: Genotype, cost: Cost, accuracy: float) -> None:
-        self._scored[genotype.key] = FrontPoint(
+    def _note_score(self, genotype: Genotype, cost: Cost, accuracy: float) -> FrontPoint:
+        point = FrontPoint(
             key=genotype.key,
             placements=str(genotype),
             accuracy=accuracy,
             cost=getattr(cost, self._cost_axis),
             added_flops=cost.flops - self._table.bare.flops,
         )
+        self._scored[genotype.key] = point
+        return point
 
     def _recover(self) -> list[Record]:
         """Close what a dead coordinator left open; returns the described trials.
@@ -226,34 +228,34 @@ class Coordinator:
             self._drop(message.number, "failed", f"cost table {running.cost} and full count {message.cost} disagree")
             return
         del self._running[message.number]
-        result, key = message.result, running.genotype.key
+        result = message.result
         running.trial.set_user_attr("result", result.to_dict())
         self._study.tell(running.trial, [result.accuracy, getattr(running.cost, self._cost_axis)])
-        self._counted.add(key)
-        self._note_score(running.genotype, running.cost, result.accuracy)
+        self._counted.add(running.genotype.key)
+        point = self._note_score(running.genotype, running.cost, result.accuracy)
         self.training_seconds += result.seconds
-        self._prune_weights()
-        points = [(point.accuracy, point.cost) for point in self._scored.values()]
+        front = self.front
+        self._prune_weights(front)
         self._emit(
             TrialFinished(
                 number=message.number,
-                key=key,
-                placements=str(running.genotype),
+                key=point.key,
+                placements=point.placements,
                 reference=running.reference,
-                accuracy=result.accuracy,
+                accuracy=point.accuracy,
                 flops=running.cost.flops,
-                added_flops=running.cost.flops - self._table.bare.flops,
+                added_flops=point.added_flops,
                 params=running.cost.params,
                 seconds=result.seconds,
-                front=self.front,
-                hypervolume=hypervolume(points, self._reference_point),
+                front=front,
+                hypervolume=hypervolume([(member.accuracy, member.cost) for member in front], self._reference_point),
                 finished=self.finished,
             )
         )
 
-    def _prune_weights(self) -> None:
+    def _prune_weights(self, front: Sequence[FrontPoint]) -> None:
         """Keep the weights of the references and of every candidate as good as a member of the front."""
-        on_front = {(point.accuracy, point.cost) for point in self.front}
+        on_front = {(point.accuracy, point.cost) for point in front}
         for path in self._folder.weights.glob("*.safetensors"):
             point = self._scored.get(path.stem)
             if point and (point.accuracy, point.cost) not in on_front and path.stem not in self._reference_names:

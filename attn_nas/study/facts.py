@@ -59,20 +59,26 @@ class Setting:
         resolve_device(stored.device)
         return stored
 
-    def _begun(self) -> dict[str, Any]:
+    def _measured(self) -> dict[str, Any]:
+        """What the data set and the counting are now; a run cannot go on with others."""
         mean, std = channel_statistics(self.dataset.train)
         return {
-            "numerics": self.numerics.to_dict(),
             "task": asdict(self.dataset.task),
             "normalization": {"mean": (mean.flatten() / 255).tolist(), "std": (std.flatten() / 255).tolist()},
             "bare_cost": self.table.bare.to_dict(),
+        }
+
+    def _begun(self) -> dict[str, Any]:
+        return {
+            "numerics": self.numerics.to_dict(),
+            **self._measured(),
             "reference_point": [self.dataset.task.chance, self._dearest()],
             "flops_convention": CONVENTION,
             "versions": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }
 
     def _resumed(self, facts: dict[str, Any]) -> dict[str, Any]:
-        now = self._begun()
+        now = self._measured()
         same_data = facts["task"] == now["task"] and all(
             np.allclose(facts["normalization"][name], now["normalization"][name], rtol=1e-4) for name in ("mean", "std")
         )

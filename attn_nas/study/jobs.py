@@ -8,10 +8,8 @@ from typing import Protocol
 
 from attn_nas.cost import Cost
 from attn_nas.errors import AttnNasError
-from attn_nas.proxy.result import ProxyResult
+from attn_nas.proxy.result import OnEpoch, ProxyResult
 from attn_nas.space.genotype import Genotype
-
-OnEpoch = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from safetensors.torch import save_file
 from attn_nas.cost import Cost, count_cost
 from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.errors import DataError
-from attn_nas.proxy import Numerics, ProxyResult, train_proxy
+from attn_nas.proxy import Numerics, OnEpoch, ProxyResult, train_proxy
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
-from attn_nas.study.jobs import OnEpoch
 
 _PARTS = ("train_images", "train_labels", "validation_images", "validation_labels")
 
