@@ -19,7 +19,7 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import LimitSettings
 from attn_nas.space.task import Task
-from attn_nas.study.events import SearchFinished, TrialFailed, TrialFinished, TrialStarted
+from attn_nas.study.events import SearchFinished, TrialFailed, TrialStarted
 from attn_nas.study.executors import LocalPool
 from attn_nas.study.jobs import Failed, Finished, Job
 from attn_nas.study.results import Run
@@ -345,7 +345,7 @@ from attn_nas.testing import TableTrainer
 
 class Slow(TableTrainer):
     def __call__(self, genotype, seed, on_epoch):
-        time.sleep(0.6)
+        time.sleep(float(sys.argv[5]))
         return super().__call__(genotype, seed, on_epoch)
 
 if __name__ == "__main__":
@@ -360,23 +360,23 @@ def script(tmp_path):
     """A search of 12 slow candidates as a process of its own."""
     (tmp_path / "script.py").write_text(SCRIPT)
 
-    def start(workers, mode="new"):
-        command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(workers), mode, str(TINY)]
+    def start(workers, mode="new", seconds=0.6):
+        command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(workers), mode, str(TINY), str(seconds)]
         return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
 
     return start
 
 
-def _finished(folder):
+def _count(folder, event):
     log = folder / "run" / "events.jsonl"
     if not log.exists():
         return 0
-    return sum(json.loads(line)["event"] == TrialFinished.__name__ for line in log.read_text().splitlines())
+    return sum(json.loads(line)["event"] == event for line in log.read_text().splitlines())
 
 
-def _wait_for(folder, number):
+def _wait_for(folder, number, event="TrialFinished"):
     deadline = time.monotonic() + 60
-    while _finished(folder) < number:
+    while _count(folder, event) < number:
         assert time.monotonic() < deadline, "the search does not get on"
         time.sleep(0.05)
 
@@ -407,16 +407,17 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
     assert 2 <= len(first.candidates) < 12
     assert all(record.state == "finished" for record in first.records)
 
-    process = script(workers, "resume")
-    _wait_for(tmp_path, len(first.candidates) + 1)
+    before = _count(tmp_path, "TrialStarted")
+    process = script(workers, "resume", seconds=20)
+    _wait_for(tmp_path, before + workers, "TrialStarted")
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(0.1)
+    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) == 0
     second = Run(tmp_path / "run")
     assert not any(trial.state == TrialState.RUNNING for trial in second.study.get_trials())
     cut = [record for record in second.records if record.state == "interrupted"]
-    assert 1 <= len(cut) <= workers
+    assert len(cut) == workers
     assert all(record.reason == "stopped by the user" for record in cut)
 
     assert script(workers, "resume").wait(60) == 0
