@@ -9,42 +9,65 @@ from typing import TYPE_CHECKING, Any
 from attn_nas.version import __version__
 
 if TYPE_CHECKING:
+    from attn_nas.attention.catalog import register_mechanism
+    from attn_nas.attention.mechanism import Hyperparameters, Mechanism
     from attn_nas.cost import CostTable, count_cost
     from attn_nas.errors import AttnNasError
     from attn_nas.export import export_front
     from attn_nas.models.build import build_model
+    from attn_nas.models.slots import SlottedBlock, SlottedTrunk
     from attn_nas.space.genotype import Genotype, Placement
+    from attn_nas.space.geometry import Block, TrunkFamily
     from attn_nas.space.loading import load_space
-    from attn_nas.space.trunks import Trunk
+    from attn_nas.space.trunks import Trunk, register_trunk
     from attn_nas.study.results import Run
     from attn_nas.study.search import search
+    from attn_nas.target import Target
 
 _HOMES = {
     "AttnNasError": "attn_nas.errors",
+    "Block": "attn_nas.space.geometry",
     "CostTable": "attn_nas.cost",
     "Genotype": "attn_nas.space.genotype",
+    "Hyperparameters": "attn_nas.attention.mechanism",
+    "Mechanism": "attn_nas.attention.mechanism",
     "Placement": "attn_nas.space.genotype",
     "Run": "attn_nas.study.results",
+    "SlottedBlock": "attn_nas.models.slots",
+    "SlottedTrunk": "attn_nas.models.slots",
+    "Target": "attn_nas.target",
     "Trunk": "attn_nas.space.trunks",
+    "TrunkFamily": "attn_nas.space.geometry",
     "build_model": "attn_nas.models.build",
     "count_cost": "attn_nas.cost",
     "export_front": "attn_nas.export",
     "load_space": "attn_nas.space.loading",
+    "register_mechanism": "attn_nas.attention.catalog",
+    "register_trunk": "attn_nas.space.trunks",
     "search": "attn_nas.study.search",
 }
 
 __all__ = [
     "AttnNasError",
+    "Block",
     "CostTable",
     "Genotype",
+    "Hyperparameters",
+    "Mechanism",
     "Placement",
     "Run",
+    "SlottedBlock",
+    "SlottedTrunk",
+    "Target",
     "Trunk",
+    "TrunkFamily",
     "__version__",
     "build_model",
     "count_cost",
     "export_front",
     "load_space",
+    "register_mechanism",
+    "register_trunk",
     "search",
 ]
 

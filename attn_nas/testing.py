@@ -1,20 +1,28 @@
-"""For tests of your own: a contract that every attention mechanism must pass, and a trainer that answers at once."""
+"""For tests of your own: contracts that every mechanism and trunk must pass, and a trainer that answers at once."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, get_args
+from itertools import product
+from typing import TYPE_CHECKING, Any, get_args
 
-from attn_nas.attention.catalog import Mechanism
-from attn_nas.cost import Cost, CostTable
-from attn_nas.errors import AttnNasError
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.attention.mechanism import CostClass, Mechanism
+from attn_nas.cost import Cost, CostTable, count_cost
+from attn_nas.cost.count import count_module
+from attn_nas.cost.table import slot_shapes
+from attn_nas.errors import AttnNasError, SpaceError
+from attn_nas.models.build import build_model, build_trunk, get_slot
 from attn_nas.proxy import OnEpoch, ProxyResult
-from attn_nas.space.genotype import Genotype
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.geometry import Site
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 
@@ -23,6 +31,20 @@ if TYPE_CHECKING:
 
 CHANNELS = (8, 16, 24, 64)
 SIZES = ((1, 1), (7, 5), (32, 32))
+_BASIC_BLOCK = 2 * (9 * 64 * 64 + 2 * 64) * 32 * 32
+"""Complete FLOPs of two 3x3 convolutions with batch norm at 64 channels and 32 x 32 places."""
+
+
+def legal_placements(mechanism: Mechanism, site: Site) -> list[Placement]:
+    """Every placement of ``mechanism`` at ``site`` with the hyperparameters of its record, in canonical form, once."""
+    found: dict[Placement, None] = {}
+    for position in site.positions:
+        for reduction, kernel_size, groups in product(
+            mechanism.reductions or (None,), mechanism.kernel_sizes or (None,), mechanism.groups or (None,)
+        ):
+            with suppress(SpaceError):
+                found[Placement(mechanism.name, position, reduction, kernel_size, groups).canonical(site)] = None
+    return list(found)
 
 
 @dataclass
@@ -47,15 +69,6 @@ class TableTrainer:
         return ProxyResult(accuracy, 1.0 - accuracy, (accuracy,), (1.0,), 0.0, 0.0, 1, seed), cost
 
 
-def _another(parameter: Parameter) -> object:
-    """A legal value other than the default."""
-    if isinstance(parameter.default, bool):
-        return not parameter.default
-    if isinstance(parameter.default, str):
-        return next(choice for choice in get_args(parameter.annotation) if choice != parameter.default)
-    return {"kernel_size": 9, "reduction": 3, "stride": 2, "groups": 4}.get(parameter.name, 48)
-
-
 @cache
 def _cost_table(trunk: Trunk, task: Task) -> CostTable:
     return CostTable(trunk, task)
@@ -65,20 +78,27 @@ class MechanismContract:
     """Subclass it in a test file under a name that pytest collects, set ``mechanism``, and the contract is tested.
 
     A module keeps the shape of its input (its stride aside), leaves the input alone, lets the gradient reach every
-    parameter, uses every argument, is deterministic in eval mode, and survives bf16, channels_last, a copy and a state
-    dict; too small a batch in training is a clear error.
+    weight, uses every argument, is deterministic in eval mode, survives bf16, fp16 with large activations, channels_last, a
+    copy, a state dict and ONNX (if it claims to), and has a cost; too small a batch in training is a clear error, and so is
+    every impossible argument. What its record says of it is true.
     """
 
     mechanism: Mechanism
 
-    def _build(self, channels: int) -> nn.Module:
+    def _build(self, channels: int, **arguments: Any) -> nn.Module:
+        """The module with the hyperparameters of its paper, or the nearest that ``channels`` allow."""
         mechanism = self.mechanism
-        numbers = [size for size in mechanism.kernel_sizes if isinstance(size, int)]
+        typical = mechanism.typical
         return mechanism.build(
             channels,
-            reduction=mechanism.reductions[0] if mechanism.reductions else None,
-            kernel_size=numbers[0] if numbers else None,
+            reduction=_or_first(typical.reduction, mechanism.reductions),
+            kernel_size=_or_first(typical.kernel_size, [k for k in mechanism.kernel_sizes if k != "adaptive"]),
+            groups=_or_first(typical.groups, self._legal_groups(channels)[::-1]),
+            **arguments,
         )
+
+    def _legal_groups(self, channels: int) -> list[int]:
+        return [number for number in self.mechanism.groups if channels % (number * self.mechanism.group_multiple) == 0]
 
     def test_keeps_the_shape_at_every_size_batch_and_mode(self) -> None:
         """Output has the input's shape and dtype, is finite, and the input is left alone."""
@@ -109,29 +129,36 @@ class MechanismContract:
             with pytest.raises(ValueError, match="more than 1 value per channel"):
                 self._build(16).train()(torch.randn(1, 16, 1, 1))
 
-    def test_gradient_reaches_every_parameter_and_the_input(self) -> None:
-        """No parameter is left out of the output."""
+    def test_gradient_reaches_every_weight_and_the_input(self) -> None:
+        """No weight is left out of the output (a bias in front of a norm or a softmax may be without effect)."""
         import torch
 
         for channels in CHANNELS:
-            module = self._build(channels).train()
-            x = torch.randn(4, channels, 9, 9, requires_grad=True)
+            module = perturbed(self._build(channels)).train()
+            x = (torch.randn(4, channels, 9, 9) + 2 * torch.randn(4, channels, 1, 1)).requires_grad_()
             (module(x) * torch.randn(4, channels, 9, 9)).sum().backward()
             for name, tensor in (("input", x), *module.named_parameters()):
                 assert tensor.grad is not None, (channels, name)
-                assert tensor.grad.abs().sum() > 0, (channels, name)
+                assert name.endswith("bias") or tensor.grad.abs().sum() > 0, (channels, name)
 
-    def test_every_hyperparameter_changes_the_parameters(self) -> None:
-        """Each reduction and kernel size of the catalogue gives tensors of its own shape."""
+    def test_every_hyperparameter_changes_the_module(self) -> None:
+        """Each reduction, kernel size and number of groups of the record gives tensors, or an output, of its own."""
+        import torch
+
         mechanism = self.mechanism
-        numbers = [size for size in mechanism.kernel_sizes if isinstance(size, int)] if mechanism.kernel_sizes else [None]
-        reductions = mechanism.reductions or (None,)
-        shapes = [
-            tuple(tuple(p.shape) for p in mechanism.build(256, reduction=r, kernel_size=k).parameters())
-            for r in reductions
-            for k in numbers
-        ]
-        assert len(set(shapes)) == len(shapes)
+        x = torch.randn(1, 256, 9, 9)
+        behaviours = set()
+        number = 0
+        for reduction, kernel_size, groups in product(
+            mechanism.reductions or (None,),
+            [k for k in mechanism.kernel_sizes if k != "adaptive"] or (None,),
+            mechanism.groups or (None,),
+        ):
+            torch.manual_seed(0)
+            module = mechanism.build(256, reduction=reduction, kernel_size=kernel_size, groups=groups)
+            behaviours.add(_behaviour(module, x))
+            number += 1
+        assert len(behaviours) == number
 
     def test_every_argument_changes_something(self) -> None:
         """Another value of any argument of the class gives other parameters, or another output."""
@@ -143,17 +170,26 @@ class MechanismContract:
             if name == "channels":
                 continue
             behaviours = set()
-            for arguments in ({}, {name: _another(parameter)}):
+            for arguments in ({}, {name: self._another(parameter)}):
                 torch.manual_seed(0)
-                module = loaded(64, **arguments).eval()
-                with torch.no_grad():
-                    y = module(x)
-                shapes = tuple(tuple(p.shape) for p in module.parameters())
-                behaviours.add((shapes, tuple(y.shape), y.sum().item()))
+                behaviours.add(_behaviour(loaded(64, **arguments), x))
             assert len(behaviours) == 2, name
 
+    def _another(self, parameter: Parameter) -> object:
+        """A legal value other than the default."""
+        default = parameter.default
+        listed = {"kernel_size": self.mechanism.kernel_sizes, "groups": (*self.mechanism.groups, 4)}
+        for choice in reversed(listed.get(parameter.name, ())):
+            if choice not in (default, "adaptive"):
+                return choice
+        if isinstance(default, bool):
+            return not default
+        if isinstance(default, str):
+            return next(choice for choice in get_args(parameter.annotation) if choice != default)
+        return {"reduction": 3, "stride": 2, "min_hidden": 48}.get(parameter.name, 1 if default != 1 else 2)
+
     def test_unknown_and_impossible_arguments_are_errors(self) -> None:
-        """An unknown keyword, no channels, an even kernel and a reduction of 0 are refused."""
+        """An unknown keyword, no channels, an even kernel, a reduction of 0 and groups that do not divide are refused."""
         import pytest
 
         loaded: Callable[..., object] = self.mechanism.load()
@@ -162,6 +198,7 @@ class MechanismContract:
         impossible: list[tuple[int, dict[str, int]]] = [(0, {})]
         impossible += [(16, {"kernel_size": size}) for size in (0, 4) if self.mechanism.kernel_sizes]
         impossible += [(16, {"reduction": ratio}) for ratio in (0, -1) if self.mechanism.reductions]
+        impossible += [(16, {"groups": number}) for number in (0, 7, 17) if self.mechanism.groups]
         for channels, arguments in impossible:
             with pytest.raises(ValueError, match="choose"):
                 loaded(channels, **arguments)
@@ -202,6 +239,182 @@ class MechanismContract:
                 torch.testing.assert_close(last, (expected, gradient), atol=1e-4, rtol=1e-3)
                 torch.testing.assert_close(rounded[0], expected, atol=0.15, rtol=0.1)
                 assert torch.isfinite(rounded[1]).all()
+
+    def test_large_activations_are_finite_in_half_precision(self) -> None:
+        """Inputs of deviation 300 under bf16 and fp16 autocast give finite output and gradients."""
+        import torch
+
+        for dtype in (torch.bfloat16, torch.float16):
+            module = self._build(16).train()
+            x = (300 * torch.randn(4, 16, 8, 8)).to(dtype).requires_grad_()
+            with torch.autocast("cpu", dtype):
+                y = module(x)
+            y.float().mean().backward()
+            for name, tensor in (("output", y), ("input", x.grad), *((n, p.grad) for n, p in module.named_parameters())):
+                assert tensor is not None, name
+                assert torch.isfinite(tensor).all(), (dtype, name)
+
+    def test_its_cost_can_be_counted(self) -> None:
+        """Every operator has a counter, and the record's cost class is that of its FLOPs."""
+        cost = count_module(self._build(64), (64, 32, 32))
+        assert cost.flops > 0
+        assert self.mechanism.cost_class in (None, cost_class(cost.flops))
+
+    def test_its_gate_scale_is_true(self) -> None:
+        """A fresh module in training mode scales standard normal inputs as the record says, the mean of eight."""
+        import torch
+
+        if self.mechanism.gate_scale is None:
+            return
+        scales = []
+        for seed in range(8):
+            torch.manual_seed(seed)
+            x = torch.randn(2, 64, 16, 16)
+            with torch.no_grad():
+                scales.append((self._build(64).train()(x).abs().mean() / x.abs().mean()).item())
+        assert abs(sum(scales) / len(scales) - self.mechanism.gate_scale) < 0.03, scales
+
+    def test_identity_init_starts_as_the_identity(self) -> None:
+        """If the record says that it can, the output equals the input to the bit, in training and in eval; else it cannot."""
+        import torch
+
+        assert self.mechanism.identity_init == ("identity_init" in signature(self.mechanism.load()).parameters)
+        if self.mechanism.identity_init:
+            x = torch.randn(2, 16, 7, 5)
+            for training in (True, False):
+                assert torch.equal(self._build(16, identity_init=True).train(training)(x), x)
+
+    def test_exports_to_onnx_with_dynamic_batch_height_and_width(self) -> None:
+        """If the record claims it, one exported file gives the module's output at sizes other than the traced one."""
+        import pytest
+        import torch
+
+        if not self.mechanism.dynamic_onnx:
+            return
+        runtime = pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+        module = perturbed(self._build(16)).eval()
+        axes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.onnx.export(
+                module, (torch.randn(2, 16, 9, 10),), dynamo=True, dynamic_shapes=(axes,), verbose=False
+            )
+        assert exported is not None
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        session = runtime.InferenceSession(
+            exported.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        for shape in ((2, 16, 9, 10), (1, 16, 16, 7), (5, 16, 5, 21)):
+            x = torch.randn(shape)
+            (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+            with torch.no_grad():
+                torch.testing.assert_close(torch.from_numpy(found), module(x), atol=1e-4, rtol=1e-4)
+
+
+class TrunkContract:
+    """Subclass it in a test file under a name that pytest collects, set ``trunk``, and the contract is tested.
+
+    What its family declares is true of the module: every slot is there, is passed through, and sees the channels and stride
+    that the geometry says; filled slots change the output and nothing else of the trunk; costs add up.
+    """
+
+    trunk: Trunk
+    task = Task(3, 64, 48, 7)
+
+    def _bare(self) -> nn.Module:
+        return build_trunk(self.trunk, self.task.num_classes, self.task.channels)
+
+    def test_gives_logits_and_gradients(self) -> None:
+        """Forward and backward, also with another number of input channels."""
+        import torch
+
+        for channels in (3, 1):
+            model = build_trunk(self.trunk, self.task.num_classes, channels).train()
+            logits = model(torch.randn(2, channels, self.task.height, self.task.width))
+            assert logits.shape == (2, self.task.num_classes)
+            logits.square().sum().backward()
+            assert all(parameter.grad is not None for parameter in model.parameters())
+
+    def test_every_slot_sees_the_declared_channels(self) -> None:
+        """One image passes every insertion point of every block and stage end."""
+        shapes = slot_shapes(self._bare(), self.trunk, self.task)
+        for site in self.trunk.sites:
+            for position in site.positions:
+                path = site.slot(position)
+                assert path in shapes, f"{path} is not passed through"
+                assert shapes[path][0] == site.block.channels_at(position), path
+
+    def test_what_is_replaced_has_the_declared_stride(self) -> None:
+        """The convolution in the place of ``replace`` keeps its channels and shrinks the map by the stride."""
+        import torch
+
+        model = self._bare()
+        for site in self.trunk.sites:
+            if "replace" in site.positions:
+                channels = site.block.replace_channels
+                replaced = get_slot(model, site.slot("replace"))
+                assert replaced(torch.zeros(1, channels, 8, 8)).shape == (1, channels, 8 // site.stride, 8 // site.stride)
+
+    def test_filled_slots_leave_the_rest_of_the_trunk_alone(self) -> None:
+        """With equal seeds the attended network has the bare one's weights, and another output."""
+        import torch
+
+        images = torch.randn(2, self.task.channels, self.task.height, self.task.width)
+        bare = build_model(Genotype.bare(self.trunk), self.task.num_classes, seed=0).eval()
+        se, bam = Placement("se", reduction=2), Placement("bam", "stage_end", reduction=2)
+        genotype = Genotype(self.trunk, (se,) * len(self.trunk.blocks), (bam,) * (self.trunk.num_stages - 1))
+        model = build_model(genotype, self.task.num_classes, seed=0).eval()
+        assert all(torch.equal(value, model.state_dict()[name]) for name, value in bare.state_dict().items())
+        with torch.no_grad():
+            assert not torch.equal(model(images), bare(images))
+
+    def test_costs_add_up(self) -> None:
+        """The table's sum of trunk and sites is what counting the whole network gives."""
+        table = CostTable(self.trunk, self.task)
+        for name in ("se", "cbam", "sk", "bam"):
+            mechanism = get_mechanism(name)
+            found = [next(iter(legal_placements(mechanism, site)), None) for site in self.trunk.sites]
+            number = len(self.trunk.blocks)
+            genotype = Genotype(self.trunk, tuple(found[:number]), tuple(found[number:]))
+            model = build_model(genotype, self.task.num_classes, self.task.channels)
+            assert table.cost(genotype) == count_cost(model, self.task)
+
+
+def cost_class(flops: int) -> CostClass:
+    """The class of a module that costs ``flops`` at 64 channels and 32 x 32 places; see `Mechanism`."""
+    share = flops / _BASIC_BLOCK
+    if share < 0.005:
+        return "A"
+    if share < 0.05:
+        return "B"
+    return "C" if share < 0.5 else "D"
+
+
+def _or_first(value: Any, choices: Sequence[Any]) -> Any:
+    """``value`` if it is one of ``choices``, else the first of them, or None."""
+    return value if value in choices else next(iter(choices), None)
+
+
+def perturbed(module: nn.Module) -> nn.Module:
+    """``module`` with noise on every parameter, so that nothing is zero by initialisation."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def _behaviour(module: nn.Module, x: Tensor) -> tuple[object, ...]:
+    """What tells modules apart: shapes of the parameters, and the output."""
+    import torch
+
+    with torch.no_grad():
+        y = perturbed(module).eval()(x)
+    return tuple(tuple(p.shape) for p in module.parameters()), tuple(y.shape), y.double().abs().sum().item()
 
 
 def _output_and_gradient(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

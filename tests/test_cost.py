@@ -13,23 +13,18 @@ from attn_nas.cost import CostTable, count_cost
 from attn_nas.cost.count import count_module
 from attn_nas.errors import CostError
 from attn_nas.models.build import build_model
-from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
+from attn_nas.testing import legal_placements
 
 
 def _random_genotype(trunk, rng):
-    placements = []
-    for _ in trunk.blocks:
-        mechanism = get_mechanism(rng.choice(mechanism_names()))
-        placement = Placement(
-            mechanism.name,
-            rng.choice(mechanism.positions),
-            rng.choice(mechanism.reductions or [None]),
-            rng.choice(mechanism.kernel_sizes or [None]),
-        )
-        placements.append(rng.choice([None, placement]))
-    return Genotype(trunk, tuple(placements))
+    placements = [
+        rng.choice([None, *legal_placements(get_mechanism(rng.choice(mechanism_names())), site)]) for site in trunk.sites
+    ]
+    number = len(trunk.blocks)
+    return Genotype(trunk, tuple(placements[:number]), tuple(placements[number:]))
 
 
 @pytest.mark.parametrize(
@@ -39,6 +34,11 @@ def _random_genotype(trunk, rng):
         (Trunk("cifar_resnet", 8, 12), Task(1, 9, 7, 3)),
         (Trunk("resnet", 18, 16), Task(3, 70, 50, 10)),
         (Trunk("resnet", 50, 8), Task(3, 64, 64, 100)),
+        (Trunk("resnext", 50, 16), Task(3, 64, 48, 100)),
+        (Trunk("mobilenet_v2", 53, 8), Task(3, 65, 71, 10)),
+        (Trunk("mobilenet_v3_large", 48, 8), Task(3, 66, 90, 10)),
+        (Trunk("mobilenet_v3_large_bare", 48, 8), Task(3, 64, 64, 10)),
+        (Trunk("convnext", 59, 8), Task(3, 70, 99, 10)),
     ],
     ids=str,
 )

@@ -9,7 +9,8 @@ import pytest
 from typer.main import get_command
 
 import attn_nas
-from attn_nas.attention.catalog import POSITIONS, mechanism_names
+from attn_nas.attention.catalog import mechanism_names
+from attn_nas.attention.mechanism import POSITIONS
 from attn_nas.cli import app
 from attn_nas.space.schema import json_schema
 

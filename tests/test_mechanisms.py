@@ -1,15 +1,16 @@
-"""Every mechanism: the contract, the closed-form costs, and equality with the formula of its paper."""
+"""Every mechanism: the contract, the closed-form costs, its record, and equality with the formula of its paper."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from attn_nas.attention.catalog import Mechanism, get_mechanism, mechanism_names, register
-from attn_nas.attention.cbam import CBAM, ChannelGate, SpatialGate
-from attn_nas.attention.eca import EfficientChannelAttention
-from attn_nas.attention.gsop import GlobalSecondOrderPooling
-from attn_nas.attention.sk import SelectiveKernel
-from attn_nas.attention.squeeze import SqueezeExcitation
+from attn_nas.attention.catalog import get_mechanism, mechanism_names, register_mechanism
+from attn_nas.attention.mechanism import Mechanism
+from attn_nas.attention.zoo.cbam import CBAM
+from attn_nas.attention.zoo.eca import EfficientChannelAttention
+from attn_nas.attention.zoo.gsop import GlobalSecondOrderPooling
+from attn_nas.attention.zoo.se import SqueezeExcitation
+from attn_nas.attention.zoo.sk import SelectiveKernel
 from attn_nas.cost.count import count_module
 from attn_nas.errors import SpaceError
 from attn_nas.testing import MechanismContract
@@ -27,68 +28,211 @@ class TestContract(MechanismContract):
         self.mechanism = get_mechanism(name)
 
 
-def _hidden(channels, reduction):
-    return max(4, channels // reduction)
+# Per mechanism and shape: arguments, parameters, MACs, and what the other operators cost. n places, d hidden units.
 
 
 def se(c, h, w):
-    """Parameters, MACs, complete FLOPs."""
-    hidden = _hidden(c, 16)
-    macs = 2 * c * hidden
-    return SqueezeExcitation(c), 2 * c * hidden, macs, macs + c * h * w + c + c * h * w
+    n, d = h * w, max(4, c // 16)
+    return {"reduction": 16}, 2 * c * d, 2 * c * d, c * n + c + c * n
+
+
+def ese(c, h, w):
+    return {}, c * c + c, c * c, c * h * w + c + c * h * w
 
 
 def eca(c, h, w):
-    macs = 5 * c
-    return EfficientChannelAttention(c, kernel_size=5), 5, macs, macs + c * h * w + c + c * h * w
+    return {"kernel_size": 5}, 5, 5 * c, c * h * w + c + c * h * w
 
 
 def eca_max(c, h, w):
-    module = EfficientChannelAttention(c, kernel_size=5, pooling="avg+max")
-    return module, 5, 5 * c, 5 * c + 2 * c * h * w + c + c + c * h * w
+    return {"kernel_size": 5}, 5, 5 * c, 2 * c * h * w + c + c + c * h * w
 
 
 def sam(c, h, w):
-    macs = 2 * 49 * h * w
-    return SpatialGate(c), 2 * 49 + 2, macs, 2 * c * h * w + macs + 2 * h * w + h * w + c * h * w
+    n = h * w
+    return {"kernel_size": 7}, 2 * 49 + 2, 2 * 49 * n, 2 * c * n + 2 * n + n + c * n
 
 
 def cam_gate(c, h, w):
-    hidden = _hidden(c, 16)
-    macs = 4 * c * hidden
-    return ChannelGate(c), 2 * c * hidden + c + hidden, macs, macs + 2 * c * h * w + c + c + c * h * w
+    n, d = h * w, max(4, c // 16)
+    return {"reduction": 16}, 2 * c * d + c + d, 4 * c * d, 2 * c * n + c + c + c * n
 
 
 def cbam(c, h, w):
-    _, channel_params, channel_macs, channel_flops = cam_gate(c, h, w)
-    _, spatial_params, spatial_macs, spatial_flops = sam(c, h, w)
-    return CBAM(c), channel_params + spatial_params, channel_macs + spatial_macs, channel_flops + spatial_flops
+    _, channel_params, channel_macs, channel_others = cam_gate(c, h, w)
+    _, place_params, place_macs, place_others = sam(c, h, w)
+    arguments = {"reduction": 16, "kernel_size": 7}
+    return arguments, channel_params + place_params, channel_macs + place_macs, channel_others + place_others
+
+
+def srm(c, h, w):
+    weighted_sum, norm_and_sigmoid = 5 * c, 2 * c + c
+    return {}, 4 * c, 0, 2 * c * h * w + weighted_sum + norm_and_sigmoid + c * h * w
+
+
+def gct(c, h, w):
+    norm, competition, gate = 2 * c * h * w + 3 * c, 3 * c + 2, 4 * c
+    return {}, 3 * c, 0, norm + competition + gate + c * h * w
+
+
+def nam(c, h, w):
+    n, weights = h * w, 3 * c
+    return {}, 2 * c, 0, 2 * c * n + weights + 3 * c * n
+
+
+def fca(c, h, w):
+    n, d, g = h * w, max(4, c // 16), 16
+    basis = sum(6 * g + 2 * length + 3 * g * length for length in (h, w))
+    return {"reduction": 16, "groups": g}, 2 * c * d, c * n + 2 * c * d, basis + g * n + c + c * n
+
+
+def ge_global(c, h, w):
+    return {}, 0, 0, c * h * w + c + c * h * w
+
+
+def ge(c, h, w):
+    n = h * w
+    return {"kernel_size": 3}, 0, 0, 9 * c * n // 4 + c * n // 4 + 2 * c * n
+
+
+def ge_conv(c, h, w):
+    n = h * w
+    return {"kernel_size": 3}, 11 * c, 9 * c * n // 4, 2 * c * n // 4 + c * n // 4 + 2 * c * n
+
+
+def sge(c, h, w):
+    n, g = h * w, 8
+    return {"groups": g}, 2 * g, c * n, c * n + 7 * g * n + 2 * g + c * n
+
+
+def simam(c, h, w):
+    distance, scale, gate = 3 * c * h * w, c * h * w + 4 * c, 3 * c * h * w
+    return {}, 0, 0, distance + scale + gate + c * h * w
+
+
+def coord(c, h, w):
+    n, m = h * w, max(8, c // 32)
+    params = c * m + 3 * m + 2 * (m * c + c)
+    return {"reduction": 32}, params, 2 * m * c * (h + w), 2 * c * n + 3 * m * (h + w) + c * (h + w) + 2 * c * n
+
+
+def triplet(c, h, w):
+    n, planes = h * w, c * w + h * c + h * w
+    norm_sigmoid_third = 4 * planes
+    return {"kernel_size": 7}, 3 * (2 * 49 + 2), 2 * 49 * planes, 6 * c * n + norm_sigmoid_third + 3 * c * n
+
+
+def bam(c, h, w):
+    n, d = h * w, max(4, c // 16)
+    params = 2 * c * d + c + 3 * d + c * d + 3 * d + 2 * (9 * d * d + 3 * d) + d + 1
+    macs = 2 * c * d + n * (c * d + 18 * d * d + d)
+    return {"reduction": 16}, params, macs, c * n + 2 * d + 6 * d * n + 4 * c * n
+
+
+def scse(c, h, w):
+    n, d = h * w, c // 2
+    return {"reduction": 2}, 2 * c * d + c + d + c + 1, 2 * c * d + c * n, c * n + c + n + 3 * c * n
+
+
+def shuffle(c, h, w):
+    half = c * h * w // 2
+    by_channel, by_place = half + 3 * c // 2 + half, 5 * half + 4 * half
+    return {"groups": 8}, 3 * c // 8, 0, by_channel + by_place
+
+
+def ela(c, h, w):
+    n = h * w
+    return {"kernel_size": 7}, 7 * c + 2 * c, 7 * c * (h + w), 2 * c * n + 6 * c * (h + w) + 2 * c * n
+
+
+def ema_attention(c, h, w):
+    n, g, d = h * w, 8, c // 8
+    macs = (h + w) * c * d + 9 * c * d * n + 2 * c * n
+    directed, weights, gate = 2 * c * n + c * (h + w) + 2 * c * n + 5 * c * n, 3 * d + c * n + 3 * c, 2 * g * n
+    return {"groups": g}, 10 * d * d + 4 * d, macs, directed + weights + gate + c * n
+
+
+def lka(c, h, w):
+    return {}, 77 * c + c * c, h * w * (74 * c + c * c), c * h * w
+
+
+def lsk(c, h, w):
+    n, d = h * w, c // 2
+    params = 76 * c + 2 * (c * d + d) + d * c + c + 198
+    choice = 2 * c * n + 3 * n + 2 * n
+    return {}, params, n * (74 * c + 3 * c * d + 196), choice + 3 * c * n // 2 + c * n
 
 
 def gsop(c, h, w):
     d, n = c // 4, h * w
     params = c * d + d + 4 * d + 4 * d * d + 4 * d + 4 * d * c + c
     macs = c * d * n + d * d * n + 4 * d * d + 4 * d * c
-    batch_norms = 2 * d * n + 2 * d * d
-    covariance = d * n + d * n + d * d  # mean, subtraction, division
-    return GlobalSecondOrderPooling(c, reduction=4), params, macs, macs + batch_norms + covariance + c + c * n
+    norms, covariance = 2 * d * n + 2 * d * d, d * n + d * n + d * d
+    return {"reduction": 4}, params, macs, norms + covariance + c + c * n
+
+
+def gc(c, h, w):
+    n, d = h * w, max(4, c // 16)
+    return {"reduction": 16}, 2 * c * d + c + 1 + d + c + 2 * d, 2 * c * n + 2 * c * d, 3 * n + 5 * d + c * n
+
+
+def danet_cam(c, h, w):
+    n = h * w
+    return {}, 1, 2 * c * c * n, 5 * c * c + 2 * c * n
+
+
+def danet_pam(c, h, w):
+    n, d = h * w, c // 8
+    macs = n * (2 * c * d + c * c) + n * n * d + n * n * c
+    return {"reduction": 8}, 2 * (c * d + d) + c * c + c + 1, macs, 3 * n * n + 2 * c * n
+
+
+def nonlocal_(c, h, w):
+    n, d = h * w, c // 2
+    return {"reduction": 2}, 4 * c * d + 3 * d + c + 2 * c, 4 * c * d * n + 2 * d * n * n, 3 * n * n + 3 * c * n
+
+
+def mhsa(c, h, w):
+    n, g = h * w, 4
+    macs = 3 * c * c * n + 2 * c * n * n + c * n * (h + w)
+    return {"groups": g}, 3 * c * c + 2 * 27 * c // g, macs, c * n + 5 * g * n * n + 2 * (h * h + w * w)
+
+
+def psa_pointwise(c, h, w):
+    n, d, k = h * w, c // 4, 15
+    params = 2 * (c * d + 2 * d + d * d + 2 * d + d * k * k) + 2 * d * c + 2 * c
+    macs = 2 * n * (c * d + d * d + d * k * k) + 2 * d * n * n + 2 * d * c * n
+    offsets, masks = 4 * (h * h + w * w) + h * h + 2 * n * n, 2 * n * n + 6 * n * n
+    return {"reduction": 4, "kernel_size": k}, params, macs, 8 * d * n + offsets + masks + 3 * c * n
 
 
 def sk(c, h, w):
-    hidden, n = _hidden(c, 16), h * w
-    params = 2 * (9 * c * c // 32 + 2 * c) + c * hidden + 2 * hidden + 2 * c * hidden
-    macs = 2 * 9 * c * c // 32 * n + c * hidden + 2 * c * hidden
-    others = 2 * 2 * c * n + c * n + c * n + 2 * hidden + 3 * 2 * c + 3 * c * n
-    return SelectiveKernel(c), params, macs, macs + others
+    d, n = max(4, c // 16), h * w
+    params = 2 * (9 * c * c // 32 + 2 * c) + c * d + 2 * d + 2 * c * d
+    macs = 2 * 9 * c * c // 32 * n + c * d + 2 * c * d
+    return {"reduction": 16}, params, macs, 2 * 2 * c * n + c * n + c * n + 2 * d + 3 * 2 * c + 3 * c * n
+
+
+def split_attention(c, h, w):
+    n, d = h * w, c // 2
+    params = 9 * c * c + 4 * c + c * d + 3 * d + 2 * c * d + 2 * c
+    return {"reduction": 2}, params, 9 * c * c * n + 3 * c * d, 4 * c * n + 2 * c * n + 2 * c + 2 * d + 6 * c + 3 * c * n
+
+
+COSTS = {function.__name__.rstrip("_"): function for function in [
+    se, ese, eca, eca_max, cam_gate, srm, gct, nam, fca, ge_global, sam, ge, ge_conv, sge, cbam, simam, coord, triplet, bam,
+    scse, shuffle, ela, ema_attention, lka, lsk, gsop, gc, danet_cam, danet_pam, nonlocal_, mhsa, psa_pointwise, sk,
+    split_attention,
+]}  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("expected", [se, eca, eca_max, sam, cam_gate, cbam, gsop, sk], ids=lambda f: f.__name__)
-def test_costs_equal_the_closed_form(expected, shape):
+@pytest.mark.parametrize("name", mechanism_names())
+def test_costs_equal_the_closed_form(name, shape):
     """Parameters, MACs and complete FLOPs are those of the formula, at three sizes."""
-    module, params, macs, flops = expected(*shape)
-    cost = count_module(module, shape)
-    assert (cost.params, cost.macs, cost.flops) == (params, macs, flops)
+    arguments, params, macs, others = COSTS[name](*shape)
+    cost = count_module(get_mechanism(name).build(shape[0], **arguments), shape)
+    assert (cost.params, cost.macs, cost.flops) == (params, macs, macs + others)
 
 
 def test_squeeze_excitation_is_the_papers_formula():
@@ -175,7 +319,7 @@ def test_a_name_can_be_registered_once():
     record = get_mechanism("se")
     for name in ("se", "SELayer", "none"):
         with pytest.raises(SpaceError, match="is taken"):
-            register(Mechanism(name, record.target, "channel", "", title="", year=2020, arxiv=""))
+            register_mechanism(Mechanism(name, record.target, "channel", "", title="", year=2020))
 
 
 def test_aliases_lead_to_the_mechanism():

@@ -1,18 +1,22 @@
 """Trunks: the exact integers of the literature, torchvision's parameter names, and every slot at work."""
 
+import copy
+
 import pytest
 import torch
 
-from attn_nas.attention.catalog import POSITIONS, get_mechanism, mechanism_names
-from attn_nas.attention.cbam import CBAM
-from attn_nas.attention.squeeze import SqueezeExcitation
+from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.attention.mechanism import POSITIONS
+from attn_nas.attention.zoo.cbam import CBAM
+from attn_nas.attention.zoo.se import SqueezeExcitation
 from attn_nas.cost import count_cost
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import SpaceError
-from attn_nas.models.build import build_model, build_trunk
+from attn_nas.models.build import build_model, build_site, build_trunk, fill_slot
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
+from attn_nas.testing import TrunkContract, legal_placements, perturbed
 
 CIFAR = Task(3, 32, 32, 10)
 
@@ -116,37 +120,124 @@ def test_imagenet_resnets_have_the_published_macs(depth, giga_macs, attended):
     assert round(count_cost(build_model(cbam, 1000), task).macs / 1e9, 4) == attended
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101])
-def test_parameter_names_are_torchvisions(depth):
+@pytest.mark.parametrize(
+    ("trunk", "name", "params"),
+    [
+        (Trunk("resnet", 18, 64), "resnet18", 11_689_512),
+        (Trunk("resnet", 34, 64), "resnet34", 21_797_672),
+        (Trunk("resnet", 50, 64), "resnet50", 25_557_032),
+        (Trunk("resnet", 101, 64), "resnet101", 44_549_160),
+        (Trunk("resnext", 50, 64), "resnext50_32x4d", 25_028_904),
+        (Trunk("mobilenet_v2", 53, 32), "mobilenet_v2", 3_504_872),
+        (Trunk("mobilenet_v3_large", 48, 16), "mobilenet_v3_large", 5_483_032),
+        (Trunk("convnext", 59, 96), "convnext_tiny", 28_589_128),
+    ],
+    ids=str,
+)
+def test_parameter_names_are_torchvisions(trunk, name, params):
     """A torchvision state dict loads, and gives torchvision's logits."""
     torchvision_datasets()
     from torchvision import models
 
-    theirs = getattr(models, f"resnet{depth}")().eval()
-    ours = build_trunk(Trunk("resnet", depth, 64), 1000).eval()
+    theirs = getattr(models, name)().eval()
+    ours = build_trunk(trunk, 1000).eval()
+    assert _params(ours) == params
     ours.load_state_dict(theirs.state_dict())
-    images = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 65, 79)
     with torch.no_grad():
         torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("trunk", [Trunk("cifar_resnet", 14, 8), Trunk("resnet", 18, 8), Trunk("resnet", 50, 8)], ids=str)
+def test_the_bare_mobilenet_takes_all_of_torchvisions_weights_but_the_gates():
+    """Without its own squeeze-and-excitation, only the gates' parameters are left over."""
+    torchvision_datasets()
+    from torchvision import models
+
+    theirs = models.mobilenet_v3_large().state_dict()
+    found = build_trunk(Trunk("mobilenet_v3_large_bare", 48, 16), 1000).load_state_dict(theirs, strict=False)
+    assert found.missing_keys == []
+    assert len(found.unexpected_keys) == 8 * 4
+    assert all(".fc1." in name or ".fc2." in name for name in found.unexpected_keys)
+
+
+@pytest.mark.parametrize(("depth", "params", "giga_macs"), [(18, 11_712_503, 1.8192), (50, 25_915_099, None)])
+def test_bam_between_the_stages_has_the_published_cost(depth, params, giga_macs):
+    """Three modules behind the first three stages, as in the paper."""
+    trunk = Trunk("resnet", depth, 64)
+    bam = Placement("bam", "stage_end", reduction=16)
+    model = build_model(Genotype(trunk, (None,) * len(trunk.blocks), (bam,) * 3), 1000)
+    assert _params(model) == params
+    if giga_macs:
+        assert round(count_cost(model, Task(3, 224, 224, 1000)).macs / 1e9, 4) == giga_macs
+
+
+@pytest.mark.parametrize(
+    ("placement", "params", "mega_macs"),
+    [
+        (Placement("triplet", kernel_size=7), 272_422, 41.849),
+        (Placement("coord", reduction=32), 278_674, 40.698),
+        (Placement("simam", "pre_norm"), 269_722, 40.551),
+    ],
+    ids=str,
+)
+def test_resnet20_with_newer_mechanisms_has_the_published_cost(placement, params, mega_macs):
+    """Triplet attention, coordinate attention and SimAM in every block, parameters and mega MACs."""
+    cost = count_cost(build_model(_everywhere(Trunk("cifar_resnet", 20, 16), placement), 10), CIFAR)
+    assert (cost.params, round(cost.macs / 1e6, 3)) == (params, mega_macs)
+
+
+TRUNKS = [
+    Trunk("cifar_resnet", 14, 8),
+    Trunk("resnet", 18, 8),
+    Trunk("resnet", 50, 8),
+    Trunk("resnext", 50, 8),
+    Trunk("mobilenet_v2", 53, 8),
+    Trunk("mobilenet_v3_large", 48, 8),
+    Trunk("mobilenet_v3_large_bare", 48, 8),
+    Trunk("convnext", 59, 8),
+]
+
+
+@pytest.mark.parametrize("trunk", TRUNKS, ids=str)
+class TestContract(TrunkContract):
+    """The public contract, for every family."""
+
+    @pytest.fixture(autouse=True)
+    def _trunk(self, trunk):
+        torch.manual_seed(0)
+        self.trunk = trunk
+
+
+def _kinds_of_sites(trunk):
+    """One site for each combination of stride, shortcut and strided replacement that the trunk has."""
+    kinds = {(s.at_stage_end, s.block.stride, s.stride, s.block.shortcut): s for s in trunk.sites}
+    return list(kinds.values())
+
+
+@pytest.mark.parametrize("trunk", TRUNKS, ids=str)
 @pytest.mark.parametrize("name", mechanism_names())
-def test_every_legal_position_works_in_every_block(trunk, name):
-    """Forward and backward at stride 1 and 2; each position gives another output."""
+def test_every_legal_position_works(trunk, name):
+    """Forward and backward, at stride 1 and 2, with and without shortcut; each position gives another output."""
     mechanism = get_mechanism(name)
-    kernel = "adaptive" if "adaptive" in mechanism.kernel_sizes else 3 if mechanism.kernel_sizes else None
-    reduction = mechanism.reductions[0] if mechanism.reductions else None
-    images = torch.randn(2, 3, 64, 64)
-    outputs = []
-    for position in mechanism.positions:
-        genotype = _everywhere(trunk, Placement(name, position, reduction, kernel))
-        model = build_model(genotype, 5, seed=0)
-        logits = model(images)
-        assert logits.shape == (2, 5)
-        logits.sum().backward()
-        outputs.append(logits.detach())
-    assert all(not torch.equal(a, b) for i, a in enumerate(outputs) for b in outputs[:i])
+    bare = build_trunk(trunk, 5)
+    for site in _kinds_of_sites(trunk):
+        by_position = {placement.position: placement for placement in legal_placements(mechanism, site)}
+        assert set(by_position) == set(mechanism.positions) & set(site.positions)
+        images = torch.randn(2, site.block.out_channels if site.at_stage_end else site.block.in_channels, 8, 8)
+        outputs = []
+        for placement in by_position.values():
+            torch.manual_seed(0)
+            module = build_site(placement, site)
+            if not site.at_stage_end:
+                block = copy.deepcopy(bare.blocks[site.index])
+                fill_slot(block, site.block.slot(placement.position), module)
+                module = block
+            output = perturbed(module)(images)
+            side = 8 if site.at_stage_end else 8 // site.block.stride
+            assert output.shape == (2, site.block.out_channels, side, side)
+            output.sum().backward()
+            outputs.append(output.detach())
+        assert all(not torch.equal(a, b) for i, a in enumerate(outputs) for b in outputs[:i])
 
 
 def test_illegal_pairs_cannot_be_expressed():
@@ -156,7 +247,15 @@ def test_illegal_pairs_cannot_be_expressed():
         _everywhere(trunk, Placement("se", "replace", reduction=4))
     with pytest.raises(SpaceError, match="sk cannot sit at position 'standard': choose from replace"):
         _everywhere(trunk, Placement("sk", "standard", reduction=4))
-    assert set(POSITIONS) == {"standard", "pre", "inner", "pre_norm", "identity", "post", "replace"}
+    with pytest.raises(SpaceError, match="bam cannot sit at position 'post': choose from stage_end"):
+        _everywhere(trunk, Placement("bam", "post", reduction=4))
+    with pytest.raises(SpaceError, match=r"end of stage 0: se cannot sit at position 'stage_end'"):
+        Genotype(trunk, (None,) * 3, (Placement("se", "stage_end", reduction=4), None))
+    with pytest.raises(SpaceError, match=r"block 0: there is no position 'stage_end' here"):
+        _everywhere(trunk, Placement("bam", "stage_end", reduction=4))
+    with pytest.raises(SpaceError, match=r"block 1: there is no position 'identity' here: choose from standard, inner"):
+        _everywhere(Trunk("mobilenet_v2", 53, 8), Placement("se", "identity", reduction=4))
+    assert set(POSITIONS) == {"standard", "pre", "inner", "pre_norm", "identity", "post", "replace", "stage_end"}
 
 
 def test_impossible_trunks_name_the_choices():

@@ -1,1 +1,1 @@
-"""Attention mechanisms: one file per family, plain modules that import torch alone, and the catalogue that names them."""
+"""Attention mechanisms: ``zoo`` has the modules, ``records`` what is known of each, ``catalog`` finds them by name."""

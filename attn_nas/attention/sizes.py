@@ -5,6 +5,13 @@ import math
 MIN_HIDDEN = 4
 
 
+def positive(**sizes: int) -> None:
+    """Raise ValueError unless every size is at least 1; the message names the first that is not."""
+    for name, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} = {value}: choose an integer of at least 1")
+
+
 def hidden_width(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) -> int:
     """Width of a bottleneck: ``max(min_hidden, channels // reduction)``, with no rounding to a divisor.
 
@@ -15,17 +22,15 @@ def hidden_width(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) ->
         ValueError: a size below 1.
 
     """
-    for name, value in (("channels", channels), ("reduction", reduction), ("min_hidden", min_hidden)):
-        if value < 1:
-            raise ValueError(f"{name} = {value}: choose an integer of at least 1")
+    positive(channels=channels, reduction=reduction, min_hidden=min_hidden)
     return max(min_hidden, channels // reduction)
 
 
-def canonical_reduction(channels: int, reduction: int) -> int:
+def canonical_reduction(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) -> int:
     """The representative of all reductions that give the same hidden width at ``channels``."""
-    hidden = hidden_width(channels, reduction)
+    hidden = hidden_width(channels, reduction, min_hidden)
     candidate = max(1, channels // hidden)
-    return candidate if hidden_width(channels, candidate) == hidden else candidate + 1
+    return candidate if hidden_width(channels, candidate, min_hidden) == hidden else candidate + 1
 
 
 def odd_kernel(kernel_size: int) -> int:
@@ -35,9 +40,26 @@ def odd_kernel(kernel_size: int) -> int:
         ValueError: an even size, or one below 1.
 
     """
-    if kernel_size < 1 or kernel_size % 2 == 0:
+    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size = {kernel_size}: choose an odd integer of at least 1, such as 3, 5 or 7")
     return kernel_size
+
+
+def group_width(channels: int, groups: int, multiple: int = 1) -> int:
+    """Channels of one of ``groups`` equal groups, a multiple of ``multiple``.
+
+    Raises:
+        ValueError: a size below 1, or groups that do not divide the channels.
+
+    """
+    positive(channels=channels, groups=groups)
+    if channels % (groups * multiple):
+        legal = [number for number in range(1, channels + 1) if channels % (number * multiple) == 0]
+        raise ValueError(
+            f"groups = {groups} with channels = {channels}: "
+            + (f"choose from {', '.join(map(str, legal))}" if legal else f"choose channels divisible by {multiple}")
+        )
+    return channels // groups
 
 
 def adaptive_kernel(channels: int, gamma: int = 2, offset: int = 1) -> int:

@@ -32,7 +32,8 @@ def mechanisms(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the attention mechanisms, or print one in full."""
-    from attn_nas.attention.catalog import GATE_POSITIONS, get_mechanism, mechanism_names
+    from attn_nas.attention.catalog import get_mechanism, mechanism_names
+    from attn_nas.attention.mechanism import GATE_POSITIONS
 
     records = [get_mechanism(found) for found in ([name] if name else mechanism_names())]
     hidden = {"target", "takes_stride"}

@@ -61,10 +61,11 @@ def show(
     name = f", reference {record.reference!r}" if record.reference else ""
     console.print(f"candidate {record.key} (trial {record.number}{name}) on {record.genotype.trunk}")
     table = Table(box=None, pad_edge=False)
-    for heading in ("block", "stage", "channels", "attention"):
+    for heading in ("site", "stage", "channels", "attention"):
         table.add_column(heading)
-    for index, (block, placement) in enumerate(zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True)):
-        table.add_row(str(index), str(block.stage), str(block.out_channels), str(placement or "-"))
+    for site, placement in record.genotype.sites:
+        if placement or not site.at_stage_end:
+            table.add_row(str(site), str(site.block.stage), str(site.block.out_channels), str(placement or "-"))
     console.print(table)
     console.print(f"accuracy {percent(result.accuracy)} (validation, seed {result.seed}), loss {result.loss:.4f}")
     console.print(f"curve    {'  '.join(percent(value) for value in result.curve)}")

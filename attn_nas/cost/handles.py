@@ -14,9 +14,11 @@ Counter = Callable[[Sequence[Any], Sequence[Any]], int]
 
 
 def _elements(value: Any) -> int:
+    """Elements of a traced tensor; a scalar is the arithmetic of sizes, which is free."""
     from fvcore.nn.jit_handles import get_shape
 
-    return prod(get_shape(value) or [1])
+    shape = get_shape(value)
+    return prod(shape) if shape else 0
 
 
 def per_output(factor: int = 1) -> Counter:
@@ -27,6 +29,12 @@ def per_output(factor: int = 1) -> Counter:
 def per_input(factor: int = 1) -> Counter:
     """``factor`` per element of the first input."""
     return lambda inputs, outputs: factor * _elements(inputs[0])
+
+
+def average_pool(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    """Average over windows: their places for every output. The second input is the window, one side or two."""
+    sides = [side.toIValue() for side in inputs[1].node().inputs()] or inputs[1].toIValue()
+    return _elements(outputs[0]) * int(prod(sides if len(sides) > 1 else 2 * sides))
 
 
 def attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
@@ -41,17 +49,20 @@ def attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return int(scores * (query[-1] + value[-1] + 4))
 
 
-FREE = tuple(f"aten::{name}" for name in ("pad", "expand_as", "contiguous", "unflatten", "split", "roll", "numel"))
+_FREE = "pad expand_as contiguous unflatten split roll numel view_as repeat hardtanh hardtanh_"
+FREE = tuple(f"aten::{name}" for name in _FREE.split())
 
 HANDLES: dict[str, Counter] = {
     **{
         f"aten::{name}": per_output()
-        for name in ("add", "add_", "sub", "rsub", "mul", "mul_", "div", "div_", "pow", "neg", "reciprocal")
+        for name in ("add", "add_", "sub", "rsub", "mul", "mul_", "div", "div_", "pow", "neg", "abs", "reciprocal", "maximum")
     },
-    **{f"aten::{name}": per_output() for name in ("sigmoid", "sigmoid_", "tanh", "exp", "sqrt", "rsqrt", "square")},
+    **{f"aten::{name}": per_output() for name in ("sigmoid", "sigmoid_", "tanh", "exp", "cos", "sqrt", "rsqrt", "square")},
     **{f"aten::{name}": per_output() for name in ("silu", "silu_", "gelu", "hardsigmoid", "hardswish", "hardswish_")},
     **{f"aten::{name}": per_input() for name in ("mean", "sum", "amax", "amin", "max", "max_pool2d", "adaptive_max_pool2d")},
-    **{f"aten::{name}": per_input(2) for name in ("var", "std", "linalg_vector_norm")},
+    **{f"aten::{name}": per_input(2) for name in ("var", "var_mean", "std", "linalg_vector_norm")},
+    **{f"aten::{name}": per_output() for name in ("le", "gt", "where", "bitwise_and", "__and__")},
+    "aten::avg_pool2d": average_pool,
     "aten::softmax": per_input(3),
     "aten::scaled_dot_product_attention": attention,
 }

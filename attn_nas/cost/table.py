@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from attn_nas.attention.mechanism import Position
 from attn_nas.cost.count import Cost, count_cost, count_module
-from attn_nas.models.build import build_site, build_trunk
+from attn_nas.models.build import build_site, build_trunk, get_slot
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.geometry import Site
 from attn_nas.space.task import Task
-from attn_nas.space.trunks import Block, Trunk
+from attn_nas.space.trunks import Trunk
 
-_Site = tuple[Placement, int, int, int, int]
+Shape = tuple[int, ...]
+
+
+def slot_shapes(model: nn.Module, trunk: Trunk, task: Task) -> dict[str, Shape]:
+    """The shape ``(C, H, W)`` of what reaches every slot of the bare ``model``, from one image of ``task``, by its path."""
+    shapes: dict[str, Shape] = {}
+
+    def note(path: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            shapes[path] = tuple(inputs[0].shape[1:])
+
+        return hook
+
+    paths = [site.slot(position) for site in trunk.sites for position in site.positions]
+    hooks = [get_slot(model, path).register_forward_pre_hook(note(path)) for path in paths]
+    was_training = model.training
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, task.channels, task.height, task.width))
+    model.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return shapes
 
 
 class CostTable:
@@ -23,25 +49,30 @@ class CostTable:
     def __init__(self, trunk: Trunk, task: Task) -> None:
         self.trunk = trunk
         self.task = task
-        model = build_trunk(trunk, task.num_classes, task.channels)
-        self.bare = count_cost(model, task)
-        self._convolutions: list[nn.Module] = [block.conv2 for block in model.blocks]  # type: ignore[union-attr]
-        self._sites: dict[_Site, Cost] = {}
+        self._model = build_trunk(trunk, task.num_classes, task.channels)
+        self._shapes = slot_shapes(self._model, trunk, task)
+        self.bare = count_cost(self._model, task)
+        self._sites: dict[tuple[Placement, Site], Cost] = {}
+        self._modules: dict[tuple[Placement, Shape, int], Cost] = {}
 
-    def site(self, placement: Placement, index: int) -> Cost:
-        """What a canonical placement adds at block ``index``; raises CostError."""
-        block = self.trunk.blocks[index]
-        height, width = block.size_at(placement.position, self.task.height, self.task.width)
-        site = (placement, block.channels_at(placement.position), height, width, block.replace_stride)
-        if site not in self._sites:
-            self._sites[site] = self._count(placement, block, index, height, width)
-        return self._sites[site]
+    def shape(self, site: Site, position: Position) -> Shape:
+        """The shape ``(C, H, W)`` of the feature map that a mechanism at ``position`` sees."""
+        return self._shapes[site.slot(position)]
 
-    def _count(self, placement: Placement, block: Block, index: int, height: int, width: int) -> Cost:
-        shape = (block.channels_at(placement.position), height, width)
-        added = count_module(build_site(placement, block), shape)
+    def site(self, placement: Placement, site: Site) -> Cost:
+        """What a canonical placement adds at ``site``; raises CostError."""
+        if (placement, site) not in self._sites:
+            self._sites[placement, site] = self._count(placement, site)
+        return self._sites[placement, site]
+
+    def _count(self, placement: Placement, site: Site) -> Cost:
+        shape = self.shape(site, placement.position)
+        known = (placement, shape, site.stride)
+        if known not in self._modules:
+            self._modules[known] = count_module(build_site(placement, site), shape)
+        added = self._modules[known]
         if placement.position == "replace":
-            added -= count_module(self._convolutions[index], shape)
+            added -= count_module(get_slot(self._model, site.slot("replace")), shape)
         return added
 
     def cost(self, genotype: Genotype) -> Cost:
@@ -55,7 +86,7 @@ class CostTable:
         if genotype.trunk != self.trunk:
             raise ValueError(f"the table is for {self.trunk}, the genotype for {genotype.trunk}")
         total = self.bare
-        for index, placement in enumerate(genotype.placements):
+        for site, placement in genotype.sites:
             if placement is not None:
-                total += self.site(placement, index)
+                total += self.site(placement, site)
         return total

@@ -35,13 +35,14 @@ def summary(run: Run, candidate: Candidate) -> list[str]:
 def docstring(run: Run, candidate: Candidate) -> str:
     """The docstring of ``model.py``: the network block by block, what was measured, how to load it."""
     genotype = candidate.record.genotype
-    blocks = [
-        f"    block {index} (stage {block.stage}): {placement or '-'}"
-        for index, (block, placement) in enumerate(zip(genotype.trunk.blocks, genotype.placements, strict=True))
+    sites = [
+        f"    {site} (stage {site.block.stage}): {placement or '-'}"
+        for site, placement in genotype.sites
+        if placement or not site.at_stage_end
     ]
     loading = [f"    {line}".rstrip() for line in _LOADING.splitlines()]
     head = f"{genotype.trunk} with attention, candidate {candidate.record.key}."
-    return "\n".join([head, "", *blocks, "", *summary(run, candidate), "", "To load the weights:", "", *loading, ""])
+    return "\n".join([head, "", *sites, "", *summary(run, candidate), "", "To load the weights:", "", *loading, ""])
 
 
 def config(run: Run, candidate: Candidate) -> dict[str, Any]:
@@ -84,8 +85,9 @@ def model_card(run: Run, candidate: Candidate) -> str:
         ],
     }
     rows = [
-        f"| {index} | {block.stage} | {placement or '-'} |"
-        for index, (block, placement) in enumerate(zip(record.genotype.trunk.blocks, record.genotype.placements, strict=True))
+        f"| {site} | {site.block.stage} | {placement or '-'} |"
+        for site, placement in record.genotype.sites
+        if placement or not site.at_stage_end
     ]
     return "\n".join(
         [
@@ -95,7 +97,7 @@ def model_card(run: Run, candidate: Candidate) -> str:
             "",
             f"# {record.genotype.trunk} with attention: {record.key}",
             "",
-            "| block | stage | attention |",
+            "| site | stage | attention |",
             "| --- | --- | --- |",
             *rows,
             "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -12,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from attn_nas.models.build import TRUNK_CALLS, site_call, slot_name
+from attn_nas.models.build import site_call, trunk_call
 from attn_nas.space.genotype import Genotype
 
 _PACKAGE = "attn_nas."
@@ -21,7 +22,7 @@ _LINE = 128
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
     """A Python module that imports torch (and the standard library) alone and defines ``build_model``."""
-    trunk, trunk_arguments = TRUNK_CALLS[genotype.trunk.name](genotype.trunk)
+    trunk, trunk_arguments = trunk_call(genotype.trunk)
     collected = _Collector()
     collected.add(trunk)
     for value in trunk_arguments.values():
@@ -29,11 +30,11 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
             collected.add(value)
     forwarded = {"num_classes": _Name("num_classes"), "in_channels": _Name("in_channels")}
     lines = [_assignment("model", trunk, [], {**trunk_arguments, **forwarded})]
-    for index, placement in enumerate(genotype.placements):
+    for site, placement in genotype.sites:
         if placement is not None:
-            module, channels, arguments = site_call(placement, genotype.trunk.blocks[index])
+            module, channels, arguments = site_call(placement, site)
             collected.add(module)
-            target = f"model.blocks[{index}].{slot_name(placement)}"
+            target = re.sub(r"\.(\d+)", r"[\1]", f"model.{site.slot(placement.position)}")
             lines.append(_assignment(target, module, [channels], _without_defaults(module, arguments)))
     build = "\n".join(
         [

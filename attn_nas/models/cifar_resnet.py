@@ -3,9 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attn_nas.models.slots import SlottedBlock, SlottedTrunk
 
-class CifarBlock(nn.Module):
-    """Two 3x3 convolutions and a parameter-free shortcut (option A), with a slot at every insertion point."""
+
+class CifarBlock(SlottedBlock):
+    """Two 3x3 convolutions and a parameter-free shortcut (option A)."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -15,12 +17,6 @@ class CifarBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.stride = stride
         self.extra_channels = channels - in_channels
-        self.pre = nn.Identity()
-        self.inner = nn.Identity()
-        self.pre_norm = nn.Identity()
-        self.standard = nn.Identity()
-        self.identity = nn.Identity()
-        self.post = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C_in, H, W)`` to ``(B, C, H / stride, W / stride)``."""
@@ -31,20 +27,21 @@ class CifarBlock(nn.Module):
         return self.post(F.relu(out + self.identity(x), inplace=True))
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(SlottedTrunk):
     """Depth ``6 n + 2``: a 3x3 stem, three stages of ``n`` blocks at widths ``w, 2 w, 4 w``, average and linear layer.
 
     ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``; ResNet-20 of width 16 has 269,722 parameters.
     """
 
     def __init__(self, depth: int, width: int, num_classes: int, in_channels: int = 3) -> None:
-        super().__init__()
+        length = (depth - 2) // 6
+        super().__init__((length, length, length))
         self.conv1 = nn.Conv2d(in_channels, width, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         channels = width
         blocks = []
         for stage in range(3):
-            for index in range((depth - 2) // 6):
+            for index in range(length):
                 blocks.append(CifarBlock(channels, width << stage, 2 if stage and not index else 1))
                 channels = width << stage
         self.blocks = nn.ModuleList(blocks)
@@ -56,6 +53,4 @@ class CifarResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(B, num_classes)``."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        for block in self.blocks:
-            x = block(x)
-        return self.fc(x.mean((2, 3)))
+        return self.fc(self.run_blocks(x, self.blocks).mean((2, 3)))

@@ -1,16 +1,20 @@
-"""ImageNet-style residual trunk with torchvision's parameter names. He et al., arXiv 1512.03385.
+"""ImageNet-style residual trunks with torchvision's parameter names.
 
-The stride of a bottleneck sits on its 3x3 convolution, as in torchvision ("v1.5").
+He et al., "Deep Residual Learning", arXiv 1512.03385; Xie et al., "Aggregated Residual Transformations", arXiv 1611.05431. The
+stride of a bottleneck sits on its 3x3 convolution, as in torchvision ("v1.5").
 """
 
 from collections.abc import Callable
+from math import gcd
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attn_nas.models.slots import SlottedBlock, SlottedTrunk
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, with a slot at every insertion point."""
+
+class BasicBlock(SlottedBlock):
+    """Two 3x3 convolutions and a shortcut."""
 
     def __init__(self, in_channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
         super().__init__()
@@ -19,12 +23,6 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = downsample
-        self.pre = nn.Identity()
-        self.inner = nn.Identity()
-        self.pre_norm = nn.Identity()
-        self.standard = nn.Identity()
-        self.identity = nn.Identity()
-        self.post = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C_in, H, W)`` to ``(B, width, H / stride, W / stride)``."""
@@ -34,27 +32,30 @@ class BasicBlock(nn.Module):
         return self.post(F.relu(out + self.identity(shortcut), inplace=True))
 
 
-class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut, with a slot at every insertion point.
+class Bottleneck(SlottedBlock):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut.
 
     ``inner`` lies behind the activation of the 3x3 convolution, where the SENet paper puts its "SE 3x3" variant.
     """
 
-    def __init__(self, in_channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: int,
+        downsample: nn.Module | None,
+        mid_ratio: int = 1,
+        max_groups: int = 1,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        mid = mid_ratio * width
+        self.conv1 = nn.Conv2d(in_channels, mid, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(mid)
+        self.conv2 = nn.Conv2d(mid, mid, 3, stride, 1, groups=gcd(mid, max_groups), bias=False)
+        self.bn2 = nn.BatchNorm2d(mid)
+        self.conv3 = nn.Conv2d(mid, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
         self.downsample = downsample
-        self.pre = nn.Identity()
-        self.inner = nn.Identity()
-        self.pre_norm = nn.Identity()
-        self.standard = nn.Identity()
-        self.identity = nn.Identity()
-        self.post = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C_in, H, W)`` to ``(B, 4 * width, H / stride, W / stride)``."""
@@ -65,11 +66,18 @@ class Bottleneck(nn.Module):
         return self.post(F.relu(out + self.identity(shortcut), inplace=True))
 
 
-class ResNet(nn.Module):
+class ResNeXtBottleneck(Bottleneck):
+    """A bottleneck of twice the width whose 3x3 convolution has 32 groups (where they divide it): 32x4d."""
+
+    def __init__(self, in_channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
+        super().__init__(in_channels, width, stride, downsample, mid_ratio=2, max_groups=32)
+
+
+class ResNet(SlottedTrunk):
     """A 7x7 stem, four stages of residual blocks at widths ``w .. 8 w``, average and linear layer.
 
     ``block`` makes a block from its input channels, width, stride and shortcut, with ``expansion * width`` output channels;
-    ``stage_blocks`` is the number of blocks of each stage. ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``;
+    ``stage_lengths`` is the number of blocks of each stage. ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``;
     ResNet-50 of width 64 has 25,557,032 parameters for 1,000 classes.
     """
 
@@ -77,16 +85,16 @@ class ResNet(nn.Module):
         self,
         block: Callable[[int, int, int, nn.Module | None], nn.Module],
         expansion: int,
-        stage_blocks: tuple[int, ...],
+        stage_lengths: tuple[int, ...],
         width: int,
         num_classes: int,
         in_channels: int = 3,
     ) -> None:
-        super().__init__()
+        super().__init__(stage_lengths)
         self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         channels = width
-        for stage, count in enumerate(stage_blocks):
+        for stage, count in enumerate(stage_lengths):
             blocks = []
             for index in range(count):
                 stride = 2 if stage and not index else 1
@@ -99,7 +107,7 @@ class ResNet(nn.Module):
                 blocks.append(block(channels, width << stage, stride, downsample))
                 channels = out_channels
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.num_stages = len(stage_blocks)
+        self.num_stages = len(stage_lengths)
         self.fc = nn.Linear(channels, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -113,6 +121,4 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(B, num_classes)``."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x)), inplace=True), 3, 2, 1)
-        for block in self.blocks:
-            x = block(x)
-        return self.fc(x.mean((2, 3)))
+        return self.fc(self.run_blocks(x, self.blocks).mean((2, 3)))

@@ -1,21 +1,23 @@
-"""Between genotypes and flat parameters: every gene always has its four parameters, and decoding drops what is unused.
+"""Between genotypes and flat parameters: every gene always has all its parameters, and decoding drops what is unused.
 
 Conditional parameters would be resampled at random by several samplers; a flat encoding is what they can learn from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from math import log
 from typing import Any
 
 import numpy as np
 
-from attn_nas.attention.catalog import KernelSize, Position
+from attn_nas.attention.mechanism import KernelSize, Position
 from attn_nas.attention.sizes import adaptive_kernel
 from attn_nas.errors import SpaceError
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.geometry import Site
 from attn_nas.space.schema import MechanismSettings, SearchSpace
 from attn_nas.space.trunks import Trunk
 
@@ -30,58 +32,89 @@ class _Option:
     name: str
     reductions: tuple[int, ...]
     kernel_sizes: tuple[KernelSize, ...]
+    groups: tuple[int, ...]
     positions: tuple[Position, ...]
+    identity_init: bool
 
     @classmethod
-    def of(cls, settings: MechanismSettings) -> _Option:
+    def of(cls, settings: MechanismSettings, trunk: Trunk) -> _Option:
         mechanism = settings.mechanism
         return cls(
             mechanism.name,
             tuple(settings.reductions or mechanism.reductions),
             tuple(settings.kernel_sizes or mechanism.kernel_sizes),
-            tuple(settings.positions or [mechanism.default_position]),
+            tuple(settings.groups or settings.legal_groups(trunk)),
+            settings.legal_positions,
+            settings.identity_init,
         )
 
-    def decode(self, position: str, reduction: int | str, kernel_size: int | str) -> Placement:
-        """The placement for these raw choices; one that this mechanism does not have becomes its nearest."""
-        legal = next((choice for choice in self.positions if choice == position), self.positions[0])
-        return Placement(self.name, legal, _nearest(self.reductions, reduction), _nearest(self.kernel_sizes, kernel_size))
+    def decode(self, site: Site, position: object, reduction: object, kernel_size: object, groups: object) -> Placement | None:
+        """The placement for these raw choices; one that does not exist at ``site`` becomes its nearest, or None."""
+        legal = [choice for choice in self.positions if choice in site.positions]
+        if not legal:
+            return None
+        return Placement(
+            self.name,
+            next((choice for choice in legal if choice == position), legal[0]),
+            _nearest(self.reductions, reduction),
+            _nearest(self.kernel_sizes, kernel_size),
+            _nearest(self.groups, groups),
+            self.identity_init,
+        )
+
+    def raw_choices(self, choices: Choices, gene: str) -> Iterator[dict[str, str | int]]:
+        """Every way to choose this mechanism for a gene; what it does not have takes the first choice."""
+        names = ("position", "reduction", "kernel_size", "groups")
+        own = (self.positions, self.reductions, self.kernel_sizes, self.groups)
+        used = {name: values for name, values in zip(names, own, strict=True) if f"{gene}.{name}" in choices}
+        for values in product(*(values or choices[f"{gene}.{name}"][:1] for name, values in used.items())):
+            yield {"mechanism": self.name, **dict(zip(used, values, strict=True))}
 
 
 class Encoding:
-    """The flat parameters of a search space: four categoricals per gene, a gene being a block or a tied stage."""
+    """The flat parameters of a search space: four categoricals per gene, a gene being a block, a tied stage or a stage end.
+
+    There is a fifth, ``groups``, where a mechanism has them. Stage ends have genes only if a mechanism may sit there.
+    """
 
     def __init__(self, space: SearchSpace) -> None:
         self.trunk: Trunk = space.trunk.trunk()
-        self._options = {option.name: option for option in map(_Option.of, space.mechanisms)}
+        self._options = {settings.name: _Option.of(settings, self.trunk) for settings in space.mechanisms}
         self._genes: dict[str, list[int]] = {}
-        for index, block in enumerate(self.trunk.blocks):
-            tied = space.granularity == "per_stage"
-            self._genes.setdefault(f"stage{block.stage}" if tied else f"block{index}", []).append(index)
-        options = self._options.values()
-        per_gene: Choices = {
-            "mechanism": (NONE, *self._options),
-            "position": tuple(dict.fromkeys(p for option in options for p in option.positions)),
-            "reduction": tuple(sorted({r for option in options for r in option.reductions})) or (0,),
-            "kernel_size": tuple(sorted({k for option in options for k in option.kernel_sizes}, key=_order)) or (0,),
-        }
-        self.choices: Choices = {f"{gene}.{name}": values for gene in self._genes for name, values in per_gene.items()}
+        self.choices: Choices = {}
+        for index, site in enumerate(self.trunk.sites):
+            gene = f"block{site.index}"
+            if site.at_stage_end:
+                gene = f"end{site.index}"
+            elif space.granularity == "per_stage":
+                gene = f"stage{site.block.stage}"
+            self._genes.setdefault(gene, []).append(index)
+        for gene, indices in [*self._genes.items()]:
+            positions = {position for index in indices for position in self.trunk.sites[index].positions}
+            options = [option for option in self._options.values() if positions.intersection(option.positions)]
+            if options:
+                choices = _gene_choices(options, positions)
+                self.choices.update({f"{gene}.{name}": values for name, values in choices.items()})
+            else:
+                del self._genes[gene]
 
     def decode(self, params: Mapping[str, Any]) -> Genotype:
         """The genotype of a full set of parameters."""
-        placements: list[Placement | None] = [None] * len(self.trunk.blocks)
+        placements: list[Placement | None] = [None] * len(self.trunk.sites)
         for gene, indices in self._genes.items():
+            raw = {
+                name: params.get(f"{gene}.{name}") for name in ("mechanism", "position", "reduction", "kernel_size", "groups")
+            }
             for index in indices:
-                placements[index] = self._decode_gene(gene, params)
-        return Genotype(self.trunk, tuple(placements))
+                placements[index] = self._decode_site(self.trunk.sites[index], raw)
+        num_blocks = len(self.trunk.blocks)
+        return Genotype(self.trunk, tuple(placements[:num_blocks]), tuple(placements[num_blocks:]))
 
-    def _decode_gene(self, gene: str, params: Mapping[str, Any]) -> Placement | None:
-        name = params[f"{gene}.mechanism"]
-        if name == NONE:
+    def _decode_site(self, site: Site, raw: Mapping[str, Any]) -> Placement | None:
+        if raw["mechanism"] == NONE:
             return None
-        return self._options[name].decode(
-            params[f"{gene}.position"], params[f"{gene}.reduction"], params[f"{gene}.kernel_size"]
-        )
+        option = self._options[raw["mechanism"]]
+        return option.decode(site, raw["position"], raw["reduction"], raw["kernel_size"], raw.get("groups"))
 
     def encode(self, genotype: Genotype) -> dict[str, str | int]:
         """Parameters that decode to ``genotype``; unused ones take their first choice.
@@ -91,27 +124,29 @@ class Encoding:
 
         """
         params = {name: values[0] for name, values in self.choices.items()}
+        wanted = [placement for _, placement in genotype.sites]
+        covered = {index for indices in self._genes.values() for index in indices}
+        for index, placement in enumerate(wanted):
+            if placement and index not in covered:
+                raise SpaceError(f"{self.trunk.sites[index]}: {placement} is not in the search space")
         for gene, indices in self._genes.items():
-            wanted = {index: genotype.placements[index] for index in indices}
-            if any(wanted.values()):
-                params.update(self._encode_gene(gene, wanted))
+            if any(wanted[index] for index in indices):
+                chosen = self._encode_gene(gene, {index: wanted[index] for index in indices})
+                params.update({f"{gene}.{name}": value for name, value in chosen.items()})
         return params
 
     def _encode_gene(self, gene: str, wanted: Mapping[int, Placement | None]) -> dict[str, str | int]:
-        index, first = next(iter(wanted.items()))
-        option = self._options.get(first.mechanism) if first else None
-        if first and option:
-            for reduction in option.reductions or self.choices[f"{gene}.reduction"][:1]:
-                for kernel_size in option.kernel_sizes or self.choices[f"{gene}.kernel_size"][:1]:
-                    decoded = option.decode(first.position, reduction, kernel_size)
-                    if all(decoded.canonical(self.trunk.blocks[i]) == placement for i, placement in wanted.items()):
-                        return {
-                            f"{gene}.mechanism": first.mechanism,
-                            f"{gene}.position": first.position,
-                            f"{gene}.reduction": reduction,
-                            f"{gene}.kernel_size": kernel_size,
-                        }
-        raise SpaceError(f"block {index}: {first} is not in the search space, or its stage is tied to another choice")
+        index, first = next((index, placement) for index, placement in wanted.items() if placement)
+        option = self._options.get(first.mechanism)
+        for raw in option.raw_choices(self.choices, gene) if option else ():
+            if all(self._decodes_to(self.trunk.sites[i], raw, placement) for i, placement in wanted.items()):
+                return raw
+        site = self.trunk.sites[index]
+        raise SpaceError(f"{site}: {first} is not in the search space, or its stage is tied to another choice")
+
+    def _decodes_to(self, site: Site, raw: Mapping[str, Any], placement: Placement | None) -> bool:
+        decoded = self._decode_site(site, {"reduction": None, "kernel_size": None, "groups": None, **raw})
+        return (decoded.canonical(site) if decoded else None) == placement
 
     def thinned(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
         """``params`` with the mechanism of one gene, drawn at random, taken away; None if there is none left."""
@@ -120,21 +155,24 @@ class Encoding:
             return None
         return {**params, f"{attended[random.integers(len(attended))]}.mechanism": NONE}
 
-    def dearest(self, index: int) -> list[Placement]:
-        """For each mechanism and position, the placement of block ``index`` with most hidden units and largest kernel."""
-        block = self.trunk.blocks[index]
+    def dearest(self, site: Site) -> list[Placement]:
+        """For each mechanism and position, the placement at ``site`` with most hidden units, groups and largest kernel."""
         return [
             Placement(
                 option.name,
                 position,
                 min(option.reductions, default=None),
                 max(
-                    (adaptive_kernel(block.channels_at(position)) if k == "adaptive" else k for k in option.kernel_sizes),
+                    (adaptive_kernel(site.block.channels_at(position)) if k == "adaptive" else k for k in option.kernel_sizes),
                     default=None,
                 ),
-            ).canonical(block)
+                groups,
+                option.identity_init,
+            ).canonical(site)
             for option in self._options.values()
             for position in option.positions
+            if position in site.positions
+            for groups in option.groups or (None,)
         ]
 
     @property
@@ -143,15 +181,31 @@ class Encoding:
         return len(self._genes)
 
 
+def _gene_choices(options: list[_Option], positions: set[Position]) -> Choices:
+    """The choices of one gene by parameter, its position being one of ``positions``."""
+
+    def collected(of: Callable[[_Option], tuple[Any, ...]]) -> list[Any]:
+        return list(dict.fromkeys(value for option in options for value in of(option)))
+
+    choices: Choices = {
+        "mechanism": (NONE, *(option.name for option in options)),
+        "position": tuple(p for p in collected(lambda option: option.positions) if p in positions),
+        "reduction": tuple(sorted(collected(lambda option: option.reductions))) or (0,),
+        "kernel_size": tuple(sorted(collected(lambda option: option.kernel_sizes), key=_order)) or (0,),
+    }
+    groups = tuple(sorted(collected(lambda option: option.groups)))
+    return {**choices, "groups": groups} if groups else choices
+
+
 def _order(kernel_size: int | str) -> int:
     return 0 if kernel_size == "adaptive" else int(kernel_size)
 
 
-def _nearest(legal: tuple[Any, ...], value: int | str) -> Any:
+def _nearest(legal: tuple[Any, ...], value: object) -> Any:
     """``value`` itself if legal, else the legal number nearest in ratio, else the first; None where nothing is legal."""
     if not legal or value in legal:
         return value if legal else None
     numbers = [choice for choice in legal if isinstance(choice, int)]
-    if not numbers or not isinstance(value, int):
+    if not numbers or not isinstance(value, int) or value < 1:
         return legal[0]
     return min(numbers, key=lambda choice: abs(log(choice / value)))

@@ -1,30 +1,42 @@
-"""The genotype: a trunk and one placement, or none, for every block; always in canonical form."""
+"""The genotype: a trunk and one placement, or none, for every block and stage end; always in canonical form."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from attn_nas.attention.catalog import POSITIONS, KernelSize, Position, get_mechanism
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.attention.mechanism import POSITIONS, Hyperparameters, KernelSize, Position
 from attn_nas.errors import SpaceError, choose_from, unknown
-from attn_nas.space.trunks import Block, Trunk
+from attn_nas.space.geometry import Site
+from attn_nas.space.trunks import Trunk
 
 
 @dataclass(frozen=True)
 class Placement:
-    """One mechanism at one insertion point of a block, with the hyperparameters it has (the others are None)."""
+    """One mechanism at one insertion point, with the hyperparameters it has (the others are None).
+
+    ``identity_init`` asks for the variant of a gate that starts at the identity.
+    """
 
     mechanism: str
     position: Position = "standard"
     reduction: int | None = None
     kernel_size: KernelSize | None = None
+    groups: int | None = None
+    identity_init: bool = False
 
-    def canonical(self, block: Block) -> Placement:
-        """The placement that stands for all which give the same network at ``block``.
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Reduction, kernel size and groups."""
+        return Hyperparameters(self.reduction, self.kernel_size, self.groups)
+
+    def canonical(self, site: Site) -> Placement:
+        """The placement that stands for all which give the same network at ``site``.
 
         Aliases are resolved, unused hyperparameters dropped, reductions of equal hidden width made one and an adaptive
         kernel resolved.
@@ -37,22 +49,29 @@ class Placement:
         if self.position not in POSITIONS:
             raise SpaceError(unknown("position", self.position, POSITIONS))
         mechanism.check_position(self.position)
-        channels = block.channels_at(self.position)
-        return Placement(
-            mechanism.name,
-            self.position,
-            mechanism.canonical_reduction(channels, self.reduction),
-            mechanism.canonical_kernel(channels, self.kernel_size),
-        )
+        if self.position not in site.positions:
+            raise SpaceError(f"there is no position {self.position!r} here: choose from {', '.join(site.positions)}")
+        if self.identity_init and not mechanism.identity_init:
+            raise SpaceError(f"{mechanism.name} has no identity_init: leave it out")
+        chosen = mechanism.canonical(site.block.channels_at(self.position), self.hyperparameters)
+        return Placement(mechanism.name, self.position, **vars(chosen), identity_init=self.identity_init)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that say something, as plain data."""
+        return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
 
     def __str__(self) -> str:
-        reduction = f" r{self.reduction}" if self.reduction is not None else ""
-        kernel = f" k{self.kernel_size}" if self.kernel_size is not None else ""
-        position = "" if self.position == "standard" else f"@{self.position}"
-        return f"{self.mechanism}{reduction}{kernel}{position}"
+        parts = [self.mechanism]
+        for letter, value in (("r", self.reduction), ("k", self.kernel_size), ("g", self.groups)):
+            if value is not None:
+                parts.append(f"{letter}{value}")
+        if self.identity_init:
+            parts.append("init=1")
+        position = "" if self.position in ("standard", "stage_end") else f"@{self.position}"
+        return " ".join(parts) + position
 
 
-def _check_fields(kind: str, given: Mapping[str, Any], wanted: type[Trunk | Placement]) -> None:
+def _check_fields(kind: str, given: Mapping[str, Any], wanted: type[Trunk | Placement | Genotype]) -> None:
     known = [field.name for field in fields(wanted)]
     for name in given:
         if name not in known:
@@ -63,28 +82,39 @@ def _check_fields(kind: str, given: Mapping[str, Any], wanted: type[Trunk | Plac
 class Genotype:
     """A candidate network: hashable, equal to every other description of the same network.
 
+    ``placements`` has one entry per block of the trunk, ``stage_ends`` one between each two stages (left out: none).
+
     Raises:
-        SpaceError: not one placement (or None) per block, or a placement that its block cannot have.
+        SpaceError: a wrong number of entries, or a placement that its site cannot have.
 
     """
 
     trunk: Trunk
     placements: tuple[Placement | None, ...]
+    stage_ends: tuple[Placement | None, ...] = ()
 
     def __post_init__(self) -> None:
-        blocks = self.trunk.blocks
-        if len(self.placements) != len(blocks):
-            raise SpaceError(
-                f"{self.trunk} has {len(blocks)} blocks, but {len(self.placements)} placements were given: "
-                "give one (or None) per block"
-            )
+        trunk = self.trunk
+        num_blocks, num_ends = len(trunk.blocks), trunk.num_stages - 1
+        ends = self.stage_ends or (None,) * num_ends
+        for what, given, wanted in (("blocks", self.placements, num_blocks), ("stage ends", ends, num_ends)):
+            if len(given) != wanted:
+                raise SpaceError(
+                    f"{trunk} has {wanted} {what}, but {len(given)} placements were given: give one (or None) for each"
+                )
         canonical = []
-        for index, (placement, block) in enumerate(zip(self.placements, blocks, strict=True)):
+        for site, placement in zip(trunk.sites, (*self.placements, *ends), strict=True):
             try:
-                canonical.append(placement.canonical(block) if placement else None)
+                canonical.append(placement.canonical(site) if placement else None)
             except SpaceError as error:
-                raise SpaceError(f"block {index}: {error}") from None
-        object.__setattr__(self, "placements", tuple(canonical))
+                raise SpaceError(f"{site}: {error}") from None
+        object.__setattr__(self, "placements", tuple(canonical[:num_blocks]))
+        object.__setattr__(self, "stage_ends", tuple(canonical[num_blocks:]))
+
+    @property
+    def sites(self) -> Iterator[tuple[Site, Placement | None]]:
+        """Every site of the trunk with its placement: blocks first, then stage ends."""
+        return zip(self.trunk.sites, (*self.placements, *self.stage_ends), strict=True)
 
     @classmethod
     def bare(cls, trunk: Trunk) -> Genotype:
@@ -99,18 +129,18 @@ class Genotype:
 
     @property
     def num_attended(self) -> int:
-        """Number of blocks with a mechanism."""
-        return sum(placement is not None for placement in self.placements)
+        """Number of sites with a mechanism."""
+        return sum(placement is not None for _, placement in self.sites)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the inverse of `from_dict`."""
-        return {
+        """Plain data, the inverse of `from_dict`; ``stage_ends`` is there only if one is taken."""
+        found = {
             "trunk": asdict(self.trunk),
-            "placements": [
-                placement and {name: value for name, value in asdict(placement).items() if value is not None}
-                for placement in self.placements
-            ],
+            "placements": [placement and placement.to_dict() for placement in self.placements],
         }
+        if any(self.stage_ends):
+            found["stage_ends"] = [placement and placement.to_dict() for placement in self.stage_ends]
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Genotype:
@@ -121,13 +151,14 @@ class Genotype:
 
         """
         try:
-            placements: Sequence[Mapping[str, Any] | None] = data["placements"]
+            lists: list[Sequence[Mapping[str, Any] | None]] = [data["placements"], data.get("stage_ends", ())]
+            _check_fields("genotype", data, Genotype)
             _check_fields("trunk", data["trunk"], Trunk)
-            for placement in placements:
+            for placement in (*lists[0], *lists[1]):
                 _check_fields("placement", placement or {}, Placement)
-            trunk = Trunk(**data["trunk"])
-            return cls(trunk, tuple(Placement(**placement) if placement else None for placement in placements))
-        except (KeyError, TypeError) as error:
+            blocks, ends = (tuple(Placement(**found) if found else None for found in each) for each in lists)
+            return cls(Trunk(**data["trunk"]), blocks, ends)
+        except (KeyError, TypeError, AttributeError) as error:
             raise SpaceError(f"not a genotype: {error}; expected trunk and placements, as to_dict writes them") from None
 
     def to_json(self) -> str:
@@ -144,10 +175,13 @@ class Genotype:
         return cls.from_dict(data)
 
     def __str__(self) -> str:
-        """The placements, stages separated by bars: ``se r4 | - | gsop r2@pre``; a stage of equal blocks as ``se r4 x3``."""
+        """The placements, stages separated by bars: ``se r4 | - | gsop r2@pre``.
+
+        A stage of equal blocks reads ``se r4 x3``, and what sits between two stages ``se r4 |bam r16| -``.
+        """
         stages: list[list[str]] = [[] for _ in range(self.trunk.num_stages)]
         for block, placement in zip(self.trunk.blocks, self.placements, strict=True):
             stages[block.stage].append(str(placement) if placement else "-")
-        return " | ".join(
-            f"{names[0]} x{len(names)}" if len(set(names)) == 1 < len(names) else ", ".join(names) for names in stages
-        )
+        bars = [f" |{placement}| " if placement else " | " for placement in self.stage_ends]
+        texts = [f"{names[0]} x{len(names)}" if len(set(names)) == 1 < len(names) else ", ".join(names) for names in stages]
+        return "".join(part for pair in zip(texts, (*bars, ""), strict=True) for part in pair)

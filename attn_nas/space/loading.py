@@ -60,13 +60,20 @@ def parse_space(text: str, name: str = "<text>") -> SearchSpace:
         raise SpaceError(f"{name}:1:1  a search space is a mapping with {', '.join(SearchSpace.model_fields)}")
     problems = [(node, path, "this key appears twice") for node, path in repeated]
     try:
-        space = SearchSpace.model_validate(data)
+        space = SearchSpace.model_validate(data, context={"folder": Path(name).parent})
     except ValidationError as error:
-        problems += [_problem(root, details) for details in error.errors()]
+        problems += [problem for details in error.errors() for problem in _problems(root, details)]
     if problems:
         problems.sort(key=lambda problem: (problem[0].start_mark.line, problem[0].start_mark.column))
         raise SpaceError("\n".join(_render(name, *problem) for problem in problems))
     return space
+
+
+def _problems(root: yaml.Node, details: Any) -> list[tuple[yaml.Node, _Loc, str]]:
+    if details["type"] != "unfit":
+        return [_problem(root, details)]
+    placed = [((*details["loc"], *where), why) for where, why in details["ctx"]["problems"]]
+    return [_problem(root, {"type": "value_error", "loc": path, "msg": why}) for path, why in placed]
 
 
 def _problem(root: yaml.Node, details: Any) -> tuple[yaml.Node, _Loc, str]:

@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Sequence
+from typing import Any
 
 from attn_nas.errors import SpaceError
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.schema import MechanismSettings, SearchSpace
-
-_TYPICAL_REDUCTION = 16
-_TYPICAL_KERNEL = 7
+from attn_nas.space.trunks import Trunk
 
 
 def reference_genotypes(space: SearchSpace, encoding: Encoding) -> dict[str, Genotype]:
     """Name to genotype: the bare trunk, each mechanism everywhere, and the first of them in the last stage only.
 
-    Each mechanism takes its first position and the hyperparameters nearest to those its paper uses. References that the
-    space cannot express are left out.
+    Each mechanism takes its first position and the hyperparameters nearest to those its paper uses; everywhere means every
+    block, or between all stages for a mechanism that sits there. References that the space cannot express, or that are the
+    bare trunk, are left out.
     """
     trunk = encoding.trunk
     last = trunk.num_stages - 1
     found = {"none": Genotype.bare(trunk)}
     for settings in space.mechanisms:
-        placement = _typical(settings)
-        found[f"{settings.name} everywhere"] = Genotype(trunk, (placement,) * len(trunk.blocks))
-    first = _typical(space.mechanisms[0])
-    found[f"{space.mechanisms[0].name} last stage"] = Genotype(
-        trunk, tuple(first if block.stage == last else None for block in trunk.blocks)
-    )
-    return {name: genotype for name, genotype in found.items() if _expressible(encoding, genotype)}
+        found[f"{settings.name} everywhere"] = _everywhere(trunk, _typical(settings, trunk), range(trunk.num_stages))
+    first = space.mechanisms[0]
+    found[f"{first.name} last stage"] = _everywhere(trunk, _typical(first, trunk), (last,))
+    return {
+        name: genotype
+        for name, genotype in found.items()
+        if name == "none" or (genotype.num_attended and _expressible(encoding, genotype))
+    }
 
 
-def _typical(settings: MechanismSettings) -> Placement:
+def _everywhere(trunk: Trunk, placement: Placement, stages: Container[int]) -> Genotype:
+    """The trunk with ``placement`` wherever a site of ``stages`` has its position."""
+    found = [placement if placement.position in s.positions and s.block.stage in stages else None for s in trunk.sites]
+    num_blocks = len(trunk.blocks)
+    return Genotype(trunk, tuple(found[:num_blocks]), tuple(found[num_blocks:]))
+
+
+def _typical(settings: MechanismSettings, trunk: Trunk) -> Placement:
     mechanism = settings.mechanism
-    kernel_sizes = settings.kernel_sizes or mechanism.kernel_sizes
     return Placement(
         mechanism.name,
-        (settings.positions or [mechanism.default_position])[0],
-        _nearest(settings.reductions or mechanism.reductions, _TYPICAL_REDUCTION),
-        "adaptive" if "adaptive" in kernel_sizes else _nearest(kernel_sizes, _TYPICAL_KERNEL),
+        settings.legal_positions[0],
+        _nearest(settings.reductions or mechanism.reductions, mechanism.typical.reduction),
+        _nearest(settings.kernel_sizes or mechanism.kernel_sizes, mechanism.typical.kernel_size),
+        _nearest(settings.groups or settings.legal_groups(trunk), mechanism.typical.groups),
+        settings.identity_init,
     )
 
 
-def _nearest(choices: Iterable[int | str], value: int) -> int | None:
+def _nearest(choices: Sequence[int | str], value: int | str | None) -> Any:
+    """``value`` if it is a choice, else the number nearest to it; None where there is no choice."""
+    if not choices or value in choices:
+        return value if choices else None
     numbers = [choice for choice in choices if isinstance(choice, int)]
-    return min(numbers, key=lambda choice: abs(choice - value), default=None)
+    return min(numbers, key=lambda choice: abs(choice - (value if isinstance(value, int) else 0)), default=choices[0])
 
 
 def _expressible(encoding: Encoding, genotype: Genotype) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -14,10 +15,14 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from attn_nas.attention.catalog import POSITIONS, KernelSize, Mechanism, Position, get_mechanism, mechanism_names
+from attn_nas import plugins
+from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.attention.mechanism import POSITIONS, KernelSize, Mechanism, Position
 from attn_nas.errors import SpaceError, choose_from
-from attn_nas.space.trunks import FAMILIES, Trunk
+from attn_nas.space.genotype import Placement
+from attn_nas.space.trunks import Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
 CostAxis = Literal["flops", "macs", "params"]
@@ -63,25 +68,40 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _family(value: object) -> object:
+    return get_family(value).name if isinstance(value, str) else value
+
+
+def _suggested(names: list[str]) -> dict[str, Any]:
+    """JSON Schema of a name: these are offered, and a plug-in's are allowed."""
+    return {"anyOf": [{"enum": names}, {"type": "string"}]}
+
+
 class TrunkSettings(_Model):
     """The convolutional network whose blocks receive attention."""
 
-    name: Annotated[str, _choice(tuple(FAMILIES))] = Field(
-        description="Family of the trunk.", json_schema_extra={"enum": [*FAMILIES]}
+    name: Annotated[str, BeforeValidator(_family)] = Field(
+        description="Family of the trunk.", json_schema_extra=_suggested(trunk_names())
     )
-    depth: int = Field(description="Number of weighted layers, as in ResNet-20.")
+    depth: int | None = Field(
+        None, validate_default=True, description="Number of weighted layers, as in ResNet-20; the only one by default."
+    )
     width: int | None = Field(None, ge=1, description="Channels of the first stage; the family's own by default.")
 
     @field_validator("depth")
     @classmethod
-    def _exists(cls, depth: int, info: ValidationInfo) -> int:
+    def _exists(cls, depth: int | None, info: ValidationInfo) -> int | None:
         if "name" in info.data:
-            Trunk(info.data["name"], depth, FAMILIES[info.data["name"]].default_width)
+            family = get_family(info.data["name"])
+            if depth is None and family.default_depth is None:
+                raise SpaceError(f"{family.name} needs a depth: choose from {family.depths}")
+            depth = depth or family.default_depth
+            Trunk(family.name, depth or 0, family.default_width)
         return depth
 
     def trunk(self) -> Trunk:
         """The trunk that these settings name."""
-        return Trunk(self.name, self.depth, self.width or FAMILIES[self.name].default_width)
+        return Trunk(self.name, self.depth or 0, self.width or get_family(self.name).default_width)
 
 
 class DataSettings(_Model):
@@ -104,17 +124,21 @@ class MechanismSettings(_Model):
     """One mechanism of the space; hyperparameters left out take the catalogue's choices."""
 
     name: Annotated[str, BeforeValidator(_resolve)] = Field(
-        description="Name in the catalogue.", json_schema_extra={"enum": [*mechanism_names()]}
+        description="Name in the catalogue.", json_schema_extra=_suggested(mechanism_names())
     )
     reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
     kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size), _legal("kernel_sizes")]] | None = Field(
         None, min_length=1, description="Odd kernel sizes, or adaptive (ECA)."
     )
+    groups: list[Count] | None = Field(
+        None, min_length=1, description="Numbers of groups (of heads, of frequencies); they must divide the channels."
+    )
     positions: list[Annotated[Position, _choice(POSITIONS), _legal("positions")]] | None = Field(
         None, min_length=1, description="Insertion points to choose from; standard by default where it is legal."
     )
+    identity_init: bool = Field(False, description="Start the branch at the identity, where the mechanism can.")
 
-    @field_validator("reductions", "kernel_sizes", "positions")
+    @field_validator("reductions", "kernel_sizes", "groups", "positions")
     @classmethod
     def _fits(cls, values: list[object] | None, info: ValidationInfo) -> list[object] | None:
         name, field = info.data.get("name"), str(info.field_name)
@@ -124,10 +148,47 @@ class MechanismSettings(_Model):
             raise SpaceError("a value appears twice")
         return values
 
+    @field_validator("identity_init")
+    @classmethod
+    def _can_start_there(cls, wanted: bool, info: ValidationInfo) -> bool:
+        name = info.data.get("name")
+        if wanted and name and not get_mechanism(name).identity_init:
+            raise SpaceError(f"{name} has no identity_init: leave it out")
+        return wanted
+
     @property
     def mechanism(self) -> Mechanism:
         """The catalogue's record."""
         return get_mechanism(self.name)
+
+    @property
+    def legal_positions(self) -> tuple[Position, ...]:
+        """The insertion points to choose from."""
+        return tuple(self.positions or [self.mechanism.default_position])
+
+    def problems(self, trunk: Trunk) -> Iterator[tuple[tuple[str, int], str]]:
+        """The hyperparameters written here that ``trunk`` has no room for: where they stand, and why."""
+        typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None), "groups": 1}
+        for field, name in (("reductions", "reduction"), ("kernel_sizes", "kernel_size"), ("groups", "groups")):
+            for index, value in enumerate(getattr(self, field) or ()):
+                why = self._refusal(trunk, {**typical, name: value})
+                if why:
+                    yield (field, index), why
+
+    def legal_groups(self, trunk: Trunk) -> tuple[int, ...]:
+        """The catalogue's numbers of groups that all sites of ``trunk`` have room for."""
+        typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None)}
+        return tuple(number for number in self.mechanism.groups if not self._refusal(trunk, {**typical, "groups": number}))
+
+    def _refusal(self, trunk: Trunk, hyperparameters: dict[str, Any]) -> str | None:
+        for site in trunk.sites:
+            for position in self.legal_positions:
+                if position in site.positions:
+                    try:
+                        Placement(self.name, position, **hyperparameters).canonical(site)
+                    except SpaceError as error:
+                        return f"{error} ({site})"
+        return None
 
 
 class LimitSettings(_Model):
@@ -164,6 +225,9 @@ class ObjectiveSettings(_Model):
 class SearchSpace(_Model):
     """A search space: trunk, data, mechanisms and how candidates are trained and judged."""
 
+    plugins: list[str] = Field(
+        [], description="Python files, relative to this one, that register mechanisms and trunks of your own."
+    )
     trunk: TrunkSettings
     data: DataSettings
     mechanisms: list[MechanismSettings] = Field(min_length=1, description="What a block may receive; none always may.")
@@ -173,6 +237,33 @@ class SearchSpace(_Model):
     limits: LimitSettings = LimitSettings.model_validate({})
     proxy: ProxySettings
     objectives: ObjectiveSettings = ObjectiveSettings.model_validate({})
+
+    @field_validator("plugins")
+    @classmethod
+    def _loaded(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        folder = Path((info.context or {}).get("folder", "."))
+        paths = [(folder / value).resolve() for value in values]
+        for path in paths:
+            plugins.load_file(path)
+        return [str(path) for path in paths]
+
+    @field_validator("mechanisms")
+    @classmethod
+    def _fit(cls, values: list[MechanismSettings], info: ValidationInfo) -> list[MechanismSettings]:
+        if "trunk" not in info.data:
+            return values
+        trunk = info.data["trunk"].trunk()
+        found: list[tuple[tuple[int | str, ...], str]] = []
+        for index, value in enumerate(values):
+            found += [((index, *where), why) for where, why in value.problems(trunk)]
+            if value.mechanism.groups and not value.groups and not value.legal_groups(trunk):
+                choices = ", ".join(map(str, value.mechanism.groups))
+                found.append(((index, "name"), f"{value.name} has no number of groups for {trunk}: it divides by {choices}"))
+            if not any(position in site.positions for site in trunk.sites for position in value.legal_positions):
+                found.append(((index, "name"), f"{value.name} has no site in {trunk}: it sits at {value.legal_positions}"))
+        if found:
+            raise PydanticCustomError("unfit", "{text}", {"text": found[0][1], "problems": found})
+        return values
 
     @field_validator("mechanisms")
     @classmethod

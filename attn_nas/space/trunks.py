@@ -1,99 +1,48 @@
-"""Trunk families and the geometry of their blocks, from which sites, canonical forms and costs are derived."""
+"""Trunks, and the registry of their families."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from attn_nas.attention.catalog import Position
+from attn_nas import plugins
 from attn_nas.errors import SpaceError, unknown
+from attn_nas.space.families import FAMILIES
+from attn_nas.space.geometry import Block, Site, TrunkFamily
+
+_FAMILIES: dict[str, TrunkFamily] = {}
 
 
-@dataclass(frozen=True)
-class Block:
-    """One residual block: channel counts at its insertion points, its stride, and its stage (from 0).
+def register_trunk(family: TrunkFamily) -> TrunkFamily:
+    """Add a trunk family.
 
-    ``reduction`` is how many input pixels one pixel of the block's input stands for, along one side.
+    Raises:
+        SpaceError: its name is taken.
+
     """
-
-    stage: int
-    in_channels: int
-    mid_channels: int
-    out_channels: int
-    stride: int
-    replace_stride: int
-    reduction: int
-
-    def channels_at(self, position: Position) -> int:
-        """Channels of the feature map that a mechanism at ``position`` receives."""
-        if position == "pre":
-            return self.in_channels
-        return self.mid_channels if position in ("inner", "replace") else self.out_channels
-
-    def size_at(self, position: Position, height: int, width: int) -> tuple[int, int]:
-        """Height and width of that feature map for an image of ``height x width`` pixels."""
-        at_input = position == "pre" or (position == "replace" and self.replace_stride > 1)
-        factor = self.reduction if at_input else self.reduction * self.stride
-        return -(-height // factor), -(-width // factor)
+    if family.name in _FAMILIES:
+        raise SpaceError(f"trunk name {family.name!r} is taken: choose another")
+    _FAMILIES[family.name] = family
+    return family
 
 
-@dataclass(frozen=True)
-class Family:
-    """A trunk family: the depths and width it is published with, and the rule for its blocks."""
-
-    description: str
-    depths: str
-    is_depth: Callable[[int], bool]
-    default_width: int
-    blocks: Callable[[int, int], tuple[Block, ...]]
+def trunk_names() -> list[str]:
+    """All registered families, those of installed plug-ins included."""
+    plugins.load_installed()
+    return list(_FAMILIES)
 
 
-def _cifar_blocks(depth: int, width: int) -> tuple[Block, ...]:
-    blocks = []
-    channels = width
-    for stage in range(3):
-        out = width << stage
-        for index in range((depth - 2) // 6):
-            stride = 2 if stage and not index else 1
-            blocks.append(Block(stage, channels, out, out, stride, 1, (1 << stage) // stride))
-            channels = out
-    return tuple(blocks)
+def get_family(name: str) -> TrunkFamily:
+    """The family of this name.
 
+    Raises:
+        SpaceError: there is none.
 
-RESNET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-
-
-def _resnet_blocks(depth: int, width: int) -> tuple[Block, ...]:
-    bottleneck = depth >= 50
-    blocks = []
-    channels = width
-    for stage, count in enumerate(RESNET_STAGES[depth]):
-        mid = width << stage
-        out = mid * 4 if bottleneck else mid
-        for index in range(count):
-            stride = 2 if stage and not index else 1
-            blocks.append(Block(stage, channels, mid, out, stride, stride if bottleneck else 1, 4 * (1 << stage) // stride))
-            channels = out
-    return tuple(blocks)
-
-
-FAMILIES: dict[str, Family] = {
-    "cifar_resnet": Family(
-        "ResNet of He et al. for small images, parameter-free shortcuts (arXiv 1512.03385, section 4.2)",
-        "6n + 2: 8, 14, 20, 32, 44, 56, 110, ...",
-        lambda depth: depth >= 8 and depth % 6 == 2,
-        16,
-        _cifar_blocks,
-    ),
-    "resnet": Family(
-        "ResNet of He et al. for large images, with torchvision's parameter names (arXiv 1512.03385)",
-        ", ".join(map(str, RESNET_STAGES)),
-        lambda depth: depth in RESNET_STAGES,
-        64,
-        _resnet_blocks,
-    ),
-}
+    """
+    plugins.load_installed()
+    if name not in _FAMILIES:
+        raise SpaceError(unknown("trunk", name, _FAMILIES))
+    return _FAMILIES[name]
 
 
 @dataclass(frozen=True)
@@ -110,12 +59,16 @@ class Trunk:
     width: int
 
     def __post_init__(self) -> None:
-        if self.name not in FAMILIES:
-            raise SpaceError(unknown("trunk", self.name, FAMILIES))
-        if not FAMILIES[self.name].is_depth(self.depth):
-            raise SpaceError(f"{self.name} has no depth {self.depth}: choose from {FAMILIES[self.name].depths}")
+        family = get_family(self.name)
+        if not family.is_depth(self.depth):
+            raise SpaceError(f"{self.name} has no depth {self.depth}: choose from {family.depths}")
         if self.width < 1:
             raise SpaceError(f"trunk width {self.width}: choose an integer of at least 1")
+
+    @property
+    def family(self) -> TrunkFamily:
+        """The record of its family."""
+        return get_family(self.name)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -127,10 +80,29 @@ class Trunk:
         """Number of stages."""
         return self.blocks[-1].stage + 1
 
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """One site per block, then one between each two stages."""
+        return _sites(self)
+
     def __str__(self) -> str:
         return f"{self.name} depth {self.depth} width {self.width}"
 
 
 @lru_cache(maxsize=256)
 def _blocks(trunk: Trunk) -> tuple[Block, ...]:
-    return FAMILIES[trunk.name].blocks(trunk.depth, trunk.width)
+    return trunk.family.blocks(trunk.depth, trunk.width)
+
+
+@lru_cache(maxsize=256)
+def _sites(trunk: Trunk) -> tuple[Site, ...]:
+    blocks = trunk.blocks
+    last = {block.stage: block for block in blocks}
+    return (
+        *(Site(index, block) for index, block in enumerate(blocks)),
+        *(Site(stage, last[stage], at_stage_end=True) for stage in range(trunk.num_stages - 1)),
+    )
+
+
+for _family in FAMILIES:
+    register_trunk(_family)

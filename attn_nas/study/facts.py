@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from attn_nas import plugins
 from attn_nas.cost import CONVENTION, CostTable
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.errors import SpaceError, UsageError
@@ -27,15 +28,16 @@ from attn_nas.version import __version__
 class Setting:
     """Everything a search needs that follows from its settings, its data and this machine.
 
-    ``facts`` is the document that the run keeps: given as it was begun, it comes back unchanged but for the budget.
+    ``facts`` is the document that the run in ``folder`` keeps: given as it was begun, it comes back unchanged but for the
+    budget.
 
     Raises:
         UsageError, SpaceError, DataError, DeviceError: it cannot be searched; nothing was written.
 
     """
 
-    def __init__(self, facts: dict[str, Any], workers: int | None, device: str, download: bool) -> None:
-        self.space = SearchSpace.model_validate(facts["space"])
+    def __init__(self, facts: dict[str, Any], folder: Path, workers: int | None, device: str, download: bool) -> None:
+        self.space = stored_space(facts, folder)
         self.numerics = self._numerics(facts, device)
         cores = len(os.sched_getaffinity(0))
         self.workers = workers or (cores if self.numerics.device == "cpu" else 1)
@@ -92,9 +94,9 @@ class Setting:
         """Cost of the dearest network of the space, or the limit."""
         axis = self.space.objectives.cost
         worst: int = getattr(self.table.bare, axis)
-        for index in range(len(self.encoding.trunk.blocks)):
-            costs = [getattr(self.table.site(placement, index), axis) for placement in self.encoding.dearest(index)]
-            worst += max(0, *costs)
+        for site in self.encoding.trunk.sites:
+            costs = [getattr(self.table.site(placement, site), axis) for placement in self.encoding.dearest(site)]
+            worst += max([0, *costs])
         limits = self.space.limits
         if axis == "flops" and limits.max_added_flops is not None:
             worst = min(worst, self.table.bare.flops + limits.max_added_flops)
@@ -108,6 +110,16 @@ def new_facts(name: str, space: SearchSpace, seed: int, budget: int) -> dict[str
     return {"space_name": name, "space": space.model_dump(mode="json"), "seed": seed, "budget": budget}
 
 
+def stored_space(facts: dict[str, Any], folder: Path) -> SearchSpace:
+    """The search space of a run's document; its plug-ins are files of the run's ``folder``."""
+    return SearchSpace.model_validate(facts["space"], context={"folder": folder})
+
+
+def _said(space: SearchSpace) -> dict[str, Any]:
+    """What a space says, whatever its plug-ins are called."""
+    return {**space.model_dump(), "plugins": plugins.contents(space.plugins)}
+
+
 def stored_facts(
     facts: dict[str, Any], where: Path, space: SearchSpace | None, seed: int | None, budget: int | None
 ) -> dict[str, Any]:
@@ -117,7 +129,7 @@ def stored_facts(
         UsageError: another space or seed than the run was begun with.
 
     """
-    if space is not None and space != SearchSpace.model_validate(facts["space"]):
+    if space is not None and _said(space) != _said(stored_space(facts, where)):
         raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
     if seed is not None and seed != facts["seed"]:
         raise UsageError(f"{where} was begun with seed {facts['seed']}: leave --seed out, or begin a new run")

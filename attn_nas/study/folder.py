@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,10 +22,21 @@ class RunFolder:
         self.weights = self.path / "weights"
         self.cache = self.path / ".cache"
         self.events = self.path / "events.jsonl"
+        self.plugins = self.path / "plugins"
 
     def weights_of(self, key: str) -> Path:
         """The trained weights of a candidate, if they are kept."""
         return self.weights / f"{key}.safetensors"
+
+    def keep_plugins(self, files: Sequence[str]) -> list[str]:
+        """Copy plug-in files into the run, so that it can be read wherever it goes; returns their paths inside it."""
+        kept = []
+        for index, file in enumerate(map(Path, files)):
+            copy = self.plugins / str(index) / file.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            kept.append(str(copy.relative_to(self.path)))
+        return kept
 
     def check_free(self) -> None:
         """Raise UsageError if the folder holds a run already."""

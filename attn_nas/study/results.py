@@ -11,10 +11,12 @@ from optuna.study import Study
 from safetensors.torch import load_file
 from torch import Tensor
 
+from attn_nas import plugins
 from attn_nas.errors import RunError, unknown
 from attn_nas.front import Point, front_indices, hypervolume, knee_index
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
+from attn_nas.study.facts import stored_space
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.record import Record
 from attn_nas.study.storage import FACTS, open_study
@@ -41,9 +43,8 @@ class Candidate:
             "accuracy": self.accuracy,
             **record.cost.to_dict(),
             "added_flops": self.added_flops,
-            "placements": record.genotype.to_dict()["placements"],
+            **record.genotype.to_dict(),
             "summary": str(record.genotype),
-            "trunk": record.genotype.to_dict()["trunk"],
             "reference": record.reference,
             "trial": record.number,
         }
@@ -69,7 +70,7 @@ class Run:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""
-        return SearchSpace.model_validate(self.meta["space"])
+        return stored_space(self.meta, self.folder.path)
 
     @property
     def task(self) -> Task:
@@ -84,6 +85,7 @@ class Run:
     @cached_property
     def records(self) -> list[Record]:
         """All described trials, in the order in which they were begun."""
+        plugins.load_files(self.folder.path / file for file in self.meta["space"].get("plugins", ()))
         records = map(Record.of, self.study.get_trials(deepcopy=False))
         return [record for record in records if record is not None]
 

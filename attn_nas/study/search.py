@@ -65,12 +65,16 @@ def search(
         folder = RunFolder(run) if run else new_run_folder(name)
         folder.check_free()
         facts = new_facts(name, loaded, seed or 0, budget or DEFAULT_BUDGET)
-    setting = Setting(facts, workers, device, download)
+    setting = Setting(facts, folder.path, workers, device, download)
     folder.create()
     with folder.locked():
         if not resume:
             folder.check_free()
-            settings = setting.space.model_dump(mode="json", exclude_none=True)
+            setting.facts["space"]["plugins"] = folder.keep_plugins(setting.space.plugins)
+            settings = {
+                **setting.space.model_dump(mode="json", exclude_none=True),
+                "plugins": setting.facts["space"]["plugins"],
+            }
             folder.space.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
             create_study(folder.study, setting.facts)
         study = open_study(folder.study)

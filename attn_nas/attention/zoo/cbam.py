@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from attn_nas.attention.sizes import hidden_width, odd_kernel
+from attn_nas.attention.sizes import hidden_width, odd_kernel, positive
+from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
 
 
 class ChannelGate(nn.Module):
@@ -13,17 +14,28 @@ class ChannelGate(nn.Module):
     the authors' code; the hidden width is ``h = max(min_hidden, C // reduction)``.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 16, min_hidden: int = 4, bias: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        min_hidden: int = 4,
+        bias: bool = True,
+        identity_init: bool = False,
+    ) -> None:
         super().__init__()
         hidden = hidden_width(channels, reduction, min_hidden)
+        self.identity_init = identity_init
         self.fc1 = nn.Conv2d(channels, hidden, 1, bias=bias)
         self.fc2 = nn.Conv2d(hidden, channels, 1, bias=bias)
+        if identity_init:
+            zero_init(self.fc2)
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
         average = self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu())
         maximum = self.fc2(self.fc1(x.amax((2, 3), keepdim=True)).relu())
-        return (average + maximum).sigmoid()
+        return sigmoid_gate(average + maximum, self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
@@ -37,18 +49,20 @@ class SpatialGate(nn.Module):
     bias and the batch norm behind it (momentum 0.01) follow the authors' code; ``2 k^2 + 2`` parameters for any ``C``.
     """
 
-    def __init__(self, channels: int, *, kernel_size: int = 7) -> None:
+    def __init__(self, channels: int, *, kernel_size: int = 7, identity_init: bool = False) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f"channels = {channels}: choose an integer of at least 1")
+        positive(channels=channels)
         size = odd_kernel(kernel_size)
+        self.identity_init = identity_init
         self.conv = nn.Conv2d(2, 1, size, padding=size // 2, bias=False)
         self.bn = nn.BatchNorm2d(1, momentum=0.01)
+        if identity_init:
+            zero_init(self.bn)
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, 1, H, W)`` for ``x`` ``(B, C, H, W)``."""
         pooled = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), dim=1)
-        return self.bn(self.conv(pooled)).sigmoid()
+        return sigmoid_gate(self.bn(self.conv(pooled)), self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
@@ -62,11 +76,18 @@ class CBAM(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, reduction: int = 16, kernel_size: int = 7, min_hidden: int = 4, bias: bool = True
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        min_hidden: int = 4,
+        bias: bool = True,
+        identity_init: bool = False,
     ) -> None:
         super().__init__()
-        self.channel = ChannelGate(channels, reduction=reduction, min_hidden=min_hidden, bias=bias)
-        self.spatial = SpatialGate(channels, kernel_size=kernel_size)
+        self.channel = ChannelGate(channels, reduction=reduction, min_hidden=min_hidden, bias=bias, identity_init=identity_init)
+        self.spatial = SpatialGate(channels, kernel_size=kernel_size, identity_init=identity_init)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` gated by channel, then by place."""

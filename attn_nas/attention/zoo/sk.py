@@ -4,7 +4,7 @@ from math import gcd
 
 from torch import Tensor, nn
 
-from attn_nas.attention.sizes import hidden_width
+from attn_nas.attention.sizes import group_width, hidden_width
 
 
 class SelectiveKernel(nn.Module):
@@ -24,8 +24,7 @@ class SelectiveKernel(nn.Module):
         super().__init__()
         hidden = hidden_width(channels, reduction, min_hidden)
         groups = gcd(channels, 32) if groups is None else groups
-        if groups < 1 or channels % groups:
-            raise ValueError(f"groups = {groups}: choose a divisor of channels = {channels}")
+        group_width(channels, groups)
         self.branches = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels, channels, 3, stride, dilation, dilation, groups=groups, bias=False),

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
+from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
 
 
 class GlobalSecondOrderPooling(nn.Module):
@@ -17,14 +18,17 @@ class GlobalSecondOrderPooling(nn.Module):
     reduction)``; parameters ``C d + d + 4 d + 4 d^2 + 4 d + 4 d C + C``. Training needs a batch of at least 2.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 2, min_hidden: int = 4) -> None:
+    def __init__(self, channels: int, *, reduction: int = 2, min_hidden: int = 4, identity_init: bool = False) -> None:
         super().__init__()
+        self.identity_init = identity_init
         dim = hidden_width(channels, reduction, min_hidden)
         self.reduce = nn.Conv2d(channels, dim, 1)
         self.reduce_bn = nn.BatchNorm2d(dim)
         self.row_bn = nn.BatchNorm2d(dim)
         self.row_conv = nn.Conv2d(dim, 4 * dim, (dim, 1), groups=dim)
         self.expand = nn.Conv2d(4 * dim, channels, 1)
+        if identity_init:
+            zero_init(self.expand)
 
     def covariance(self, z: Tensor) -> Tensor:
         """Covariance ``(B, d, d)`` over the places of ``z`` ``(B, d, H, W)``, in fp32."""
@@ -37,7 +41,7 @@ class GlobalSecondOrderPooling(nn.Module):
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
         z = self.reduce_bn(self.reduce(x.relu())).relu()
         rows = self.row_bn(self.covariance(z).unsqueeze(-1))
-        return self.expand(self.row_conv(rows)).sigmoid()
+        return sigmoid_gate(self.expand(self.row_conv(rows)), self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""

@@ -4,7 +4,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from attn_nas.attention.sizes import adaptive_kernel, odd_kernel
+from attn_nas.attention.sizes import adaptive_kernel, odd_kernel, positive
+from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
 
 
 class EfficientChannelAttention(nn.Module):
@@ -15,22 +16,32 @@ class EfficientChannelAttention(nn.Module):
     the global maximum to the average, which equals two passes of the same (linear) convolution.
     """
 
-    def __init__(self, channels: int, *, kernel_size: int | None = None, pooling: Literal["avg", "avg+max"] = "avg") -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int | None = None,
+        pooling: Literal["avg", "avg+max"] = "avg",
+        identity_init: bool = False,
+    ) -> None:
         super().__init__()
         if pooling not in ("avg", "avg+max"):
             raise ValueError(f"pooling = {pooling!r}: choose from 'avg', 'avg+max'")
-        if channels < 1:
-            raise ValueError(f"channels = {channels}: choose an integer of at least 1")
+        positive(channels=channels)
         size = adaptive_kernel(channels) if kernel_size is None else odd_kernel(kernel_size)
         self.pooling = pooling
+        self.identity_init = identity_init
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
+        if identity_init:
+            zero_init(self.conv)
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
         squeezed = x.mean((2, 3))
         if self.pooling == "avg+max":
             squeezed = squeezed + x.amax((2, 3))
-        return self.conv(squeezed.unsqueeze(1)).sigmoid().transpose(1, 2).unsqueeze(-1)
+        gate = sigmoid_gate(self.conv(squeezed.unsqueeze(1)), self.identity_init)
+        return gate.transpose(1, 2).unsqueeze(-1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""

@@ -1,0 +1,33 @@
+"""Non-local block. Wang et al., "Non-local Neural Networks", arXiv 1711.07971."""
+
+import torch
+from torch import Tensor, nn
+
+from attn_nas.attention.sizes import hidden_width
+
+
+class NonLocal(nn.Module):
+    """Every place attends to every place: ``y = x + bn(W g(x) softmax(theta(x)^T phi(x))^T)`` (embedded Gaussian, Eq. 4, 6).
+
+    ``theta``, ``phi`` and ``g`` are 1x1 convolutions to ``h = max(min_hidden, C // reduction)`` channels. Input and output are
+    ``(B, C, H, W)``; the attention, in fp32, is ``(B, H W, H W)``. The batch norm starts at zero, so the block starts at
+    the identity. ``4 C h + 3 h + C + 2 C`` parameters.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 2, min_hidden: int = 4) -> None:
+        super().__init__()
+        hidden = hidden_width(channels, reduction, min_hidden)
+        self.theta = nn.Conv2d(channels, hidden, 1)
+        self.phi = nn.Conv2d(channels, hidden, 1)
+        self.g = nn.Conv2d(channels, hidden, 1)
+        self.expand = nn.Conv2d(hidden, channels, 1)
+        self.bn = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.bn.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` ``(B, C, H, W)`` plus what its places attend to."""
+        theta, phi, value = (conv(x).flatten(2) for conv in (self.theta, self.phi, self.g))
+        with torch.autocast(x.device.type, enabled=False):
+            attention = torch.bmm(theta.float().transpose(1, 2), phi.float()).softmax(2)
+        attended = torch.bmm(value, attention.to(value.dtype).transpose(1, 2))
+        return x + self.bn(self.expand(attended.unflatten(2, x.shape[2:]))).to(x.dtype)

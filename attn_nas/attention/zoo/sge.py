@@ -1,0 +1,41 @@
+"""Spatial group-wise enhance. Li et al., "Spatial Group-wise Enhance", arXiv 1905.09646."""
+
+import torch
+from torch import Tensor, nn
+
+from attn_nas.attention.sizes import group_width
+from attn_nas.attention.zoo.gates import sigmoid_gate
+
+
+class SpatialGroupEnhance(nn.Module):
+    """A place gate per group of channels: ``y_g = x_g * sigmoid(w_g * norm(<x_g, mean_hw(x_g)>) + b_g)`` (Eq. 3-6).
+
+    The similarity of each place to its group's mean vector, ``(B, G, H, W)``, is normalised over places (deviation with
+    divisor ``H W - 1``, in fp32). Input and output are ``(B, C, H, W)``; ``2 G`` parameters, started at ``w = 0`` and
+    ``b = 1`` as in the authors' code (0 with ``identity_init``).
+    """
+
+    def __init__(self, channels: int, *, groups: int = 8, eps: float = 1e-5, identity_init: bool = False) -> None:
+        super().__init__()
+        group_width(channels, groups)
+        if not eps > 0:
+            raise ValueError(f"eps = {eps}: choose a number above 0, such as 1e-5")
+        self.groups = groups
+        self.eps = eps
+        self.identity_init = identity_init
+        self.weight = nn.Parameter(torch.zeros(groups, 1))
+        self.bias = nn.Parameter(torch.zeros(groups, 1) if identity_init else torch.ones(groups, 1))
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The gate ``(B, G, 1, H, W)`` for ``x`` ``(B, C, H, W)``."""
+        batch, _, height, width = x.shape
+        with torch.autocast(x.device.type, enabled=False):
+            grouped = x.float().reshape(batch * self.groups, -1, height * width)
+            similarity = torch.bmm(grouped.mean(2, keepdim=True).transpose(1, 2), grouped).view(batch, self.groups, -1)
+        variance, mean = torch.var_mean(similarity, 2, keepdim=True, correction=min(height * width - 1, 1))
+        logits = (similarity - mean) / (variance.sqrt() + self.eps) * self.weight + self.bias
+        return sigmoid_gate(logits, self.identity_init).view(batch, self.groups, 1, height, width).to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` ``(B, C, H, W)`` times the gate of its group."""
+        return (x.unflatten(1, (self.groups, -1)) * self.gate(x)).flatten(1, 2)

@@ -1,0 +1,39 @@
+"""Style-based recalibration. Lee et al., "SRM: A Style-based Recalibration Module for CNNs", arXiv 1903.10829."""
+
+import torch
+from torch import Tensor, nn
+
+from attn_nas.attention.sizes import positive
+from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+
+
+class StyleRecalibration(nn.Module):
+    """Channel gate from mean and deviation: ``y = x * sigmoid(bn(w1 * mean_hw(x) + w2 * std_hw(x)))`` (Eq. 3-5).
+
+    Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``. The deviation has divisor ``H W - 1`` and is
+    computed in fp32. ``4 C`` parameters: two weights per channel, zero at the start, and a batch norm. Training needs a
+    batch of at least 2.
+    """
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, identity_init: bool = False) -> None:
+        super().__init__()
+        positive(channels=channels)
+        if not eps > 0:
+            raise ValueError(f"eps = {eps}: choose a number above 0, such as 1e-5")
+        self.eps = eps
+        self.identity_init = identity_init
+        self.cfc = nn.Parameter(torch.zeros(channels, 2))
+        self.bn = nn.BatchNorm2d(channels)
+        if identity_init:
+            zero_init(self.bn)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
+        places = x.shape[2] * x.shape[3]
+        variance, mean = torch.var_mean(x.float(), (2, 3), correction=min(places - 1, 1))
+        style = self.cfc[:, 0] * mean + self.cfc[:, 1] * (variance + self.eps).sqrt()
+        return sigmoid_gate(self.bn(style[:, :, None, None]), self.identity_init).to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` ``(B, C, H, W)`` times its gate."""
+        return x * self.gate(x)
