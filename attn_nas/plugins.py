@@ -72,7 +72,7 @@ def loaded_files() -> list[Path]:
     return list(_files.values())
 
 
-def load_files(paths: Iterable[Path]) -> None:
+def load_files(paths: Iterable[str | Path]) -> None:
     """`load_file` for each."""
     for path in paths:
         load_file(path)

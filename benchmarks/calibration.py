@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import options, present, train_all
+from common import learning_curves, options, present
 from numpy.typing import NDArray
 
 from attn_nas import Genotype, Placement, load_space
 from attn_nas.data import load_dataset
-from attn_nas.proxy import choose_numerics
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.schema import ProxySettings, SearchSpace
-from attn_nas.study.jobs import Job
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
+from attn_nas.space.schema import SearchSpace
+from attn_nas.study.trainer import share_dataset
 
 LONGER = 4
 SE, ECA = Placement("se", reduction=4), Placement("eca", kernel_size="adaptive")
@@ -64,17 +62,6 @@ def candidates(space: SearchSpace) -> dict[str, Genotype]:
     return {**reference_genotypes(space, encoding), **named}
 
 
-def train(folder: Path, settings: ProxySettings, genotypes: dict[str, Genotype], seeds: range) -> NDArray[np.float64]:
-    """Learning curves ``(placements, seeds, epochs)``, trained by the engine that searches use."""
-    numerics = choose_numerics("cpu", settings.precision)
-    trainer = ProxyTrainer(settings, numerics, 1, folder / "data", folder / "weights")
-    chosen = list(genotypes.values())
-    pairs = [(genotype, seed) for genotype in chosen for seed in seeds]
-    jobs = [Job(number, genotype, seed) for number, (genotype, seed) in enumerate(pairs)]
-    done = train_all(trainer, jobs)
-    return np.array([done[job.number].result.curve for job in jobs]).reshape(len(chosen), len(seeds), -1)
-
-
 def main() -> None:
     """Train, summarise, print."""
     chosen = options(__doc__.splitlines()[0])
@@ -89,9 +76,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         share_dataset(load_dataset(space.data), folder / "data")
-        curves = train(folder, proxy, genotypes, range(seeds))
+        curves = learning_curves(folder, proxy, genotypes, range(seeds))
         longer = proxy.model_copy(update={"epochs": LONGER * proxy.epochs})
-        long_curves = train(folder, longer, genotypes, range(seeds, seeds + 1))
+        long_curves = learning_curves(folder, longer, genotypes, range(seeds, seeds + 1))
     short, long = curves[..., -1], long_curves[..., -1]
     share, agreement = intraclass_correlation(short), spearman(short.mean(1), long.mean(1))
     rows: list[dict[str, Any]] = []

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from attn_nas import __version__
+from attn_nas.proxy import choose_numerics
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import ProxySettings
 from attn_nas.study.executors import LocalPool
 from attn_nas.study.jobs import Finished, Job, Message, Progress, Trainer
+from attn_nas.study.trainer import ProxyTrainer
 
 
 def options(description: str) -> argparse.Namespace:
@@ -46,7 +52,7 @@ def present(chosen: argparse.Namespace, headline: float, text: str, **results: A
         "headline": headline,
         "hardware": hardware(),
         "version": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "command": f"python {' '.join(sys.argv)}",
+        "command": " ".join(["python", *(Path(word).name if Path(word).exists() else word for word in sys.argv)]),
         "quick": chosen.quick,
         **results,
     }
@@ -76,3 +82,14 @@ def train_all(trainer: Trainer, jobs: Sequence[Job]) -> dict[int, Finished]:
     finally:
         pool.close()
     return done
+
+
+def learning_curves(folder: Path, settings: ProxySettings, genotypes: dict[str, Genotype], seeds: range) -> NDArray[np.float64]:
+    """Accuracies ``(placements, seeds, epochs)`` on the data shared in ``folder / "data"``, by the engine that searches use."""
+    numerics = choose_numerics("cpu", settings.precision)
+    trainer = ProxyTrainer(settings, numerics, 1, folder / "data", folder / "weights")
+    chosen = list(genotypes.values())
+    pairs = [(genotype, seed) for genotype in chosen for seed in seeds]
+    jobs = [Job(number, genotype, seed) for number, (genotype, seed) in enumerate(pairs)]
+    done = train_all(trainer, jobs)
+    return np.array([done[job.number].result.curve for job in jobs]).reshape(len(chosen), len(seeds), -1)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from attn_nas.attention.catalog import mechanism_names
+
 SPACE = Path(__file__).parent / "data" / "smoke.yaml"
 
 
@@ -41,7 +43,7 @@ def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched
     assert done.stderr == ""
     shown = _run(*lines[-1].split()[2:], cwd=folder)
     assert shown.returncode == 0
-    assert "block  stage" in shown.stdout
+    assert "site     stage  channels  attention" in shown.stdout
 
 
 def test_a_search_leaves_front_and_models_in_its_folder(searched):
@@ -112,6 +114,7 @@ def test_resume_takes_the_latest_run(searched):
         (["front", "nowhere"], 1, "nowhere is not a run"),
         (["export", "nowhere", "--to", "x"], 1, "nowhere is not a run"),
         (["mechanisms", "see"], 2, "did you mean se?"),
+        (["mechanisms", "--channels", "0"], 2, "--channels 0 --size 32: choose integers of at least 1"),
         (["spaces", "cued"], 2, "choose from"),
         (["serch"], 2, "Did you mean 'search'?"),
     ],
@@ -169,10 +172,29 @@ def test_listing_commands_load_no_torch():
 def test_mechanisms_are_listed_for_people_and_programs():
     """Every entry has its name and paper; one can be printed in full, by an alias too."""
     documents = json.loads(_run("mechanisms", "--json").stdout)
-    assert {"se", "eca", "sam", "cam_gate", "cbam", "gsop", "sk"} <= {document["name"] for document in documents}
-    assert all(document["arxiv"] and document["formula"] for document in documents)
+    assert [document["name"] for document in documents] == mechanism_names()
+    for document in documents:
+        assert all((document["title"], document["year"], document["formula"])), document["name"]
+        assert document["arxiv"] or document["url"], document["name"]
+        assert document["cost_class"] in "ABCD"
+        assert document["gate_scale"] > 0
+        assert document["cost"]["flops"] > 0
+        assert document["cost"]["slowdown"]["step"] > 0
     assert json.loads(_run("mechanisms", "SELayer", "--json").stdout)["name"] == "se"
-    assert "Squeeze-and-Excitation Networks" in _run("mechanisms", "se").stdout
+    text = _run("mechanisms", "se").stdout
+    for part in ("Squeeze-and-Excitation Networks (2018)", "https://arxiv.org/abs/1709.01507", "(B, C, H, W)", "FLOPs at 64"):
+        assert part in text
+    table = _run("mechanisms").stdout
+    assert [name for name in mechanism_names() if f"\n{name} " not in table] == []
+
+
+def test_costs_of_mechanisms_are_given_at_any_size():
+    """Another size is counted; a mechanism whose groups do not divide the channels has no cost there."""
+    shown = json.loads(_run("mechanisms", "se", "--channels", "128", "--size", "7", "--json").stdout)
+    assert shown["cost"]["params"] == 2 * 128 * 8
+    assert shown["cost"]["slowdown"] is None
+    assert json.loads(_run("mechanisms", "shuffle", "--channels", "9", "--json").stdout)["cost"] is None
+    assert json.loads(_run("mechanisms", "se", "--measure", "--size", "8", "--json").stdout)["cost"]["slowdown"]["step"] > 0
 
 
 def test_a_shipped_space_can_be_printed_and_used(tmp_path):

@@ -16,9 +16,10 @@ from attn_nas.export import write as write_module
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.report import write_front
-from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.search import search
+from attn_nas.testing import legal_placements
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +87,39 @@ def test_the_folder_describes_itself(run, tmp_path):
     assert (folder / "README.md").read_text().startswith("---\ntags:")
 
 
-def _everywhere(trunk, name):
-    mechanism = get_mechanism(name)
-    kernel = "adaptive" if "adaptive" in mechanism.kernel_sizes else 7 if mechanism.kernel_sizes else None
-    placement = Placement(name, mechanism.default_position, mechanism.reductions[0] if mechanism.reductions else None, kernel)
-    return Genotype(trunk, (placement,) * len(trunk.blocks))
+def _everywhere(trunk, names):
+    """The trunk with the named mechanisms in turn, each at its first legal place, as in its paper."""
+    found = []
+    for number, site in enumerate(trunk.sites):
+        turned = [names[(number + shift) % len(names)] for shift in range(len(names))]
+        legal = [placement for name in turned for placement in legal_placements(get_mechanism(name), site)[:1]]
+        found.append(next(iter(legal), None))
+    return Genotype(trunk, tuple(found[: len(trunk.blocks)]), tuple(found[len(trunk.blocks) :]))
 
 
-@pytest.mark.parametrize("trunk", [Trunk("cifar_resnet", 14, 8), Trunk("resnet", 18, 8), Trunk("resnet", 50, 8)], ids=str)
-@pytest.mark.parametrize("name", mechanism_names())
-def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, name):
+SMALL = Trunk("cifar_resnet", 14, 8)
+CASES = [(SMALL, [name]) for name in mechanism_names()]
+CASES += [
+    (trunk, ["mhsa", "cbam", "bam", "sk", "coord"])
+    for trunk in (
+        Trunk("resnet", 18, 8),
+        Trunk("resnet", 50, 8),
+        Trunk("resnext", 50, 8),
+        Trunk("mobilenet_v2", 53, 8),
+        Trunk("mobilenet_v3_large", 48, 8),
+        Trunk("mobilenet_v3_large_bare", 48, 8),
+        Trunk("convnext", 59, 8),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("trunk", "names"), CASES, ids=lambda value: " ".join(value) if isinstance(value, list) else str(value)
+)
+def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, names):
     """It runs by itself, imports torch and the standard library alone, is clean, and holds only what is used."""
-    genotype = _everywhere(trunk, name)
+    genotype = _everywhere(trunk, names)
+    assert genotype.num_attended > 1
     source = model_source(genotype, 7, 3, "A network.")
     assert "attn_nas" not in source
     namespace = {"__name__": "exported"}
@@ -109,7 +131,8 @@ def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, name
     with torch.no_grad():
         assert torch.equal(exported.eval()(images), ours.eval()(images))
     classes = {line.split("(")[0].removeprefix("class ") for line in source.splitlines() if line.startswith("class ")}
-    assert classes == {type(module).__name__ for module in exported.modules() if type(module).__module__ == "exported"}
+    used = {base for module in exported.modules() for base in type(module).__mro__}
+    assert classes == {base.__name__ for base in used if base.__module__ == "exported"}
     checked = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E4,E7,E9,F,I,UP,B", "--quiet", "-"],
         input=source,

@@ -1,18 +1,27 @@
 """Every mechanism: the contract, the closed-form costs, its record, and equality with the formula of its paper."""
 
+import re
+import sys
+from inspect import getdoc
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names, register_mechanism
+from attn_nas.attention.measured import measured_costs
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.attention.zoo.cbam import CBAM
 from attn_nas.attention.zoo.eca import EfficientChannelAttention
+from attn_nas.attention.zoo.fca import cosine_planes
 from attn_nas.attention.zoo.gsop import GlobalSecondOrderPooling
+from attn_nas.attention.zoo.mhsa import MultiHeadSelfAttention
 from attn_nas.attention.zoo.se import SqueezeExcitation
 from attn_nas.attention.zoo.sk import SelectiveKernel
+from attn_nas.attention.zoo.triplet import TripletAttention
 from attn_nas.cost.count import count_module
 from attn_nas.errors import SpaceError
+from attn_nas.proxy.catalogue_costs import catalogue_costs
 from attn_nas.testing import MechanismContract
 
 SHAPES = [(64, 32, 32), (128, 16, 8), (256, 8, 8)]
@@ -66,8 +75,8 @@ def cbam(c, h, w):
 
 
 def srm(c, h, w):
-    weighted_sum, norm_and_sigmoid = 5 * c, 2 * c + c
-    return {}, 4 * c, 0, 2 * c * h * w + weighted_sum + norm_and_sigmoid + c * h * w
+    variance, style, norm_and_sigmoid = 4 * c * h * w + c, 5 * c, 2 * c + c
+    return {}, 4 * c, 0, variance + style + norm_and_sigmoid + c * h * w
 
 
 def gct(c, h, w):
@@ -83,7 +92,7 @@ def nam(c, h, w):
 def fca(c, h, w):
     n, d, g = h * w, max(4, c // 16), 16
     basis = sum(6 * g + 2 * length + 3 * g * length for length in (h, w))
-    return {"reduction": 16, "groups": g}, 2 * c * d, c * n + 2 * c * d, basis + g * n + c + c * n
+    return {"reduction": 16, "groups": g}, 2 * c * d, 2 * c * d, basis + g * n + 2 * c * n + c + c * n
 
 
 def ge_global(c, h, w):
@@ -102,7 +111,7 @@ def ge_conv(c, h, w):
 
 def sge(c, h, w):
     n, g = h * w, 8
-    return {"groups": g}, 2 * g, c * n, c * n + 7 * g * n + 2 * g + c * n
+    return {"groups": g}, 2 * g, c * n, c * n + 8 * g * n + 3 * g + c * n
 
 
 def simam(c, h, w):
@@ -178,7 +187,7 @@ def gc(c, h, w):
 
 def danet_cam(c, h, w):
     n = h * w
-    return {}, 1, 2 * c * c * n, 5 * c * c + 2 * c * n
+    return {}, 1, 2 * c * c * n, 4 * c * c + 2 * c * n
 
 
 def danet_pam(c, h, w):
@@ -298,6 +307,81 @@ def test_cbam_is_channel_then_space():
     spatial = module.spatial
     expected = torch.sigmoid(spatial.bn(F.conv2d(maximum_first, spatial.conv.weight, padding=3)))
     torch.testing.assert_close(spatial.gate(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "arguments", "message"),
+    [
+        ("se", 0, {}, "channels = 0: choose an integer of at least 1"),
+        ("se", 16, {"reduction": -4}, "reduction = -4: choose an integer"),
+        ("se", 16, {"reduction": 2.5}, "reduction = 2.5: choose an integer"),
+        ("sam", 16, {"kernel_size": 4}, "kernel_size = 4: choose an odd integer"),
+        ("ge_conv", 16, {"kernel_size": 5}, "kernel_size = 5: choose from 3, 7, 15"),
+        ("sge", 24, {"groups": 16}, "groups = 16 with channels = 24: choose from 1, 2, 3, 4, 6, 8, 12, 24"),
+        ("shuffle", 24, {"groups": 8}, "groups = 8 with channels = 24: choose from 1, 2, 3, 4, 6, 12"),
+        ("shuffle", 9, {"groups": 3}, "choose channels divisible by 2"),
+        ("fca", 66, {"groups": 33}, "choose at most 32"),
+        ("mhsa", 18, {"groups": 4}, "groups = 4 with channels = 18"),
+        ("lsk", 1, {}, "channels = 1: choose an integer of at least 2"),
+        ("simam", 4, {"e_lambda": 0.0}, "e_lambda = 0.0: choose a number above 0"),
+    ],
+    ids=str,
+)
+def test_impossible_arguments_name_the_value_and_the_choices(name, channels, arguments, message):
+    """At construction, not in a training run."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        get_mechanism(name).build(channels, **arguments)
+
+
+def test_every_record_says_where_it_is_from():
+    """Title, year, formula, cost class, gate scale, and an arXiv id or an address; names are unambiguous."""
+    for name in mechanism_names():
+        record = get_mechanism(name)
+        assert record.title, name
+        assert 2017 < record.year < 2027, name
+        assert re.fullmatch(r"\d{4}\.\d{5}", record.arxiv) or record.url.startswith("https://"), name
+        assert record.formula, name
+        assert record.cost_class is not None, name
+        assert record.gate_scale is not None, name
+        assert record.arxiv in (getdoc(sys.modules[record.load().__module__]) or ""), name
+        assert "(B, C, H, W)" in (getdoc(record.load()) or ""), name
+    assert not {"sa", "psa", "cam"} & {name.lower() for name in mechanism_names()}
+
+
+def test_shipped_costs_are_those_of_the_modules():
+    """What `attn-nas mechanisms` prints without counting is what counting gives, for every entry."""
+    assert list(measured_costs(64, 32)) == mechanism_names()
+    counted = catalogue_costs([get_mechanism(name) for name in mechanism_names()], 64, 32, timed=False)
+    for name, cost in measured_costs(64, 32).items():
+        assert {key: cost[key] for key in ("params", "macs", "flops")} == counted[name], name
+
+
+def test_a_multi_head_attention_clips_distances():
+    """Beyond the largest distance embeddings are constant, so one module serves every resolution."""
+    module = MultiHeadSelfAttention(8, groups=2, max_distance=2).eval()
+    embeddings = module.embeddings(module.row_embedding, 6)
+    torch.testing.assert_close(embeddings[0, 2], embeddings[0, 5])
+    torch.testing.assert_close(embeddings[3, 3], module.row_embedding[2])
+    assert module(torch.randn(1, 8, 6, 9)).shape == (1, 8, 6, 9)
+
+
+def test_triplet_attention_is_the_mean_of_three_rotated_gates():
+    """The one pass equals three gated copies, each rotated as in the paper."""
+    module, x = TripletAttention(8, kernel_size=3).eval(), torch.randn(2, 8, 5, 7)
+
+    def gated(gate, rotated):
+        return rotated * gate(rotated.amax(1), rotated.mean(1)).unsqueeze(1)
+
+    cw = gated(module.cw, x.permute(0, 2, 1, 3)).permute(0, 2, 1, 3)
+    hc = gated(module.hc, x.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
+    torch.testing.assert_close(module(x), (cw + hc + gated(module.hw, x)) / 3)
+
+
+def test_the_frequencies_of_fca_are_orthonormal_cosines():
+    """On a 7 x 7 map the planes of different frequencies are an orthonormal set, the first of them constant."""
+    planes = cosine_planes(32, 32, 7, 7, torch.device("cpu"), False)[0].flatten(1)
+    torch.testing.assert_close(planes @ planes.T, torch.eye(32), atol=1e-5, rtol=0)
+    torch.testing.assert_close(planes[0], torch.full((49,), 1 / 7))
 
 
 def test_an_unknown_mechanism_names_the_choices():

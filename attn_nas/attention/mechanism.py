@@ -133,6 +133,19 @@ class Mechanism:
         group_width(channels, groups, self.group_multiple)
         return groups
 
+    def typical_at(self, channels: int) -> Hyperparameters:
+        """The hyperparameters of its paper, or the nearest that ``channels`` allow; raises SpaceError if none do."""
+        legal = [number for number in self.groups if channels % (number * self.group_multiple) == 0]
+        wanted = self.typical.groups or 1
+        return self.canonical(
+            channels,
+            Hyperparameters(
+                self.typical.reduction or next(iter(self.reductions), None),
+                self.typical.kernel_size or next(iter(self.kernel_sizes), None),
+                max((number for number in legal if number <= wanted), default=min(legal, default=wanted)),
+            ),
+        )
+
     def arguments(self, chosen: Hyperparameters, *, identity_init: bool = False, stride: int = 1) -> dict[str, Any]:
         """The keyword arguments of the class for these hyperparameters."""
         found: dict[str, Any] = dict(self.fixed)

@@ -110,7 +110,8 @@ class _Collector:
             else:
                 self._need(origin, name)
         elif isinstance(statement, ast.ImportFrom):
-            self._names.setdefault(str(statement.module), set()).add(name)
+            alias = next(alias for alias in statement.names if name in (alias.asname, alias.name))
+            self._names.setdefault(str(statement.module), set()).add(ast.unparse(alias))
         elif statement is not None:
             self._add(module, name, ast.get_source_segment(inspect.getsource(module), statement) or "")
 

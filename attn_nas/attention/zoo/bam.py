@@ -10,10 +10,11 @@ class BottleneckAttention(nn.Module):
     """Residual gate between stages: ``y = x * (1 + sigmoid(channel(x) + spatial(x)))`` (Eq. 1-2).
 
     The channel branch is an MLP on the global average, ``(B, C, 1, 1)``; the spatial one a 1x1 convolution to ``h``
-    channels, two dilated 3x3 convolutions and a 1x1 convolution to one map ``(B, 1, H, W)``. The paper adds the branches, the
-    released code multiplies them: this adds, with the norms of the released code (behind the hidden layers). Input and output are ``(B, C, H, W)``;
-    ``h = max(min_hidden, C // reduction)``; ``2 C h + C + 3 h + C h + 3 h + 2 (9 h^2 + 3 h) + h + 1`` parameters. Training
-    needs a batch of at least 2. With ``identity_init`` the gate is ``1/2 + sigmoid``, one for zero branches.
+    channels, two dilated 3x3 convolutions and a 1x1 convolution to one map ``(B, 1, H, W)``. The paper adds the branches,
+    the released code multiplies them: this adds, with the norms of the released code (behind the hidden layers). Input and
+    output are ``(B, C, H, W)``; ``h = max(min_hidden, C // reduction)``; ``2 C h + C + 3 h + C h + 3 h + 2 (9 h^2 + 3 h) +
+    h + 1`` parameters. Training needs a batch of at least 2. With ``identity_init`` the gate is ``1/2 + sigmoid``, one for
+    zero branches.
     """
 
     def __init__(

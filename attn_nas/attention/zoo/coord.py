@@ -1,8 +1,8 @@
 """Coordinate attention. Hou et al., "Coordinate Attention for Efficient Mobile Network Design", arXiv 2103.02907."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attn_nas.attention.sizes import hidden_width
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init

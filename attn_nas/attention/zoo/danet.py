@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width, positive
+from attn_nas.attention.zoo.gates import widened
 
 
 class PositionAttention(nn.Module):
     """Every place attends to every place: ``y = x + gamma * V softmax(Q^T K)^T`` (PAM, Eq. 1-2).
 
     ``Q`` and ``K`` have ``h = max(min_hidden, C // reduction)`` channels (no scaling by their root, as in the paper), ``V``
-    has ``C``. Input and output are ``(B, C, H, W)``; the attention, in fp32, is ``(B, H W, H W)``. ``gamma`` starts at zero,
+    has ``C``. Input and output are ``(B, C, H, W)``; the attention is ``(B, H W, H W)``. ``gamma`` starts at zero,
     so the block starts at the identity. ``2 (C h + h) + C^2 + C + 1`` parameters.
     """
 
@@ -26,16 +27,18 @@ class PositionAttention(nn.Module):
         """``x`` ``(B, C, H, W)`` plus what its places attend to."""
         query, key, value = (conv(x).flatten(2) for conv in (self.query_conv, self.key_conv, self.value_conv))
         with torch.autocast(x.device.type, enabled=False):
-            attention = torch.bmm(query.float().transpose(1, 2), key.float()).softmax(2)
-        attended = torch.bmm(value, attention.to(value.dtype).transpose(1, 2))
+            energy = torch.bmm(widened(query).transpose(1, 2), widened(key))
+        attention = energy.softmax(2).to(value.dtype)
+        attended = torch.bmm(attention, value.transpose(1, 2)).transpose(1, 2).contiguous()
         return x + (self.gamma * attended.view_as(x)).to(x.dtype)
 
 
 class ChannelRelation(nn.Module):
-    """Every channel attends to the channels least like it: ``y = x + gamma * softmax(max(E) - E) X``, ``E = X X^T`` (CAM).
+    """Every channel attends to the channels least like it: ``y = x + gamma * softmax(-E) X``, ``E = X X^T`` (CAM).
 
-    Input and output are ``(B, C, H, W)``; the attention, in fp32, is ``(B, C, C)``. Subtracting from the row's maximum is in
-    the authors' code. ``gamma``, the one parameter, starts at zero, so the block starts at the identity.
+    Input and output are ``(B, C, H, W)``; the attention, in fp32, is ``(B, C, C)``. The authors' code subtracts ``E`` from
+    its row's maximum, which is the same to a softmax. ``gamma``, the one parameter, starts at zero, so the block starts at
+    the identity.
     """
 
     def __init__(self, channels: int) -> None:
@@ -48,6 +51,5 @@ class ChannelRelation(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             exact = x.float().flatten(2)
             energy = torch.bmm(exact, exact.transpose(1, 2))
-            attention = (energy.amax(2, keepdim=True) - energy).softmax(2)
-            attended = torch.bmm(attention, exact)
+            attended = torch.bmm((-energy).softmax(2), exact)
         return x + (self.gamma * attended.view_as(x)).to(x.dtype)

@@ -1,7 +1,7 @@
 """Effective squeeze-and-excitation. Lee and Park, "CenterMask", arXiv 1911.06667."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attn_nas.attention.sizes import positive
 from attn_nas.attention.zoo.gates import zero_init

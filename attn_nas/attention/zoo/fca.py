@@ -1,5 +1,6 @@
 """Frequency channel attention. Qin et al., "FcaNet: Frequency Channel Attention Networks", arXiv 2012.11879."""
 
+from functools import lru_cache
 from math import pi
 
 import torch
@@ -15,13 +16,31 @@ COLUMNS = (0, 1, 0, 5, 2, 0, 2, 0, 0, 6, 0, 4, 6, 3, 5, 2, 6, 3, 3, 3, 5, 1, 1, 
 """The 32 best pairs of frequencies, best first, as in the authors' code."""
 
 
+def cosines(frequencies: tuple[int, ...], length: int, device: torch.device) -> Tensor:
+    """One orthonormal cosine ``(G, L)`` per frequency of the grid, scaled to ``length`` places."""
+    frequency = torch.tensor(frequencies, device=device) * max(length // GRID, 1)
+    places = (torch.arange(length, device=device) + 0.5) / length
+    norm = (torch.where(frequency > 0, 2.0, 1.0) / length).sqrt()
+    return (pi * frequency[:, None] * places).cos() * norm[:, None]
+
+
+@lru_cache(maxsize=16)
+def cosine_planes(groups: int, channels: int, height: int, width: int, device: torch.device, last: bool) -> Tensor:
+    """The plane ``(1, C, H, W)`` of every channel's group, laid out as the map that it weighs."""
+    with torch.inference_mode(False), torch.no_grad():
+        rows, columns = cosines(ROWS[:groups], height, device), cosines(COLUMNS[:groups], width, device)
+        planes = (rows.unsqueeze(2) * columns.unsqueeze(1)).repeat_interleave(channels // groups, dim=0)[None]
+        return planes.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
 class FrequencyChannelAttention(nn.Module):
     """Squeeze-and-excitation that squeezes each group of channels by a cosine of its own (Eq. 9-12).
 
-    ``y = x * sigmoid(W2 relu(W1 s))`` with ``s_c = sum_ij x_cij cos(pi u (i + 1/2) / H) cos(pi v (j + 1/2) / W)``, normalised
-    as the discrete cosine transform. The ``groups`` frequency pairs ``(u, v)`` are the paper's best ones, scaled from its
-    7 x 7 grid to the map, so that one module serves every resolution. Input and output are ``(B, C, H, W)``; the gate is
-    ``(B, C, 1, 1)``; ``2 C h`` parameters, ``h = max(min_hidden, C // reduction)``.
+    ``y = x * sigmoid(W2 relu(W1 s))`` with ``s_c = sum_ij x_cij cos(pi u (i + 1/2) / H) cos(pi v (j + 1/2) / W)``,
+    normalised as the discrete cosine transform. The ``groups`` frequency pairs ``(u, v)`` are the paper's best ones, scaled
+    from its 7 x 7 grid to the map, so that one module serves every resolution (the planes of the last sizes are kept).
+    Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``; ``2 C h`` parameters, ``h = max(min_hidden, C //
+    reduction)``.
     """
 
     def __init__(
@@ -40,32 +59,22 @@ class FrequencyChannelAttention(nn.Module):
         hidden = hidden_width(channels, reduction, min_hidden)
         self.groups = groups
         self.identity_init = identity_init
-        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=False)
+        self.fc1 = nn.Linear(channels, hidden, bias=False)
+        self.fc2 = nn.Linear(hidden, channels, bias=False)
         if identity_init:
             zero_init(self.fc2)
 
-    def basis(self, frequencies: tuple[int, ...], length: int, device: torch.device) -> Tensor:
-        """One orthonormal cosine ``(G, L)`` per group."""
-        frequency = torch.tensor(frequencies[: self.groups], device=device) * max(length // GRID, 1)
-        places = (torch.arange(length, device=device) + 0.5) / length
-        cosine = (pi * frequency[:, None] * places).cos()
-        norm = (torch.where(frequency > 0, 2.0, 1.0) / length).sqrt()
-        return cosine * norm[:, None]
-
     def squeeze(self, x: Tensor) -> Tensor:
-        """The component ``(B, C, 1, 1)`` of each channel of ``x`` ``(B, C, H, W)`` at its group's frequency, in fp32."""
-        batch, channels, height, width = x.shape
-        rows, columns = self.basis(ROWS, height, x.device), self.basis(COLUMNS, width, x.device)
-        planes = (rows.unsqueeze(2) * columns.unsqueeze(1)).view(self.groups, height * width, 1)
-        with torch.autocast(x.device.type, enabled=False):
-            grouped = x.float().reshape(batch, self.groups, -1, height * width)
-            return torch.matmul(grouped, planes).view(batch, channels, 1, 1)
+        """The component ``(B, C)`` of each channel of ``x`` ``(B, C, H, W)`` at its group's frequency, in fp32."""
+        traced = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        planes = cosine_planes.__wrapped__ if traced else cosine_planes
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        return (x * planes(self.groups, *x.shape[1:], x.device, last)).sum((2, 3))
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
         squeezed = self.squeeze(x).to(x.dtype)
-        return sigmoid_gate(self.fc2(self.fc1(squeezed).relu()), self.identity_init)
+        return sigmoid_gate(self.fc2(self.fc1(squeezed).relu()), self.identity_init)[:, :, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""

@@ -1,5 +1,6 @@
-"""What gates share: a sigmoid that may start at one."""
+"""What mechanisms share: a sigmoid that may start at one, and sums that may not overflow."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -7,6 +8,11 @@ def sigmoid_gate(logits: Tensor, identity_init: bool) -> Tensor:
     """``sigmoid(logits)``; doubled for a gate that starts at the identity, so that zero logits mean one."""
     gate = logits.sigmoid()
     return 2 * gate if identity_init else gate
+
+
+def widened(x: Tensor) -> Tensor:
+    """``x`` in fp32 if it is fp16, whose range products of activations leave; any other type as it is."""
+    return x.float() if x.dtype == torch.float16 else x
 
 
 def zero_init(*layers: nn.Module) -> None:

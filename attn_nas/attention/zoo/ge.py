@@ -1,7 +1,7 @@
 """Gather-excite. Hu et al., "Gather-Excite: Exploiting Feature Context in CNNs", arXiv 1810.12348."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attn_nas.attention.sizes import odd_kernel, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init

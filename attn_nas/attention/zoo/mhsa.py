@@ -1,10 +1,11 @@
 """Multi-head self-attention with relative positions. Srinivas et al., "Bottleneck Transformers", arXiv 2101.11605."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attn_nas.attention.sizes import group_width, positive
+from attn_nas.attention.zoo.gates import widened
 
 
 class MultiHeadSelfAttention(nn.Module):
@@ -13,7 +14,7 @@ class MultiHeadSelfAttention(nn.Module):
     ``groups`` is the number of heads, ``d = C / groups``. The learned row and column embeddings depend on the distance of
     two places alone, up to ``max_distance`` pixels and constant beyond, so that one module serves every resolution (the
     paper's tables are as long as its map). Input ``(B, C, H, W)``, output ``(B, C, H / stride, W / stride)``, where stride
-    2 is an average over 2x2 places behind the attention; the attention, in fp32, is ``(B groups, H W, H W)``.
+    2 is an average over 2x2 places behind the attention; the attention is ``(B groups, H W, H W)``.
     ``3 C^2 + 2 (2 max_distance + 1) d`` parameters.
     """
 
@@ -40,16 +41,17 @@ class MultiHeadSelfAttention(nn.Module):
         parts = self.qkv(x).chunk(3, dim=1)
         query, key, value = (part.reshape(-1, self.head_width, height * width) for part in parts)
         with torch.autocast(x.device.type, enabled=False):
-            query = query.float().transpose(1, 2) * self.head_width**-0.5
-            logits = torch.bmm(query, key.float()).view(-1, height, width, height, width)
+            query, key = widened(query).transpose(1, 2) * self.head_width**-0.5, widened(key)
+            logits = torch.bmm(query, key).view(-1, height, width, height, width)
             places = query.view(-1, height, width, self.head_width)
             rows = places.transpose(0, 1).reshape(height, -1, self.head_width)
             columns = places.permute(2, 0, 1, 3).reshape(width, -1, self.head_width)
-            by_row = torch.bmm(rows, self.embeddings(self.row_embedding, height).float().transpose(1, 2))
-            by_column = torch.bmm(columns, self.embeddings(self.column_embedding, width).float().transpose(1, 2))
-            by_row = by_row.view(height, -1, width, height).permute(1, 0, 2, 3)
-            by_column = by_column.view(width, -1, height, width).permute(1, 2, 0, 3)
-            logits = logits + by_row.unsqueeze(4) + by_column.unsqueeze(3)
-            attention = logits.view(-1, height * width, height * width).softmax(2)
-        attended = torch.bmm(value, attention.to(value.dtype).transpose(1, 2)).reshape(batch, channels, height, width)
+            by_row = torch.bmm(rows, self.embeddings(self.row_embedding, height).to(rows.dtype).transpose(1, 2))
+            by_column = torch.bmm(columns, self.embeddings(self.column_embedding, width).to(rows.dtype).transpose(1, 2))
+        by_row = by_row.view(height, -1, width, height).permute(1, 0, 2, 3)
+        by_column = by_column.view(width, -1, height, width).permute(1, 2, 0, 3)
+        logits = logits + by_row.unsqueeze(4) + by_column.unsqueeze(3)
+        attention = logits.view(-1, height * width, height * width).softmax(2)
+        attended = torch.bmm(attention.to(value.dtype), value.transpose(1, 2)).transpose(1, 2)
+        attended = attended.reshape(batch, channels, height, width)
         return F.avg_pool2d(attended, self.stride, ceil_mode=True) if self.stride > 1 else attended

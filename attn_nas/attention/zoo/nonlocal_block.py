@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
+from attn_nas.attention.zoo.gates import widened
 
 
 class NonLocal(nn.Module):
     """Every place attends to every place: ``y = x + bn(W g(x) softmax(theta(x)^T phi(x))^T)`` (embedded Gaussian, Eq. 4, 6).
 
     ``theta``, ``phi`` and ``g`` are 1x1 convolutions to ``h = max(min_hidden, C // reduction)`` channels. Input and output are
-    ``(B, C, H, W)``; the attention, in fp32, is ``(B, H W, H W)``. The batch norm starts at zero, so the block starts at
+    ``(B, C, H, W)``; the attention is ``(B, H W, H W)``. The batch norm starts at zero, so the block starts at
     the identity. ``4 C h + 3 h + C + 2 C`` parameters.
     """
 
@@ -28,6 +29,7 @@ class NonLocal(nn.Module):
         """``x`` ``(B, C, H, W)`` plus what its places attend to."""
         theta, phi, value = (conv(x).flatten(2) for conv in (self.theta, self.phi, self.g))
         with torch.autocast(x.device.type, enabled=False):
-            attention = torch.bmm(theta.float().transpose(1, 2), phi.float()).softmax(2)
-        attended = torch.bmm(value, attention.to(value.dtype).transpose(1, 2))
+            energy = torch.bmm(widened(theta).transpose(1, 2), widened(phi))
+        attention = energy.softmax(2).to(value.dtype)
+        attended = torch.bmm(attention, value.transpose(1, 2)).transpose(1, 2).contiguous()
         return x + self.bn(self.expand(attended.unflatten(2, x.shape[2:]))).to(x.dtype)

@@ -32,8 +32,9 @@ class SpatialGroupEnhance(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             grouped = x.float().reshape(batch * self.groups, -1, height * width)
             similarity = torch.bmm(grouped.mean(2, keepdim=True).transpose(1, 2), grouped).view(batch, self.groups, -1)
-        variance, mean = torch.var_mean(similarity, 2, keepdim=True, correction=min(height * width - 1, 1))
-        logits = (similarity - mean) / (variance.sqrt() + self.eps) * self.weight + self.bias
+        centred = similarity - similarity.mean(2, keepdim=True)
+        variance = centred.square().sum(2, keepdim=True) / max(height * width - 1, 1)
+        logits = centred / (variance.sqrt() + self.eps) * self.weight + self.bias
         return sigmoid_gate(logits, self.identity_init).view(batch, self.groups, 1, height, width).to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -29,10 +29,12 @@ class StyleRecalibration(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        places = x.shape[2] * x.shape[3]
-        variance, mean = torch.var_mean(x.float(), (2, 3), correction=min(places - 1, 1))
-        style = self.cfc[:, 0] * mean + self.cfc[:, 1] * (variance + self.eps).sqrt()
-        return sigmoid_gate(self.bn(style[:, :, None, None]), self.identity_init).to(x.dtype)
+        exact = x.float()
+        mean = exact.mean((2, 3), keepdim=True)
+        variance = (exact - mean).square().sum((2, 3), keepdim=True) / max(x.shape[2] * x.shape[3] - 1, 1)
+        of_mean, of_deviation = self.cfc[:, :, None, None].unbind(1)
+        style = of_mean * mean + of_deviation * (variance + self.eps).sqrt()
+        return sigmoid_gate(self.bn(style), self.identity_init).to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""

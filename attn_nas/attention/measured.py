@@ -1,0 +1,34 @@
+"""What the catalogue's mechanisms cost, as measured by ``benchmarks/mechanisms.py``; no torch here."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def _document() -> dict[str, Any]:
+    """The committed results: beside this file in a wheel, among the benchmarks in a checkout."""
+    here = Path(__file__).resolve()
+    for path in (here.with_name("measured.json"), here.parents[2] / "benchmarks" / "results" / "mechanisms.json"):
+        if path.exists():
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return document
+    return {"hardware": "", "sizes": {}}
+
+
+def measured_costs(channels: int, size: int) -> dict[str, dict[str, Any]]:
+    """By name: ``params``, ``macs``, ``flops`` and ``slowdown``; empty for a size that was not measured.
+
+    ``slowdown`` has the time of a training ``step`` and of an ``inference`` of a basic block with the mechanism over that of
+    the bare block.
+    """
+    found: dict[str, dict[str, Any]] = _document()["sizes"].get(f"{channels}x{size}x{size}", {})
+    return found
+
+
+def measured_where() -> str:
+    """The hardware of the measurement."""
+    return str(_document()["hardware"])
