@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.cost import CostTable, count_cost
 from attn_nas.cost.count import count_module
-from attn_nas.errors import CostError
+from attn_nas.errors import CostError, SpaceError
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
@@ -104,6 +104,12 @@ def test_counting_leaves_the_model_alone():
     count_cost(model, Task(3, 16, 16, 10))
     assert model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_images_too_small_for_the_trunk_are_a_clear_error():
+    """Said before anything is trained, with the trunk and the size."""
+    with pytest.raises(SpaceError, match=r"convnext depth 59 width 8 cannot take images of 3 x 16 x 16: .*Kernel size"):
+        CostTable(Trunk("convnext", 59, 8), Task(3, 16, 16, 10))
 
 
 def test_a_table_is_for_one_trunk():

@@ -17,6 +17,7 @@ from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.report import write_front
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.loading import parse_space
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.search import search
 from attn_nas.testing import legal_placements
@@ -149,6 +150,34 @@ def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, name
         check=False,
     )
     assert formatted.returncode == 0, source
+
+
+@pytest.mark.parametrize("trunk", ["{name: cifar_resnet, depth: 8, width: 8}", "{name: mobilenet_v3_large_bare, width: 8}"])
+def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
+    """BAM between stages and convolutions replaced: trained, counted as the table says, and exported with equal logits."""
+    space = parse_space(
+        f"trunk: {trunk}\n"
+        "data: {name: cluttered_digits, num_train: 128, num_validation: 100}\n"
+        "mechanisms:\n"
+        "  - {name: bam, reductions: [4], identity_init: true}\n"
+        "  - {name: split_attention, reductions: [2]}\n"
+        "  - {name: mhsa, groups: [2], positions: [replace, standard]}\n"
+        "granularity: per_stage\n"
+        "proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}\n"
+    )
+    run = search(space, run=tmp_path / "run", budget=5, workers=1)
+    assert run.failures == []
+    bam, split, mhsa = (
+        next(c for c in run.candidates if c.record.reference == f"{n} everywhere") for n in ("bam", "split_attention", "mhsa")
+    )
+    assert any(bam.record.genotype.stage_ends)
+    assert not any(bam.record.genotype.placements)
+    assert {placement.position for placement in (*split.record.genotype.placements, *mhsa.record.genotype.placements)} == {
+        "replace"
+    }
+    (folder, *_) = export_candidates(run, [bam, split, mhsa], tmp_path / "models")
+    assert "model.stage_ends[0] = BottleneckAttention(" in (folder / "model.py").read_text()
+    assert "end of stage 0 (stage 0): bam r2 init=1" in (folder / "model.py").read_text()
 
 
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from attn_nas.attention.zoo.triplet import TripletAttention
 from attn_nas.cost.count import count_module
 from attn_nas.errors import SpaceError
 from attn_nas.proxy.catalogue_costs import catalogue_costs
-from attn_nas.testing import MechanismContract
+from attn_nas.testing import MechanismContract, perturbed
 
 SHAPES = [(64, 32, 32), (128, 16, 8), (256, 8, 8)]
 
@@ -409,3 +409,23 @@ def test_a_name_can_be_registered_once():
 def test_aliases_lead_to_the_mechanism():
     """The names of the published snippets are understood."""
     assert {get_mechanism(name).name for name in ("SEBlock", "SELayer", "SEAttention")} == {"se"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu_and_survives_half_precision():
+    """Every mechanism computes the same on CUDA, and is finite under fp16 and bf16 for activations 300 times too large."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    for name in mechanism_names():
+        mechanism = get_mechanism(name)
+        module = perturbed(mechanism.build(16, **vars(mechanism.typical_at(16)))).eval()
+        x = torch.randn(4, 16, 12, 9)
+        with torch.no_grad():
+            expected = module(x)
+            torch.testing.assert_close(module.cuda()(x.cuda()).cpu(), expected, atol=1e-4, rtol=1e-4, msg=name)
+        for dtype in (torch.bfloat16, torch.float16):
+            large = (300 * x).cuda().to(dtype).requires_grad_()
+            with torch.autocast("cuda", dtype):
+                y = mechanism.build(16, **vars(mechanism.typical_at(16))).cuda()(large)
+            y.float().mean().backward()
+            assert torch.isfinite(y).all(), (name, dtype)
+            assert torch.isfinite(large.grad).all(), (name, dtype)

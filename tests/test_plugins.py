@@ -49,7 +49,7 @@ def test_the_tutorials_contracts_pass(tutorial):
     """Three lines per file run the whole suite on the user's mechanism and on the user's trunk."""
     done = _run(tutorial, "pytest", "-q", "test_my_attention.py", "test_my_trunk.py")
     assert done.returncode == 0, done.stdout
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 20
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 19
 
 
 def test_the_tutorials_mechanism_is_in_the_catalogue(tutorial):

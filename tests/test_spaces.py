@@ -8,6 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
+from attn_nas.attention import catalog
+from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
@@ -16,7 +18,14 @@ from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import json_schema
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
-SHIPPED = ["cifar100_resnet56", "cifar10_resnet20", "cued_digits", "imagefolder_resnet18"]
+SHIPPED = [
+    "cifar100_resnet56",
+    "cifar10_resnet20",
+    "cifar10_zoo",
+    "cued_digits",
+    "imagefolder_mobilenet_v3",
+    "imagefolder_resnet18",
+]
 
 WRONG = """\
 trunk: {name: cifar_resnet, depth: 21}
@@ -49,18 +58,18 @@ gct, nam, fca, ge_global, sam, ge, ge_conv, sge, cbam, simam, coord, triplet, ba
 lsk, gsop, gc, danet_cam, danet_pam, nonlocal, mhsa, psa_pointwise, sk, split_attention (did you mean se?)
 wrong.yaml:8:18  mechanisms[1].reductions[0] = 0: input should be greater than or equal to 1
 wrong.yaml:9:17  mechanisms[1].positions[0] = standart: choose from standard, pre, inner, pre_norm, identity, post, \
-replace (did you mean standard?)
+replace, stage_end (did you mean standard?)
 wrong.yaml:9:27  mechanisms[1].positions[1] = replace: se cannot have replace: choose from standard, pre, inner, \
 pre_norm, identity, post
 wrong.yaml:11:23  mechanisms[2].kernel_sizes[1] = 4: choose an odd integer such as 3, 5 or 7, or adaptive where the \
 mechanism has it
 wrong.yaml:12:17  mechanisms[2].reductions: sam has no reductions: leave it out
-wrong.yaml:13:5  mechanisms[3]: write a mapping with name, reductions, kernel_sizes, positions
+wrong.yaml:13:5  mechanisms[3]: write a mapping with name, reductions, kernel_sizes, groups, positions, identity_init
 wrong.yaml:14:28  mechanisms[4].positions[0] = standard: sk cannot have standard: choose from replace
 wrong.yaml:15:8  proxy.batch_size: this key is missing
 wrong.yaml:15:17  proxy.epochs = many: input should be a valid integer, unable to parse string as an integer
 wrong.yaml:16:14  granularity = per_blok: choose from per_block, per_stage (did you mean per_block?)
-wrong.yaml:17:1  proxy2: no such key: choose from trunk, data, mechanisms, granularity, limits, proxy, objectives \
+wrong.yaml:17:1  proxy2: no such key: choose from plugins, trunk, data, mechanisms, granularity, limits, proxy, objectives \
 (did you mean proxy?)"""
 
 
@@ -69,6 +78,96 @@ def test_every_mistake_is_reported_at_its_place_at_once():
     with pytest.raises(SpaceError) as caught:
         parse_space(WRONG, "wrong.yaml")
     assert str(caught.value) == PROBLEMS
+
+
+UNFIT = """\
+trunk: {name: mobilenet_v2}
+data: {name: digits}
+mechanisms:
+  - name: sge
+    groups: [4, 48]
+  - {name: ge_conv, kernel_sizes: [3, 5]}
+  - {name: simam, identity_init: true}
+  - {name: shuffle, groups: [8], positions: [standard, pre]}
+  - {name: bam, positions: [standard]}
+  - {name: mhsa}
+proxy: {epochs: 1, batch_size: 1, lr: 0.1}
+"""
+
+UNFIT_PROBLEMS = """\
+unfit.yaml:7:34  mechanisms[2].identity_init = true: simam has no identity_init: leave it out
+unfit.yaml:9:29  mechanisms[4].positions[0] = standard: bam cannot have standard: choose from stage_end
+unfit.yaml:11:32  proxy.batch_size = 1: input should be greater than or equal to 2"""
+
+UNFIT_AFTERWARDS = """\
+unfit.yaml:5:17  mechanisms[0].groups[1] = 48: sge: groups = 48 with channels = 16: choose from 1, 2, 4, 8, 16 (block 0)
+unfit.yaml:6:39  mechanisms[1].kernel_sizes[1] = 5: ge_conv cannot have kernel_size 5: choose from 3, 7, 15 (block 0)
+unfit.yaml:8:30  mechanisms[3].groups[0] = 8: shuffle: groups = 8 with channels = 24: choose from 1, 2, 3, 4, 6, 12 (block 1)"""
+
+
+def test_what_a_trunk_has_no_room_for_is_reported_at_its_place():
+    """Groups that do not divide, kernels that do not exist, positions and options that a mechanism does not have."""
+    with pytest.raises(SpaceError) as caught:
+        parse_space(UNFIT, "unfit.yaml")
+    assert str(caught.value) == UNFIT_PROBLEMS
+    mended = (
+        UNFIT.replace(", identity_init: true", "").replace("bam, positions: [standard]", "bam").replace("size: 1", "size: 2")
+    )
+    with pytest.raises(SpaceError) as caught:
+        parse_space(mended, "unfit.yaml")
+    assert str(caught.value) == UNFIT_AFTERWARDS
+
+
+def test_a_batch_must_be_large_enough_for_every_mechanism(monkeypatch):
+    """A mechanism with a larger smallest batch is refused by name."""
+    large = Mechanism("needs_eight", "no_such_module:Class", "channel", "", title="", year=2026, min_batch=8)
+    monkeypatch.setitem(catalog._CATALOG, "needs_eight", large)
+    text = (
+        (FOLDER / "cued_digits.yaml")
+        .read_text()
+        .replace("name: se,", "name: needs_eight,")
+        .replace("reductions: [2, 4], ", "", 1)
+    )
+    with pytest.raises(SpaceError, match="needs_eight cannot be trained on batches of less than 8: choose 8 or more"):
+        parse_space(text.replace("batch_size: 64", "batch_size: 4"))
+
+
+def test_groups_left_out_are_those_that_divide_everywhere():
+    """The catalogue's numbers that every block of the trunk has room for; none at all is an error."""
+    text = "trunk: {{name: cifar_resnet, depth: 8, width: {}}}\ndata: {{name: digits}}\nmechanisms: [{{name: shuffle}}]\n"
+    text += "proxy: {{epochs: 1, batch_size: 2, lr: 1}}\n"
+    encoding = Encoding(parse_space(text.format(12)))
+    assert encoding.choices["block0.groups"] == (1, 2)
+    with pytest.raises(SpaceError, match="shuffle has no number of groups for cifar_resnet depth 8 width 9: none of 1, 2"):
+        parse_space(text.format(9))
+
+
+def test_stage_ends_have_genes_of_their_own():
+    """What may sit between stages is chosen apart from the blocks, and referred to as everywhere."""
+    data = yaml.safe_load((FOLDER / "cued_digits.yaml").read_text())
+    data["mechanisms"] = [{"name": "se", "reductions": [4]}, {"name": "bam", "identity_init": True}]
+    space = parse_space(yaml.safe_dump(data))
+    encoding = Encoding(space)
+    assert encoding.num_genes == 5
+    assert encoding.choices["end0.mechanism"] == ("none", "bam")
+    assert encoding.choices["block0.mechanism"] == ("none", "se")
+    everywhere = reference_genotypes(space, encoding)["bam everywhere"]
+    assert str(everywhere) == "- |bam r4 init=1| - |bam r8 init=1| -"
+    assert encoding.decode(encoding.encode(everywhere)) == everywhere
+    only_ends = Encoding(parse_space(yaml.safe_dump({**data, "mechanisms": [{"name": "bam"}]})))
+    assert {name.split(".")[0] for name in only_ends.choices} == {"end0", "end1"}
+
+
+def test_positions_that_a_block_lacks_are_left_out_there():
+    """In blocks without a shortcut a space offers the nearest legal position, or nothing."""
+    data = yaml.safe_load((FOLDER / "cued_digits.yaml").read_text())
+    data["trunk"] = {"name": "mobilenet_v2", "width": 8}
+    data["mechanisms"] = [{"name": "se", "reductions": [4], "positions": ["identity"]}]
+    encoding = Encoding(parse_space(yaml.safe_dump(data)))
+    genotype = encoding.decode({name: values[-1] for name, values in encoding.choices.items()})
+    shortcuts = [block.shortcut for block in encoding.trunk.blocks]
+    assert [placement is not None for placement in genotype.placements] == shortcuts
+    assert encoding.decode(encoding.encode(genotype)) == genotype
 
 
 @pytest.mark.parametrize(
@@ -127,8 +226,10 @@ def test_shipped_spaces_have_their_references(name):
     assert references["none"].num_attended == 0
     for mechanism in space.mechanisms:
         everywhere = references[f"{mechanism.name} everywhere"]
-        assert {placement.mechanism for placement in everywhere.placements if placement} == {mechanism.name}
-        assert None not in everywhere.placements
+        possible = [set(mechanism.legal_positions) & set(site.positions) for site, _ in everywhere.sites]
+        assert [placement and placement.mechanism for _, placement in everywhere.sites] == [
+            mechanism.name if positions else None for positions in possible
+        ]
     assert len({genotype.key for genotype in references.values()}) == len(references)
 
 

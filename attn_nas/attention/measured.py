@@ -16,7 +16,7 @@ def _document() -> dict[str, Any]:
         if path.exists():
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return document
-    return {"hardware": "", "sizes": {}}
+    return {"hardware": "no machine", "numerics": "not measured", "sizes": {}}
 
 
 def measured_costs(channels: int, size: int) -> dict[str, dict[str, Any]]:
@@ -30,5 +30,5 @@ def measured_costs(channels: int, size: int) -> dict[str, dict[str, Any]]:
 
 
 def measured_where() -> str:
-    """The hardware of the measurement."""
-    return str(_document()["hardware"])
+    """Hardware and arithmetic of the measurement."""
+    return f"{_document()['hardware']} ({_document()['numerics']})"

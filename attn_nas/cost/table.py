@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.mechanism import Position
 from attn_nas.cost.count import Cost, count_cost, count_module
+from attn_nas.errors import SpaceError
 from attn_nas.models.build import build_site, build_trunk, get_slot
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
@@ -44,13 +45,21 @@ class CostTable:
 
     A mechanism fills an empty slot, so its term is its own cost at the feature map it sees; at ``replace`` the
     convolution that it replaces is taken off.
+
+    Raises:
+        SpaceError: the trunk cannot take images of the task's size.
+
     """
 
     def __init__(self, trunk: Trunk, task: Task) -> None:
         self.trunk = trunk
         self.task = task
         self._model = build_trunk(trunk, task.num_classes, task.channels)
-        self._shapes = slot_shapes(self._model, trunk, task)
+        try:
+            self._shapes = slot_shapes(self._model, trunk, task)
+        except RuntimeError as error:
+            size = f"{task.channels} x {task.height} x {task.width}"
+            raise SpaceError(f"{trunk} cannot take images of {size}: {str(error).splitlines()[0]}") from None
         self.bare = count_cost(self._model, task)
         self._sites: dict[tuple[Placement, Site], Cost] = {}
         self._modules: dict[tuple[Placement, Shape, int], Cost] = {}

@@ -56,9 +56,16 @@ class _Name(str):
 
 def _assignment(target: str, function: type, positional: list[Any], keywords: dict[str, Any]) -> str:
     """``target = function(...)`` as a formatter would lay it out."""
-    passed = ", ".join([*map(_literal, positional), *(f"{name}={_literal(value)}" for name, value in keywords.items())])
-    line = f"    {target} = {function.__name__}({passed})"
-    return line if len(line) <= _LINE else f"    {target} = {function.__name__}(\n        {passed}\n    )"
+    passed = [*map(_literal, positional), *(f"{name}={_literal(value)}" for name, value in keywords.items())]
+    call = f"    {target} = {function.__name__}("
+    line, wrapped = f"{call}{', '.join(passed)})", f"        {', '.join(passed)}"
+    if len(line) <= _LINE:
+        return line
+    return (
+        f"{call}\n{wrapped}\n    )"
+        if len(wrapped) <= _LINE
+        else "".join([call, *(f"\n        {p}," for p in passed), "\n    )"])
+    )
 
 
 def _literal(value: Any) -> str:

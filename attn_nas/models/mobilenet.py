@@ -131,7 +131,7 @@ class InvertedResidualV3(SlottedBlock):
         kernel_size: int,
         stride: int,
         activation: type[nn.Module],
-        own_gate: nn.Module | None,
+        gate: nn.Module | None,
     ) -> None:
         super().__init__()
         unit = partial(conv_norm, eps=1e-3)
@@ -140,8 +140,8 @@ class InvertedResidualV3(SlottedBlock):
             layers.append(unit(in_channels, hidden, 1, 1, 1, activation=activation))
         layers.append(unit(hidden, hidden, kernel_size, stride, hidden, activation=activation))
         self.num_before_inner = len(layers)
-        if own_gate is not None:
-            layers.append(own_gate)
+        if gate is not None:
+            layers.append(gate)
         layers.append(unit(hidden, out_channels, 1, 1, 1, activation=None))
         self.block = nn.Sequential(*layers)
         self.use_res_connect = stride == 1 and in_channels == out_channels
@@ -154,8 +154,8 @@ class InvertedResidualV3(SlottedBlock):
         for layer in earlier[: self.num_before_inner]:
             out = layer(out)
         out = self.inner(out)
-        for own_gate in earlier[self.num_before_inner :]:
-            out = own_gate(out)
+        for gate in earlier[self.num_before_inner :]:
+            out = gate(out)
         out = self.standard(norm(self.pre_norm(project(out))))
         return self.post(out + self.identity(x)) if self.use_res_connect else out
 
@@ -163,12 +163,12 @@ class InvertedResidualV3(SlottedBlock):
 class MobileNetV3(SlottedTrunk):
     """MobileNetV3-large: stem, 15 inverted residual blocks, 1x1 convolution, average and two linear layers.
 
-    ``width`` is the stem's, 16 in the paper. With ``own_se`` eight blocks have the paper's squeeze-and-excitation; without,
-    an identity under its name, so that the published weights of everything else fit. ``(B, in_channels, H, W)`` to logits
+    ``width`` is the stem's, 16 in the paper. Eight blocks have the paper's gate, a class ``own_gate`` made from its channels;
+    with None, an identity under its name, so that the published weights of everything else fit. ``(B, in_channels, H, W)`` to logits
     ``(B, num_classes)``; 5,483,032 parameters with it at width 16 for 1,000 classes. A stage ends where the map shrinks.
     """
 
-    def __init__(self, width: int, own_se: bool, num_classes: int, in_channels: int = 3) -> None:
+    def __init__(self, width: int, own_gate: type[nn.Module] | None, num_classes: int, in_channels: int = 3) -> None:
         super().__init__((1, 2, 3, 6, 3))
         channels = round_channels(width)
         layers: list[nn.Module] = [conv_norm(in_channels, channels, 3, 2, 1, 1e-3, nn.Hardswish)]
@@ -176,7 +176,7 @@ class MobileNetV3(SlottedTrunk):
             wide, out_channels = round_channels(hidden * width / 16), round_channels(out * width / 16)
             gate: nn.Module | None = None
             if has_gate:
-                gate = OwnSqueezeExcitation(wide) if own_se else nn.Identity()
+                gate = own_gate(wide) if own_gate else nn.Identity()
             activation = nn.Hardswish if hard_swish else nn.ReLU
             layers.append(InvertedResidualV3(channels, wide, out_channels, kernel_size, stride, activation, gate))
             channels = out_channels

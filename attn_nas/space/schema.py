@@ -64,6 +64,16 @@ def _legal(field: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+_Problem = tuple[tuple[int | str, ...], str]
+
+
+def _raise(problems: list[_Problem]) -> None:
+    """Report what fits ill with another part of the file: where it stands inside the field, and why."""
+    if problems:
+        text = "; ".join(why for _, why in problems)
+        raise PydanticCustomError("unfit", "{text}", {"text": text, "problems": problems})
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -253,17 +263,31 @@ class SearchSpace(_Model):
         if "trunk" not in info.data:
             return values
         trunk = info.data["trunk"].trunk()
-        found: list[tuple[tuple[int | str, ...], str]] = []
+        found: list[_Problem] = []
         for index, value in enumerate(values):
             found += [((index, *where), why) for where, why in value.problems(trunk)]
             if value.mechanism.groups and not value.groups and not value.legal_groups(trunk):
                 choices = ", ".join(map(str, value.mechanism.groups))
-                found.append(((index, "name"), f"{value.name} has no number of groups for {trunk}: it divides by {choices}"))
+                found.append(
+                    ((index, "name"), f"{value.name} has no number of groups for {trunk}: none of {choices} divides it")
+                )
             if not any(position in site.positions for site in trunk.sites for position in value.legal_positions):
-                found.append(((index, "name"), f"{value.name} has no site in {trunk}: it sits at {value.legal_positions}"))
-        if found:
-            raise PydanticCustomError("unfit", "{text}", {"text": found[0][1], "problems": found})
+                found.append(((index, "name"), f"{value.name} has no site in {trunk} at {', '.join(value.legal_positions)}"))
+        _raise(found)
         return values
+
+    @field_validator("proxy")
+    @classmethod
+    def _batches_are_large_enough(cls, value: ProxySettings, info: ValidationInfo) -> ProxySettings:
+        needs = {settings.name: settings.mechanism.min_batch for settings in info.data.get("mechanisms", ())}
+        _raise(
+            [
+                (("batch_size",), f"{name} cannot be trained on batches of less than {least}: choose {least} or more")
+                for name, least in needs.items()
+                if value.batch_size < least
+            ]
+        )
+        return value
 
     @field_validator("mechanisms")
     @classmethod
