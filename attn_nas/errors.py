@@ -47,7 +47,7 @@ class ExportError(AttnNasError):
 def choose_from(value: object, choices: Iterable[object]) -> str:
     """``choose from a, b, c``, with a question after it when ``value`` looks like one of them misspelt."""
     names = [str(choice) for choice in choices]
-    close = get_close_matches(str(value), names, n=1)
+    close = get_close_matches(str(value), names, n=1) or [name for name in names if str(value) and str(value) in name]
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"choose from {', '.join(names)}{hint}"
 

@@ -1,83 +1,167 @@
 """Mechanisms and trunks of other people: installed ones by entry point, a user's own by file.
 
 A plug-in is a module that registers what it has when it is imported. An installed one is named by an entry point of the group
-``attn_nas.plugins``; a file is named in a search space.
+``attn_nas.plugins``; a file is named in a search space. What a file says when it is first read is what it is for the
+process and its workers, whatever becomes of the file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import linecache
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
 
-from attn_nas.errors import SpaceError
+from attn_nas.errors import SpaceError, unknown
 
 GROUP = "attn_nas.plugins"
-_files: dict[str, Path] = {}
-_installed: list[str] = []
+_INSTALLED = "an installed package"
+Record = TypeVar("Record")
 
 
+@dataclass(frozen=True)
+class PluginFile:
+    """A plug-in as it was read: where, and what it said."""
+
+    path: Path = field(compare=False)
+    source: str
+
+    @property
+    def module_name(self) -> str:
+        """The name of its module, which tells versions apart."""
+        return f"attn_nas_plugin_{self.path.stem}_{hashlib.sha256(self.source.encode()).hexdigest()[:8]}"
+
+
+class Registry(Generic[Record]):
+    """Records by name, with aliases, and who registered them.
+
+    A name is taken once. A plug-in file may replace what an earlier version of itself, or an installed package, registered.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._records: dict[str, Record] = {}
+        self._aliases: dict[str, str] = {}
+        self._origins: dict[str, str | None] = {}
+        _registries.append(self)
+
+    def add(self, record: Record, name: str, aliases: Sequence[str] = ()) -> None:
+        """Register ``record``; raises SpaceError if a name is taken."""
+        for wanted in (name, *aliases):
+            holder = self._aliases.get(wanted, wanted)
+            if holder in self._records:
+                if self._origins[holder] not in (_origin[-1], _INSTALLED) or _origin[-1] is None:
+                    raise SpaceError(f"{self.kind} name {wanted!r} is taken: choose another")
+                self._remove(holder)
+        self._records[name] = record
+        self._origins[name] = _origin[-1]
+        self._aliases.update(dict.fromkeys(aliases, name))
+
+    def _remove(self, name: str) -> None:
+        del self._records[name], self._origins[name]
+        self._aliases = {alias: of for alias, of in self._aliases.items() if of != name}
+
+    def names(self) -> list[str]:
+        """All names, in order of registration; those of installed plug-ins included."""
+        load_installed()
+        return list(self._records)
+
+    def get(self, name: str) -> Record:
+        """The record for a name or an alias; raises SpaceError if there is none."""
+        load_installed()
+        resolved = self._aliases.get(name, name)
+        if resolved not in self._records:
+            raise SpaceError(unknown(self.kind, name, self._records))
+        return self._records[resolved]
+
+    @contextmanager
+    def unchanged_by_failure(self) -> Iterator[None]:
+        """What is registered inside is forgotten if the block fails."""
+        before = dict(self._records), dict(self._aliases), dict(self._origins)
+        try:
+            yield
+        except BaseException:
+            self._records, self._aliases, self._origins = before
+            raise
+
+
+_registries: list[Registry[Any]] = []
+_origin: list[str | None] = [None]
+_active: dict[str, PluginFile] = {}
+
+
+@contextmanager
+def _registering_as(origin: str) -> Iterator[None]:
+    _origin.append(origin)
+    try:
+        yield
+    finally:
+        _origin.pop()
+
+
+@cache
 def load_installed() -> None:
     """Import the plug-ins of installed packages, once; one that cannot be imported is told and left out."""
-    if _installed:
-        return
-    _installed.append(GROUP)
     for entry_point in entry_points(group=GROUP):
         try:
-            entry_point.load()
-        except Exception as error:  # noqa: BLE001  a foreign module may raise anything
-            warnings.warn(
-                f"the plug-in {entry_point.name} ({entry_point.value}) is left out: {type(error).__name__}: {error}",
-                stacklevel=2,
-            )
-        else:
-            _installed.append(entry_point.name)
+            with _registering_as(_INSTALLED):
+                entry_point.load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a foreign module may raise anything
+            why = f"{type(error).__name__}: {error}"
+            warnings.warn(f"the plug-in {entry_point.name} ({entry_point.value}) is left out: {why}", stacklevel=2)
 
 
-def load_file(path: str | Path) -> str:
-    """Run a plug-in file, unless a file of the same content was run before; returns the name of its module.
+def load_file(path: str | Path) -> None:
+    """Run a plug-in file, unless its content is the one that was run last under its name.
 
     Raises:
-        SpaceError: there is no such file, or it fails.
+        SpaceError: there is no such file, or it fails; nothing of it is registered then.
 
     """
-    path = Path(path)
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    except OSError as error:
-        raise SpaceError(f"the plug-in {path} cannot be read: {error.strerror}") from None
-    name = f"attn_nas_plugin_{path.stem}_{digest}"
-    if name in _files:
-        return name
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise SpaceError(f"the plug-in {path} is no Python file")
-    module = module_from_spec(spec)
-    sys.modules[name] = module
+        source = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpaceError(f"the plug-in {path} cannot be read: {getattr(error, 'strerror', error)}") from None
+    load_files([PluginFile(Path(path).resolve(), source)])
+
+
+def load_files(files: Iterable[PluginFile]) -> None:
+    """Run plug-ins as they were read, here or in another process; raises SpaceError."""
+    load_installed()
+    for file in files:
+        if _active.get(file.path.stem) != file:
+            _run(file)
+
+
+def _run(file: PluginFile) -> None:
+    module = ModuleType(file.module_name)
+    module.__file__ = f"<{file.module_name}>"
+    linecache.cache[module.__file__] = (len(file.source), None, file.source.splitlines(keepends=True), module.__file__)
+    sys.modules[file.module_name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise SpaceError(f"the plug-in {path} fails: {type(error).__name__}: {error}") from error
-    _files[name] = path.resolve()
-    return name
+        with ExitStack() as stack:
+            for registry in _registries:
+                stack.enter_context(registry.unchanged_by_failure())
+            stack.enter_context(_registering_as(file.path.stem))
+            exec(compile(file.source, module.__file__, "exec"), vars(module))  # noqa: S102  the user's own file
+    except (Exception, SystemExit) as error:
+        raise SpaceError(f"the plug-in {file.path} fails: {type(error).__name__}: {error}") from error
+    _active[file.path.stem] = file
 
 
-def loaded_files() -> list[Path]:
-    """The plug-in files of this process, for another one to load."""
-    return list(_files.values())
+def active_files() -> list[PluginFile]:
+    """The plug-in files of this process as they were read, for another process to run."""
+    return list(_active.values())
 
 
-def load_files(paths: Iterable[str | Path]) -> None:
-    """`load_file` for each."""
-    for path in paths:
-        load_file(path)
-
-
-def contents(paths: Iterable[str | Path]) -> list[bytes]:
-    """What plug-in files say, to tell whether two spaces mean the same ones."""
-    return [Path(path).read_bytes() for path in paths]
+def active_file(path: str | Path) -> PluginFile:
+    """The plug-in that was read from a path or under its name; raises KeyError."""
+    return _active[Path(path).stem]

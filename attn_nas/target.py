@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from attn_nas.errors import SpaceError
+
 
 class Target(str):
     """``module:Class``; `load` imports the module."""
@@ -15,8 +17,11 @@ class Target(str):
         """The class itself.
 
         Raises:
-            ImportError, AttributeError: there is no such module, or no such class in it.
+            SpaceError: there is no such module, or no such class in it.
 
         """
         module, _, name = self.partition(":")
-        return getattr(import_module(module), name)
+        try:
+            return getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise SpaceError(f"there is no class {self}: {error}") from None

@@ -101,14 +101,15 @@ def main() -> None:
     rounds = 2 if chosen.quick else 9
     numerics = choose_numerics("cpu", "auto")
     mechanisms = {name: get_mechanism(name) for name in mechanism_names()}
+    cuda = [choose_numerics("cuda", "auto")] if torch.cuda.is_available() else []
     by_size: dict[str, Any] = {}
     for channels, side in sizes:
         costs = catalogue_costs([*mechanisms.values()], channels, side, timed=False)
-        possible = {name: mechanisms[name] for name in costs}
+        possible = {name: mechanisms[name] for name, cost in costs.items() if "flops" in cost}
         for name, ratios in slowdown(possible, channels, side, numerics, rounds).items():
             costs[name]["slowdown"] = ratios
-        if torch.cuda.is_available():
-            for name, ratios in slowdown(possible, channels, side, choose_numerics("cuda", "auto"), rounds).items():
+        for kind in cuda:
+            for name, ratios in slowdown(possible, channels, side, kind, rounds).items():
                 costs[name]["slowdown_cuda"] = ratios
         by_size[f"{channels}x{side}x{side}"] = costs
     results: dict[str, Any] = {"numerics": str(numerics), "batch": BATCH, "sizes": by_size}
@@ -116,7 +117,7 @@ def main() -> None:
         results["peers"] = {
             f"{channels}x{side}x{side}, {kind}": against_peers(chosen.peers, (channels, side), kind, rounds)
             for channels, side in sizes
-            for kind in dict.fromkeys((Numerics(), numerics))
+            for kind in dict.fromkeys((Numerics(), numerics, *cuda))
         }
     worst = max(cost["slowdown"]["step"] for cost in by_size[f"{sizes[0][0]}x{sizes[0][1]}x{sizes[0][1]}"].values())
     present(chosen, worst, table(results), **results)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from attn_nas.attention.catalog import mechanism_names
+from attn_nas.space.trunks import trunk_names
 
 SPACE = Path(__file__).parent / "data" / "smoke.yaml"
 
@@ -193,8 +194,17 @@ def test_costs_of_mechanisms_are_given_at_any_size():
     shown = json.loads(_run("mechanisms", "se", "--channels", "128", "--size", "7", "--json").stdout)
     assert shown["cost"]["params"] == 2 * 128 * 8
     assert shown["cost"]["slowdown"] is None
-    assert json.loads(_run("mechanisms", "shuffle", "--channels", "9", "--json").stdout)["cost"] is None
+    refused = json.loads(_run("mechanisms", "shuffle", "--channels", "9", "--json").stdout)["cost"]["why_not"]
+    assert refused == "shuffle: groups = 64 with channels = 9: choose channels divisible by 2"
+    assert "not beyond 64 a side" in _run("mechanisms", "nonlocal", "--size", "224").stdout
     assert json.loads(_run("mechanisms", "se", "--measure", "--size", "8", "--json").stdout)["cost"]["slowdown"]["step"] > 0
+
+
+def test_trunks_are_listed_for_people_and_programs():
+    """Every family with its depths."""
+    names = [document["name"] for document in json.loads(_run("trunks", "--json").stdout)]
+    assert names == trunk_names()
+    assert all(name in _run("trunks").stdout for name in names)
 
 
 def test_a_shipped_space_can_be_printed_and_used(tmp_path):

@@ -23,8 +23,7 @@ def _random_genotype(trunk, rng):
     placements = [
         rng.choice([None, *legal_placements(get_mechanism(rng.choice(mechanism_names())), site)]) for site in trunk.sites
     ]
-    number = len(trunk.blocks)
-    return Genotype(trunk, tuple(placements[:number]), tuple(placements[number:]))
+    return Genotype.of_sites(trunk, placements)
 
 
 @pytest.mark.parametrize(

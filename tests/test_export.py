@@ -95,7 +95,7 @@ def _everywhere(trunk, names):
         turned = [names[(number + shift) % len(names)] for shift in range(len(names))]
         legal = [placement for name in turned for placement in legal_placements(get_mechanism(name), site)[:1]]
         found.append(next(iter(legal), None))
-    return Genotype(trunk, tuple(found[: len(trunk.blocks)]), tuple(found[len(trunk.blocks) :]))
+    return Genotype.of_sites(trunk, found)
 
 
 SMALL = Trunk("cifar_resnet", 14, 8)

@@ -37,7 +37,7 @@ def placements(draw, site):
     )
 
 
-genotypes = st.tuples(*map(placements, TRUNK.sites)).map(lambda chosen: Genotype(TRUNK, chosen[:3], chosen[3:]))
+genotypes = st.tuples(*map(placements, TRUNK.sites)).map(lambda chosen: Genotype.of_sites(TRUNK, chosen))
 
 
 def _network(genotype):
@@ -76,7 +76,7 @@ def test_rewritten_hyperparameters_keep_the_key_exactly_if_the_network_is_kept(d
     rewritten = Placement(placement.mechanism, placement.position, reduction, kernel_size, groups, placement.identity_init)
     chosen = [[None] * 5, [None] * 5]
     chosen[0][site], chosen[1][site] = placement, rewritten
-    one, two = (Genotype(TRUNK, tuple(found[:3]), tuple(found[3:])) for found in chosen)
+    one, two = (Genotype.of_sites(TRUNK, found) for found in chosen)
     shapes_one, logits_one, _ = _network(one)
     shapes_two, logits_two, _ = _network(two)
     assert (shapes_one == shapes_two and torch.equal(logits_one, logits_two)) == (one.key == two.key)
@@ -124,6 +124,16 @@ def test_keys_do_not_change_between_releases():
         (Placement("sam", kernel_size=4), "kernel_size = 4: choose an odd integer"),
         (Placement("sam", kernel_size="adaptive"), "sam cannot have kernel_size 'adaptive'"),
         (Placement("eca"), "eca cannot have kernel_size None"),
+        (Placement("eca", kernel_size=True), "eca cannot have kernel_size True"),
+        (Placement("se", reduction="4"), "reduction = '4': choose an integer"),
+        (Placement("se", reduction=4.0), "reduction = 4.0: choose an integer"),
+        (Placement("sge"), "sge needs groups, such as 1, 2, 4"),
+        (Placement("sge", groups=True), "groups = True: choose an integer"),
+        (Placement("sge", groups=3), "sge: groups = 3 with channels = 32: choose from 1, 2, 4, 8, 16, 32"),
+        (Placement("fca", reduction=4, groups=3), "fca cannot have 3 groups: choose from 1, 2, 4, 8, 16, 32"),
+        (Placement("se", reduction=4, identity_init=1), "identity_init = 1: choose true or false"),
+        (Placement("simam", identity_init=True), "simam has no identity_init"),
+        (Placement("sam", kernel_size=10**30 + 1), "choose an odd integer from 1 to 255"),
     ],
     ids=str,
 )
@@ -131,6 +141,26 @@ def test_impossible_placements_name_the_block_the_value_and_the_choices(placemen
     """Nothing impossible becomes a genotype."""
     with pytest.raises(SpaceError, match=f"block 1: .*{message}"):
         Genotype(TRUNK, (None, placement, None))
+
+
+def test_stage_ends_have_a_place_of_their_own():
+    """Round trip, text, key, and one entry between each two stages."""
+    bam = Placement("bam", "stage_end", reduction=4)
+    genotype = Genotype(TRUNK, (None, Placement("se", reduction=4), None), (bam, None))
+    assert str(genotype) == "- |bam r4| se r4 | -"
+    assert Genotype.from_json(genotype.to_json()) == genotype
+    assert genotype.num_attended == 2
+    assert Genotype(TRUNK, (None,) * 3, (None, None)) == Genotype.bare(TRUNK)
+    assert "stage_ends" not in Genotype.bare(TRUNK).to_dict()
+    with pytest.raises(SpaceError, match="has 2 stage ends, but 1 placements were given"):
+        Genotype(TRUNK, (None,) * 3, (bam,))
+
+
+def test_a_trunk_of_wrong_types_is_refused():
+    """Depth and width are integers, so that equal trunks have one key."""
+    for depth, width in (("8", 16), (8, "16"), (8, 16.0), (8, True)):
+        with pytest.raises(SpaceError, match="choose an integer"):
+            Trunk("cifar_resnet", depth, width)
 
 
 def test_the_number_of_placements_must_be_the_number_of_blocks():

@@ -312,7 +312,7 @@ def test_cbam_is_channel_then_space():
 @pytest.mark.parametrize(
     ("name", "channels", "arguments", "message"),
     [
-        ("se", 0, {}, "channels = 0: choose an integer of at least 1"),
+        ("se", 0, {}, "se: channels = 0: choose an integer of at least 1"),
         ("se", 16, {"reduction": -4}, "reduction = -4: choose an integer"),
         ("se", 16, {"reduction": 2.5}, "reduction = 2.5: choose an integer"),
         ("sam", 16, {"kernel_size": 4}, "kernel_size = 4: choose an odd integer"),
@@ -322,7 +322,9 @@ def test_cbam_is_channel_then_space():
         ("shuffle", 9, {"groups": 3}, "choose channels divisible by 2"),
         ("fca", 66, {"groups": 33}, "choose at most 32"),
         ("mhsa", 18, {"groups": 4}, "groups = 4 with channels = 18"),
-        ("lsk", 1, {}, "channels = 1: choose an integer of at least 2"),
+        ("lsk", 1, {}, "lsk: channels = 1: choose an integer of at least 2"),
+        ("sam", 16, {"kernel_size": 100_001}, "kernel_size = 100001: choose an odd integer from 1 to 255"),
+        ("se", 16, {"reduction": True}, "reduction = True: choose an integer"),
         ("simam", 4, {"e_lambda": 0.0}, "e_lambda = 0.0: choose a number above 0"),
     ],
     ids=str,
@@ -343,9 +345,11 @@ def test_every_record_says_where_it_is_from():
         assert record.formula, name
         assert record.cost_class is not None, name
         assert record.gate_scale is not None, name
-        assert record.arxiv in (getdoc(sys.modules[record.load().__module__]) or ""), name
+        cited = getdoc(sys.modules[record.load().__module__])
+        assert record.arxiv in cited if record.arxiv else f"{record.year}" in cited, name
         assert "(B, C, H, W)" in (getdoc(record.load()) or ""), name
-    assert not {"sa", "psa", "cam"} & {name.lower() for name in mechanism_names()}
+    known = {word.lower() for name in mechanism_names() for word in (name, *get_mechanism(name).aliases)}
+    assert not {"sa", "psa", "ema", "cam", "pam"} & known
 
 
 def test_shipped_costs_are_those_of_the_modules():
@@ -399,11 +403,42 @@ def test_an_unknown_keyword_names_the_choices():
 
 
 def test_a_name_can_be_registered_once():
-    """A second mechanism of the same name, or one called none, is refused."""
-    record = get_mechanism("se")
-    for name in ("se", "SELayer", "none"):
-        with pytest.raises(SpaceError, match="is taken"):
-            register_mechanism(Mechanism(name, record.target, "channel", "", title="", year=2020))
+    """A second mechanism of the same name, or with a name in use as an alias, is refused."""
+    with pytest.raises(SpaceError, match="mechanism name 'se' is taken"):
+        register_mechanism(Mechanism("se", "m:C", "channel", "", title="", year=2020))
+    with pytest.raises(SpaceError, match="mechanism name 'SELayer' is taken"):
+        register_mechanism(Mechanism("another", "m:C", "channel", "", title="", year=2020, aliases=("SELayer",)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "none"}, "choose lower-case letters"),
+        ({"name": "My Gate"}, "choose lower-case letters"),
+        ({"family": "chanel"}, "unknown family 'chanel': choose from channel, .*did you mean channel"),
+        ({"positions": ("middle",)}, "choose from standard, pre"),
+        ({"positions": ()}, "choose from standard, pre"),
+        ({"positions": ("stage_end", "post")}, "let it stand alone"),
+        ({"positions": ("replace",)}, "takes_stride=True"),
+        ({"reductions": (4, 0)}, "reductions = 0: choose an integer"),
+        ({"kernel_sizes": (3, 4)}, "kernel_size = 4: choose an odd integer"),
+        ({"groups": (True,)}, "groups = True: choose an integer"),
+    ],
+    ids=str,
+)
+def test_a_record_that_cannot_be_is_refused_at_once(fields, message):
+    """Where it is written, and not when a search has come to it."""
+    valid = {"name": "mine", "target": "m:C", "family": "channel", "formula": "", "title": "", "year": 2026}
+    Mechanism(**valid)
+    with pytest.raises(SpaceError, match=message):
+        Mechanism(**{**valid, **fields})
+
+
+def test_a_class_that_is_not_there_is_a_clear_error():
+    """A misspelt target names module and class."""
+    for target in ("attn_nas.attention.zoo.se:SqueezeExcitatoin", "no_such_module:Class", "nothing"):
+        with pytest.raises(SpaceError, match=f"there is no class {target}"):
+            Mechanism("mine", target, "channel", "", title="", year=2026).load()
 
 
 def test_aliases_lead_to_the_mechanism():

@@ -11,12 +11,25 @@ from pathlib import Path
 import pytest
 
 from attn_nas import plugins
-from attn_nas.errors import SpaceError, UsageError
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.errors import ExportError, SpaceError, UsageError
+from attn_nas.export import export_candidates
+from attn_nas.export.source import model_source
+from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch):
+    """What a test loads into this process is gone after it."""
+    for registry in plugins._registries:
+        for name in ("_records", "_aliases", "_origins"):
+            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    monkeypatch.setattr(plugins, "_active", dict(plugins._active))
 
 
 @pytest.fixture
@@ -73,11 +86,41 @@ def test_the_tutorials_search_runs_and_its_run_can_move(tutorial, tmp_path):
     assert "energy_gate everywhere" in references
     resumed = _run(moved.parent, "attn_nas", "search", "--resume", "--run", "run", "--budget", "6")
     assert resumed.returncode == 0, resumed.stderr
-    exported = _run(moved.parent, "attn_nas", "export", "run", "--to", "models")
-    assert exported.returncode == 0, exported.stderr
-    sources = [path.read_text() for path in (moved.parent / "models").glob("*/model.py")]
-    with_ours = [source for source in sources if "energy_gate" in source]
-    assert all("class EnergyGate(nn.Module)" in source and "attn_nas" not in source.split('"""')[2] for source in with_ours)
+    run = Run(moved)
+    ours = next(candidate for candidate in run.candidates if candidate.record.reference == "energy_gate everywhere")
+    (folder,) = export_candidates(run, [ours], tmp_path / "models")
+    source = (folder / "model.py").read_text()
+    assert "class EnergyGate(nn.Module)" in source
+    assert "attn_nas" not in source.split('"""')[2]
+
+
+def test_the_tutorials_trunk_is_searched_and_exported(tutorial):
+    """A space may name both files; the exported model carries the source of trunk and slots."""
+    text = (tutorial / "my_space.yaml").read_text().replace("[my_attention.py]", "[my_attention.py, my_trunk.py]")
+    text = text.replace("{name: cifar_resnet, depth: 8, width: 8}", "{name: plain_net, depth: 1, width: 8}")
+    (tutorial / "space.yaml").write_text(text)
+    run = search(load_space(tutorial / "space.yaml"), run=tutorial / "run", budget=3, workers=1)
+    assert run.failures == []
+    folders = export_candidates(run, run.references, tutorial / "models")
+    assert len(folders) == 3
+    assert all("class PlainNet(SlottedTrunk)" in (folder / "model.py").read_text() for folder in folders)
+    assert "plain_net" in _run(tutorial, "attn_nas", "trunks", "--plugin", "my_trunk.py").stdout
+
+
+def test_a_plugin_is_what_it_was_when_it_was_read(tutorial):
+    """Edited during a search, the file changes neither what workers train nor what is exported and kept."""
+    space = load_space(tutorial / "my_space.yaml")
+    source = (tutorial / "my_attention.py").read_text()
+    (tutorial / "my_attention.py").write_text(source.replace(".sigmoid()", ".tanh()"))
+    genotype = Encoding(space).decode(
+        {name: "energy_gate" if name.endswith("mechanism") else values[0] for name, values in Encoding(space).choices.items()}
+    )
+    assert ".tanh()" not in model_source(genotype, 10, 3, "A network.")
+    whole = source.replace("from attn_nas import", "import attn_nas\nfrom attn_nas import")
+    (tutorial / "my_attention.py").write_text(whole.replace("energy = (x", "attn_nas.__name__\n        energy = (x"))
+    load_space(tutorial / "my_space.yaml")
+    with pytest.raises(ExportError, match="imports attn_nas whole: write from attn_nas import"):
+        model_source(genotype, 10, 3, "A network.")
 
 
 def test_a_run_is_resumed_with_its_own_space_under_another_name(tutorial):
@@ -90,12 +133,28 @@ def test_a_run_is_resumed_with_its_own_space_under_another_name(tutorial):
         shutil.copy(tutorial / name, copy / name)
     search(load_space(copy / "my_space.yaml"), run=tutorial / "run", budget=2, workers=1, resume=True)
     assert len(Run(tutorial / "run").candidates) == 2
-    (copy / "my_attention.py").write_text("")
-    (copy / "my_space.yaml").write_text(
-        "plugins: [my_attention.py]\n" + (tutorial / "my_space.yaml").read_text().partition("\n")[2]
-    )
+    source = (copy / "my_attention.py").read_text()
+    (copy / "my_attention.py").write_text(source.replace("1e-3", "1e-2"))
     with pytest.raises(UsageError, match="begun with another search space"):
         search(load_space(copy / "my_space.yaml"), run=tutorial / "run", budget=3, workers=1, resume=True)
+    search(run=tutorial / "run", budget=3, workers=1, resume=True)
+    shutil.rmtree(tutorial / "run" / "plugins")
+    with pytest.raises(SpaceError, match=r"the search space of .*run cannot be used any more: the plug-in .* cannot be read"):
+        search(run=tutorial / "run", budget=4, workers=1, resume=True)
+
+
+def test_a_mended_plugin_can_be_loaded_again(tutorial):
+    """What failed half-way registered nothing, and a new version takes the place of the old one."""
+    path = tutorial / "my_attention.py"
+    source = path.read_text()
+    path.write_text(source + "\n1 / 0\n")
+    with pytest.raises(SpaceError, match="ZeroDivisionError"):
+        load_space(tutorial / "my_space.yaml")
+    path.write_text(source.replace("energy_gate", "power_gate"))
+    plugins.load_file(path)
+    assert get_mechanism("power_gate").title == "Energy gates"
+    path.write_text(source.replace("Energy gates", "Better gates"))
+    assert load_space(tutorial / "my_space.yaml").mechanisms[0].mechanism.title == "Better gates"
 
 
 def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):
@@ -108,6 +167,8 @@ def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):
     done = _run(tmp_path, "attn_nas", "mechanisms", "energy_gate", "--json", PYTHONPATH=str(tmp_path))
     assert json.loads(done.stdout)["name"] == "energy_gate"
     assert "the plug-in broken (no_such_module) is left out: ModuleNotFoundError" in done.stderr
+    found = _run(tmp_path, "attn_nas", "mechanisms", "energy_gate", "--plugin", "my_attention.py", PYTHONPATH=str(tmp_path))
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.parametrize(
@@ -117,6 +178,7 @@ def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):
         ("1 / 0", "fails: ZeroDivisionError"),
         ("import no_such_module", "fails: ModuleNotFoundError"),
         ("def", "fails: SyntaxError"),
+        ("import sys\nsys.exit(0)", "fails: SystemExit"),
         (
             "from attn_nas import Mechanism, register_mechanism\n"
             "register_mechanism(Mechanism('se', 'm:C', 'channel', '', title='', year=2026))",
@@ -140,4 +202,4 @@ def test_a_bad_plugin_is_an_error_at_its_line_of_the_space(text, message, tmp_pa
     with pytest.raises(SpaceError, match=r"space.yaml:1:10  plugins.*bad\.py") as caught:
         load_space(tmp_path / "space.yaml")
     assert message in str(caught.value)
-    assert not [path for path in plugins.loaded_files() if path.name == "bad.py"]
+    assert not [file for file in plugins.active_files() if file.path.name == "bad.py"]

@@ -67,7 +67,7 @@ wrong.yaml:12:17  mechanisms[2].reductions: sam has no reductions: leave it out
 wrong.yaml:13:5  mechanisms[3]: write a mapping with name, reductions, kernel_sizes, groups, positions, identity_init
 wrong.yaml:14:28  mechanisms[4].positions[0] = standard: sk cannot have standard: choose from replace
 wrong.yaml:15:8  proxy.batch_size: this key is missing
-wrong.yaml:15:17  proxy.epochs = many: input should be a valid integer, unable to parse string as an integer
+wrong.yaml:15:17  proxy.epochs = many: input should be a valid integer
 wrong.yaml:16:14  granularity = per_blok: choose from per_block, per_stage (did you mean per_block?)
 wrong.yaml:17:1  proxy2: no such key: choose from plugins, trunk, data, mechanisms, granularity, limits, proxy, objectives \
 (did you mean proxy?)"""
@@ -121,7 +121,7 @@ def test_what_a_trunk_has_no_room_for_is_reported_at_its_place():
 def test_a_batch_must_be_large_enough_for_every_mechanism(monkeypatch):
     """A mechanism with a larger smallest batch is refused by name."""
     large = Mechanism("needs_eight", "no_such_module:Class", "channel", "", title="", year=2026, min_batch=8)
-    monkeypatch.setitem(catalog._CATALOG, "needs_eight", large)
+    monkeypatch.setitem(catalog._CATALOG._records, "needs_eight", large)
     text = (
         (FOLDER / "cued_digits.yaml")
         .read_text()

@@ -6,37 +6,27 @@ The entries that come with the package are in ``attn_nas.attention.records``; a 
 
 from __future__ import annotations
 
-from attn_nas import plugins
-from attn_nas.attention.mechanism import POSITIONS, Mechanism
+from attn_nas.attention.mechanism import Mechanism
 from attn_nas.attention.records import RECORDS
-from attn_nas.errors import SpaceError, unknown
+from attn_nas.plugins import Registry
 
-_CATALOG: dict[str, Mechanism] = {}
-_ALIASES: dict[str, str] = {}
+_CATALOG: Registry[Mechanism] = Registry("mechanism")
 
 
 def register_mechanism(mechanism: Mechanism) -> Mechanism:
     """Add a mechanism to the catalogue.
 
     Raises:
-        SpaceError: its name or one of its aliases is taken, or is the reserved word ``none``; it has no legal position.
+        SpaceError: its name or one of its aliases is taken.
 
     """
-    for name in (mechanism.name, *mechanism.aliases):
-        if name in _CATALOG or name in _ALIASES or name == "none":
-            raise SpaceError(f"mechanism name {name!r} is taken: choose another")
-    wrong = [position for position in mechanism.positions if position not in POSITIONS]
-    if wrong or not mechanism.positions:
-        raise SpaceError(f"{mechanism.name} has positions {mechanism.positions}: choose from {', '.join(POSITIONS)}")
-    _CATALOG[mechanism.name] = mechanism
-    _ALIASES.update(dict.fromkeys(mechanism.aliases, mechanism.name))
+    _CATALOG.add(mechanism, mechanism.name, mechanism.aliases)
     return mechanism
 
 
 def mechanism_names() -> list[str]:
     """All registered names, in order of registration; those of installed plug-ins included."""
-    plugins.load_installed()
-    return list(_CATALOG)
+    return _CATALOG.names()
 
 
 def get_mechanism(name: str) -> Mechanism:
@@ -46,11 +36,7 @@ def get_mechanism(name: str) -> Mechanism:
         SpaceError: no such mechanism.
 
     """
-    plugins.load_installed()
-    resolved = _ALIASES.get(name, name)
-    if resolved not in _CATALOG:
-        raise SpaceError(unknown("mechanism", name, _CATALOG))
-    return _CATALOG[resolved]
+    return _CATALOG.get(name)
 
 
 for _record in RECORDS:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from attn_nas.attention.sizes import MIN_HIDDEN, adaptive_kernel, canonical_reduction, group_width, odd_kernel
+from attn_nas.attention.sizes import MIN_HIDDEN, adaptive_kernel, canonical_reduction, group_width, odd_kernel, positive
 from attn_nas.errors import SpaceError, choose_from
 from attn_nas.target import Target
 
@@ -38,7 +39,8 @@ class Mechanism:
     ``target`` is ``module:Class``; the class takes ``channels`` and keyword-only arguments. Empty ``reductions``,
     ``kernel_sizes`` or ``groups`` mean that the mechanism has no such hyperparameter; ``typical`` holds the values of its
     paper; ``closed`` says that no other kernel sizes and groups exist. ``fixed`` holds keywords that make a named variant of
-    a class. ``group_multiple`` must divide the channels of one group. ``min_batch`` is the smallest batch it can be trained
+    a class. ``min_hidden`` is the class's floor of ``C // reduction``; ``group_multiple`` must divide the channels of one
+    group; ``min_channels`` is the fewest channels. ``min_batch`` is the smallest batch it can be trained
     with on a feature map of any size, down to a single pixel.
 
     ``cost_class`` says how its complete FLOPs at 64 channels and 32 x 32 places compare with a basic block of two 3x3
@@ -46,6 +48,11 @@ class Mechanism:
     that of the input, for a fresh module in training mode and standard normal inputs. ``identity_init`` says that the class
     has an option of this name with which it starts as the identity. ``dynamic_onnx`` claims that it exports to ONNX with
     batch, height and width left open.
+
+    Raises:
+        SpaceError: a record that cannot be: no lower-case name, an unknown family or position, hyperparameters that are no
+            sizes, ``replace`` without a stride to pass on, ``stage_end`` beside other positions.
+
     """
 
     name: str
@@ -61,9 +68,10 @@ class Mechanism:
     groups: tuple[int, ...] = ()
     typical: Hyperparameters = field(default_factory=Hyperparameters)
     positions: tuple[Position, ...] = GATE_POSITIONS
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict, compare=False)
     min_hidden: int = MIN_HIDDEN
     group_multiple: int = 1
+    min_channels: int = 1
     closed: bool = False
     takes_stride: bool = False
     min_batch: int = 1
@@ -73,6 +81,28 @@ class Mechanism:
     dynamic_onnx: bool = False
     note: str = ""
     aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name) or self.name == "none":
+            raise SpaceError(f"mechanism name {self.name!r}: choose lower-case letters, digits and underscores, and not none")
+        if self.family not in get_args(Family):
+            raise SpaceError(f"{self.name}: unknown family {self.family!r}: {choose_from(self.family, get_args(Family))}")
+        wrong = [position for position in self.positions if position not in POSITIONS]
+        if wrong or not self.positions:
+            raise SpaceError(f"{self.name} has positions {self.positions}: choose from {', '.join(POSITIONS)}")
+        if "stage_end" in self.positions and len(self.positions) > 1:
+            raise SpaceError(f"{self.name}: stage_end is the end of a block under another name: let it stand alone")
+        if "replace" in self.positions and not self.takes_stride:
+            raise SpaceError(f"{self.name} may replace a convolution: let its class take stride, and say takes_stride=True")
+        try:
+            for kernel_size in self.kernel_sizes:
+                if kernel_size != "adaptive":
+                    odd_kernel(kernel_size)
+            for name, values in (("reductions", self.reductions), ("groups", self.groups)):
+                for value in values:
+                    positive(**{name: value})
+        except ValueError as error:
+            raise SpaceError(f"{self.name}: {error}") from None
 
     @property
     def default_position(self) -> Position:
@@ -96,6 +126,8 @@ class Mechanism:
             SpaceError: one is missing, or cannot be at ``channels``.
 
         """
+        if channels < self.min_channels:
+            raise SpaceError(f"{self.name} needs at least {self.min_channels} channels, and there are {channels}")
         try:
             return Hyperparameters(
                 self._reduction(channels, given.reduction),
@@ -117,7 +149,7 @@ class Mechanism:
             return None
         if kernel_size == "adaptive" and "adaptive" in self.kernel_sizes:
             return adaptive_kernel(channels)
-        if not isinstance(kernel_size, int) or (self.closed and kernel_size not in self.kernel_sizes):
+        if type(kernel_size) is not int or (self.closed and kernel_size not in self.kernel_sizes):
             choices = ", ".join(map(str, self.kernel_sizes))
             raise SpaceError(f"{self.name} cannot have kernel_size {kernel_size!r}: choose from {choices}")
         return odd_kernel(kernel_size)
@@ -171,7 +203,7 @@ class Mechanism:
 
         Raises:
             SpaceError: an argument that the class does not have.
-            ValueError: a value that it cannot have.
+            ValueError: a value that it cannot have; the message names the mechanism.
 
         """
         module = self.load()
@@ -180,4 +212,7 @@ class Mechanism:
         for name, value in given.items():
             if name not in known:
                 raise SpaceError(f"{self.name} has no argument {name} (given {value!r}): {choose_from(name, known)}")
-        return module(channels, **self.fixed, **given)
+        try:
+            return module(channels, **self.fixed, **given)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None

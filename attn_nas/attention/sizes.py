@@ -3,13 +3,14 @@
 import math
 
 MIN_HIDDEN = 4
+MAX_KERNEL = 255
 
 
 def positive(**sizes: int) -> None:
     """Raise ValueError unless every size is at least 1; the message names the first that is not."""
     for name, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} = {value}: choose an integer of at least 1")
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} = {value!r}: choose an integer of at least 1")
 
 
 def hidden_width(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) -> int:
@@ -37,11 +38,11 @@ def odd_kernel(kernel_size: int) -> int:
     """``kernel_size`` itself, if a same-padding convolution can have it.
 
     Raises:
-        ValueError: an even size, or one below 1.
+        ValueError: an even size, or one out of range.
 
     """
-    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size = {kernel_size}: choose an odd integer of at least 1, such as 3, 5 or 7")
+    if type(kernel_size) is not int or not 1 <= kernel_size <= MAX_KERNEL or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size = {kernel_size!r}: choose an odd integer from 1 to {MAX_KERNEL}, such as 3, 5 or 7")
     return kernel_size
 
 

@@ -24,6 +24,7 @@ app.command()(results.show)
 app.command()(results.export)
 app.command()(catalogue.spaces)
 app.command()(catalogue.mechanisms)
+app.command()(catalogue.trunks)
 app.command()(catalogue.schema)
 
 

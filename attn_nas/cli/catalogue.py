@@ -44,7 +44,8 @@ def mechanisms(
 
     if channels < 1 or size < 1:
         raise UsageError(f"--channels {channels} --size {size}: choose integers of at least 1")
-    plugins.load_files(plugin or ())
+    for file in plugin or ():
+        plugins.load_file(file)
     records = [get_mechanism(found) for found in ([name] if name else mechanism_names())]
     costs = _costs(records, channels, size, measure)
     if json:
@@ -56,11 +57,27 @@ def mechanisms(
         _print_table(records, costs, channels, size, measure)
 
 
-def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) -> dict[str, dict[str, Any]]:
-    """By name: parameters, MACs, FLOPs and slowdown; from the shipped measurements where they suffice.
+def trunks(
+    plugin: Annotated[list[str] | None, typer.Option(help="A plug-in file whose trunks are listed too.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """List the trunks that mechanisms can be placed in."""
+    from attn_nas import plugins
+    from attn_nas.space.trunks import get_family, trunk_names
 
-    A mechanism that cannot be at ``channels`` has none.
-    """
+    for file in plugin or ():
+        plugins.load_file(file)
+    families = [get_family(name) for name in trunk_names()]
+    if json:
+        fields = ("name", "description", "depths", "default_depth", "default_width")
+        print(json_module.dumps([{field: getattr(family, field) for field in fields} for family in families], indent=2))
+        return
+    for family in families:
+        print(f"{family.name:26}depth {family.depths}; width {family.default_width}\n{'':26}{family.description}")
+
+
+def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) -> dict[str, dict[str, Any]]:
+    """By name: parameters, MACs, FLOPs and slowdown, or why not; from the shipped measurements where they suffice."""
     from attn_nas.attention.measured import measured_costs
 
     shipped = measured_costs(channels, size)
@@ -69,17 +86,20 @@ def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) ->
     from attn_nas.proxy.catalogue_costs import catalogue_costs
 
     counted = catalogue_costs(records, channels, size, measure)
-    return {name: {"slowdown": shipped.get(name, {}).get("slowdown"), **cost} for name, cost in counted.items()}
+    return {
+        name: cost if "why_not" in cost else {"slowdown": shipped.get(name, {}).get("slowdown"), **cost}
+        for name, cost in counted.items()
+    }
 
 
 def _document(record: Mechanism) -> dict[str, Any]:
-    """A record as plain data, without what only the builder needs."""
-    hidden = {"target", "takes_stride", "closed", "group_multiple", "min_hidden"}
+    """A record as plain data, without what only a builder needs."""
+    hidden = {"target", "takes_stride", "fixed"}
     return {field: value for field, value in vars(record).items() if field not in hidden} | {"typical": vars(record.typical)}
 
 
 def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int, size: int) -> None:
-    from inspect import getdoc
+    from inspect import cleandoc
 
     shown: dict[str, object] = {
         "name": record.name,
@@ -100,7 +120,9 @@ def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int,
         "ONNX": "exports with batch, height and width left open" if record.dynamic_onnx else "",
         "note": record.note,
     }
-    if cost:
+    if cost and "why_not" in cost:
+        shown["cost"] = f"none at {channels} channels: {cost['why_not']}"
+    elif cost:
         at = f"at {channels} channels and {size} x {size} places"
         shown["cost"] = f"{cost['params']:,} parameters, {cost['macs']:,} MACs, {cost['flops']:,} FLOPs {at}"
         if cost["slowdown"]:
@@ -111,7 +133,7 @@ def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int,
     for heading, value in shown.items():
         if value:
             print(f"{heading:16}{value}")
-    print(f"\n{getdoc(record.load())}")
+    print(f"\n{cleandoc(record.load().__doc__ or '')}")
 
 
 def _print_table(
@@ -131,18 +153,21 @@ def _print_table(
         if not index or records[index - 1].family != record.family:
             table.add_section()
             table.add_row(f"[bold]{record.family}[/]")
-        cost = costs.get(record.name)
-        slowdown = cost and cost["slowdown"]
+        cost = costs[record.name]
+        slowdown = cost.get("slowdown")
         table.add_row(
             record.name,
             _choices(record),
             "any" if record.positions == GATE_POSITIONS else " ".join(record.positions),
-            _short(cost["params"]) if cost else "-",
-            _short(cost["flops"]) if cost else "-",
+            _short(cost["params"]) if "params" in cost else "-",
+            _short(cost["flops"]) if "flops" in cost else "-",
             f"x{slowdown['step']:.2f}" if slowdown else "-",
             record.arxiv or f"{record.year}",
         )
     console.print(table)
+    for name, cost in costs.items():
+        if "why_not" in cost:
+            console.print(f"{name} has no cost: {cost['why_not']}", markup=False)
     where = "this machine, now" if measured_now else measured_where()
     for line in (
         f"params and FLOPs at {channels} channels, {size} x {size} places, hyperparameters as published (or the nearest).",

@@ -49,7 +49,7 @@ def attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return int(scores * (query[-1] + value[-1] + 4))
 
 
-_FREE = "pad expand_as contiguous unflatten split roll numel view_as repeat repeat_interleave hardtanh hardtanh_"
+_FREE = "pad expand_as contiguous unflatten split roll numel view_as repeat repeat_interleave clamp_min hardtanh hardtanh_"
 FREE = tuple(f"aten::{name}" for name in _FREE.split())
 
 HANDLES: dict[str, Counter] = {

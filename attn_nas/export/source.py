@@ -13,10 +13,11 @@ from typing import Any
 
 from torch import nn
 
+from attn_nas.errors import ExportError
 from attn_nas.models.build import site_call, trunk_call
 from attn_nas.space.genotype import Genotype
 
-_PACKAGE = "attn_nas."
+_PACKAGE = "attn_nas"
 _LINE = 128
 
 
@@ -109,13 +110,14 @@ class _Collector:
         statement = _binding(module, name)
         if isinstance(statement, ast.Import):
             alias = next(alias for alias in statement.names if (alias.asname or alias.name.partition(".")[0]) == name)
+            if _is_ours(alias.name):
+                raise ExportError(f"{module.__name__} imports {alias.name} whole: write from {alias.name} import ... instead")
             self._modules[f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")] = None
-        elif isinstance(statement, ast.ImportFrom) and str(statement.module).startswith(_PACKAGE):
-            origin = sys.modules[str(statement.module)]
+        elif isinstance(statement, ast.ImportFrom) and _is_ours(str(statement.module)):
             if callable(value):
                 self.add(value)
             else:
-                self._need(origin, name)
+                self._need(sys.modules[str(statement.module)], name)
         elif isinstance(statement, ast.ImportFrom):
             alias = next(alias for alias in statement.names if name in (alias.asname, alias.name))
             self._names.setdefault(str(statement.module), set()).add(ast.unparse(alias))
@@ -132,6 +134,10 @@ class _Collector:
         others = [line for line in lines if line not in standard]
         ordered = (sorted(group, key=lambda line: (line.startswith("from"), line)) for group in (standard, others))
         return "\n\n".join("\n".join(group) for group in ordered if group)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == _PACKAGE
 
 
 def _isort(name: str) -> tuple[bool, bool, str]:

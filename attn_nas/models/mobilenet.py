@@ -163,9 +163,10 @@ class InvertedResidualV3(SlottedBlock):
 class MobileNetV3(SlottedTrunk):
     """MobileNetV3-large: stem, 15 inverted residual blocks, 1x1 convolution, average and two linear layers.
 
-    ``width`` is the stem's, 16 in the paper. Eight blocks have the paper's gate, a class ``own_gate`` made from its channels;
-    with None, an identity under its name, so that the published weights of everything else fit. ``(B, in_channels, H, W)`` to logits
-    ``(B, num_classes)``; 5,483,032 parameters with it at width 16 for 1,000 classes. A stage ends where the map shrinks.
+    ``width`` is the stem's, 16 in the paper. Eight blocks have the paper's gate, a class ``own_gate`` made from its
+    channels; with None, an identity under its name, so that the published weights of everything else fit. ``(B,
+    in_channels, H, W)`` to logits ``(B, num_classes)``; 5,483,032 parameters with it at width 16 for 1,000 classes. A stage
+    ends where the map shrinks.
     """
 
     def __init__(self, width: int, own_gate: type[nn.Module] | None, num_classes: int, in_channels: int = 3) -> None:

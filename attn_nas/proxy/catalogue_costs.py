@@ -7,27 +7,31 @@ from typing import Any
 
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.cost.count import count_module
-from attn_nas.errors import SpaceError
 from attn_nas.proxy.device import Numerics, choose_numerics, resolve_device
 from attn_nas.proxy.timing import attended_block, time_modules
 
 BATCH = 16
+_MOST_PLACES = 64
 _BARE = "bare"
 
 
 def catalogue_costs(mechanisms: Sequence[Mechanism], channels: int, size: int, timed: bool) -> dict[str, dict[str, Any]]:
     """By name: parameters, MACs and FLOPs at ``(channels, size, size)``, and the slowdown if ``timed``.
 
-    Mechanisms that cannot be at ``channels`` are left out. Raises CostError.
+    A mechanism that cannot be counted has the reason, ``why_not``, instead.
     """
     found: dict[str, dict[str, Any]] = {}
     possible = {}
     for mechanism in mechanisms:
+        if mechanism.cost_class == "D" and size > _MOST_PLACES:
+            found[mechanism.name] = {"why_not": f"needs memory by the square of the places: not beyond {_MOST_PLACES} a side"}
+            continue
         try:
             module = mechanism.load()(channels, **mechanism.arguments(mechanism.typical_at(channels)))
-        except (SpaceError, ValueError):
+            cost = count_module(module, (channels, size, size))
+        except Exception as error:  # noqa: BLE001  a foreign module may raise anything
+            found[mechanism.name] = {"why_not": str(error).partition("\n")[0]}
             continue
-        cost = count_module(module, (channels, size, size))
         found[mechanism.name] = {"params": cost.params, "macs": cost.macs, "flops": cost.flops}
         possible[mechanism.name] = mechanism
     if timed:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attn_nas.attention.catalog import get_mechanism
 from attn_nas.data.augment import augment
 from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.errors import DataError
@@ -47,7 +48,7 @@ def train_proxy(
 
     """
     check_steps(settings, len(dataset.train))
-    for micro_batch in (settings.batch_size, max(2, settings.batch_size // 2)):
+    for micro_batch in (settings.batch_size, max(_smallest_batch(genotype), settings.batch_size // 2)):
         try:
             return _run(genotype, settings, seed, dataset, numerics, micro_batch, on_epoch)
         except (MemoryError, RuntimeError) as error:
@@ -57,6 +58,11 @@ def train_proxy(
         if numerics.device == "cuda":
             torch.cuda.empty_cache()
     raise ProxyFailure(f"out of memory, also with micro-batches of {micro_batch} images")
+
+
+def _smallest_batch(genotype: Genotype) -> int:
+    """The fewest images that all its mechanisms, and the trunk's batch norms, can be trained with."""
+    return max(2, *(get_mechanism(placement.mechanism).min_batch for _, placement in genotype.sites if placement), 2)
 
 
 def check_steps(settings: ProxySettings, num_train: int) -> None:
@@ -131,7 +137,7 @@ def _step(
     """Add the gradients of one batch; returns its loss, detached."""
     inputs, labels = images.batch(indices, generator)
     total = torch.zeros((), device=numerics.device)
-    parts = -(-len(inputs) // micro_batch)
+    parts = max(1, len(inputs) // micro_batch)
     for part, target in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
         with numerics.autocast():
             logits = model(part)

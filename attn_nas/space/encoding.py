@@ -5,7 +5,7 @@ Conditional parameters would be resampled at random by several samplers; a flat 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import log
@@ -56,9 +56,9 @@ class _Option:
         return Placement(
             self.name,
             next((choice for choice in legal if choice == position), legal[0]),
-            _nearest(self.reductions, reduction),
-            _nearest(self.kernel_sizes, kernel_size),
-            _nearest(self.groups, groups),
+            nearest(self.reductions, reduction),
+            nearest(self.kernel_sizes, kernel_size),
+            nearest(self.groups, groups),
             self.identity_init,
         )
 
@@ -107,8 +107,7 @@ class Encoding:
             }
             for index in indices:
                 placements[index] = self._decode_site(self.trunk.sites[index], raw)
-        num_blocks = len(self.trunk.blocks)
-        return Genotype(self.trunk, tuple(placements[:num_blocks]), tuple(placements[num_blocks:]))
+        return Genotype.of_sites(self.trunk, placements)
 
     def _decode_site(self, site: Site, raw: Mapping[str, Any]) -> Placement | None:
         if raw["mechanism"] == NONE:
@@ -201,7 +200,7 @@ def _order(kernel_size: int | str) -> int:
     return 0 if kernel_size == "adaptive" else int(kernel_size)
 
 
-def _nearest(legal: tuple[Any, ...], value: object) -> Any:
+def nearest(legal: Sequence[Any], value: object) -> Any:
     """``value`` itself if legal, else the legal number nearest in ratio, else the first; None where nothing is legal."""
     if not legal or value in legal:
         return value if legal else None

@@ -51,6 +51,8 @@ class Placement:
         mechanism.check_position(self.position)
         if self.position not in site.positions:
             raise SpaceError(f"there is no position {self.position!r} here: choose from {', '.join(site.positions)}")
+        if not isinstance(self.identity_init, bool):
+            raise SpaceError(f"{mechanism.name}: identity_init = {self.identity_init!r}: choose true or false")
         if self.identity_init and not mechanism.identity_init:
             raise SpaceError(f"{mechanism.name} has no identity_init: leave it out")
         chosen = mechanism.canonical(site.block.channels_at(self.position), self.hyperparameters)
@@ -115,6 +117,12 @@ class Genotype:
     def sites(self) -> Iterator[tuple[Site, Placement | None]]:
         """Every site of the trunk with its placement: blocks first, then stage ends."""
         return zip(self.trunk.sites, (*self.placements, *self.stage_ends), strict=True)
+
+    @classmethod
+    def of_sites(cls, trunk: Trunk, placements: Sequence[Placement | None]) -> Genotype:
+        """The genotype with one placement (or None) for each of the trunk's sites, in their order."""
+        number = len(trunk.blocks)
+        return cls(trunk, tuple(placements[:number]), tuple(placements[number:]))
 
     @classmethod
     def bare(cls, trunk: Trunk) -> Genotype:

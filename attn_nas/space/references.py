@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from typing import Any
+from collections.abc import Container
 
 from attn_nas.errors import SpaceError
-from attn_nas.space.encoding import Encoding
+from attn_nas.space.encoding import Encoding, nearest
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.schema import MechanismSettings, SearchSpace
 from attn_nas.space.trunks import Trunk
@@ -35,9 +34,10 @@ def reference_genotypes(space: SearchSpace, encoding: Encoding) -> dict[str, Gen
 
 def _everywhere(trunk: Trunk, placement: Placement, stages: Container[int]) -> Genotype:
     """The trunk with ``placement`` wherever a site of ``stages`` has its position."""
-    found = [placement if placement.position in s.positions and s.block.stage in stages else None for s in trunk.sites]
-    num_blocks = len(trunk.blocks)
-    return Genotype(trunk, tuple(found[:num_blocks]), tuple(found[num_blocks:]))
+    return Genotype.of_sites(
+        trunk,
+        [placement if placement.position in s.positions and s.block.stage in stages else None for s in trunk.sites],
+    )
 
 
 def _typical(settings: MechanismSettings, trunk: Trunk) -> Placement:
@@ -45,19 +45,11 @@ def _typical(settings: MechanismSettings, trunk: Trunk) -> Placement:
     return Placement(
         mechanism.name,
         settings.legal_positions[0],
-        _nearest(settings.reductions or mechanism.reductions, mechanism.typical.reduction),
-        _nearest(settings.kernel_sizes or mechanism.kernel_sizes, mechanism.typical.kernel_size),
-        _nearest(settings.groups or settings.legal_groups(trunk), mechanism.typical.groups),
+        nearest(settings.reductions or mechanism.reductions, mechanism.typical.reduction),
+        nearest(settings.kernel_sizes or mechanism.kernel_sizes, mechanism.typical.kernel_size),
+        nearest(settings.groups or settings.legal_groups(trunk), mechanism.typical.groups),
         settings.identity_init,
     )
-
-
-def _nearest(choices: Sequence[int | str], value: int | str | None) -> Any:
-    """``value`` if it is a choice, else the number nearest to it; None where there is no choice."""
-    if not choices or value in choices:
-        return value if choices else None
-    numbers = [choice for choice in choices if isinstance(choice, int)]
-    return min(numbers, key=lambda choice: abs(choice - (value if isinstance(value, int) else 0)), default=choices[0])
 
 
 def _expressible(encoding: Encoding, genotype: Genotype) -> bool:

@@ -29,7 +29,7 @@ CostAxis = Literal["flops", "macs", "params"]
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 
 
 def _choice(choices: Sequence[str]) -> BeforeValidator:
@@ -96,7 +96,7 @@ class TrunkSettings(_Model):
     depth: int | None = Field(
         None, validate_default=True, description="Number of weighted layers, as in ResNet-20; the only one by default."
     )
-    width: int | None = Field(None, ge=1, description="Channels of the first stage; the family's own by default.")
+    width: int | None = Field(None, ge=1, strict=True, description="Channels of the first stage; the family's own by default.")
 
     @field_validator("depth")
     @classmethod
@@ -105,7 +105,7 @@ class TrunkSettings(_Model):
             family = get_family(info.data["name"])
             if depth is None and family.default_depth is None:
                 raise SpaceError(f"{family.name} needs a depth: choose from {family.depths}")
-            depth = depth or family.default_depth
+            depth = family.default_depth if depth is None else depth
             Trunk(family.name, depth or 0, family.default_width)
         return depth
 
@@ -146,7 +146,7 @@ class MechanismSettings(_Model):
     positions: list[Annotated[Position, _choice(POSITIONS), _legal("positions")]] | None = Field(
         None, min_length=1, description="Insertion points to choose from; standard by default where it is legal."
     )
-    identity_init: bool = Field(False, description="Start the branch at the identity, where the mechanism can.")
+    identity_init: bool = Field(False, strict=True, description="Start the branch at the identity, where the mechanism can.")
 
     @field_validator("reductions", "kernel_sizes", "groups", "positions")
     @classmethod
@@ -253,6 +253,8 @@ class SearchSpace(_Model):
     def _loaded(cls, values: list[str], info: ValidationInfo) -> list[str]:
         folder = Path((info.context or {}).get("folder", "."))
         paths = [(folder / value).resolve() for value in values]
+        if len({path.stem for path in paths}) < len(paths):
+            raise SpaceError("two plug-ins have one name: rename a file")
         for path in paths:
             plugins.load_file(path)
         return [str(path) for path in paths]

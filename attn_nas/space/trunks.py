@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from attn_nas import plugins
-from attn_nas.errors import SpaceError, unknown
+from attn_nas.errors import SpaceError
+from attn_nas.plugins import Registry
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.geometry import Block, Site, TrunkFamily
 
-_FAMILIES: dict[str, TrunkFamily] = {}
+_FAMILIES: Registry[TrunkFamily] = Registry("trunk")
 
 
 def register_trunk(family: TrunkFamily) -> TrunkFamily:
@@ -20,16 +20,13 @@ def register_trunk(family: TrunkFamily) -> TrunkFamily:
         SpaceError: its name is taken.
 
     """
-    if family.name in _FAMILIES:
-        raise SpaceError(f"trunk name {family.name!r} is taken: choose another")
-    _FAMILIES[family.name] = family
+    _FAMILIES.add(family, family.name)
     return family
 
 
 def trunk_names() -> list[str]:
-    """All registered families, those of installed plug-ins included."""
-    plugins.load_installed()
-    return list(_FAMILIES)
+    """All registered families, in order of registration; those of installed plug-ins included."""
+    return _FAMILIES.names()
 
 
 def get_family(name: str) -> TrunkFamily:
@@ -39,10 +36,7 @@ def get_family(name: str) -> TrunkFamily:
         SpaceError: there is none.
 
     """
-    plugins.load_installed()
-    if name not in _FAMILIES:
-        raise SpaceError(unknown("trunk", name, _FAMILIES))
-    return _FAMILIES[name]
+    return _FAMILIES.get(name)
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,9 @@ class Trunk:
 
     def __post_init__(self) -> None:
         family = get_family(self.name)
+        for what, value in (("depth", self.depth), ("width", self.width)):
+            if type(value) is not int:
+                raise SpaceError(f"trunk {what} {value!r}: choose an integer")
         if not family.is_depth(self.depth):
             raise SpaceError(f"{self.name} has no depth {self.depth}: choose from {family.depths}")
         if self.width < 1:

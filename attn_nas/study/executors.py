@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Protocol
 
 from attn_nas import plugins
@@ -90,7 +89,7 @@ class LocalPool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_serve, args=(theirs, self._trainer, plugins.loaded_files()), daemon=True, name="attn-nas-worker"
+            target=_serve, args=(theirs, self._trainer, plugins.active_files()), daemon=True, name="attn-nas-worker"
         )
         with _deaf_to_interrupts():
             process.start()
@@ -178,7 +177,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[Path]) -> None:
+def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.PluginFile]) -> None:
     """Body of a worker: None once it is ready, then jobs in and messages out, until the pipe closes or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from attn_nas import plugins
 from attn_nas.cost import CONVENTION, CostTable
@@ -111,13 +112,17 @@ def new_facts(name: str, space: SearchSpace, seed: int, budget: int) -> dict[str
 
 
 def stored_space(facts: dict[str, Any], folder: Path) -> SearchSpace:
-    """The search space of a run's document; its plug-ins are files of the run's ``folder``."""
-    return SearchSpace.model_validate(facts["space"], context={"folder": folder})
+    """The search space of a run's document; its plug-ins are files of the run's ``folder``. Raises SpaceError."""
+    try:
+        return SearchSpace.model_validate(facts["space"], context={"folder": folder})
+    except ValidationError as error:
+        reasons = "; ".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
+        raise SpaceError(f"the search space of {folder} cannot be used any more: {reasons}") from None
 
 
 def _said(space: SearchSpace) -> dict[str, Any]:
-    """What a space says, whatever its plug-ins are called."""
-    return {**space.model_dump(), "plugins": plugins.contents(space.plugins)}
+    """What a space says, and its plug-ins as they were read."""
+    return {**space.model_dump(), "plugins": [plugins.active_file(path).source for path in space.plugins]}
 
 
 def stored_facts(

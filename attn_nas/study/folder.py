@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from attn_nas import plugins
 from attn_nas.errors import RunError, UsageError
 
 
@@ -29,12 +30,12 @@ class RunFolder:
         return self.weights / f"{key}.safetensors"
 
     def keep_plugins(self, files: Sequence[str]) -> list[str]:
-        """Copy plug-in files into the run, so that it can be read wherever it goes; returns their paths inside it."""
+        """Write the plug-ins, as they were read, into the run, so that it can go anywhere; returns their paths inside it."""
         kept = []
-        for index, file in enumerate(map(Path, files)):
-            copy = self.plugins / str(index) / file.name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+        for file in files:
+            self.plugins.mkdir(exist_ok=True)
+            copy = self.plugins / Path(file).name
+            copy.write_text(plugins.active_file(file).source, encoding="utf-8")
             kept.append(str(copy.relative_to(self.path)))
         return kept
 

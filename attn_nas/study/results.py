@@ -85,7 +85,8 @@ class Run:
     @cached_property
     def records(self) -> list[Record]:
         """All described trials, in the order in which they were begun."""
-        plugins.load_files(self.folder.path / file for file in self.meta["space"].get("plugins", ()))
+        for file in self.meta["space"].get("plugins", ()):
+            plugins.load_file(self.folder.path / file)
         records = map(Record.of, self.study.get_trials(deepcopy=False))
         return [record for record in records if record is not None]
 

@@ -139,7 +139,8 @@ RECORDS = (
         gate_scale=0.50,
         identity_init=True,
         dynamic_onnx=True,
-        note="groups is the number of frequencies; on maps of fewer than 7 places a side the higher ones fold back",
+        note="groups is the number of frequencies; on maps of fewer than 7 places a side the higher ones fold back; the FLOPs "
+        "include the planes of cosines, which are kept after the first image of a size",
         aliases=("FcaNet",),
     ),
     Mechanism(

@@ -147,7 +147,7 @@ RECORDS = (
         gate_scale=0.5,
         dynamic_onnx=True,
         note="not the exponential moving average; the paper's code has 32 groups, later 8",
-        aliases=("ema",),
+        aliases=("EfficientMultiScaleAttention",),
     ),
     Mechanism(
         "lka",
@@ -170,6 +170,7 @@ RECORDS = (
         title="Large Selective Kernel Network for Remote Sensing Object Detection",
         year=2023,
         arxiv="2303.09030",
+        min_channels=2,
         cost_class="C",
         gate_scale=0.1,
         identity_init=True,

@@ -40,7 +40,7 @@ RECORDS = (
         formula="x * sigmoid(interp(avgpool_e(x))), e = (k + 1) / 2",
         **_GE,
         cost_class="A",
-        note="kernel_size is the window of the extents 2, 4, 8; no parameters",
+        note="kernel_size is the window of the extents 2, 4, 8; one wider than the map is the mean of the map; no parameters",
     ),
     Mechanism(
         "ge_conv",

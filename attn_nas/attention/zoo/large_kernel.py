@@ -14,8 +14,9 @@ from attn_nas.attention.zoo.gates import constant_one
 class LargeKernelAttention(nn.Module):
     """Linear gate that sees 23 x 23 places: ``y = x * conv1x1(dwconv7_dilated3(dwconv5(x)))`` (LKA, Eq. 2-3).
 
-    Input, output and gate are ``(B, C, H, W)``; ``77 C + C^2`` parameters. The product is taken in fp32 under autocast,
-    because gate and input both grow with the input. With ``identity_init`` the 1x1 convolution starts as the constant one.
+    Input, output and gate are ``(B, C, H, W)``; ``77 C + C^2`` parameters. The product is taken in fp32 under autocast, and
+    so is the output, because gate and input both grow with the input. With ``identity_init`` the 1x1 convolution starts as
+    the constant one.
     """
 
     def __init__(self, channels: int, *, identity_init: bool = False) -> None:
@@ -43,7 +44,7 @@ class LargeSelectiveKernel(nn.Module):
     ``u1 = conv1x1(dwconv5(x))`` and ``u2 = conv1x1(dwconv7_dilated3(dwconv5(x)))`` have ``C // 2`` channels each;
     ``[s1, s2] = sigmoid(conv7([mean_c(u), max_c(u)]))`` and ``y = x * conv1x1(u1 s1 + u2 s2)``. Input, output and gate are
     ``(B, C, H, W)`` with ``C`` of at least 2; ``76 C + 2 (C h + h) + h C + C + 198`` parameters, ``h = C // 2``.
-    The product is taken in fp32 under autocast, because gate and input both grow with the input.
+    The product is taken in fp32 under autocast, and so is the output, because gate and input both grow with the input.
     """
 
     def __init__(self, channels: int, *, identity_init: bool = False) -> None:

@@ -34,7 +34,7 @@ class SpatialGroupEnhance(nn.Module):
             similarity = torch.bmm(grouped.mean(2, keepdim=True).transpose(1, 2), grouped).view(batch, self.groups, -1)
         centred = similarity - similarity.mean(2, keepdim=True)
         variance = centred.square().sum(2, keepdim=True) / max(height * width - 1, 1)
-        logits = centred / (variance.sqrt() + self.eps) * self.weight + self.bias
+        logits = centred / (variance.clamp_min(1e-20).sqrt() + self.eps) * self.weight + self.bias
         return sigmoid_gate(logits, self.identity_init).view(batch, self.groups, 1, height, width).to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:

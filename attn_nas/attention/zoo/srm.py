@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import positive
-from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.gates import sigmoid_gate
 
 
 class StyleRecalibration(nn.Module):
@@ -24,8 +24,6 @@ class StyleRecalibration(nn.Module):
         self.identity_init = identity_init
         self.cfc = nn.Parameter(torch.zeros(channels, 2))
         self.bn = nn.BatchNorm2d(channels)
-        if identity_init:
-            zero_init(self.bn)
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
