@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli import catalogue, results, searching
+from attn_nas.cli import catalogue, mechanisms, results, searching
 from attn_nas.errors import AttnNasError
 from attn_nas.version import __version__
 
@@ -23,7 +23,7 @@ app.command()(results.front)
 app.command()(results.show)
 app.command()(results.export)
 app.command()(catalogue.spaces)
-app.command()(catalogue.mechanisms)
+app.command()(mechanisms.mechanisms)
 app.command()(catalogue.trunks)
 app.command()(catalogue.schema)
 

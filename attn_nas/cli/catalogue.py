@@ -1,14 +1,11 @@
-"""``attn-nas spaces``, ``mechanisms`` and ``schema``: what there is to search."""
+"""``attn-nas spaces``, ``trunks`` and ``schema``: what there is to search."""
 
 from __future__ import annotations
 
 import json as json_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from attn_nas.attention.mechanism import Mechanism
 
 
 def spaces(
@@ -29,34 +26,6 @@ def spaces(
         print(f"{space:24}{comments[1].removeprefix('# ')}")
 
 
-def mechanisms(
-    name: Annotated[str | None, typer.Argument(help="Print this mechanism in full.")] = None,
-    channels: Annotated[int, typer.Option(help="Channels at which costs are given.")] = 64,
-    size: Annotated[int, typer.Option(help="Height and width at which costs are given.")] = 32,
-    measure: Annotated[bool, typer.Option("--measure", help="Time a training step on this machine now.")] = False,
-    plugin: Annotated[list[str] | None, typer.Option(help="A plug-in file whose mechanisms are listed too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-) -> None:
-    """List the attention mechanisms with what they cost, or print one in full."""
-    from attn_nas import plugins
-    from attn_nas.attention.catalog import get_mechanism, mechanism_names
-    from attn_nas.errors import UsageError
-
-    if channels < 1 or size < 1:
-        raise UsageError(f"--channels {channels} --size {size}: choose integers of at least 1")
-    for file in plugin or ():
-        plugins.load_file(file)
-    records = [get_mechanism(found) for found in ([name] if name else mechanism_names())]
-    costs = _costs(records, channels, size, measure)
-    if json:
-        documents = [{**_document(record), "cost": costs.get(record.name)} for record in records]
-        print(json_module.dumps(documents[0] if name else documents, indent=2, default=dict))
-    elif name:
-        _print_record(records[0], costs.get(records[0].name), channels, size)
-    else:
-        _print_table(records, costs, channels, size, measure)
-
-
 def trunks(
     plugin: Annotated[list[str] | None, typer.Option(help="A plug-in file whose trunks are listed too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -74,128 +43,6 @@ def trunks(
         return
     for family in families:
         print(f"{family.name:26}depth {family.depths}; width {family.default_width}\n{'':26}{family.description}")
-
-
-def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) -> dict[str, dict[str, Any]]:
-    """By name: parameters, MACs, FLOPs and slowdown, or why not; from the shipped measurements where they suffice."""
-    from attn_nas.attention.measured import measured_costs
-
-    shipped = measured_costs(channels, size)
-    if not measure and all(record.name in shipped for record in records):
-        return shipped
-    from attn_nas.proxy.catalogue_costs import catalogue_costs
-
-    counted = catalogue_costs(records, channels, size, measure)
-    return {
-        name: cost if "why_not" in cost else {"slowdown": shipped.get(name, {}).get("slowdown"), **cost}
-        for name, cost in counted.items()
-    }
-
-
-def _document(record: Mechanism) -> dict[str, Any]:
-    """A record as plain data, without what only a builder needs."""
-    hidden = {"target", "takes_stride", "fixed"}
-    return {field: value for field, value in vars(record).items() if field not in hidden} | {"typical": vars(record.typical)}
-
-
-def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int, size: int) -> None:
-    from inspect import cleandoc
-
-    shown: dict[str, object] = {
-        "name": record.name,
-        "also": ", ".join(record.aliases),
-        "family": record.family,
-        "formula": record.formula,
-        "paper": f"{record.title} ({record.year})",
-        "read": f"https://arxiv.org/abs/{record.arxiv}" if record.arxiv else record.url,
-        "reductions": ", ".join(map(str, record.reductions)),
-        "kernel sizes": ", ".join(map(str, record.kernel_sizes)),
-        "groups": ", ".join(map(str, record.groups)),
-        "as published": ", ".join(f"{name} {value}" for name, value in vars(record.typical).items() if value is not None),
-        "positions": ", ".join(record.positions),
-        "smallest batch": record.min_batch,
-        "gate scale": f"{record.gate_scale:.2f} of the input, at the start" if record.gate_scale is not None else "",
-        "identity_init": "can start at the identity" if record.identity_init else "",
-        "cost class": record.cost_class,
-        "ONNX": "exports with batch, height and width left open" if record.dynamic_onnx else "",
-        "note": record.note,
-    }
-    if cost and "why_not" in cost:
-        shown["cost"] = f"none at {channels} channels: {cost['why_not']}"
-    elif cost:
-        at = f"at {channels} channels and {size} x {size} places"
-        shown["cost"] = f"{cost['params']:,} parameters, {cost['macs']:,} MACs, {cost['flops']:,} FLOPs {at}"
-        if cost["slowdown"]:
-            slowdown = cost["slowdown"]
-            shown["time"] = (
-                f"x{slowdown['step']:.2f} a training step, x{slowdown['inference']:.2f} an inference of a basic block"
-            )
-    for heading, value in shown.items():
-        if value:
-            print(f"{heading:16}{value}")
-    print(f"\n{cleandoc(record.load().__doc__ or '')}")
-
-
-def _print_table(
-    records: list[Mechanism], costs: dict[str, dict[str, Any]], channels: int, size: int, measured_now: bool
-) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from attn_nas.attention.measured import measured_where
-    from attn_nas.attention.mechanism import GATE_POSITIONS
-
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("name", "choices", "where", "params", "FLOPs", "step", "paper"):
-        table.add_column(heading, justify="right" if heading in ("params", "FLOPs", "step") else "left")
-    for index, record in enumerate(records):
-        if not index or records[index - 1].family != record.family:
-            table.add_section()
-            table.add_row(f"[bold]{record.family}[/]")
-        cost = costs[record.name]
-        slowdown = cost.get("slowdown")
-        table.add_row(
-            record.name,
-            _choices(record),
-            "any" if record.positions == GATE_POSITIONS else " ".join(record.positions),
-            _short(cost["params"]) if "params" in cost else "-",
-            _short(cost["flops"]) if "flops" in cost else "-",
-            f"x{slowdown['step']:.2f}" if slowdown else "-",
-            record.arxiv or f"{record.year}",
-        )
-    console.print(table)
-    for name, cost in costs.items():
-        if "why_not" in cost:
-            console.print(f"{name} has no cost: {cost['why_not']}", markup=False)
-    where = "this machine, now" if measured_now else measured_where()
-    for line in (
-        f"params and FLOPs at {channels} channels, {size} x {size} places, hyperparameters as published (or the nearest).",
-        f"step: training time of a basic block with the mechanism over that of the bare one, on {where}.",
-        f"choices: r reduction, k kernel size, g groups. any: {', '.join(GATE_POSITIONS)}.",
-        "One in full: attn-nas mechanisms NAME",
-    ):
-        console.print(line, style="dim")
-
-
-def _choices(record: Mechanism) -> str:
-    """The hyperparameters in short: ``r2-32 k3-9``."""
-    parts = []
-    for letter, values in (("r", record.reductions), ("k", record.kernel_sizes), ("g", record.groups)):
-        numbers = [value for value in values if isinstance(value, int)]
-        if numbers:
-            parts.append(f"{letter}{min(numbers)}-{max(numbers)}")
-    return " ".join(parts) or "-"
-
-
-def _short(number: int) -> str:
-    """A count with three digits and a unit."""
-    value = float(number)
-    for unit in ("", " k", " M", " G"):
-        if value < 1000 or unit == " G":
-            break
-        value /= 1000
-    return f"{value:.3g}{unit}"
 
 
 def schema() -> None:

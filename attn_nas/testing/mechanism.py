@@ -1,32 +1,17 @@
-"""For tests of your own: contracts that every mechanism and trunk must pass, and a trainer that answers at once."""
+"""The contract of a mechanism."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
 from inspect import Parameter, signature
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from attn_nas import plugins
-from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import CostClass, Hyperparameters, Mechanism
-from attn_nas.cost import Cost, CostTable, count_cost
 from attn_nas.cost.count import count_module
-from attn_nas.cost.table import slot_shapes
-from attn_nas.errors import AttnNasError, SpaceError
-from attn_nas.models.build import build_model, build_trunk, get_slot
-from attn_nas.proxy import OnEpoch, ProxyResult
-from attn_nas.space.genotype import Genotype, Placement
-from attn_nas.space.geometry import Site
-from attn_nas.space.task import Task
-from attn_nas.space.trunks import Trunk
+from attn_nas.testing.placements import perturbed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,57 +19,6 @@ if TYPE_CHECKING:
 SIZES = ((1, 1), (7, 5), (32, 32))
 _BASIC_BLOCK = 2 * (9 * 64 * 64 + 2 * 64) * 32 * 32
 """Complete FLOPs of two 3x3 convolutions with batch norm at 64 channels and 32 x 32 places."""
-
-
-def legal_placements(mechanism: Mechanism, site: Site) -> list[Placement]:
-    """Every placement of ``mechanism`` at ``site`` with the hyperparameters of its record, in canonical form, once."""
-    found: dict[Placement, None] = {}
-    for position in site.positions:
-        for reduction, kernel_size, groups in product(
-            mechanism.reductions or (None,), mechanism.kernel_sizes or (None,), mechanism.groups or (None,)
-        ):
-            with suppress(SpaceError):
-                found[Placement(mechanism.name, position, reduction, kernel_size, groups).canonical(site)] = None
-    return list(found)
-
-
-def mechanism_in(file: str | Path, name: str) -> Mechanism:
-    """The record of a mechanism that the plug-in ``file`` registers; raises SpaceError."""
-    plugins.load_file(file)
-    return get_mechanism(name)
-
-
-def trunk_in(file: str | Path, name: str, depth: int, width: int) -> Trunk:
-    """A trunk of a family that the plug-in ``file`` registers; raises SpaceError."""
-    plugins.load_file(file)
-    return Trunk(name, depth, width)
-
-
-@dataclass
-class TableTrainer:
-    """Answers like proxy training, at once: accuracy from ``table`` by key, else from a hash of the key.
-
-    ``failures`` maps keys to the reason with which they fail.
-    """
-
-    task: Task
-    table: Mapping[str, float] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)
-
-    def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> tuple[ProxyResult, Cost]:
-        """See `attn_nas.study.jobs.Trainer`."""
-        if genotype.key in self.failures:
-            raise AttnNasError(self.failures[genotype.key])
-        digest = hashlib.sha256(f"{genotype.key} {seed}".encode()).digest()
-        accuracy = self.table.get(genotype.key, 0.5 + digest[0] / 1000)
-        on_epoch(1, accuracy)
-        cost = _cost_table(genotype.trunk, self.task).cost(genotype)
-        return ProxyResult(accuracy, 1.0 - accuracy, (accuracy,), (1.0,), 0.0, 0.0, 1, seed), cost
-
-
-@cache
-def _cost_table(trunk: Trunk, task: Task) -> CostTable:
-    return CostTable(trunk, task)
 
 
 class MechanismContract:
@@ -385,74 +319,6 @@ class MechanismContract:
                 torch.testing.assert_close(torch.from_numpy(found), module(x), atol=1e-4, rtol=1e-4)
 
 
-class TrunkContract:
-    """Subclass it in a test file under a name that pytest collects, set ``trunk``, and the contract is tested.
-
-    What its family declares is true of the module: every slot is there, is passed through, and sees the channels and stride
-    that the geometry says; filled slots change the output and nothing else of the trunk; costs add up.
-    """
-
-    trunk: Trunk
-    task = Task(3, 64, 48, 7)
-
-    def _bare(self) -> nn.Module:
-        return build_trunk(self.trunk, self.task.num_classes, self.task.channels)
-
-    def test_gives_logits_and_gradients(self) -> None:
-        """Forward and backward, also with another number of input channels."""
-        import torch
-
-        for channels in (3, 1):
-            model = build_trunk(self.trunk, self.task.num_classes, channels).train()
-            logits = model(torch.randn(2, channels, self.task.height, self.task.width))
-            assert logits.shape == (2, self.task.num_classes)
-            logits.square().sum().backward()
-            assert all(parameter.grad is not None for parameter in model.parameters())
-
-    def test_every_slot_sees_the_declared_channels(self) -> None:
-        """One image passes every insertion point of every block and stage end."""
-        shapes = slot_shapes(self._bare(), self.trunk, self.task)
-        for site in self.trunk.sites:
-            for position in site.positions:
-                path = site.slot(position)
-                assert path in shapes, f"{path} is not passed through"
-                assert shapes[path][0] == site.block.channels_at(position), path
-
-    def test_what_is_replaced_has_the_declared_stride(self) -> None:
-        """The convolution in the place of ``replace`` keeps its channels and shrinks the map by the stride."""
-        import torch
-
-        model = self._bare()
-        for site in self.trunk.sites:
-            if "replace" in site.positions:
-                channels = site.block.replace_channels
-                replaced = get_slot(model, site.slot("replace"))
-                assert replaced(torch.zeros(1, channels, 8, 8)).shape == (1, channels, 8 // site.stride, 8 // site.stride)
-
-    def test_filled_slots_leave_the_rest_of_the_trunk_alone(self) -> None:
-        """With equal seeds the attended network has the bare one's weights, and another output."""
-        import torch
-
-        images = torch.randn(2, self.task.channels, self.task.height, self.task.width)
-        bare = build_model(Genotype.bare(self.trunk), self.task.num_classes, seed=0).eval()
-        se, bam = Placement("se", reduction=2), Placement("bam", "stage_end", reduction=2)
-        genotype = Genotype.of_sites(self.trunk, [bam if site.at_stage_end else se for site in self.trunk.sites])
-        model = build_model(genotype, self.task.num_classes, seed=0).eval()
-        assert all(torch.equal(value, model.state_dict()[name]) for name, value in bare.state_dict().items())
-        with torch.no_grad():
-            assert not torch.equal(model(images), bare(images))
-
-    def test_costs_add_up(self) -> None:
-        """The table's sum of trunk and sites is what counting the whole network gives."""
-        table = CostTable(self.trunk, self.task)
-        for name in ("se", "cbam", "sk", "bam"):
-            mechanism = get_mechanism(name)
-            found = [next(iter(legal_placements(mechanism, site)), None) for site in self.trunk.sites]
-            genotype = Genotype.of_sites(self.trunk, found)
-            model = build_model(genotype, self.task.num_classes, self.task.channels)
-            assert table.cost(genotype) == count_cost(model, self.task)
-
-
 def cost_class(flops: int) -> CostClass:
     """The class of a module that costs ``flops`` at 64 channels and 32 x 32 places; see `Mechanism`."""
     share = flops / _BASIC_BLOCK
@@ -461,17 +327,6 @@ def cost_class(flops: int) -> CostClass:
     if share < 0.05:
         return "B"
     return "C" if share < 0.5 else "D"
-
-
-def perturbed(module: nn.Module) -> nn.Module:
-    """``module`` with noise on every parameter, so that nothing is zero by initialisation."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return module
 
 
 def _behaviour(module: nn.Module, x: Tensor, *, training: bool = False) -> tuple[object, ...]:

@@ -1,0 +1,16 @@
+"""For tests of your own: contracts that every mechanism and trunk must pass, and a trainer that answers at once."""
+
+from attn_nas.testing.mechanism import MechanismContract
+from attn_nas.testing.placements import legal_placements, mechanism_in, perturbed, trunk_in
+from attn_nas.testing.trainer import TableTrainer
+from attn_nas.testing.trunk import TrunkContract
+
+__all__ = [
+    "MechanismContract",
+    "TableTrainer",
+    "TrunkContract",
+    "legal_placements",
+    "mechanism_in",
+    "perturbed",
+    "trunk_in",
+]

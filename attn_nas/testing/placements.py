@@ -1,0 +1,54 @@
+"""What tests are made from: plug-ins by file, every legal placement, modules away from their start."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attn_nas import plugins
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.attention.mechanism import Mechanism
+from attn_nas.errors import SpaceError
+from attn_nas.space.genotype import Placement
+from attn_nas.space.geometry import Site
+from attn_nas.space.trunks import Trunk
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def mechanism_in(file: str | Path, name: str) -> Mechanism:
+    """The record of a mechanism that the plug-in ``file`` registers; raises SpaceError."""
+    plugins.load_file(file)
+    return get_mechanism(name)
+
+
+def trunk_in(file: str | Path, name: str, depth: int, width: int) -> Trunk:
+    """A trunk of a family that the plug-in ``file`` registers; raises SpaceError."""
+    plugins.load_file(file)
+    return Trunk(name, depth, width)
+
+
+def legal_placements(mechanism: Mechanism, site: Site) -> list[Placement]:
+    """Every placement of ``mechanism`` at ``site`` with the hyperparameters of its record, in canonical form, once."""
+    found: dict[Placement, None] = {}
+    for position in site.positions:
+        for reduction, kernel_size, groups in product(
+            mechanism.reductions or (None,), mechanism.kernel_sizes or (None,), mechanism.groups or (None,)
+        ):
+            with suppress(SpaceError):
+                found[Placement(mechanism.name, position, reduction, kernel_size, groups).canonical(site)] = None
+    return list(found)
+
+
+def perturbed(module: nn.Module) -> nn.Module:
+    """``module`` with noise on every parameter, so that nothing is zero by initialisation."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return module

@@ -1,0 +1,85 @@
+"""The contract of a trunk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.cost import CostTable, count_cost
+from attn_nas.cost.table import slot_shapes
+from attn_nas.models.build import build_model, build_trunk, get_slot
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
+from attn_nas.testing.placements import legal_placements
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TrunkContract:
+    """Subclass it in a test file under a name that pytest collects, set ``trunk``, and the contract is tested.
+
+    What its family declares is true of the module: every slot is there, is passed through, and sees the channels and stride
+    that the geometry says; filled slots change the output and nothing else of the trunk; costs add up.
+    """
+
+    trunk: Trunk
+    task = Task(3, 64, 48, 7)
+
+    def _bare(self) -> nn.Module:
+        return build_trunk(self.trunk, self.task.num_classes, self.task.channels)
+
+    def test_gives_logits_and_gradients(self) -> None:
+        """Forward and backward, also with another number of input channels."""
+        import torch
+
+        for channels in (3, 1):
+            model = build_trunk(self.trunk, self.task.num_classes, channels).train()
+            logits = model(torch.randn(2, channels, self.task.height, self.task.width))
+            assert logits.shape == (2, self.task.num_classes)
+            logits.square().sum().backward()
+            assert all(parameter.grad is not None for parameter in model.parameters())
+
+    def test_every_slot_sees_the_declared_channels(self) -> None:
+        """One image passes every insertion point of every block and stage end."""
+        shapes = slot_shapes(self._bare(), self.trunk, self.task)
+        for site in self.trunk.sites:
+            for position in site.positions:
+                path = site.slot(position)
+                assert path in shapes, f"{path} is not passed through"
+                assert shapes[path][0] == site.block.channels_at(position), path
+
+    def test_what_is_replaced_has_the_declared_stride(self) -> None:
+        """The convolution in the place of ``replace`` keeps its channels and shrinks the map by the stride."""
+        import torch
+
+        model = self._bare()
+        for site in self.trunk.sites:
+            if "replace" in site.positions:
+                channels = site.block.replace_channels
+                replaced = get_slot(model, site.slot("replace"))
+                assert replaced(torch.zeros(1, channels, 8, 8)).shape == (1, channels, 8 // site.stride, 8 // site.stride)
+
+    def test_filled_slots_leave_the_rest_of_the_trunk_alone(self) -> None:
+        """With equal seeds the attended network has the bare one's weights, and another output."""
+        import torch
+
+        images = torch.randn(2, self.task.channels, self.task.height, self.task.width)
+        bare = build_model(Genotype.bare(self.trunk), self.task.num_classes, seed=0).eval()
+        se, bam = Placement("se", reduction=2), Placement("bam", "stage_end", reduction=2)
+        genotype = Genotype.of_sites(self.trunk, [bam if site.at_stage_end else se for site in self.trunk.sites])
+        model = build_model(genotype, self.task.num_classes, seed=0).eval()
+        assert all(torch.equal(value, model.state_dict()[name]) for name, value in bare.state_dict().items())
+        with torch.no_grad():
+            assert not torch.equal(model(images), bare(images))
+
+    def test_costs_add_up(self) -> None:
+        """The table's sum of trunk and sites is what counting the whole network gives."""
+        table = CostTable(self.trunk, self.task)
+        for name in ("se", "cbam", "sk", "bam"):
+            mechanism = get_mechanism(name)
+            found = [next(iter(legal_placements(mechanism, site)), None) for site in self.trunk.sites]
+            genotype = Genotype.of_sites(self.trunk, found)
+            model = build_model(genotype, self.task.num_classes, self.task.channels)
+            assert table.cost(genotype) == count_cost(model, self.task)
