@@ -12,7 +12,7 @@ import pytest
 
 from attn_nas import plugins
 from attn_nas.attention.catalog import get_mechanism
-from attn_nas.errors import ExportError, SpaceError, UsageError
+from attn_nas.errors import AttnNasError, ExportError, SpaceError, UsageError
 from attn_nas.export import export_candidates
 from attn_nas.export.source import model_source
 from attn_nas.space.encoding import Encoding
@@ -141,6 +141,22 @@ def test_a_run_is_resumed_with_its_own_space_under_another_name(tutorial):
     shutil.rmtree(tutorial / "run" / "plugins")
     with pytest.raises(SpaceError, match=r"the search space of .*run cannot be used any more: the plug-in .* cannot be read"):
         search(run=tutorial / "run", budget=4, workers=1, resume=True)
+
+
+def test_a_plugin_that_cannot_be_built_or_counted_is_named(tutorial):
+    """A class that is not there, and an operator without a counter, before anything is trained."""
+    source = (tutorial / "my_attention.py").read_text()
+    for broken, message in (
+        (source.replace(":EnergyGate", ":EnergyGait"), "energy_gate: there is no class"),
+        (
+            source.replace("(self.fc1(energy)", "(self.fc1(energy.lgamma())"),
+            "energy_gate r2: no cost is known for aten::lgamma",
+        ),
+    ):
+        (tutorial / "my_attention.py").write_text(broken)
+        with pytest.raises(AttnNasError, match=message):
+            search(load_space(tutorial / "my_space.yaml"), run=tutorial / "run", budget=2, workers=1)
+        assert not (tutorial / "run").exists()
 
 
 def test_a_mended_plugin_can_be_loaded_again(tutorial):

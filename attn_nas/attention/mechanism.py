@@ -194,8 +194,11 @@ class Mechanism:
         return found
 
     def load(self) -> type[nn.Module]:
-        """The class behind ``target``; imports torch."""
-        loaded: type[nn.Module] = Target(self.target).load()
+        """The class behind ``target``; imports torch. Raises SpaceError if there is none."""
+        try:
+            loaded: type[nn.Module] = Target(self.target).load()
+        except SpaceError as error:
+            raise SpaceError(f"{self.name}: {error}") from None
         return loaded
 
     def build(self, channels: int, **arguments: Any) -> nn.Module:

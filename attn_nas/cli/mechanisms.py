@@ -96,7 +96,9 @@ def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int,
     for heading, value in shown.items():
         if value:
             print(f"{heading:16}{value}")
-    print(f"\n{cleandoc(record.load().__doc__ or '')}")
+    described = record.load().__doc__
+    if described:
+        print(f"\n{cleandoc(described)}")
 
 
 def _print_table(

@@ -52,17 +52,21 @@ def attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
 _FREE = "pad expand_as contiguous unflatten split roll numel view_as repeat repeat_interleave clamp_min hardtanh hardtanh_"
 FREE = tuple(f"aten::{name}" for name in _FREE.split())
 
+_ARITHMETIC = "add add_ sub rsub mul mul_ div div_ pow neg abs sign floor round reciprocal maximum minimum addcmul lerp"
+_TRANSCENDENTAL = "sigmoid sigmoid_ tanh exp log log1p sin cos erf sqrt rsqrt square softplus"
+_ACTIVATION = "silu silu_ gelu hardsigmoid hardswish hardswish_ mish elu elu_ selu leaky_relu leaky_relu_ prelu log_sigmoid"
+_COMPARISON = "le lt ge gt eq ne where bitwise_and __and__"
+
 HANDLES: dict[str, Counter] = {
     **{
         f"aten::{name}": per_output()
-        for name in ("add", "add_", "sub", "rsub", "mul", "mul_", "div", "div_", "pow", "neg", "abs", "reciprocal", "maximum")
+        for names in (_ARITHMETIC, _TRANSCENDENTAL, _ACTIVATION, _COMPARISON)
+        for name in names.split()
     },
-    **{f"aten::{name}": per_output() for name in ("sigmoid", "sigmoid_", "tanh", "exp", "cos", "sqrt", "rsqrt", "square")},
-    **{f"aten::{name}": per_output() for name in ("silu", "silu_", "gelu", "hardsigmoid", "hardswish", "hardswish_")},
     **{f"aten::{name}": per_input() for name in ("mean", "sum", "amax", "amin", "max", "max_pool2d", "adaptive_max_pool2d")},
     **{f"aten::{name}": per_input(2) for name in ("var", "var_mean", "std", "linalg_vector_norm")},
-    **{f"aten::{name}": per_output() for name in ("le", "gt", "where", "bitwise_and", "__and__")},
     "aten::avg_pool2d": average_pool,
     "aten::softmax": per_input(3),
+    "aten::log_softmax": per_input(3),
     "aten::scaled_dot_product_attention": attention,
 }

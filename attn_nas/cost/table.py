@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.mechanism import Position
 from attn_nas.cost.count import Cost, count_cost, count_module
-from attn_nas.errors import SpaceError
+from attn_nas.errors import CostError, SpaceError
 from attn_nas.models.build import build_site, build_trunk, get_slot
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
@@ -78,7 +78,10 @@ class CostTable:
         shape = self.shape(site, placement.position)
         known = (placement, shape, site.stride)
         if known not in self._modules:
-            self._modules[known] = count_module(build_site(placement, site), shape)
+            try:
+                self._modules[known] = count_module(build_site(placement, site), shape)
+            except CostError as error:
+                raise CostError(f"{placement}: {error}") from None
         added = self._modules[known]
         if placement.position == "replace":
             added -= count_module(get_slot(self._model, site.slot("replace")), shape)

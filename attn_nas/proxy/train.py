@@ -62,7 +62,7 @@ def train_proxy(
 
 def _smallest_batch(genotype: Genotype) -> int:
     """The fewest images that all its mechanisms, and the trunk's batch norms, can be trained with."""
-    return max(2, *(get_mechanism(placement.mechanism).min_batch for _, placement in genotype.sites if placement), 2)
+    return max([2, *(get_mechanism(placement.mechanism).min_batch for _, placement in genotype.sites if placement)])
 
 
 def check_steps(settings: ProxySettings, num_train: int) -> None:
