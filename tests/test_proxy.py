@@ -139,6 +139,16 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch(dataset):
     torch.testing.assert_close(*gradients)
 
 
+def test_micro_batches_are_never_smaller_than_asked(dataset):
+    """A rest of one image, which a batch norm cannot train on, goes to the others."""
+    sizes = []
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    images = train_module._on_device(dataset, FP32)
+    train_module._step(model, images, torch.arange(5), torch.Generator(), _settings(), FP32, 2)
+    assert sizes == [3, 2]
+
+
 @pytest.mark.skipif(not has_bf16("cpu"), reason="this processor has no bf16 instructions")
 def test_bf16_scores_like_fp32(dataset):
     """Reduced precision changes the accuracy by a few points at most."""
