@@ -18,7 +18,8 @@ from attn_nas.attention.sizes import adaptive_kernel
 from attn_nas.errors import SpaceError
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
-from attn_nas.space.schema import MechanismSettings, SearchSpace
+from attn_nas.space.mechanism_settings import MechanismSettings
+from attn_nas.space.schema import SearchSpace
 from attn_nas.space.trunks import Trunk
 
 NONE = "none"

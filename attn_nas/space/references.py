@@ -7,7 +7,8 @@ from collections.abc import Container
 from attn_nas.errors import SpaceError
 from attn_nas.space.encoding import Encoding, nearest
 from attn_nas.space.genotype import Genotype, Placement
-from attn_nas.space.schema import MechanismSettings, SearchSpace
+from attn_nas.space.mechanism_settings import MechanismSettings
+from attn_nas.space.schema import SearchSpace
 from attn_nas.space.trunks import Trunk
 
 

@@ -2,96 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from attn_nas import plugins
-from attn_nas.attention.catalog import get_mechanism, mechanism_names
-from attn_nas.attention.mechanism import POSITIONS, KernelSize, Mechanism, Position
-from attn_nas.errors import SpaceError, choose_from
-from attn_nas.space.genotype import Placement
+from attn_nas.errors import SpaceError
+from attn_nas.space.fields import Count, Fraction, Problem, Section, choice, refuse, suggested
+from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.trunks import Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
 CostAxis = Literal["flops", "macs", "params"]
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-
-
-def _choice(choices: Sequence[str]) -> BeforeValidator:
-    def check(value: object) -> object:
-        if value not in choices:
-            raise SpaceError(choose_from(value, choices))
-        return value
-
-    return BeforeValidator(check)
-
-
-def _kernel_size(value: object) -> object:
-    if value == "adaptive" or (type(value) is int and value >= 1 and value % 2):
-        return value
-    raise SpaceError("choose an odd integer such as 3, 5 or 7, or adaptive where the mechanism has it")
-
-
-def _resolve(value: object) -> object:
-    return get_mechanism(value).name if isinstance(value, str) else value
-
-
-def _legal(field: str) -> AfterValidator:
-    """A word (position, or adaptive) must be one that the mechanism named beside it has."""
-
-    def check(value: object, info: ValidationInfo) -> object:
-        name = info.data.get("name")
-        legal = getattr(get_mechanism(name), field) if name else ()
-        if isinstance(value, str) and legal and value not in legal:
-            raise SpaceError(f"{name} cannot have {value}: {choose_from(value, legal)}")
-        return value
-
-    return AfterValidator(check)
-
-
-_Problem = tuple[tuple[int | str, ...], str]
-
-
-def _raise(problems: list[_Problem]) -> None:
-    """Report what fits ill with another part of the file: where it stands inside the field, and why."""
-    if problems:
-        text = "; ".join(why for _, why in problems)
-        raise PydanticCustomError("unfit", "{text}", {"text": text, "problems": problems})
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _family(value: object) -> object:
     return get_family(value).name if isinstance(value, str) else value
 
 
-def _suggested(names: list[str]) -> dict[str, Any]:
-    """JSON Schema of a name: these are offered, and a plug-in's are allowed."""
-    return {"anyOf": [{"enum": names}, {"type": "string"}]}
-
-
-class TrunkSettings(_Model):
+class TrunkSettings(Section):
     """The convolutional network whose blocks receive attention."""
 
     name: Annotated[str, BeforeValidator(_family)] = Field(
-        description="Family of the trunk.", json_schema_extra=_suggested(trunk_names())
+        description="Family of the trunk.", json_schema_extra=suggested(trunk_names())
     )
     depth: int | None = Field(
         None, validate_default=True, description="Number of weighted layers, as in ResNet-20; the only one by default."
@@ -114,10 +50,10 @@ class TrunkSettings(_Model):
         return Trunk(self.name, self.depth or 0, self.width or get_family(self.name).default_width)
 
 
-class DataSettings(_Model):
+class DataSettings(Section):
     """The data set, and how much of it a search reads."""
 
-    name: Annotated[DataName, _choice(get_args(DataName))] = Field(description="Which data set.")
+    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Which data set.")
     root: str | None = Field(
         None, description="Folder of the files; else the environment's ATTN_NAS_DATA, else ./data. Unused by digits."
     )
@@ -130,78 +66,7 @@ class DataSettings(_Model):
     seed: int = Field(0, ge=0, description="Seed of the split, and of the images where they are composed.")
 
 
-class MechanismSettings(_Model):
-    """One mechanism of the space; hyperparameters left out take the catalogue's choices."""
-
-    name: Annotated[str, BeforeValidator(_resolve)] = Field(
-        description="Name in the catalogue.", json_schema_extra=_suggested(mechanism_names())
-    )
-    reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
-    kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size), _legal("kernel_sizes")]] | None = Field(
-        None, min_length=1, description="Odd kernel sizes, or adaptive (ECA)."
-    )
-    groups: list[Count] | None = Field(
-        None, min_length=1, description="Numbers of groups (of heads, of frequencies); they must divide the channels."
-    )
-    positions: list[Annotated[Position, _choice(POSITIONS), _legal("positions")]] | None = Field(
-        None, min_length=1, description="Insertion points to choose from; standard by default where it is legal."
-    )
-    identity_init: bool = Field(False, strict=True, description="Start the branch at the identity, where the mechanism can.")
-
-    @field_validator("reductions", "kernel_sizes", "groups", "positions")
-    @classmethod
-    def _fits(cls, values: list[object] | None, info: ValidationInfo) -> list[object] | None:
-        name, field = info.data.get("name"), str(info.field_name)
-        if values and name and not getattr(get_mechanism(name), field):
-            raise SpaceError(f"{name} has no {field.replace('_', ' ')}: leave it out")
-        if values and len(set(values)) < len(values):
-            raise SpaceError("a value appears twice")
-        return values
-
-    @field_validator("identity_init")
-    @classmethod
-    def _can_start_there(cls, wanted: bool, info: ValidationInfo) -> bool:
-        name = info.data.get("name")
-        if wanted and name and not get_mechanism(name).identity_init:
-            raise SpaceError(f"{name} has no identity_init: leave it out")
-        return wanted
-
-    @property
-    def mechanism(self) -> Mechanism:
-        """The catalogue's record."""
-        return get_mechanism(self.name)
-
-    @property
-    def legal_positions(self) -> tuple[Position, ...]:
-        """The insertion points to choose from."""
-        return tuple(self.positions or [self.mechanism.default_position])
-
-    def problems(self, trunk: Trunk) -> Iterator[tuple[tuple[str, int], str]]:
-        """The hyperparameters written here that ``trunk`` has no room for: where they stand, and why."""
-        typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None), "groups": 1}
-        for field, name in (("reductions", "reduction"), ("kernel_sizes", "kernel_size"), ("groups", "groups")):
-            for index, value in enumerate(getattr(self, field) or ()):
-                why = self._refusal(trunk, {**typical, name: value})
-                if why:
-                    yield (field, index), why
-
-    def legal_groups(self, trunk: Trunk) -> tuple[int, ...]:
-        """The catalogue's numbers of groups that all sites of ``trunk`` have room for."""
-        typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None)}
-        return tuple(number for number in self.mechanism.groups if not self._refusal(trunk, {**typical, "groups": number}))
-
-    def _refusal(self, trunk: Trunk, hyperparameters: dict[str, Any]) -> str | None:
-        for site in trunk.sites:
-            for position in self.legal_positions:
-                if position in site.positions:
-                    try:
-                        Placement(self.name, position, **hyperparameters).canonical(site)
-                    except SpaceError as error:
-                        return f"{error} ({site})"
-        return None
-
-
-class LimitSettings(_Model):
+class LimitSettings(Section):
     """What a candidate may cost at most; enforced before it is trained."""
 
     max_added_flops: Annotated[int, Field(ge=0)] | None = Field(
@@ -210,7 +75,7 @@ class LimitSettings(_Model):
     max_params: Count | None = Field(None, description="Parameters of the whole network.")
 
 
-class ProxySettings(_Model):
+class ProxySettings(Section):
     """The short training run that scores a candidate."""
 
     epochs: Count = Field(description="Passes over the training images.")
@@ -220,19 +85,19 @@ class ProxySettings(_Model):
     weight_decay: float = Field(5e-4, ge=0, description="Decay of matrices and filters; norms and biases have none.")
     warmup: Annotated[float, Field(gt=0, lt=1)] = Field(0.25, description="Share of the steps in which the rate rises.")
     label_smoothing: Fraction = Field(0.0, description="Share of the target spread over all classes.")
-    precision: Annotated[Precision, _choice(get_args(Precision))] = Field(
+    precision: Annotated[Precision, choice(get_args(Precision))] = Field(
         "auto",
         description="Arithmetic of the forward pass; auto takes bf16 where the processor has it and it is faster.",
     )
 
 
-class ObjectiveSettings(_Model):
+class ObjectiveSettings(Section):
     """What the front trades: accuracy, always maximised, against one cost."""
 
-    cost: Annotated[CostAxis, _choice(get_args(CostAxis))] = Field("flops", description="The quantity to minimise.")
+    cost: Annotated[CostAxis, choice(get_args(CostAxis))] = Field("flops", description="The quantity to minimise.")
 
 
-class SearchSpace(_Model):
+class SearchSpace(Section):
     """A search space: trunk, data, mechanisms and how candidates are trained and judged."""
 
     plugins: list[str] = Field(
@@ -241,7 +106,7 @@ class SearchSpace(_Model):
     trunk: TrunkSettings
     data: DataSettings
     mechanisms: list[MechanismSettings] = Field(min_length=1, description="What a block may receive; none always may.")
-    granularity: Annotated[Granularity, _choice(get_args(Granularity))] = Field(
+    granularity: Annotated[Granularity, choice(get_args(Granularity))] = Field(
         "per_block", description="Whether every block chooses, or all blocks of a stage share a choice."
     )
     limits: LimitSettings = LimitSettings.model_validate({})
@@ -265,7 +130,7 @@ class SearchSpace(_Model):
         if "trunk" not in info.data:
             return values
         trunk = info.data["trunk"].trunk()
-        found: list[_Problem] = []
+        found: list[Problem] = []
         for index, value in enumerate(values):
             found += [((index, *where), why) for where, why in value.problems(trunk)]
             if value.mechanism.groups and not value.groups and not value.legal_groups(trunk):
@@ -275,14 +140,14 @@ class SearchSpace(_Model):
                 )
             if not any(position in site.positions for site in trunk.sites for position in value.legal_positions):
                 found.append(((index, "name"), f"{value.name} has no site in {trunk} at {', '.join(value.legal_positions)}"))
-        _raise(found)
+        refuse(found)
         return values
 
     @field_validator("proxy")
     @classmethod
     def _batches_are_large_enough(cls, value: ProxySettings, info: ValidationInfo) -> ProxySettings:
         needs = {settings.name: settings.mechanism.min_batch for settings in info.data.get("mechanisms", ())}
-        _raise(
+        refuse(
             [
                 (("batch_size",), f"{name} cannot be trained on batches of less than {least}: choose {least} or more")
                 for name, least in needs.items()

@@ -1,0 +1,45 @@
+"""What the sections of a search-space file share: their base, and kinds of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from attn_nas.errors import SpaceError, choose_from
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Problem = tuple[tuple[int | str, ...], str]
+"""Where something stands inside a section, and what is wrong with it."""
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Report what fits ill with another part of the file: where it stands inside the field, and why."""
+    if problems:
+        text = "; ".join(why for _, why in problems)
+        raise PydanticCustomError("unfit", "{text}", {"text": text, "problems": problems})
+
+
+class Section(BaseModel):
+    """A mapping of the file: no keys but its own, and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def choice(choices: Sequence[str]) -> BeforeValidator:
+    """One of these words."""
+
+    def check(value: object) -> object:
+        if value not in choices:
+            raise SpaceError(choose_from(value, choices))
+        return value
+
+    return BeforeValidator(check)
+
+
+def suggested(names: list[str]) -> dict[str, Any]:
+    """JSON Schema of a name: these are offered, and a plug-in's are allowed."""
+    return {"anyOf": [{"enum": names}, {"type": "string"}]}

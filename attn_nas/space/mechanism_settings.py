@@ -1,0 +1,109 @@
+"""A mechanism of a search space: what it may have, and whether a trunk has room for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.attention.mechanism import POSITIONS, KernelSize, Mechanism, Position
+from attn_nas.errors import SpaceError, choose_from
+from attn_nas.space.fields import Count, Section, choice, suggested
+from attn_nas.space.genotype import Placement
+from attn_nas.space.trunks import Trunk
+
+
+def _kernel_size(value: object) -> object:
+    if value == "adaptive" or (type(value) is int and value >= 1 and value % 2):
+        return value
+    raise SpaceError("choose an odd integer such as 3, 5 or 7, or adaptive where the mechanism has it")
+
+
+def _resolve(value: object) -> object:
+    return get_mechanism(value).name if isinstance(value, str) else value
+
+
+def _legal(field: str) -> AfterValidator:
+    """A word (position, or adaptive) must be one that the mechanism named beside it has."""
+
+    def check(value: object, info: ValidationInfo) -> object:
+        name = info.data.get("name")
+        legal = getattr(get_mechanism(name), field) if name else ()
+        if isinstance(value, str) and legal and value not in legal:
+            raise SpaceError(f"{name} cannot have {value}: {choose_from(value, legal)}")
+        return value
+
+    return AfterValidator(check)
+
+
+class MechanismSettings(Section):
+    """One mechanism of the space; hyperparameters left out take the catalogue's choices."""
+
+    name: Annotated[str, BeforeValidator(_resolve)] = Field(
+        description="Name in the catalogue.", json_schema_extra=suggested(mechanism_names())
+    )
+    reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
+    kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size), _legal("kernel_sizes")]] | None = Field(
+        None, min_length=1, description="Odd kernel sizes, or adaptive (ECA)."
+    )
+    groups: list[Count] | None = Field(
+        None, min_length=1, description="Numbers of groups (of heads, of frequencies); they must divide the channels."
+    )
+    positions: list[Annotated[Position, choice(POSITIONS), _legal("positions")]] | None = Field(
+        None, min_length=1, description="Insertion points to choose from; standard by default where it is legal."
+    )
+    identity_init: bool = Field(False, strict=True, description="Start the branch at the identity, where the mechanism can.")
+
+    @field_validator("reductions", "kernel_sizes", "groups", "positions")
+    @classmethod
+    def _fits(cls, values: list[object] | None, info: ValidationInfo) -> list[object] | None:
+        name, field = info.data.get("name"), str(info.field_name)
+        if values and name and not getattr(get_mechanism(name), field):
+            raise SpaceError(f"{name} has no {field.replace('_', ' ')}: leave it out")
+        if values and len(set(values)) < len(values):
+            raise SpaceError("a value appears twice")
+        return values
+
+    @field_validator("identity_init")
+    @classmethod
+    def _can_start_there(cls, wanted: bool, info: ValidationInfo) -> bool:
+        name = info.data.get("name")
+        if wanted and name and not get_mechanism(name).identity_init:
+            raise SpaceError(f"{name} has no identity_init: leave it out")
+        return wanted
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """The catalogue's record."""
+        return get_mechanism(self.name)
+
+    @property
+    def legal_positions(self) -> tuple[Position, ...]:
+        """The insertion points to choose from."""
+        return tuple(self.positions or [self.mechanism.default_position])
+
+    def problems(self, trunk: Trunk) -> Iterator[tuple[tuple[str, int], str]]:
+        """The hyperparameters written here that ``trunk`` has no room for: where they stand, and why."""
+        typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None), "groups": 1}
+        for field, name in (("reductions", "reduction"), ("kernel_sizes", "kernel_size"), ("groups", "groups")):
+            for index, value in enumerate(getattr(self, field) or ()):
+                why = self._refusal(trunk, {**typical, name: value})
+                if why:
+                    yield (field, index), why
+
+    def legal_groups(self, trunk: Trunk) -> tuple[int, ...]:
+        """The catalogue's numbers of groups that all sites of ``trunk`` have room for."""
+        typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None)}
+        return tuple(number for number in self.mechanism.groups if not self._refusal(trunk, {**typical, "groups": number}))
+
+    def _refusal(self, trunk: Trunk, hyperparameters: dict[str, Any]) -> str | None:
+        for site in trunk.sites:
+            for position in self.legal_positions:
+                if position in site.positions:
+                    try:
+                        Placement(self.name, position, **hyperparameters).canonical(site)
+                    except SpaceError as error:
+                        return f"{error} ({site})"
+        return None
