@@ -11,7 +11,7 @@ import hashlib
 import linecache
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -43,14 +43,15 @@ class PluginFile:
 class Registry(Generic[Record]):
     """Records by name, with aliases, and who registered them.
 
-    A name is taken once. A plug-in file may replace what an earlier version of itself, or an installed package, registered.
+    A name is taken once. A plug-in file may replace what an earlier version of itself, or an installed package, registered;
+    nobody may replace the ``builtin`` records. ``aliases`` are other names of those.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, builtin: Mapping[str, Record], aliases: Mapping[str, str] | None = None) -> None:
         self.kind = kind
-        self._records: dict[str, Record] = {}
-        self._aliases: dict[str, str] = {}
-        self._origins: dict[str, str | None] = {}
+        self._records: dict[str, Record] = dict(builtin)
+        self._aliases: dict[str, str] = dict(aliases or {})
+        self._origins: dict[str, str | None] = dict.fromkeys(builtin)
         _registries.append(self)
 
     def add(self, record: Record, name: str, aliases: Sequence[str] = ()) -> None:
@@ -100,9 +101,13 @@ _active: dict[str, PluginFile] = {}
 
 @contextmanager
 def _registering_as(origin: str) -> Iterator[None]:
+    """What is registered inside is from ``origin``, and forgotten if the block fails."""
     _origin.append(origin)
     try:
-        yield
+        with ExitStack() as stack:
+            for registry in _registries:
+                stack.enter_context(registry.unchanged_by_failure())
+            yield
     finally:
         _origin.pop()
 
@@ -147,10 +152,7 @@ def _run(file: PluginFile) -> None:
     linecache.cache[module.__file__] = (len(file.source), None, file.source.splitlines(keepends=True), module.__file__)
     sys.modules[file.module_name] = module
     try:
-        with ExitStack() as stack:
-            for registry in _registries:
-                stack.enter_context(registry.unchanged_by_failure())
-            stack.enter_context(_registering_as(file.path.stem))
+        with _registering_as(file.path.stem):
             exec(compile(file.source, module.__file__, "exec"), vars(module))  # noqa: S102  the user's own file
     except (Exception, SystemExit) as error:
         raise SpaceError(f"the plug-in {file.path} fails: {type(error).__name__}: {error}") from error

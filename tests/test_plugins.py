@@ -159,6 +159,19 @@ def test_a_plugin_that_cannot_be_built_or_counted_is_named(tutorial):
         assert not (tutorial / "run").exists()
 
 
+def test_builtin_trunks_cannot_be_replaced_by_the_plugin_that_first_needs_them(tutorial):
+    """What comes with the package stays its own, though a plug-in's import was the first to load it."""
+    clash = (tutorial / "my_trunk.py").read_text().replace('"plain_net"', '"cifar_resnet"')
+    (tutorial / "run.py").write_text(
+        "from attn_nas import plugins\n"
+        "plugins.load_file('my_trunk.py')\n"
+        f"open('my_trunk.py', 'w').write({clash!r})\n"
+        "plugins.load_file('my_trunk.py')\n"
+    )
+    done = subprocess.run([sys.executable, "run.py"], cwd=tutorial, capture_output=True, text=True, check=False)
+    assert "SpaceError: trunk name 'cifar_resnet' is taken" in done.stderr
+
+
 def test_a_mended_plugin_can_be_loaded_again(tutorial):
     """What failed half-way registered nothing, and a new version takes the place of the old one."""
     path = tutorial / "my_attention.py"

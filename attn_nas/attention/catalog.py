@@ -10,7 +10,11 @@ from attn_nas.attention.mechanism import Mechanism
 from attn_nas.attention.records import RECORDS
 from attn_nas.plugins import Registry
 
-_CATALOG: Registry[Mechanism] = Registry("mechanism")
+_CATALOG: Registry[Mechanism] = Registry(
+    "mechanism",
+    {record.name: record for record in RECORDS},
+    {alias: record.name for record in RECORDS for alias in record.aliases},
+)
 
 
 def register_mechanism(mechanism: Mechanism) -> Mechanism:
@@ -37,7 +41,3 @@ def get_mechanism(name: str) -> Mechanism:
 
     """
     return _CATALOG.get(name)
-
-
-for _record in RECORDS:
-    register_mechanism(_record)

@@ -10,7 +10,7 @@ from attn_nas.plugins import Registry
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.geometry import Block, Site, TrunkFamily
 
-_FAMILIES: Registry[TrunkFamily] = Registry("trunk")
+_FAMILIES: Registry[TrunkFamily] = Registry("trunk", {family.name: family for family in FAMILIES})
 
 
 def register_trunk(family: TrunkFamily) -> TrunkFamily:
@@ -99,7 +99,3 @@ def _sites(trunk: Trunk) -> tuple[Site, ...]:
         *(Site(index, block) for index, block in enumerate(blocks)),
         *(Site(stage, last[stage], at_stage_end=True) for stage in range(trunk.num_stages - 1)),
     )
-
-
-for _family in FAMILIES:
-    register_trunk(_family)
