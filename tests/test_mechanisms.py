@@ -452,7 +452,7 @@ def test_cuda_agrees_with_the_cpu_and_survives_half_precision():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     for name in mechanism_names():
         mechanism = get_mechanism(name)
-        module = perturbed(mechanism.build(16, **vars(mechanism.typical_at(16)))).eval()
+        module = perturbed(mechanism.build_typical(16)).eval()
         x = torch.randn(4, 16, 12, 9)
         with torch.no_grad():
             expected = module(x)
@@ -460,7 +460,7 @@ def test_cuda_agrees_with_the_cpu_and_survives_half_precision():
         for dtype in (torch.bfloat16, torch.float16):
             large = (300 * x).cuda().to(dtype).requires_grad_()
             with torch.autocast("cuda", dtype):
-                y = mechanism.build(16, **vars(mechanism.typical_at(16))).cuda()(large)
+                y = mechanism.build_typical(16).cuda()(large)
             y.float().mean().backward()
             assert torch.isfinite(y).all(), (name, dtype)
             assert torch.isfinite(large.grad).all(), (name, dtype)

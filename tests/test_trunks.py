@@ -210,7 +210,7 @@ class TestContract(TrunkContract):
 
 def _kinds_of_sites(trunk):
     """One site for each combination of stride, shortcut and strided replacement that the trunk has."""
-    kinds = {(s.at_stage_end, s.block.stride, s.stride, s.block.shortcut): s for s in trunk.sites}
+    kinds = {(s.at_stage_end, s.block.stride, s.block.replace_stride, s.block.shortcut): s for s in trunk.sites}
     return list(kinds.values())
 
 

@@ -109,11 +109,6 @@ class Mechanism:
         """``standard`` where it is legal."""
         return "standard" if "standard" in self.positions else self.positions[0]
 
-    @property
-    def paper(self) -> str:
-        """Where to read about it: an arXiv id, or an address."""
-        return f"arXiv {self.arxiv}" if self.arxiv else self.url
-
     def check_position(self, position: str) -> None:
         """Raise SpaceError unless the mechanism may sit at ``position``."""
         if position not in self.positions:
@@ -165,9 +160,13 @@ class Mechanism:
         group_width(channels, groups, self.group_multiple)
         return groups
 
+    def legal_groups(self, channels: int) -> tuple[int, ...]:
+        """The record's numbers of groups that divide ``channels``."""
+        return tuple(number for number in self.groups if channels % (number * self.group_multiple) == 0)
+
     def typical_at(self, channels: int) -> Hyperparameters:
         """The hyperparameters of its paper, or the nearest that ``channels`` allow; raises SpaceError if none do."""
-        legal = [number for number in self.groups if channels % (number * self.group_multiple) == 0]
+        legal = self.legal_groups(channels)
         wanted = self.typical.groups or 1
         return self.canonical(
             channels,
@@ -179,14 +178,8 @@ class Mechanism:
         )
 
     def arguments(self, chosen: Hyperparameters, *, identity_init: bool = False, stride: int = 1) -> dict[str, Any]:
-        """The keyword arguments of the class for these hyperparameters."""
-        found: dict[str, Any] = dict(self.fixed)
-        if self.reductions:
-            found["reduction"] = chosen.reduction
-        if self.kernel_sizes:
-            found["kernel_size"] = chosen.kernel_size
-        if self.groups:
-            found["groups"] = chosen.groups
+        """The keyword arguments of the class for canonical hyperparameters."""
+        found = {**self.fixed, **{name: value for name, value in vars(chosen).items() if value is not None}}
         if self.takes_stride:
             found["stride"] = stride
         if identity_init:
@@ -219,3 +212,7 @@ class Mechanism:
             return module(channels, **self.fixed, **given)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
+
+    def build_typical(self, channels: int, **arguments: Any) -> nn.Module:
+        """`build` with the hyperparameters of `typical_at`, unless ``arguments`` say otherwise."""
+        return self.build(channels, **{**vars(self.typical_at(channels)), **arguments})

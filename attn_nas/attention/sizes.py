@@ -13,6 +13,12 @@ def positive(**sizes: int) -> None:
             raise ValueError(f"{name} = {value!r}: choose an integer of at least 1")
 
 
+def above_zero(name: str, value: float, like: str) -> None:
+    """Raise ValueError unless ``value`` is above 0; the message shows one ``like`` it should be."""
+    if not value > 0:
+        raise ValueError(f"{name} = {value}: choose a number above 0, such as {like}")
+
+
 def hidden_width(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) -> int:
     """Width of a bottleneck: ``max(min_hidden, channels // reduction)``, with no rounding to a divisor.
 

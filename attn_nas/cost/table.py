@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attn_nas.attention.mechanism import Position
 from attn_nas.cost.count import Cost, count_cost, count_module
 from attn_nas.errors import CostError, SpaceError
 from attn_nas.models.build import build_site, build_trunk, get_slot
@@ -64,10 +63,6 @@ class CostTable:
         self._sites: dict[tuple[Placement, Site], Cost] = {}
         self._modules: dict[tuple[Placement, Shape, int], Cost] = {}
 
-    def shape(self, site: Site, position: Position) -> Shape:
-        """The shape ``(C, H, W)`` of the feature map that a mechanism at ``position`` sees."""
-        return self._shapes[site.slot(position)]
-
     def site(self, placement: Placement, site: Site) -> Cost:
         """What a canonical placement adds at ``site``; raises CostError."""
         if (placement, site) not in self._sites:
@@ -75,8 +70,8 @@ class CostTable:
         return self._sites[placement, site]
 
     def _count(self, placement: Placement, site: Site) -> Cost:
-        shape = self.shape(site, placement.position)
-        known = (placement, shape, site.stride)
+        shape = self._shapes[site.slot(placement.position)]
+        known = (placement, shape, site.stride_at(placement.position))
         if known not in self._modules:
             try:
                 self._modules[known] = count_module(build_site(placement, site), shape)

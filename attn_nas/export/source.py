@@ -62,11 +62,9 @@ def _assignment(target: str, function: type, positional: list[Any], keywords: di
     line, wrapped = f"{call}{', '.join(passed)})", f"        {', '.join(passed)}"
     if len(line) <= _LINE:
         return line
-    return (
-        f"{call}\n{wrapped}\n    )"
-        if len(wrapped) <= _LINE
-        else "".join([call, *(f"\n        {p}," for p in passed), "\n    )"])
-    )
+    if len(wrapped) <= _LINE:
+        return f"{call}\n{wrapped}\n    )"
+    return "".join([call, *(f"\n        {argument}," for argument in passed), "\n    )"])
 
 
 def _literal(value: Any) -> str:

@@ -35,7 +35,7 @@ def site_call(placement: Placement, site: Site) -> tuple[type[nn.Module], int, d
     arguments = mechanism.arguments(
         placement.hyperparameters,
         identity_init=placement.identity_init,
-        stride=site.stride if placement.position == "replace" else 1,
+        stride=site.stride_at(placement.position),
     )
     return mechanism.load(), site.block.channels_at(placement.position), arguments
 

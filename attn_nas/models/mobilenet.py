@@ -40,6 +40,26 @@ def initialise(model: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+class MobileNet(SlottedTrunk):
+    """What both versions are: ``features``, a stem, blocks and a 1x1 convolution; average; ``classifier``."""
+
+    def __init__(self, stage_lengths: tuple[int, ...], features: list[nn.Module], classifier: nn.Sequential) -> None:
+        super().__init__(stage_lengths)
+        self.features = nn.Sequential(*features)
+        self.classifier = classifier
+        initialise(self)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The inverted residual blocks from input to output."""
+        return list(self.features)[1:-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(B, num_classes)``."""
+        x = self.features[-1](self.run_blocks(self.features[0](x), self.blocks))
+        return self.classifier(x.mean((2, 3)))
+
+
 class InvertedResidualV2(SlottedBlock):
     """1x1 expansion, depthwise 3x3 and linear 1x1 projection; a shortcut where the shape is kept.
 
@@ -69,7 +89,7 @@ class InvertedResidualV2(SlottedBlock):
         return self.post(self.identity(x) + out) if self.use_res_connect else out
 
 
-class MobileNetV2(SlottedTrunk):
+class MobileNetV2(MobileNet):
     """Stem, 17 inverted residual blocks, 1x1 convolution, average and linear layer; ``width`` is the stem's, 32 in the paper.
 
     ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``; 3,504,872 parameters at width 32 for 1,000 classes. A stage
@@ -77,7 +97,6 @@ class MobileNetV2(SlottedTrunk):
     """
 
     def __init__(self, width: int, num_classes: int, in_channels: int = 3) -> None:
-        super().__init__((1, 2, 3, 7, 4))
         channels = round_channels(width)
         last = round_channels(1280 * max(1.0, width / 32))
         layers: list[nn.Module] = [conv_norm(in_channels, channels, 3, 2, 1, 1e-5, nn.ReLU6)]
@@ -87,19 +106,7 @@ class MobileNetV2(SlottedTrunk):
                 layers.append(InvertedResidualV2(channels, out_channels, 1 if index else stride, expansion))
                 channels = out_channels
         layers.append(conv_norm(channels, last, 1, 1, 1, 1e-5, nn.ReLU6))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, num_classes))
-        initialise(self)
-
-    @property
-    def blocks(self) -> list[nn.Module]:
-        """The inverted residual blocks from input to output."""
-        return list(self.features)[1:-1]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(B, num_classes)``."""
-        x = self.features[-1](self.run_blocks(self.features[0](x), self.blocks))
-        return self.classifier(x.mean((2, 3)))
+        super().__init__((1, 2, 3, 7, 4), layers, nn.Sequential(nn.Dropout(0.2), nn.Linear(last, num_classes)))
 
 
 class OwnSqueezeExcitation(nn.Module):
@@ -160,7 +167,7 @@ class InvertedResidualV3(SlottedBlock):
         return self.post(out + self.identity(x)) if self.use_res_connect else out
 
 
-class MobileNetV3(SlottedTrunk):
+class MobileNetV3(MobileNet):
     """MobileNetV3-large: stem, 15 inverted residual blocks, 1x1 convolution, average and two linear layers.
 
     ``width`` is the stem's, 16 in the paper. Eight blocks have the paper's gate, a class ``own_gate`` made from its
@@ -170,7 +177,6 @@ class MobileNetV3(SlottedTrunk):
     """
 
     def __init__(self, width: int, own_gate: type[nn.Module] | None, num_classes: int, in_channels: int = 3) -> None:
-        super().__init__((1, 2, 3, 6, 3))
         channels = round_channels(width)
         layers: list[nn.Module] = [conv_norm(in_channels, channels, 3, 2, 1, 1e-3, nn.Hardswish)]
         for hidden, out, kernel_size, has_gate, hard_swish, stride in V3_ROWS:
@@ -182,19 +188,8 @@ class MobileNetV3(SlottedTrunk):
             layers.append(InvertedResidualV3(channels, wide, out_channels, kernel_size, stride, activation, gate))
             channels = out_channels
         layers.append(conv_norm(channels, 6 * channels, 1, 1, 1, 1e-3, nn.Hardswish))
-        self.features = nn.Sequential(*layers)
         last = round_channels(1280 * width / 16)
-        self.classifier = nn.Sequential(
+        classifier = nn.Sequential(
             nn.Linear(6 * channels, last), nn.Hardswish(inplace=True), nn.Dropout(0.2), nn.Linear(last, num_classes)
         )
-        initialise(self)
-
-    @property
-    def blocks(self) -> list[nn.Module]:
-        """The inverted residual blocks from input to output."""
-        return list(self.features)[1:-1]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(B, num_classes)``."""
-        x = self.features[-1](self.run_blocks(self.features[0](x), self.blocks))
-        return self.classifier(x.mean((2, 3)))
+        super().__init__((1, 2, 3, 6, 3), layers, classifier)

@@ -27,8 +27,7 @@ def catalogue_costs(mechanisms: Sequence[Mechanism], channels: int, size: int, t
             found[mechanism.name] = {"why_not": f"needs memory by the square of the places: not beyond {_MOST_PLACES} a side"}
             continue
         try:
-            module = mechanism.load()(channels, **mechanism.arguments(mechanism.typical_at(channels)))
-            cost = count_module(module, (channels, size, size))
+            cost = count_module(mechanism.build_typical(channels), (channels, size, size))
         except Exception as error:  # noqa: BLE001  a foreign module may raise anything
             found[mechanism.name] = {"why_not": str(error).partition("\n")[0]}
             continue

@@ -51,9 +51,8 @@ def attended_block(mechanism: Mechanism | None, channels: int) -> nn.Module:
     block = CifarBlock(channels, channels, 1)
     if mechanism is None:
         return block
-    chosen = mechanism.arguments(mechanism.typical_at(channels))
     position = mechanism.default_position
-    module = mechanism.load()(channels, **chosen)
+    module = mechanism.build_typical(channels)
     if position == "stage_end":
         return nn.Sequential(block, module)
     setattr(block, "conv2" if position == "replace" else position, module)

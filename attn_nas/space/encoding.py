@@ -23,6 +23,7 @@ from attn_nas.space.schema import SearchSpace
 from attn_nas.space.trunks import Trunk
 
 NONE = "none"
+_CHOSEN = ("position", "reduction", "kernel_size", "groups")
 Choices = dict[str, tuple[str | int, ...]]
 
 
@@ -49,25 +50,24 @@ class _Option:
             settings.identity_init,
         )
 
-    def decode(self, site: Site, position: object, reduction: object, kernel_size: object, groups: object) -> Placement | None:
+    def decode(self, site: Site, raw: Mapping[str, Any]) -> Placement | None:
         """The placement for these raw choices; one that does not exist at ``site`` becomes its nearest, or None."""
         legal = [choice for choice in self.positions if choice in site.positions]
         if not legal:
             return None
         return Placement(
             self.name,
-            next((choice for choice in legal if choice == position), legal[0]),
-            nearest(self.reductions, reduction),
-            nearest(self.kernel_sizes, kernel_size),
-            nearest(self.groups, groups),
+            next((choice for choice in legal if choice == raw["position"]), legal[0]),
+            nearest(self.reductions, raw["reduction"]),
+            nearest(self.kernel_sizes, raw["kernel_size"]),
+            nearest(self.groups, raw.get("groups")),
             self.identity_init,
         )
 
     def raw_choices(self, choices: Choices, gene: str) -> Iterator[dict[str, str | int]]:
         """Every way to choose this mechanism for a gene; what it does not have takes the first choice."""
-        names = ("position", "reduction", "kernel_size", "groups")
         own = (self.positions, self.reductions, self.kernel_sizes, self.groups)
-        used = {name: values for name, values in zip(names, own, strict=True) if f"{gene}.{name}" in choices}
+        used = {name: values for name, values in zip(_CHOSEN, own, strict=True) if f"{gene}.{name}" in choices}
         for values in product(*(values or choices[f"{gene}.{name}"][:1] for name, values in used.items())):
             yield {"mechanism": self.name, **dict(zip(used, values, strict=True))}
 
@@ -103,9 +103,7 @@ class Encoding:
         """The genotype of a full set of parameters."""
         placements: list[Placement | None] = [None] * len(self.trunk.sites)
         for gene, indices in self._genes.items():
-            raw = {
-                name: params.get(f"{gene}.{name}") for name in ("mechanism", "position", "reduction", "kernel_size", "groups")
-            }
+            raw = {name: params.get(f"{gene}.{name}") for name in ("mechanism", *_CHOSEN)}
             for index in indices:
                 placements[index] = self._decode_site(self.trunk.sites[index], raw)
         return Genotype.of_sites(self.trunk, placements)
@@ -113,8 +111,7 @@ class Encoding:
     def _decode_site(self, site: Site, raw: Mapping[str, Any]) -> Placement | None:
         if raw["mechanism"] == NONE:
             return None
-        option = self._options[raw["mechanism"]]
-        return option.decode(site, raw["position"], raw["reduction"], raw["kernel_size"], raw.get("groups"))
+        return self._options[raw["mechanism"]].decode(site, raw)
 
     def encode(self, genotype: Genotype) -> dict[str, str | int]:
         """Parameters that decode to ``genotype``; unused ones take their first choice.
@@ -145,7 +142,7 @@ class Encoding:
         raise SpaceError(f"{site}: {first} is not in the search space, or its stage is tied to another choice")
 
     def _decodes_to(self, site: Site, raw: Mapping[str, Any], placement: Placement | None) -> bool:
-        decoded = self._decode_site(site, {"reduction": None, "kernel_size": None, "groups": None, **raw})
+        decoded = self._decode_site(site, raw)
         return (decoded.canonical(site) if decoded else None) == placement
 
     def thinned(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:

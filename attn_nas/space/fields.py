@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -40,6 +40,10 @@ def choice(choices: Sequence[str]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def suggested(names: list[str]) -> dict[str, Any]:
-    """JSON Schema of a name: these are offered, and a plug-in's are allowed."""
-    return {"anyOf": [{"enum": names}, {"type": "string"}]}
+def suggested(names: Callable[[], list[str]]) -> Callable[[dict[str, Any]], None]:
+    """JSON Schema of a name: these, asked for when the schema is made, are offered, and a plug-in's are allowed."""
+
+    def add(schema: dict[str, Any]) -> None:
+        schema["anyOf"] = [{"enum": names()}, {"type": "string"}]
+
+    return add

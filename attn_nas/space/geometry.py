@@ -64,10 +64,9 @@ class Site:
         """The insertion points of this site."""
         return ("stage_end",) if self.at_stage_end else self.block.positions
 
-    @property
-    def stride(self) -> int:
-        """Stride of what `replace` takes the place of."""
-        return self.block.replace_stride
+    def stride_at(self, position: Position) -> int:
+        """Stride of what sits at ``position``: of the convolution that `replace` takes the place of, else 1."""
+        return self.block.replace_stride if position == "replace" else 1
 
     def slot(self, position: Position) -> str:
         """The attribute of the model that a mechanism at ``position`` fills, with dots."""

@@ -12,6 +12,7 @@ from attn_nas.attention.mechanism import POSITIONS, KernelSize, Mechanism, Posit
 from attn_nas.errors import SpaceError, choose_from
 from attn_nas.space.fields import Count, Section, choice, suggested
 from attn_nas.space.genotype import Placement
+from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk
 
 
@@ -42,7 +43,7 @@ class MechanismSettings(Section):
     """One mechanism of the space; hyperparameters left out take the catalogue's choices."""
 
     name: Annotated[str, BeforeValidator(_resolve)] = Field(
-        description="Name in the catalogue.", json_schema_extra=suggested(mechanism_names())
+        description="Name in the catalogue.", json_schema_extra=suggested(mechanism_names)
     )
     reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
     kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size), _legal("kernel_sizes")]] | None = Field(
@@ -95,15 +96,17 @@ class MechanismSettings(Section):
 
     def legal_groups(self, trunk: Trunk) -> tuple[int, ...]:
         """The catalogue's numbers of groups that all sites of ``trunk`` have room for."""
-        typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None)}
-        return tuple(number for number in self.mechanism.groups if not self._refusal(trunk, {**typical, "groups": number}))
+        legal = [self.mechanism.legal_groups(site.block.channels_at(position)) for site, position in self._places(trunk)]
+        return tuple(number for number in self.mechanism.groups if all(number in found for found in legal))
 
     def _refusal(self, trunk: Trunk, hyperparameters: dict[str, Any]) -> str | None:
-        for site in trunk.sites:
-            for position in self.legal_positions:
-                if position in site.positions:
-                    try:
-                        Placement(self.name, position, **hyperparameters).canonical(site)
-                    except SpaceError as error:
-                        return f"{error} ({site})"
+        for site, position in self._places(trunk):
+            try:
+                Placement(self.name, position, **hyperparameters).canonical(site)
+            except SpaceError as error:
+                return f"{error} ({site})"
         return None
+
+    def _places(self, trunk: Trunk) -> Iterator[tuple[Site, Position]]:
+        """Every site of ``trunk`` with every insertion point there that may be chosen."""
+        return ((site, position) for site in trunk.sites for position in self.legal_positions if position in site.positions)

@@ -27,7 +27,7 @@ class TrunkSettings(Section):
     """The convolutional network whose blocks receive attention."""
 
     name: Annotated[str, BeforeValidator(_family)] = Field(
-        description="Family of the trunk.", json_schema_extra=suggested(trunk_names())
+        description="Family of the trunk.", json_schema_extra=suggested(trunk_names)
     )
     depth: int | None = Field(
         None, validate_default=True, description="Number of weighted layers, as in ResNet-20; the only one by default."
@@ -39,15 +39,16 @@ class TrunkSettings(Section):
     def _exists(cls, depth: int | None, info: ValidationInfo) -> int | None:
         if "name" in info.data:
             family = get_family(info.data["name"])
-            if depth is None and family.default_depth is None:
-                raise SpaceError(f"{family.name} needs a depth: choose from {family.depths}")
             depth = family.default_depth if depth is None else depth
-            Trunk(family.name, depth or 0, family.default_width)
+            if depth is None:
+                raise SpaceError(f"{family.name} needs a depth: choose from {family.depths}")
+            Trunk(family.name, depth, family.default_width)
         return depth
 
     def trunk(self) -> Trunk:
         """The trunk that these settings name."""
-        return Trunk(self.name, self.depth or 0, self.width or get_family(self.name).default_width)
+        assert self.depth is not None
+        return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
 class DataSettings(Section):

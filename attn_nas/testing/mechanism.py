@@ -38,7 +38,7 @@ class MechanismContract:
 
     def _build(self, channels: int, **arguments: Any) -> nn.Module:
         """The module with the hyperparameters of its paper, or the nearest that ``channels`` allow."""
-        return self.mechanism.build(channels, **vars(self.mechanism.typical_at(channels)), **arguments)
+        return self.mechanism.build_typical(channels, **arguments)
 
     def test_keeps_the_shape_at_every_size_batch_and_mode(self) -> None:
         """Output has the input's shape and dtype, is finite, and the input is left alone."""
@@ -90,10 +90,10 @@ class MechanismContract:
         dead = torch.randn(4, channels, 6, 5)
         dead[0, 0] = 0
         maps = (dead, torch.zeros(4, channels, 6, 5), torch.ones(4, channels, 6, 5), torch.randn(4, channels, 1, 1))
-        legal = [number for number in self.mechanism.groups if channels % (number * self.mechanism.group_multiple) == 0]
+        legal = self.mechanism.legal_groups(channels)
         for arguments in ({}, {"groups": max(legal)}) if legal else ({},):
             for x in maps:
-                module = perturbed(self.mechanism.build(channels, **{**vars(self.mechanism.typical_at(channels)), **arguments}))
+                module = perturbed(self._build(channels, **arguments))
                 inputs = x.clone().requires_grad_()
                 y = module.train()(inputs)
                 y.square().sum().backward()
@@ -108,7 +108,7 @@ class MechanismContract:
             typical = vars(self.mechanism.typical_at(channels))
             shapes: dict[int | None, set[object]] = {}
             for reduction in self.mechanism.reductions:
-                module = self.mechanism.build(channels, **{**typical, "reduction": reduction})
+                module = self._build(channels, reduction=reduction)
                 chosen = self.mechanism.canonical(channels, Hyperparameters(**{**typical, "reduction": reduction}))
                 shapes.setdefault(chosen.reduction, set()).add(tuple(tuple(p.shape) for p in module.parameters()))
             assert all(len(found) == 1 for found in shapes.values()), (channels, shapes)

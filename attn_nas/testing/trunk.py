@@ -57,9 +57,9 @@ class TrunkContract:
         model = self._bare()
         for site in self.trunk.sites:
             if "replace" in site.positions:
-                channels = site.block.replace_channels
+                channels, side = site.block.replace_channels, 8 // site.stride_at("replace")
                 replaced = get_slot(model, site.slot("replace"))
-                assert replaced(torch.zeros(1, channels, 8, 8)).shape == (1, channels, 8 // site.stride, 8 // site.stride)
+                assert replaced(torch.zeros(1, channels, 8, 8)).shape == (1, channels, side, side)
 
     def test_filled_slots_leave_the_rest_of_the_trunk_alone(self) -> None:
         """With equal seeds the attended network has the bare one's weights, and another output."""

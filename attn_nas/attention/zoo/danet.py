@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width, positive
-from attn_nas.attention.zoo.gates import widened
+from attn_nas.attention.zoo.gates import attend
 
 
 class PositionAttention(nn.Module):
@@ -26,11 +26,7 @@ class PositionAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` plus what its places attend to."""
         query, key, value = (conv(x).flatten(2) for conv in (self.query_conv, self.key_conv, self.value_conv))
-        with torch.autocast(x.device.type, enabled=False):
-            energy = torch.bmm(widened(query).transpose(1, 2), widened(key))
-        attention = energy.softmax(2).to(value.dtype)
-        attended = torch.bmm(attention, value.transpose(1, 2)).transpose(1, 2).contiguous()
-        return x + (self.gamma * attended.view_as(x)).to(x.dtype)
+        return x + (self.gamma * attend(query, key, value).view_as(x)).to(x.dtype)
 
 
 class ChannelRelation(nn.Module):

@@ -1,4 +1,4 @@
-"""What mechanisms share: a sigmoid that may start at one, and sums that may not overflow."""
+"""What mechanisms share: a sigmoid that may start at one, products that may not overflow, attention of places."""
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,19 @@ def sigmoid_gate(logits: Tensor, identity_init: bool) -> Tensor:
 def widened(x: Tensor) -> Tensor:
     """``x`` in fp32 if it is fp16, whose range products of activations leave; any other type as it is."""
     return x.float() if x.dtype == torch.float16 else x
+
+
+def wide_product(x: Tensor, gate: Tensor) -> Tensor:
+    """``x * gate``, in fp32 under autocast, for a gate that grows with the input."""
+    return x * (gate.float() if torch.is_autocast_enabled(x.device.type) else gate)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """What each place attends to, ``V softmax(Q^T K)^T``: ``(B, C', N)`` from maps ``(B, h, N)`` twice and ``(B, C', N)``."""
+    with torch.autocast(query.device.type, enabled=False):
+        energy = torch.bmm(widened(query).transpose(1, 2), widened(key))
+    attention = energy.softmax(2).to(value.dtype)
+    return torch.bmm(attention, value.transpose(1, 2)).transpose(1, 2).contiguous()
 
 
 def zero_init(*layers: nn.Module) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attn_nas.attention.sizes import positive
+from attn_nas.attention.sizes import above_zero, positive
 
 
 class GatedChannelTransformation(nn.Module):
@@ -16,8 +16,7 @@ class GatedChannelTransformation(nn.Module):
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
         super().__init__()
         positive(channels=channels)
-        if not eps > 0:
-            raise ValueError(f"eps = {eps}: choose a number above 0, such as 1e-5")
+        above_zero("eps", eps, "1e-5")
         self.eps = eps
         self.alpha = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))

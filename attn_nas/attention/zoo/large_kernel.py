@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import positive
-from attn_nas.attention.zoo.gates import constant_one
+from attn_nas.attention.zoo.gates import constant_one, wide_product
 
 
 class LargeKernelAttention(nn.Module):
@@ -34,8 +34,7 @@ class LargeKernelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
-        gate = self.gate(x)
-        return x * (gate.float() if torch.is_autocast_enabled(x.device.type) else gate)
+        return wide_product(x, self.gate(x))
 
 
 class LargeSelectiveKernel(nn.Module):
@@ -73,5 +72,4 @@ class LargeSelectiveKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
-        gate = self.gate(x)
-        return x * (gate.float() if torch.is_autocast_enabled(x.device.type) else gate)
+        return wide_product(x, self.gate(x))

@@ -1,10 +1,9 @@
 """Non-local block. Wang et al., "Non-local Neural Networks", arXiv 1711.07971."""
 
-import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
-from attn_nas.attention.zoo.gates import widened
+from attn_nas.attention.zoo.gates import attend
 
 
 class NonLocal(nn.Module):
@@ -28,8 +27,5 @@ class NonLocal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` plus what its places attend to."""
         theta, phi, value = (conv(x).flatten(2) for conv in (self.theta, self.phi, self.g))
-        with torch.autocast(x.device.type, enabled=False):
-            energy = torch.bmm(widened(theta).transpose(1, 2), widened(phi))
-        attention = energy.softmax(2).to(value.dtype)
-        attended = torch.bmm(attention, value.transpose(1, 2)).transpose(1, 2).contiguous()
-        return x + self.bn(self.expand(attended.unflatten(2, x.shape[2:]))).to(x.dtype)
+        attended = attend(theta, phi, value).unflatten(2, x.shape[2:])
+        return x + self.bn(self.expand(attended)).to(x.dtype)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from attn_nas.attention.sizes import positive
+from attn_nas.attention.sizes import above_zero, positive
 
 
 class SimAM(nn.Module):
@@ -16,8 +16,7 @@ class SimAM(nn.Module):
     def __init__(self, channels: int, *, e_lambda: float = 1e-4) -> None:
         super().__init__()
         positive(channels=channels)
-        if not e_lambda > 0:
-            raise ValueError(f"e_lambda = {e_lambda}: choose a number above 0, such as 1e-4")
+        above_zero("e_lambda", e_lambda, "1e-4")
         self.e_lambda = e_lambda
 
     def gate(self, x: Tensor) -> Tensor:

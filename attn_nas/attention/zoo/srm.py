@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attn_nas.attention.sizes import positive
+from attn_nas.attention.sizes import above_zero, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate
 
 
@@ -18,8 +18,7 @@ class StyleRecalibration(nn.Module):
     def __init__(self, channels: int, *, eps: float = 1e-5, identity_init: bool = False) -> None:
         super().__init__()
         positive(channels=channels)
-        if not eps > 0:
-            raise ValueError(f"eps = {eps}: choose a number above 0, such as 1e-5")
+        above_zero("eps", eps, "1e-5")
         self.eps = eps
         self.identity_init = identity_init
         self.cfc = nn.Parameter(torch.zeros(channels, 2))
