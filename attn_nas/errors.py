@@ -55,3 +55,8 @@ def choose_from(value: object, choices: Iterable[object]) -> str:
 def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
     """A message for an unknown name: the value, all choices, and the closest if one is close."""
     return f"unknown {kind} {value!r}: {choose_from(value, choices)}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its name."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

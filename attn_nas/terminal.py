@@ -160,6 +160,8 @@ def _live_front(front: tuple[FrontPoint, ...]) -> Table:
 
 def _opening(event: SearchStarted) -> str:
     workers = f"{event.workers} worker{'s' * (event.workers > 1)} of {event.threads} thread{'s' * (event.threads > 1)}"
+    if event.gpus:
+        workers += f" on {event.gpus} GPU{'s' * (event.gpus > 1)}"
     gone_on = f", {event.finished} done before" if event.finished else ""
     return f"{event.space} on {event.trunk}: {workers}, {event.numerics}, seed {event.seed}{gone_on} -> {event.run}"
 

@@ -16,20 +16,26 @@ import torch
 from numpy.typing import NDArray
 
 from attn_nas import __version__
-from attn_nas.proxy import choose_numerics
+from attn_nas.proxy import ProxyResult, choose_numerics
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.study.executors import LocalPool
 from attn_nas.study.jobs import Finished, Job, Message, Progress, Trainer
+from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
 from attn_nas.study.trainer import ProxyTrainer
 
 
-def options(description: str) -> argparse.Namespace:
-    """``--quick`` (under a minute) and ``--json`` (one document on stdout)."""
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser that knows ``--quick`` (under a minute) and ``--json`` (one document on stdout)."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a smaller version, under a minute")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    return parser.parse_args()
+    return parser
+
+
+def options(description: str) -> argparse.Namespace:
+    """The options of a benchmark that has no others."""
+    return make_parser(description).parse_args()
 
 
 def hardware() -> str:
@@ -62,7 +68,7 @@ def present(chosen: argparse.Namespace, headline: float, text: str, **results: A
 def train_all(trainer: Trainer, jobs: Sequence[Job]) -> dict[int, Finished]:
     """Train all jobs on all cores, one thread each; returns what came of each by its number."""
     workers = len(os.sched_getaffinity(0))
-    pool = LocalPool(trainer, workers)
+    pool = LocalPool([trainer] * workers)
     waiting = list(reversed(jobs))
     done: dict[int, Finished] = {}
 
@@ -82,6 +88,21 @@ def train_all(trainer: Trainer, jobs: Sequence[Job]) -> dict[int, Finished]:
     finally:
         pool.close()
     return done
+
+
+def replicate_all(trainer: Trainer, replicates: Sequence[Replicate], folder: ReplicateFolder) -> None:
+    """Train on all cores, one thread each, what ``folder`` lacks; what cannot be trained ends the benchmark."""
+    pool = LocalPool([trainer] * len(os.sched_getaffinity(0)))
+
+    def told(replicate: Replicate, outcome: ProxyResult | str) -> None:
+        if isinstance(outcome, str):
+            raise SystemExit(f"{replicate}: {outcome}")
+        print(f"{folder.path.name} {replicate} {outcome.accuracy:.4f} {outcome.seconds:.1f} s", file=sys.stderr, flush=True)
+
+    try:
+        train_replicates(replicates, folder, pool, told)
+    finally:
+        pool.close()
 
 
 def learning_curves(folder: Path, settings: ProxySettings, genotypes: dict[str, Genotype], seeds: range) -> NDArray[np.float64]:

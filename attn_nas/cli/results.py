@@ -73,7 +73,16 @@ def show(
         f"cost     {record.cost.flops:,} FLOPs ({candidate.added_flops:+,}), {record.cost.macs:,} MACs, "
         f"{record.cost.fvcore_default:,} by fvcore alone, {record.cost.params:,} parameters"
     )
-    console.print(f"trained  {result.seconds:.1f} s, peak memory {result.peak_memory_mb:.0f} MB")
+    if record.profile:
+        beside = record.profile
+        console.print(
+            f"time     training step {1e3 * beside.step_seconds:.1f} ms ({beside.step_ratio:.2f} x the bare trunk's), "
+            f"inference of 1 image {1e3 * beside.latency_1:.2f} ms ({beside.latency_1_ratio:.2f} x), of 128 images "
+            f"{1e3 * beside.latency_128:.1f} ms ({beside.latency_128_ratio:.2f} x)",
+            soft_wrap=True,
+        )
+        console.print(f"memory   {beside.step_memory_mb:.1f} MB in a training step ({beside.step_memory_ratio:.2f} x)")
+    console.print(f"trained  {result.seconds:.1f} s, peak memory of its process {result.peak_memory_mb:.0f} MB")
 
 
 def export(

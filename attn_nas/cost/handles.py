@@ -32,9 +32,13 @@ def per_input(factor: int = 1) -> Counter:
 
 
 def average_pool(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    """Average over windows: their places for every output. The second input is the window, one side or two."""
+    """Average over windows: their places for every output. The second input is the window, one side or two.
+
+    A window of one place averages nothing: it is a strided view, and free.
+    """
     sides = [side.toIValue() for side in inputs[1].node().inputs()] or inputs[1].toIValue()
-    return _elements(outputs[0]) * int(prod(sides if len(sides) > 1 else 2 * sides))
+    window = int(prod(sides if len(sides) > 1 else 2 * sides))
+    return _elements(outputs[0]) * window if window > 1 else 0
 
 
 def attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.cost.count import Cost, count_cost, count_module
-from attn_nas.errors import CostError, SpaceError
+from attn_nas.errors import CostError, SpaceError, first_line
 from attn_nas.models.build import build_site, build_trunk, get_slot
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
@@ -58,7 +58,7 @@ class CostTable:
             self._shapes = slot_shapes(self._model, trunk, task)
         except RuntimeError as error:
             size = f"{task.channels} x {task.height} x {task.width}"
-            raise SpaceError(f"{trunk} cannot take images of {size}: {str(error).splitlines()[0]}") from None
+            raise SpaceError(f"{trunk} cannot take images of {size}: {first_line(error)}") from None
         self.bare = count_cost(self._model, task)
         self._sites: dict[tuple[Placement, Site], Cost] = {}
         self._modules: dict[tuple[Placement, Shape, int], Cost] = {}

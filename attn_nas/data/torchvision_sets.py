@@ -13,7 +13,7 @@ import torch
 
 from attn_nas.data.dataset import Augmentation, Dataset, Split, hold_out
 from attn_nas.data.torchvision_import import torchvision_datasets
-from attn_nas.errors import DataError
+from attn_nas.errors import DataError, first_line
 from attn_nas.space.schema import DataSettings
 from attn_nas.space.task import Task
 
@@ -30,9 +30,8 @@ def _open(name: str, root: Path, download: bool, **which: Any) -> Any:
     except ModuleNotFoundError as error:
         raise DataError(f"{name} needs the package {error.name}: pip install {error.name}") from None
     except (RuntimeError, OSError, ValueError, EOFError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{name} could not be read from {root.resolve()} ({first_line}). Put its files there, name another folder "
+            f"{name} could not be read from {root.resolve()} ({first_line(error)}). Put its files there, name another folder "
             "(data.root in the space file, or ATTN_NAS_DATA), or let it be fetched with --download"
         ) from None
 
@@ -115,7 +114,7 @@ def _open_folder(folder: Path) -> Any:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
             f"no images under {folder.resolve()}: it needs one folder of images per class, as in train/CLASS/name.jpg "
-            f"({str(error).splitlines()[0]})"
+            f"({first_line(error)})"
         ) from None
 
 

@@ -1,7 +1,21 @@
 """One short training run: from genotype, settings and seed to a result."""
 
+from attn_nas.proxy.checkpoint import Checkpoint
 from attn_nas.proxy.device import Numerics, choose_numerics
 from attn_nas.proxy.result import OnEpoch, ProxyFailure, ProxyResult
-from attn_nas.proxy.train import train_proxy
+from attn_nas.proxy.step_profile import StepProfile, profile_step
+from attn_nas.proxy.train import measure_throughput, train_proxy, warm_trunk
 
-__all__ = ["Numerics", "OnEpoch", "ProxyFailure", "ProxyResult", "choose_numerics", "train_proxy"]
+__all__ = [
+    "Checkpoint",
+    "Numerics",
+    "OnEpoch",
+    "ProxyFailure",
+    "ProxyResult",
+    "StepProfile",
+    "choose_numerics",
+    "measure_throughput",
+    "profile_step",
+    "train_proxy",
+    "warm_trunk",
+]

@@ -7,6 +7,7 @@ from typing import Any
 
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.cost.count import count_module
+from attn_nas.errors import first_line
 from attn_nas.proxy.device import Numerics, choose_numerics, resolve_device
 from attn_nas.proxy.timing import attended_block, time_modules
 
@@ -29,7 +30,7 @@ def catalogue_costs(mechanisms: Sequence[Mechanism], channels: int, size: int, t
         try:
             cost = count_module(mechanism.build_typical(channels), (channels, size, size))
         except Exception as error:  # noqa: BLE001  a foreign module may raise anything
-            found[mechanism.name] = {"why_not": str(error).partition("\n")[0]}
+            found[mechanism.name] = {"why_not": first_line(error)}
             continue
         found[mechanism.name] = {"params": cost.params, "macs": cost.macs, "flops": cost.flops}
         possible[mechanism.name] = mechanism

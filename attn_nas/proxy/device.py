@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
-from attn_nas.errors import DeviceError
+from attn_nas.errors import DeviceError, unknown
 from attn_nas.space.schema import Precision
 
 Device = Literal["cpu", "cuda"]
@@ -24,7 +24,7 @@ class Numerics:
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass."""
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -65,19 +65,19 @@ def has_bf16(device: Device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def choose_numerics(device: Device, precision: Precision) -> Numerics:
+def choose_numerics(device: Device, precision: str) -> Numerics:
     """The precision and layout that are fastest on this hardware, by rule and not by timing, so that a seed repeats itself.
 
-    Measured with small residual nets (32 pixels, batches of 64 and 128): AMX is fastest with bf16 in channels_last,
-    AVX512-BF16 alone with bf16 in the contiguous layout, other processors with fp32 in channels_last. CUDA takes bf16,
-    where the hardware has it, in channels_last.
+    That is bf16 where the hardware multiplies it (AMX, AVX512-BF16, CUDA), fp32 elsewhere, and channels_last everywhere:
+    `benchmarks/proxy_speed.py` measures the four combinations.
 
     Raises:
-        DeviceError: bf16 is asked for and the hardware lacks it.
+        DeviceError: bf16 is asked for and the hardware lacks it, or the name is unknown.
 
     """
+    if precision not in get_args(Precision):
+        raise DeviceError(unknown("precision", precision, get_args(Precision)))
     if precision == "bf16" and not has_bf16(device):
         raise DeviceError(f"this {device} has no bf16 instructions: set proxy.precision to fp32 or auto")
     reduced = precision != "fp32" and has_bf16(device)
-    contiguous = device == "cpu" and reduced and not torch.cpu._is_amx_tile_supported()
-    return Numerics(device, "bf16" if reduced else "fp32", not contiguous)
+    return Numerics(device, "bf16" if reduced else "fp32", channels_last=True)

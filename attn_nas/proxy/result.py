@@ -20,17 +20,22 @@ class ProxyFailure(AttnNasError):
 class ProxyResult:
     """Score of one candidate on the validation split.
 
-    ``accuracy`` is a share of 1 and ``loss`` the mean cross-entropy, both after the last epoch; ``curve`` is the accuracy
-    after every epoch and ``train_loss`` the mean training loss of every epoch. ``seconds`` is wall time of training and
-    validation, ``peak_memory_mb`` the peak of the device (CUDA) or of the process (CPU), ``micro_batch`` the images of one
-    forward pass.
+    ``accuracy`` is a share of 1, ``loss`` the mean cross-entropy in nats and ``margin`` the mean lead of the right class in
+    probability (-1 to 1), all after the last epoch; ``curve``, ``loss_curve`` and ``margin_curve`` are the same after every
+    trained epoch, and ``train_loss`` is its mean training loss. ``seconds`` is wall time of training and validation,
+    ``cpu_seconds`` the processor time that the process took meanwhile, ``peak_memory_mb`` the peak of the device (CUDA) or of
+    the process (CPU), ``micro_batch`` the images of one forward pass.
     """
 
     accuracy: float
     loss: float
+    margin: float
     curve: tuple[float, ...]
+    loss_curve: tuple[float, ...]
+    margin_curve: tuple[float, ...]
     train_loss: tuple[float, ...]
     seconds: float
+    cpu_seconds: float
     peak_memory_mb: float
     micro_batch: int
     seed: int
@@ -42,4 +47,5 @@ class ProxyResult:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ProxyResult:
         """The result that `to_dict` wrote."""
-        return cls(**{**data, "curve": tuple(data["curve"]), "train_loss": tuple(data["train_loss"])})
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        return cls(**values)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.models.cifar_resnet import CifarBlock
 from attn_nas.proxy.device import Numerics
+
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True)
@@ -23,27 +26,59 @@ class Timing:
     inference: float
 
 
+def time_in_turns(calls: Mapping[_K, Callable[[], None]], numerics: Numerics, rounds: int) -> dict[_K, list[float]]:
+    """Seconds of each call in every round, in which they are made one after the other; a round before warms up."""
+    times: dict[_K, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if numerics.device == "cuda":
+                torch.cuda.synchronize()
+            if turn:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
 def time_modules(
     modules: Mapping[str, nn.Module], shape: tuple[int, int, int], batch: int, numerics: Numerics, rounds: int = 7
 ) -> dict[str, Timing]:
-    """Time each module on ``batch`` inputs of ``shape`` ``(C, H, W)``, one after the other in every round.
-
-    The first round warms up and is not counted. Inputs have the memory layout of ``numerics``.
-    """
-    x = torch.randn(batch, *shape, device=numerics.device).contiguous(memory_format=numerics.memory_format)
-    ready = {}
+    """Time each module on ``batch`` inputs of ``shape`` ``(C, H, W)``, which have the memory layout of ``numerics``."""
+    x = random_images(batch, shape, numerics)
+    calls: dict[tuple[str, str], Callable[[], None]] = {}
     for name, module in modules.items():
-        ready[name] = module.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
-    steps: dict[str, list[float]] = {name: [] for name in modules}
-    inferences: dict[str, list[float]] = {name: [] for name in modules}
-    for turn in range(rounds + 1):
-        for name, module in ready.items():
-            step = _seconds(lambda module=module: _train(module.train(), x, numerics), numerics)  # type: ignore[misc]
-            inference = _seconds(lambda module=module: _infer(module.eval(), x, numerics), numerics)  # type: ignore[misc]
-            if turn:
-                steps[name].append(step)
-                inferences[name].append(inference)
-    return {name: Timing(median(steps[name]), median(inferences[name])) for name in modules}
+        ready = placed(module, numerics)
+        calls[name, "step"] = lambda ready=ready: step_once(ready, x, numerics)  # type: ignore[misc]
+        calls[name, "inference"] = lambda ready=ready: infer_once(ready, x, numerics)  # type: ignore[misc]
+    times = time_in_turns(calls, numerics, rounds)
+    return {name: Timing(median(times[name, "step"]), median(times[name, "inference"])) for name in modules}
+
+
+def placed(module: nn.Module, numerics: Numerics) -> nn.Module:
+    """``module`` on the device and in the memory layout of ``numerics``."""
+    return module.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
+
+
+def random_images(batch: int, shape: tuple[int, int, int], numerics: Numerics) -> Tensor:
+    """Noise ``(batch, *shape)`` on the device and in the memory layout of ``numerics``."""
+    return torch.randn(batch, *shape, device=numerics.device).contiguous(memory_format=numerics.memory_format)
+
+
+def step_once(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
+    """A forward and backward pass in training mode; old gradients are dropped."""
+    module.train()
+    module.zero_grad(set_to_none=True)
+    inputs = x.detach().requires_grad_()
+    with numerics.autocast():
+        outputs = module(inputs)
+    outputs.sum().backward()
+
+
+def infer_once(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
+    """A forward pass in eval mode, without gradients."""
+    module.eval()
+    with torch.inference_mode(), numerics.autocast():
+        module(x)
 
 
 def attended_block(mechanism: Mechanism | None, channels: int) -> nn.Module:
@@ -57,24 +92,3 @@ def attended_block(mechanism: Mechanism | None, channels: int) -> nn.Module:
         return nn.Sequential(block, module)
     setattr(block, "conv2" if position == "replace" else position, module)
     return block
-
-
-def _seconds(call: Callable[[], None], numerics: Numerics) -> float:
-    start = time.perf_counter()
-    call()
-    if numerics.device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def _train(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
-    module.zero_grad(set_to_none=True)
-    inputs = x.detach().requires_grad_()
-    with numerics.autocast():
-        outputs = module(inputs)
-    outputs.sum().backward()
-
-
-def _infer(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
-    with torch.inference_mode(), numerics.autocast():
-        module(x)

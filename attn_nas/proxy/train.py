@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import resource
 import time
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from attn_nas.attention.catalog import get_mechanism
-from attn_nas.data.augment import augment
-from attn_nas.data.dataset import Augmentation, Dataset, Split
+from attn_nas.data.dataset import Dataset
 from attn_nas.errors import DataError
 from attn_nas.models.build import build_model
+from attn_nas.proxy.checkpoint import Checkpoint
 from attn_nas.proxy.device import Numerics
+from attn_nas.proxy.images import on_device, training_size
+from attn_nas.proxy.optimizer import Averaging, learning_rates
 from attn_nas.proxy.result import OnEpoch, ProxyFailure, ProxyResult
+from attn_nas.proxy.scores import Scores, evaluate
+from attn_nas.proxy.step import TrainingStep
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
+from attn_nas.space.trunks import Trunk
 
 logger = logging.getLogger(__name__)
-_EVALUATION_BATCH = 500
 _MIN_STEPS = 4
+_WARM_UP_STEPS = 10
+_MEGABYTE = 2**20
+_T = TypeVar("_T")
 
 
 def train_proxy(
@@ -35,34 +42,62 @@ def train_proxy(
     dataset: Dataset,
     numerics: Numerics,
     on_epoch: OnEpoch | None = None,
+    start: Checkpoint | None = None,
 ) -> tuple[ProxyResult, nn.Module]:
     """Train ``genotype`` for the proxy's epochs and score it; returns the result and the trained network on the CPU.
 
     Equal seeds mean equal trunk weights, data order and augmentation, whatever the placements: candidates are compared
-    in pairs. ``on_epoch`` is called with the epoch (from 1) and its validation accuracy. When memory runs out the run is
-    repeated once at half the micro-batch with accumulated gradients.
+    in pairs. ``on_epoch`` is called with the epoch (from 1) and its validation accuracy. With a ``start`` (see `warm_trunk`)
+    only the epochs after it are trained. When memory runs out the run is repeated once at half the micro-batch with
+    accumulated gradients.
 
     Raises:
         ProxyFailure: the loss is not finite, or memory runs out twice.
         DataError: the data are too few for the settings.
 
     """
-    check_steps(settings, len(dataset.train))
-    for micro_batch in (settings.batch_size, max(_smallest_batch(genotype), settings.batch_size // 2)):
-        try:
-            return _run(genotype, settings, seed, dataset, numerics, micro_batch, on_epoch)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-        logger.warning("out of memory: %s with micro-batches of %d images", genotype.key, micro_batch)
-        if numerics.device == "cuda":
-            torch.cuda.empty_cache()
-    raise ProxyFailure(f"out of memory, also with micro-batches of {micro_batch} images")
+
+    def train(micro_batch: int) -> tuple[ProxyResult, nn.Module]:
+        return _Run(genotype, settings, seed, dataset, numerics, micro_batch, start).train(on_epoch)
+
+    return _within_memory(train, genotype, settings, len(dataset.train), numerics)
 
 
-def _smallest_batch(genotype: Genotype) -> int:
-    """The fewest images that all its mechanisms, and the trunk's batch norms, can be trained with."""
-    return max([2, *(get_mechanism(placement.mechanism).min_batch for _, placement in genotype.sites if placement)])
+def warm_trunk(trunk: Trunk, settings: ProxySettings, seed: int, dataset: Dataset, numerics: Numerics) -> Checkpoint:
+    """The bare trunk after the ``warm_epochs`` of its training with ``seed``, for `train_proxy` to start candidates from.
+
+    Raises:
+        ProxyFailure, DataError: as `train_proxy`.
+
+    """
+    bare = Genotype.bare(trunk)
+
+    def train(micro_batch: int) -> Checkpoint:
+        return _Run(bare, settings, seed, dataset, numerics, micro_batch, None).warm()
+
+    return _within_memory(train, bare, settings, len(dataset.train), numerics)
+
+
+def measure_throughput(
+    genotype: Genotype, settings: ProxySettings, dataset: Dataset, numerics: Numerics, seconds: float
+) -> tuple[float, float, float]:
+    """Training images per second over ``seconds``, after a few steps to warm up; memory in use and in all, in MB.
+
+    The memory is that of the device, or on a CPU the peak of this process and the machine's.
+
+    Raises:
+        ProxyFailure, DataError: as `train_proxy`.
+
+    """
+
+    def train(micro_batch: int) -> float:
+        return _Run(genotype, settings, 0, dataset, numerics, micro_batch, None).throughput(seconds)
+
+    rate = _within_memory(train, genotype, settings, len(dataset.train), numerics)
+    if numerics.device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        return rate, (total - free) / _MEGABYTE, total / _MEGABYTE
+    return rate, _peak_memory(numerics), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _MEGABYTE
 
 
 def check_steps(settings: ProxySettings, num_train: int) -> None:
@@ -77,156 +112,133 @@ def check_steps(settings: ProxySettings, num_train: int) -> None:
         )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that the host or the device has no memory left."""
     signs = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)
 
 
-def _run(
-    genotype: Genotype,
-    settings: ProxySettings,
-    seed: int,
-    dataset: Dataset,
-    numerics: Numerics,
-    micro_batch: int,
-    on_epoch: OnEpoch | None,
-) -> tuple[ProxyResult, nn.Module]:
-    start = time.perf_counter()
-    if numerics.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    model = build_model(genotype, dataset.task.num_classes, dataset.task.channels, seed)
-    model.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
-    images = _on_device(dataset, numerics)
-    optimizer, schedule = _optimizer(model, settings, len(dataset.train) // settings.batch_size)
-    generator = torch.Generator().manual_seed(seed)
-    curve: list[float] = []
-    train_loss: list[float] = []
-    for epoch in range(settings.epochs):
-        model.train()
-        losses = torch.zeros((), device=numerics.device)
-        batches = torch.randperm(len(dataset.train), generator=generator).split(settings.batch_size)
-        batches = batches[: len(dataset.train) // settings.batch_size]
-        for indices in batches:
-            losses += _step(model, images, indices, generator, settings, numerics, micro_batch)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            schedule.step()
-        train_loss.append(losses.item() / len(batches))
-        if not math.isfinite(train_loss[-1]):
-            raise ProxyFailure(f"diverged in epoch {epoch + 1}: the training loss is {train_loss[-1]}")
-        accuracy, loss = _evaluate(model, images)
-        curve.append(accuracy)
-        if on_epoch:
-            on_epoch(epoch + 1, accuracy)
-    if not math.isfinite(loss):
-        raise ProxyFailure(f"diverged: the validation loss is {loss}")
-    seconds = time.perf_counter() - start
-    result = ProxyResult(accuracy, loss, tuple(curve), tuple(train_loss), seconds, _peak_memory(numerics), micro_batch, seed)
-    return result, model.cpu().eval()
+def _within_memory(
+    train: Callable[[int], _T], genotype: Genotype, settings: ProxySettings, num_train: int, numerics: Numerics
+) -> _T:
+    """``train`` with micro-batches of the whole batch, or of half of it when that is too much."""
+    check_steps(settings, num_train)
+    for micro_batch in (settings.batch_size, max(_smallest_batch(genotype), settings.batch_size // 2)):
+        try:
+            return train(micro_batch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        logger.warning("out of memory: %s with micro-batches of %d images", genotype.key, micro_batch)
+        if numerics.device == "cuda":
+            torch.cuda.empty_cache()
+    raise ProxyFailure(f"out of memory, also with micro-batches of {micro_batch} images")
 
 
-def _step(
-    model: nn.Module,
-    images: _Images,
-    indices: Tensor,
-    generator: torch.Generator,
-    settings: ProxySettings,
-    numerics: Numerics,
-    micro_batch: int,
-) -> Tensor:
-    """Add the gradients of one batch; returns its loss, detached."""
-    inputs, labels = images.batch(indices, generator)
-    total = torch.zeros((), device=numerics.device)
-    parts = max(1, len(inputs) // micro_batch)
-    for part, target in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with numerics.autocast():
-            logits = model(part)
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
-        loss = loss * (len(part) / len(inputs))
-        loss.backward()
-        total += loss.detach()
-    return total
+def _smallest_batch(genotype: Genotype) -> int:
+    """The fewest images that all its mechanisms, and the trunk's batch norms, can be trained with."""
+    return max([2, *(get_mechanism(placement.mechanism).min_batch for _, placement in genotype.sites if placement)])
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Both splits on the device, and the statistics that normalise them (per channel, of pixels 0..255)."""
+class _Run:
+    """One training run, epoch by epoch."""
 
-    train: Split
-    validation: Split
-    mean: Tensor
-    std: Tensor
-    augmentation: Augmentation
-    numerics: Numerics
+    def __init__(
+        self,
+        genotype: Genotype,
+        settings: ProxySettings,
+        seed: int,
+        dataset: Dataset,
+        numerics: Numerics,
+        micro_batch: int,
+        start: Checkpoint | None,
+    ) -> None:
+        self._began, self._cpu_began = time.perf_counter(), time.process_time()
+        if numerics.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        self._settings, self._numerics, self._seed, self._micro_batch = settings, numerics, seed, micro_batch
+        self._model = build_model(genotype, dataset.task.num_classes, dataset.task.channels, seed)
+        self._model.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
+        self._images = on_device(dataset, numerics)
+        self._steps = len(dataset.train) // settings.batch_size
+        self._rates = learning_rates(settings, self._steps).to(numerics.device)
+        self._step = TrainingStep(self._model, self._images, settings, micro_batch)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._first = 0
+        if start:
+            start.restore(self._model, self._step.optimizer, self._generator)
+            self._first = start.epoch
+        averaged = settings.averaging != "none"
+        self._averaging = Averaging(self._model, settings, self._steps) if averaged else None
 
-    def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Normalised, augmented training images ``(B, C, H, W)`` and labels ``(B,)``."""
-        on_device = indices.to(self.train.images.device)
-        images = augment(self.normalised(self.train.images[on_device]), self.augmentation, generator)
-        return images.contiguous(memory_format=self.numerics.memory_format), self.train.labels[on_device]
+    def train(self, on_epoch: OnEpoch | None) -> tuple[ProxyResult, nn.Module]:
+        """All epochs to the last, each followed by its scores."""
+        scores: list[Scores] = []
+        train_loss: list[float] = []
+        for epoch in range(self._first, self._settings.epochs):
+            train_loss.append(self._epoch(epoch))
+            scores.append(evaluate(self._averaging.model if self._averaging else self._model, self._images))
+            if on_epoch:
+                on_epoch(epoch + 1, scores[-1].accuracy)
+        last = scores[-1]
+        if not math.isfinite(last.loss):
+            raise ProxyFailure(f"diverged: the validation loss is {last.loss}")
+        result = ProxyResult(
+            accuracy=last.accuracy,
+            loss=last.loss,
+            margin=last.margin,
+            curve=tuple(score.accuracy for score in scores),
+            loss_curve=tuple(score.loss for score in scores),
+            margin_curve=tuple(score.margin for score in scores),
+            train_loss=tuple(train_loss),
+            seconds=time.perf_counter() - self._began,
+            cpu_seconds=time.process_time() - self._cpu_began,
+            peak_memory_mb=_peak_memory(self._numerics),
+            micro_batch=self._micro_batch,
+            seed=self._seed,
+        )
+        model = self._averaging.model if self._averaging else self._model
+        return result, model.cpu().eval()
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 to zero mean and unit deviation."""
-        return (images.float() - self.mean) / self.std
+    def warm(self) -> Checkpoint:
+        """The first ``warm_epochs`` epochs."""
+        for epoch in range(self._settings.warm_epochs):
+            self._epoch(epoch)
+        return Checkpoint.of(self._settings.warm_epochs, self._model, self._step.optimizer, self._generator)
 
+    def throughput(self, seconds: float) -> float:
+        """Images per second of the first epoch's steps, repeated for that long."""
+        plan = self._images.plan(self._settings.batch_size, self._generator)
+        self._model.train()
+        for number in range(_WARM_UP_STEPS):
+            self._step(plan[number % self._steps], self._rates[0])
+        self._step.losses.item()  # waits for the device
+        began, steps = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            for row in plan[:_WARM_UP_STEPS]:
+                self._step(row, self._rates[0])
+                steps += 1
+            self._step.losses.item()
+        return steps * self._settings.batch_size / (time.perf_counter() - began)
 
-@lru_cache(maxsize=1)
-def _on_device(dataset: Dataset, numerics: Numerics) -> _Images:
-    """The data set on its device; the last one is kept there for the next candidate."""
-    mean, std = channel_statistics(dataset.train)
-    train, validation = (
-        Split(split.images.to(numerics.device), split.labels.to(numerics.device))
-        for split in (dataset.train, dataset.validation)
-    )
-    return _Images(train, validation, mean.to(numerics.device), std.to(numerics.device), dataset.augmentation, numerics)
-
-
-def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(C, 1, 1)`` of the pixels 0..255 of up to 5,000 images."""
-    pixels = split.images[:5000].float()
-    return pixels.mean((0, 2, 3))[:, None, None], pixels.std((0, 2, 3))[:, None, None].clamp_min(1.0)
-
-
-def _evaluate(model: nn.Module, images: _Images) -> tuple[float, float]:
-    """Accuracy (a share of 1) and mean cross-entropy of ``model`` on the validation split."""
-    model.eval()
-    split, numerics = images.validation, images.numerics
-    correct = torch.zeros((), device=numerics.device)
-    loss = torch.zeros((), device=numerics.device)
-    with torch.no_grad():
-        for pixels, target in zip(split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True):
-            inputs = images.normalised(pixels).contiguous(memory_format=numerics.memory_format)
-            with numerics.autocast():
-                logits = model(inputs)
-            correct += (logits.argmax(1) == target).sum()
-            loss += F.cross_entropy(logits.float(), target, reduction="sum")
-    return correct.item() / len(split), loss.item() / len(split)
-
-
-def _optimizer(
-    model: nn.Module, settings: ProxySettings, steps_per_epoch: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    total_steps = settings.epochs * steps_per_epoch
-    optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-        foreach=True,
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        settings.lr,
-        total_steps=total_steps,
-        pct_start=max(settings.warmup, 2 / total_steps),
-        cycle_momentum=False,
-    )
-    return optimizer, schedule
+    def _epoch(self, epoch: int) -> float:
+        """Train for one epoch, counted from 0; returns the mean loss of its batches, or raises ProxyFailure."""
+        settings = self._settings
+        self._model.train()
+        self._step.resize(training_size(self._images.size, settings.initial_resolution, epoch / settings.epochs))
+        self._step.losses.zero_()
+        first = epoch * self._steps
+        for number, row in enumerate(self._images.plan(settings.batch_size, self._generator), start=first):
+            self._step(row, self._rates[number])
+            if self._averaging:
+                self._averaging.note(number)
+        loss = self._step.losses.item() / self._steps
+        if not math.isfinite(loss):
+            raise ProxyFailure(f"diverged in epoch {epoch + 1}: the training loss is {loss}")
+        return loss
 
 
 def _peak_memory(numerics: Numerics) -> float:
     if numerics.device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
+        return torch.cuda.max_memory_allocated() / _MEGABYTE
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

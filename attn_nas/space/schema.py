@@ -17,6 +17,7 @@ DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifa
 CostAxis = Literal["flops", "macs", "params"]
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
+Averaging = Literal["none", "ema", "last"]
 
 
 def _family(value: object) -> object:
@@ -86,10 +87,27 @@ class ProxySettings(Section):
     weight_decay: float = Field(5e-4, ge=0, description="Decay of matrices and filters; norms and biases have none.")
     warmup: Annotated[float, Field(gt=0, lt=1)] = Field(0.25, description="Share of the steps in which the rate rises.")
     label_smoothing: Fraction = Field(0.0, description="Share of the target spread over all classes.")
+    averaging: Annotated[Averaging, choice(get_args(Averaging))] = Field(
+        "none", description="Score averaged weights: an exponential moving average, or the mean of the last steps."
+    )
+    averaging_epochs: float = Field(0.5, gt=0, description="Half-life of ema, or stretch of last, in epochs.")
+    initial_resolution: Annotated[float, Field(ge=0.25, le=1)] = Field(
+        1.0, description="Share of the images' sides in the first epoch; it grows to 1 at two thirds of the epochs."
+    )
+    warm_epochs: Annotated[int, Field(ge=0, strict=True)] = Field(
+        0, description="First epochs that only the bare trunk is trained for, once per seed; candidates start from there."
+    )
     precision: Annotated[Precision, choice(get_args(Precision))] = Field(
         "auto",
-        description="Arithmetic of the forward pass; auto takes bf16 where the processor has it and it is faster.",
+        description="Arithmetic of the forward pass; auto takes bf16 where the hardware multiplies it.",
     )
+
+    @field_validator("warm_epochs")
+    @classmethod
+    def _leaves_epochs(cls, value: int, info: ValidationInfo) -> int:
+        if value and value >= info.data.get("epochs", value + 1):
+            raise SpaceError(f"leave an epoch to the candidates: choose less than the {info.data['epochs']} of proxy.epochs")
+        return value
 
 
 class ObjectiveSettings(Section):

@@ -217,19 +217,22 @@ class Coordinator:
                 self._emit(EpochFinished(number=message.number, epoch=message.epoch, accuracy=message.accuracy))
             elif isinstance(message, Finished):
                 self._finish(message)
-            else:
+            elif isinstance(message, Failed):
                 self._fail(message)
             self._announce_stop()
         self._interrupts.heed()
 
     def _finish(self, message: Finished) -> None:
         running = self._running[message.number]
-        if message.cost != running.cost:
-            self._drop(message.number, "failed", f"cost table {running.cost} and full count {message.cost} disagree")
+        trained = message.trained
+        if trained.cost != running.cost:
+            self._drop(message.number, "failed", f"cost table {running.cost} and full count {trained.cost} disagree")
             return
         del self._running[message.number]
-        result = message.result
+        result = trained.result
         running.trial.set_user_attr("result", result.to_dict())
+        if trained.profile:
+            running.trial.set_user_attr("profile", trained.profile.to_dict())
         self._study.tell(running.trial, [result.accuracy, getattr(running.cost, self._cost_axis)])
         self._counted.add(running.genotype.key)
         point = self._note_score(running.genotype, running.cost, result.accuracy)

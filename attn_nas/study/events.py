@@ -43,6 +43,8 @@ class SearchStarted(Event):
     seed: int
     workers: int
     threads: int
+    gpus: int
+    cores: int
     numerics: str
     trunk: str
     num_sites: int

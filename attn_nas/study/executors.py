@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from attn_nas import plugins
 from attn_nas.errors import RunError
-from attn_nas.study.jobs import Failed, Job, Message, Progress, Trainer, run_job
+from attn_nas.study.jobs import DryRun, Failed, Job, Message, Progress, Trainer, run_job
 
 Handle = Callable[[Message], None]
 _MAX_DEATHS_AT_START = 4
@@ -24,6 +24,11 @@ _MAX_DEATHS_AT_START = 4
 
 class Executor(Protocol):
     """Takes jobs while it has room and hands back messages about them."""
+
+    @property
+    def workers(self) -> int:
+        """How many jobs it does at a time."""
+        ...
 
     @property
     def room(self) -> int:
@@ -51,6 +56,11 @@ class InProcess:
         self._job: Job | None = None
 
     @property
+    def workers(self) -> int:
+        """One."""
+        return 1
+
+    @property
     def room(self) -> int:
         """One, unless a job is waiting."""
         return int(self._job is None)
@@ -71,38 +81,49 @@ class InProcess:
 
 @dataclass
 class _Worker:
+    trainer: Trainer
     process: BaseProcess
     pipe: Connection
     ready: bool = False
-    job: Job | None = None
+    job: Job | DryRun | None = None
 
 
 class LocalPool:
-    """Persistent worker processes on this machine; one that dies is replaced and its job told as lost."""
+    """Persistent worker processes on this machine, one per trainer; one that dies is replaced and its job told as lost."""
 
-    def __init__(self, trainer: Trainer, workers: int) -> None:
+    def __init__(self, trainers: Sequence[Trainer]) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._trainer = trainer
         self._deaths_at_start = 0
-        self._workers = [self._start() for _ in range(workers)]
+        self._workers = [self._start(trainer) for trainer in trainers]
 
-    def _start(self) -> _Worker:
+    def _start(self, trainer: Trainer) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_serve, args=(theirs, self._trainer, plugins.active_files()), daemon=True, name="attn-nas-worker"
+            target=_serve, args=(theirs, trainer, plugins.active_files()), daemon=True, name="attn-nas-worker"
         )
         with _deaf_to_interrupts():
             process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(trainer, process, ours)
+
+    @property
+    def workers(self) -> int:
+        """Number of worker processes."""
+        return len(self._workers)
+
+    def resize(self, trainers: Sequence[Trainer]) -> None:
+        """Have one worker per trainer while none has a job: more are started, the last ones ended."""
+        self._end(self._workers[len(trainers) :])
+        self._workers = self._workers[: len(trainers)]
+        self._workers += [self._start(trainer) for trainer in trainers[len(self._workers) :]]
 
     @property
     def room(self) -> int:
         """Number of idle workers."""
         return sum(worker.job is None for worker in self._workers)
 
-    def submit(self, job: Job) -> None:
-        """Give ``job`` to an idle worker."""
+    def submit(self, job: Job | DryRun) -> None:
+        """Give ``job`` to the first idle worker."""
         worker = next(worker for worker in self._workers if worker.job is None)
         worker.job = job
         try:
@@ -150,15 +171,19 @@ class LocalPool:
         if self._deaths_at_start > _MAX_DEATHS_AT_START:
             raise RunError(f"worker processes die as soon as they start ({why}): try --workers 1 to see why")
         dead.pipe.close()
-        self._workers[index] = self._start()
+        self._workers[index] = self._start(dead.trainer)
         return why
 
     def close(self) -> None:
         """Terminate the workers."""
-        for worker in self._workers:
+        self._end(self._workers)
+
+    @staticmethod
+    def _end(workers: Sequence[_Worker]) -> None:
+        for worker in workers:
             worker.pipe.close()
             worker.process.terminate()
-        for worker in self._workers:
+        for worker in workers:
             worker.process.join(5)
             if worker.process.is_alive():
                 worker.process.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,8 @@ from attn_nas.data import Dataset, load_dataset
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.proxy import Numerics, choose_numerics
 from attn_nas.proxy.device import resolve_device
-from attn_nas.proxy.train import channel_statistics, check_steps
+from attn_nas.proxy.images import channel_statistics
+from attn_nas.proxy.train import check_steps
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
@@ -37,12 +37,11 @@ class Setting:
 
     """
 
-    def __init__(self, facts: dict[str, Any], folder: Path, workers: int | None, device: str, download: bool) -> None:
+    def __init__(
+        self, facts: dict[str, Any], folder: Path, *, device: str = "auto", precision: str | None = None, download: bool = False
+    ) -> None:
         self.space = stored_space(facts, folder)
-        self.numerics = self._numerics(facts, device)
-        cores = len(os.sched_getaffinity(0))
-        self.workers = workers or (cores if self.numerics.device == "cpu" else 1)
-        self.threads = max(1, cores // self.workers)
+        self.numerics = self._numerics(facts, device, precision)
         self.dataset: Dataset = load_dataset(self.space.data, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
@@ -53,12 +52,14 @@ class Setting:
             raise SpaceError(f"limits.max_params = {limit}: the bare trunk has {self.table.bare.params:,} already")
         self.facts = self._resumed(facts) if "task" in facts else {**facts, **self._begun()}
 
-    def _numerics(self, facts: dict[str, Any], device: str) -> Numerics:
+    def _numerics(self, facts: dict[str, Any], device: str, precision: str | None) -> Numerics:
         if "numerics" not in facts:
-            return choose_numerics(resolve_device(device), self.space.proxy.precision)
+            return choose_numerics(resolve_device(device), precision or self.space.proxy.precision)
         stored = Numerics.from_dict(facts["numerics"])
         if device not in ("auto", stored.device):
             raise UsageError(f"the run was begun on {stored.device}: leave --device {device} out, or begin a new run")
+        if precision not in (None, "auto", stored.precision):
+            raise UsageError(f"the run was begun in {stored.precision}: leave --precision {precision} out, or begin a new run")
         resolve_device(stored.device)
         return stored
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attn_nas.cost import Cost
 from attn_nas.errors import AttnNasError
 from attn_nas.proxy.result import OnEpoch, ProxyResult
+from attn_nas.proxy.step_profile import StepProfile
 from attn_nas.space.genotype import Genotype
 
 
@@ -31,12 +32,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A job has its result; ``cost`` is the full count of the network that was trained."""
+class Trained:
+    """What a trainer gives back; ``cost`` is the full count of the network that was trained, ``profile`` its step time."""
 
-    number: int
     result: ProxyResult
     cost: Cost
+    profile: StepProfile | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job has been done."""
+
+    number: int
+    trained: Trained
 
 
 @dataclass(frozen=True)
@@ -48,24 +57,64 @@ class Failed:
     lost: bool = False
 
 
-Message = Progress | Finished | Failed
+@dataclass(frozen=True)
+class DryRun:
+    """Train ``genotype`` for ``seconds``, to see how fast it goes; nothing is scored."""
+
+    number: int
+    genotype: Genotype
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What a dry run found: training images per second, and memory of the device that was in use with it, and in all."""
+
+    number: int
+    images_per_second: float
+    used_memory_mb: float
+    total_memory_mb: float
+
+
+Message = Progress | Finished | Failed | Throughput
 
 
 class Trainer(Protocol):
     """Trains one candidate; picklable, so that it can go to a worker process."""
 
-    def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> tuple[ProxyResult, Cost]:
-        """The result and the full cost count; raises AttnNasError when the candidate cannot be scored."""
+    def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
+        """What came of it; raises AttnNasError when the candidate cannot be scored."""
         ...
 
 
-def run_job(trainer: Trainer, job: Job, tell: Callable[[Message], None]) -> None:
+@runtime_checkable
+class MeasuredTrainer(Protocol):
+    """A trainer that can also say how fast it is."""
+
+    def dry_run(self, run: DryRun) -> Throughput:
+        """Train for a moment."""
+        ...
+
+
+def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]) -> None:
     """Do ``job`` and tell how it went; a failure of any kind is told, never raised (an interrupt is)."""
+    ended: Message
     try:
-        result, cost = trainer(job.genotype, job.seed, lambda epoch, acc: tell(Progress(job.number, epoch, acc)))
+        if isinstance(job, Job):
+            ended = _trained(trainer, job, tell)
+        elif isinstance(trainer, MeasuredTrainer):
+            ended = trainer.dry_run(job)
+        else:
+            ended = Failed(job.number, f"{type(trainer).__name__} has no dry run")
     except AttnNasError as error:
-        tell(Failed(job.number, str(error)))
+        ended = Failed(job.number, str(error))
     except Exception as error:  # noqa: BLE001 - one candidate must never end the search
-        tell(Failed(job.number, f"{type(error).__name__}: {error}"))
-    else:
-        tell(Finished(job.number, result, cost))
+        ended = Failed(job.number, f"{type(error).__name__}: {error}")
+    tell(ended)
+
+
+def _trained(trainer: Trainer, job: Job, tell: Callable[[Message], None]) -> Finished:
+    def on_epoch(epoch: int, accuracy: float) -> None:
+        tell(Progress(job.number, epoch, accuracy))
+
+    return Finished(job.number, trainer(job.genotype, job.seed, on_epoch))

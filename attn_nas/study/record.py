@@ -8,7 +8,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from attn_nas.cost import Cost
-from attn_nas.proxy import ProxyResult
+from attn_nas.proxy import ProxyResult, StepProfile
 from attn_nas.space.genotype import Genotype
 
 State = Literal["running", "finished", "failed", "interrupted", "lost", "duplicate"]
@@ -16,7 +16,10 @@ State = Literal["running", "finished", "failed", "interrupted", "lost", "duplica
 
 @dataclass(frozen=True)
 class Record:
-    """A trial. ``reference`` is the name of the hand-made placement it is, if any; ``reason`` says why it has no result."""
+    """A trial. ``reference`` is the name of the hand-made placement it is, if any; ``reason`` says why it has no result.
+
+    ``profile`` is the step time beside the bare trunk, where it was measured.
+    """
 
     number: int
     state: State
@@ -25,6 +28,7 @@ class Record:
     reference: str | None
     result: ProxyResult | None
     reason: str | None
+    profile: StepProfile | None
 
     @property
     def key(self) -> str:
@@ -42,7 +46,7 @@ class Record:
         attributes: dict[str, Any] = trial.user_attrs
         if "genotype" not in attributes or "cost" not in attributes:
             return None
-        result = attributes.get("result")
+        result, profile = attributes.get("result"), attributes.get("profile")
         return cls(
             trial.number,
             _state(trial),
@@ -51,6 +55,7 @@ class Record:
             attributes.get("reference"),
             ProxyResult.from_dict(result) if result and trial.state == TrialState.COMPLETE else None,
             attributes.get("reason"),
+            StepProfile.from_dict(profile) if profile else None,
         )
 
 

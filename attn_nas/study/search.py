@@ -9,18 +9,19 @@ from pathlib import Path
 import yaml
 from optuna.study import Study
 
-from attn_nas.errors import RunError, UsageError
+from attn_nas.errors import RunError, UsageError, first_line
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 from attn_nas.study.coordinator import Coordinator
 from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished, SearchStarted
-from attn_nas.study.executors import Executor, InProcess, LocalPool
 from attn_nas.study.facts import Setting, new_facts, stored_facts
 from attn_nas.study.folder import RunFolder, latest_run_folder, new_run_folder
 from attn_nas.study.jobs import Trainer
+from attn_nas.study.packing import make_executor
 from attn_nas.study.proposer import SamplerFactory, tpe
+from attn_nas.study.resources import Resources
 from attn_nas.study.results import Run
-from attn_nas.study.storage import FACTS, STORAGE_ERRORS, create_study, first_line, open_study
+from attn_nas.study.storage import FACTS, STORAGE_ERRORS, create_study, open_study
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
 
 DEFAULT_SPACE = "cued_digits"
@@ -35,7 +36,9 @@ def search(
     run: str | Path | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     device: str = "auto",
+    precision: str | None = None,
     resume: bool = False,
     download: bool = False,
     sampler: SamplerFactory = tpe,
@@ -45,15 +48,16 @@ def search(
     """Search for attention placements until ``budget`` candidates are trained; returns the run.
 
     A new run takes the embedded space, a budget of 50 and seed 0 unless told otherwise. A resumed one keeps what it began
-    with, but takes a new budget. ``workers`` is one per core on a CPU and one on a GPU; a single one trains in this process.
-    With several, call this under ``if __name__ == "__main__":``. ``trainer`` replaces the proxy training.
+    with, but takes a new budget. ``workers`` of one thread each are one per core on a CPU; on GPUs their number is measured
+    before the search begins. A single one trains in this process; with several, call this under
+    ``if __name__ == "__main__":``. ``precision`` overrides the space's. ``trainer`` replaces the proxy training.
 
     Raises:
         UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written.
         RunError: the run folder cannot be read or written.
 
     """
-    for name, number, least in (("budget", budget, 1), ("workers", workers, 1), ("seed", seed, 0)):
+    for name, number, least in (("budget", budget, 1), ("workers", workers, 1), ("threads", threads, 1), ("seed", seed, 0)):
         if number is not None and not least <= number <= _MAX_SEED:
             raise UsageError(f"{name} = {number}: choose an integer of at least {least} and at most {_MAX_SEED}")
     if resume:
@@ -65,7 +69,8 @@ def search(
         folder = RunFolder(run) if run else new_run_folder(name)
         folder.check_free()
         facts = new_facts(name, loaded, seed or 0, budget or DEFAULT_BUDGET)
-    setting = Setting(facts, folder.path, workers, device, download)
+    setting = Setting(facts, folder.path, device=device, precision=precision, download=download)
+    resources = Resources.choose(setting.numerics, setting.facts["budget"], workers, threads)
     folder.create()
     with folder.locked():
         if not resume:
@@ -81,7 +86,7 @@ def search(
         study.set_user_attr(FACTS, setting.facts)
         try:
             with folder.events.open("a", encoding="utf-8") as log:
-                _run(setting, folder, study, sampler, trainer, (JsonLines(log), *listeners))
+                _run(setting, resources, folder, study, sampler, trainer, (JsonLines(log), *listeners))
         except STORAGE_ERRORS as error:
             raise RunError(
                 f"{folder.path} cannot be written any more: {first_line(error)}. What was finished is kept: make room, then "
@@ -99,6 +104,7 @@ def _named_space(space: SearchSpace | str | Path | None) -> tuple[str, SearchSpa
 
 def _run(
     setting: Setting,
+    resources: Resources,
     folder: RunFolder,
     study: Study,
     sampler: SamplerFactory,
@@ -113,8 +119,10 @@ def _run(
 
     if trainer is None:
         share_dataset(setting.dataset, folder.cache)
-        trainer = ProxyTrainer(setting.space.proxy, setting.numerics, setting.threads, folder.cache, folder.weights)
-    executor: Executor = InProcess(trainer) if setting.workers == 1 else LocalPool(trainer, setting.workers)
+        trainer = ProxyTrainer(
+            setting.space.proxy, setting.numerics, resources.threads, folder.cache, folder.weights, profiled=True
+        )
+    executor = make_executor(trainer, resources, list(setting.references.values()))
     try:
         coordinator = Coordinator(setting, folder, study, sampler, executor, emit)
         emit(
@@ -125,8 +133,10 @@ def _run(
                 finished=coordinator.finished,
                 front=coordinator.front,
                 seed=setting.facts["seed"],
-                workers=setting.workers,
-                threads=setting.threads,
+                workers=executor.workers,
+                threads=resources.threads,
+                gpus=resources.gpus,
+                cores=resources.cores,
                 numerics=str(setting.numerics),
                 trunk=str(setting.encoding.trunk),
                 num_sites=setting.encoding.num_genes,

@@ -13,7 +13,7 @@ import optuna
 from optuna.study import Study
 from sqlalchemy.exc import SQLAlchemyError
 
-from attn_nas.errors import RunError
+from attn_nas.errors import RunError, first_line
 
 STUDY_NAME = "attn-nas"
 FACTS = "run"
@@ -69,8 +69,3 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
     # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
     return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its name."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

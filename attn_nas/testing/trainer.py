@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from attn_nas.cost import Cost, CostTable
+from attn_nas.cost import CostTable
 from attn_nas.errors import AttnNasError
 from attn_nas.proxy import OnEpoch, ProxyResult
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
+from attn_nas.study.jobs import Trained
 
 
 @dataclass
@@ -26,7 +27,7 @@ class TableTrainer:
     table: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> tuple[ProxyResult, Cost]:
+    def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.study.jobs.Trainer`."""
         if genotype.key in self.failures:
             raise AttnNasError(self.failures[genotype.key])
@@ -34,7 +35,12 @@ class TableTrainer:
         accuracy = self.table.get(genotype.key, 0.5 + digest[0] / 1000)
         on_epoch(1, accuracy)
         cost = _cost_table(genotype.trunk, self.task).cost(genotype)
-        return ProxyResult(accuracy, 1.0 - accuracy, (accuracy,), (1.0,), 0.0, 0.0, 1, seed), cost
+        loss, margin = 1.0 - accuracy, 2.0 * accuracy - 1.0
+        result = ProxyResult(
+            accuracy, loss, margin, (accuracy,), (loss,), (margin,), train_loss=(1.0,), seconds=0.0, cpu_seconds=0.0,
+            peak_memory_mb=0.0, micro_batch=1, seed=seed,
+        )  # fmt: skip
+        return Trained(result, cost)
 
 
 @cache

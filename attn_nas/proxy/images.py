@@ -1,0 +1,83 @@
+"""Both splits on the device of a run, and the batches of an epoch; no work per image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from attn_nas.data.augment import crop_and_flip, cutout, draw
+from attn_nas.data.dataset import Augmentation, Dataset, Split
+from attn_nas.proxy.device import Numerics
+
+
+@dataclass(frozen=True)
+class DeviceImages:
+    """Both splits on the device, and the statistics that normalise them (per channel, of pixels 0..255)."""
+
+    train: Split
+    validation: Split
+    mean: Tensor
+    std: Tensor
+    augmentation: Augmentation
+    numerics: Numerics
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.train.images.shape[2:]
+        return height, width
+
+    def plan(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        """What an epoch trains on: ``(steps, 1 + NUM_DRAWS, batch_size)``, indices of images, then their random numbers.
+
+        A last batch that is not full is left out.
+        """
+        steps = len(self.train) // batch_size
+        order = torch.randperm(len(self.train), generator=generator)[: steps * batch_size]
+        draws = draw(self.augmentation, len(order), self.size, generator)
+        rows = torch.cat([order[None], draws]).view(-1, steps, batch_size)
+        return rows.transpose(0, 1).contiguous().to(self.train.images.device)
+
+    def batch(self, row: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Augmented, normalised images ``(B, C, *size)`` and labels ``(B,)`` of one row of the `plan`."""
+        indices, draws = row[0], row[1:]
+        pixels = crop_and_flip(self.train.images[indices], self.augmentation, draws)
+        images = cutout(self.normalised(pixels), self.augmentation, draws)
+        if size != self.size:
+            images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        return images.contiguous(memory_format=self.numerics.memory_format), self.train.labels[indices]
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels 0..255 to zero mean and unit deviation."""
+        return (pixels.float() - self.mean) / self.std
+
+
+@lru_cache(maxsize=1)
+def on_device(dataset: Dataset, numerics: Numerics) -> DeviceImages:
+    """The data set on its device; the last one is kept there for the next candidate."""
+    mean, std = channel_statistics(dataset.train)
+    train, validation = (
+        Split(split.images.to(numerics.device), split.labels.to(numerics.device))
+        for split in (dataset.train, dataset.validation)
+    )
+    return DeviceImages(train, validation, mean.to(numerics.device), std.to(numerics.device), dataset.augmentation, numerics)
+
+
+def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation ``(C, 1, 1)`` of the pixels 0..255 of up to 5,000 images."""
+    pixels = split.images[:5000].float()
+    return pixels.mean((0, 2, 3))[:, None, None], pixels.std((0, 2, 3))[:, None, None].clamp_min(1.0)
+
+
+def training_size(size: tuple[int, int], initial_share: float, progress: float) -> tuple[int, int]:
+    """Height and width of the training images after ``progress`` (0 to 1) of the epochs.
+
+    Both grow linearly from ``initial_share`` of ``size``, in steps of 4 pixels, to ``size`` at two thirds of the epochs.
+    """
+    share = min(1.0, initial_share + (1.0 - initial_share) * 1.5 * progress)
+    height, width = (side if share == 1.0 else min(side, max(4, 4 * round(side * share / 4))) for side in size)
+    return height, width

@@ -1,0 +1,83 @@
+"""Optimiser, schedule and averaging of the weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from attn_nas.space.schema import ProxySettings
+
+_AVERAGE_EVERY = 8
+
+
+def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> torch.optim.SGD:
+    """Fused Nesterov SGD whose learning rate is the tensor ``rate`` ``()``; its momentum starts at zero.
+
+    Norms and biases have no weight decay.
+    """
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    optimizer = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+        fused=True,
+    )
+    if settings.momentum:
+        for parameter in model.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
+def learning_rates(settings: ProxySettings, steps_per_epoch: int) -> Tensor:
+    """The one-cycle schedule: a rate for every step of all epochs. Smith and Topin, arXiv 1708.07120."""
+    total = settings.epochs * steps_per_epoch
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=settings.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.lr, total_steps=total, pct_start=max(settings.warmup, 2 / total), cycle_momentum=False
+    )
+    rates = []
+    for _ in range(total):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        if len(rates) < total:
+            schedule.step()
+    return torch.tensor(rates)
+
+
+class Averaging:
+    """A running average of weights and batch statistics, taken every eighth step.
+
+    ``ema`` forgets half of what it holds in ``averaging_epochs`` epochs; ``last`` is the plain mean over that many epochs
+    at the end (stochastic weight averaging, arXiv 1803.05407).
+    """
+
+    def __init__(self, model: nn.Module, settings: ProxySettings, steps_per_epoch: int) -> None:
+        self._model = model
+        window = settings.averaging_epochs * steps_per_epoch
+        ema = settings.averaging == "ema"
+        forgotten = 1 - math.exp(-math.log(2) * _AVERAGE_EVERY / window)
+        self._first = 0 if ema else settings.epochs * steps_per_epoch - math.ceil(window)
+
+        def mix(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+            if not average.is_floating_point():
+                return new
+            return average.lerp(new, forgotten if ema else 1 / (int(count) + 1))
+
+        self._averaged = AveragedModel(model, avg_fn=mix, use_buffers=True)
+        self._begun = False
+
+    @property
+    def model(self) -> nn.Module:
+        """The averaged network; before the first average the network as it is."""
+        return self._averaged.module if self._begun else self._model
+
+    def note(self, step: int) -> None:
+        """Take the weights after ``step``, counted from 0 over all epochs, into the average."""
+        if step % _AVERAGE_EVERY == _AVERAGE_EVERY - 1 and step >= self._first:
+            self._averaged.update_parameters(self._model)
+            self._begun = True

@@ -1,0 +1,99 @@
+"""One training step, as a CUDA graph where there is a GPU.
+
+A small network's step is hundreds of short kernels, and starting them one by one takes longer than they do. So on CUDA the
+whole step (gather, augmentation, forward and backward pass, optimiser) is captured once and replayed: its inputs, the row
+of the epoch's plan and the learning rate, are tensors that stay where they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attn_nas.data.augment import NUM_DRAWS
+from attn_nas.errors import first_line
+from attn_nas.proxy.images import DeviceImages
+from attn_nas.proxy.optimizer import make_optimizer
+from attn_nas.space.schema import ProxySettings
+
+logger = logging.getLogger(__name__)
+_EAGER_STEPS = 3
+"""Steps of a size that run one kernel after the other before they are captured, as CUDA graphs need it."""
+
+
+class TrainingStep:
+    """Trains ``model`` on one batch per call; ``losses`` ``()`` adds up the mean losses of the batches."""
+
+    def __init__(self, model: nn.Module, images: DeviceImages, settings: ProxySettings, micro_batch: int) -> None:
+        device = images.train.images.device
+        self.losses = torch.zeros((), device=device)
+        self._model = model
+        self._images = images
+        self._settings = settings
+        self._parts = max(1, settings.batch_size // micro_batch)
+        self._row = torch.zeros((1 + NUM_DRAWS, settings.batch_size), dtype=torch.int64, device=device)
+        self._rate = torch.zeros((), device=device)
+        self.optimizer = make_optimizer(model, settings, self._rate)
+        self._size = images.size
+        self._done = 0
+        self._replay: Callable[[], None] | None = None
+        self._stream = torch.cuda.Stream() if device.type == "cuda" else None
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Train on images of this height and width from now on."""
+        if size != self._size:
+            self._size, self._done, self._replay = size, 0, None
+
+    def __call__(self, row: Tensor, rate: Tensor) -> None:
+        """Train on one ``row`` of the epoch's plan at the learning rate ``rate`` ``()``; nothing waits for the device."""
+        self._row.copy_(row)
+        self._rate.copy_(rate)
+        if self._replay:
+            self._replay()
+        elif self._stream is None:
+            self._train()
+        elif self._done < _EAGER_STEPS:
+            self._beside(self._train, self._stream)
+        else:
+            self._replay = self._captured() or self._train
+            self._replay()
+        self._done += 1
+
+    @staticmethod
+    def _beside(call: Callable[[], None], stream: torch.cuda.Stream) -> None:
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            call()
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _captured(self) -> Callable[[], None] | None:
+        """Replays the step, or None if it cannot be captured; capturing itself trains nothing."""
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._train()
+        except RuntimeError as error:
+            logger.warning("the training step cannot be captured as a CUDA graph, it runs eagerly: %s", first_line(error))
+            self.optimizer.zero_grad(set_to_none=True)
+            return None
+        return graph.replay
+
+    def _train(self) -> None:
+        self.add_gradients()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def add_gradients(self) -> None:
+        """Add the gradients of the batch, one micro-batch after the other, and its loss."""
+        inputs, labels = self._images.batch(self._row, self._size)
+        for part, target in zip(inputs.tensor_split(self._parts), labels.tensor_split(self._parts), strict=True):
+            with self._images.numerics.autocast():
+                logits = self._model(part)
+            loss = F.cross_entropy(logits.float(), target, label_smoothing=self._settings.label_smoothing)
+            loss = loss * (len(part) / len(inputs))
+            loss.backward()
+            self.losses += loss.detach()
