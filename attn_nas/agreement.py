@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-_RESAMPLES = 2000
+_RESAMPLES = 1000
 _LEVEL = 0.95
 
 
@@ -26,21 +26,24 @@ class Estimate:
         return {name: None if np.isnan(number) else number for name, number in asdict(self).items()}
 
     def __str__(self) -> str:
-        return "-" if np.isnan(self.value) else f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+        return "-" if np.isnan(self.value) else f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def spearman(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Estimate:
-    """Spearman's rank correlation of two scores of the same candidates ``(N,)``; NaN if one of them is constant."""
+def spearman(scores: ArrayLike, truth: ArrayLike, seed: int = 0) -> Estimate:
+    """Spearman's rank correlation of ``scores`` with ``truth`` ``(candidates,)``; NaN if one of them is constant.
+
+    Scores may be ``(candidates,)`` or ``(candidates, seeds)``: then it is the mean of the correlations of single seeds.
+    """
     from scipy.stats import spearmanr
 
-    return _correlated(lambda a, b: float(spearmanr(a, b).statistic), one, other, seed)
+    return _correlated(lambda a, b: float(spearmanr(a, b).statistic), scores, truth, seed)
 
 
-def kendall(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Estimate:
-    """Kendall's tau-b of two scores of the same candidates ``(N,)``; NaN if one of them is constant."""
+def kendall(scores: ArrayLike, truth: ArrayLike, seed: int = 0) -> Estimate:
+    """Kendall's tau-b; otherwise as `spearman`."""
     from scipy.stats import kendalltau
 
-    return _correlated(lambda a, b: float(kendalltau(a, b).statistic), one, other, seed)
+    return _correlated(lambda a, b: float(kendalltau(a, b).statistic), scores, truth, seed)
 
 
 def reliability(scores: ArrayLike, seed: int = 0) -> Estimate:
@@ -63,13 +66,16 @@ def _intraclass_correlation(table: Floats) -> float:
     return float((between - within) / total) if total else float("nan")
 
 
-def _correlated(statistic: Callable[[Floats, Floats], float], one: ArrayLike, other: ArrayLike, seed: int) -> Estimate:
-    a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
+def _correlated(statistic: Callable[[Floats, Floats], float], scores: ArrayLike, truth: ArrayLike, seed: int) -> Estimate:
+    table, target = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
 
-    def defined(a: Floats, b: Floats) -> float:
-        return statistic(a, b) if len(a) > 1 and np.ptp(a) and np.ptp(b) else float("nan")
+    def mean(table: Floats, target: Floats) -> float:
+        columns = table.reshape(len(table), -1).T
+        if len(target) < 2 or not np.ptp(target) or not np.ptp(columns, axis=1).all():
+            return float("nan")
+        return float(np.mean([statistic(column, target) for column in columns]))
 
-    return _bootstrapped(defined, (a, b), seed)
+    return _bootstrapped(mean, (table, target), seed)
 
 
 def _bootstrapped(statistic: Callable[..., float], tables: tuple[Floats, ...], seed: int) -> Estimate:

@@ -109,11 +109,6 @@ def seconds(results: dict[str, list[ProxyResult]]) -> float:
     return float(np.mean([result.cpu_seconds for row in results.values() for result in row]))
 
 
-def single_run(scores: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    """Mean over seeds of Spearman's correlation of one run with the truth."""
-    return float(np.mean([spearman(column, truth).value for column in scores.T]))
-
-
 def at_equal_time(correlation: float, repeats: Estimate, share: float) -> float:
     """Correlation of the mean of ``1 / share`` runs with the truth, from that of one run and its reliability."""
     one = max(repeats.value, 1e-3)
@@ -145,38 +140,38 @@ def summary(trained: dict[str, dict[str, list[ProxyResult]]], truth: dict[str, l
     default = trained[DEFAULT]
     rows, lines = (
         [],
-        [f"{'lever':34}{'seconds':>8}{'reliability':>22}{'Spearman':>10}{'of mean':>22}{'Kendall':>9}{'equal time':>12}"],
+        [f"{'lever':34}{'seconds':>8}{'reliability':>22}{'Spearman':>22}{'of mean':>22}{'Kendall':>9}{'equal time':>12}"],
     )
     for name, results in trained.items():
         scores = table(results, SCORES["accuracy"])
         repeats, agrees = reliability(scores), spearman(scores.mean(1), long.mean(1))
-        single = single_run(scores, long.mean(1))
+        single = spearman(scores, long.mean(1))
         row = {
             "lever": name,
             "seconds": seconds(results),
             "reliability": repeats.to_dict(),
-            "spearman_of_one_run": single,
+            "spearman_of_one_run": single.to_dict(),
             "spearman_of_mean": agrees.to_dict(),
             "kendall_of_mean": kendall(scores.mean(1), long.mean(1)).to_dict(),
-            "spearman_at_equal_time": at_equal_time(single, repeats, seconds(results) / seconds(default)),
+            "spearman_at_equal_time": at_equal_time(single.value, repeats, seconds(results) / seconds(default)),
             "accuracies": {placement: scores[index].tolist() for index, placement in enumerate(results)},
         }
         rows.append(row)
         lines.append(
-            f"{name:34}{row['seconds']:8.1f}{repeats!s:>22}{single:10.2f}{agrees!s:>22}"
+            f"{name:34}{row['seconds']:8.1f}{repeats!s:>22}{single!s:>22}{agrees!s:>22}"
             f"{row['kendall_of_mean']['value']:9.2f}{row['spearman_at_equal_time']:12.2f}"
         )
     by_score = {}
-    lines.append(f"\n{'score of the default run':34}{'reliability':>30}{'Spearman':>10}")
+    lines.append(f"\n{'score of the default run':34}{'reliability':>30}{'Spearman':>22}")
     for name, score in SCORES.items():
         scores = table(default, score)
         by_score[name] = {
             "reliability": reliability(scores).to_dict(),
-            "spearman_of_one_run": single_run(scores, long.mean(1)),
+            "spearman_of_one_run": spearman(scores, long.mean(1)).to_dict(),
         }
-        lines.append(f"{name:34}{reliability(scores)!s:>30}{by_score[name]['spearman_of_one_run']:10.2f}")
+        lines.append(f"{name:34}{reliability(scores)!s:>30}{spearman(scores, long.mean(1))!s:>22}")
     return {
-        "headline": rows[0]["spearman_of_one_run"],
+        "headline": rows[0]["spearman_of_one_run"]["value"],
         "text": "\n".join(lines),
         "levers": rows,
         "scores": by_score,

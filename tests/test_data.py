@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attn_nas.data import DATASETS, Augmentation, Dataset, Split, load_dataset
-from attn_nas.data.augment import augment
+from attn_nas.data.augment import crop_and_flip, cutout, draw
 from attn_nas.data.dataset import hold_out
 from attn_nas.data.scans import scans
 from attn_nas.errors import DataError
@@ -116,7 +116,8 @@ def test_a_data_set_of_one_class_is_refused():
 def test_crop_and_flip_are_what_a_loop_would_do():
     """Each image is a window of its padded self, mirrored or not."""
     images = torch.rand(16, 3, 6, 5)
-    changed = augment(images, Augmentation(crop=2, flip=True), torch.Generator().manual_seed(0))
+    wanted = Augmentation(crop=2, flip=True)
+    changed = crop_and_flip(images, wanted, draw(wanted, 16, (6, 5), torch.Generator().manual_seed(0)))
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
     mirrored = 0
     for before, after in zip(padded, changed.numpy(), strict=True):
@@ -131,7 +132,8 @@ def test_crop_and_flip_are_what_a_loop_would_do():
 def test_cutout_blackens_one_square():
     """A square of the given side, cut at the border, is zero and nothing else is."""
     images = torch.ones(32, 2, 10, 10)
-    changed = augment(images, Augmentation(cutout=4), torch.Generator().manual_seed(0))
+    wanted = Augmentation(cutout=4)
+    changed = cutout(images, wanted, draw(wanted, 32, (10, 10), torch.Generator().manual_seed(0)))
     holes = (changed == 0).sum((2, 3))
     assert torch.equal(holes[:, 0], holes[:, 1])
     assert holes.max() == 16
@@ -141,7 +143,8 @@ def test_cutout_blackens_one_square():
 def test_no_augmentation_changes_nothing():
     """Digits pass as they are."""
     images = torch.rand(4, 3, 6, 6)
-    assert augment(images, Augmentation(), torch.Generator()) is images
+    draws = draw(Augmentation(), 4, (6, 6), torch.Generator())
+    assert cutout(crop_and_flip(images, Augmentation(), draws), Augmentation(), draws) is images
 
 
 def test_every_data_set_of_the_schema_has_a_loader():

@@ -7,15 +7,32 @@ import torch
 
 from attn_nas.data import Augmentation, load_dataset
 from attn_nas.errors import DataError, DeviceError
-from attn_nas.proxy import Numerics, ProxyFailure, ProxyResult, choose_numerics, train_proxy
-from attn_nas.proxy import train as train_module
+from attn_nas.models.build import build_model
+from attn_nas.proxy import (
+    Checkpoint,
+    Numerics,
+    ProxyFailure,
+    ProxyResult,
+    choose_numerics,
+    measure_throughput,
+    profile_step,
+    train_proxy,
+    warm_trunk,
+)
 from attn_nas.proxy.device import has_bf16, resolve_device
+from attn_nas.proxy.images import DeviceImages, on_device, training_size
+from attn_nas.proxy.optimizer import Averaging, learning_rates, make_optimizer
+from attn_nas.proxy.scores import Scores, evaluate
+from attn_nas.proxy.step import TrainingStep
+from attn_nas.proxy.step_profile import step_memory
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.schema import DataSettings, ProxySettings
+from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 
 TRUNK = Trunk("cifar_resnet", 8, 8)
 BARE = Genotype.bare(TRUNK)
+TASK = Task(3, 16, 16, 10)
 FP32 = Numerics()
 
 
@@ -39,8 +56,10 @@ def test_a_short_run_learns_and_reports(dataset):
     assert len(result.train_loss) == 4
     assert result.train_loss[-1] < result.train_loss[0]
     assert result.seconds > 0
+    assert result.cpu_seconds > 0
     assert result.peak_memory_mb > 0
     assert result.micro_batch == 50
+    assert (result.loss_curve[-1], result.margin_curve[-1]) == (result.loss, result.margin)
     assert not model.training
     assert ProxyResult.from_dict(result.to_dict()) == result
 
@@ -59,18 +78,20 @@ def test_candidates_of_a_seed_see_the_same_batches(dataset, monkeypatch):
     """Order and augmentation do not depend on the placements."""
     flipping = dataclasses.replace(dataset, augmentation=Augmentation(crop=1, flip=True, cutout=2))
     seen = []
-    original = train_module.augment
+    original = DeviceImages.batch
 
-    def spy(*arguments):
-        seen.append(original(*arguments))
+    def spy(images, row, size):
+        seen.append(original(images, row, size))
         return seen[-1]
 
-    monkeypatch.setattr(train_module, "augment", spy)
+    monkeypatch.setattr(DeviceImages, "batch", spy)
     for genotype in (BARE, Genotype(TRUNK, (Placement("cbam", reduction=4, kernel_size=3), None, None))):
         train_proxy(genotype, _settings(epochs=1), 5, flipping, FP32)
     half = len(seen) // 2
     assert half == 22
-    assert all(torch.equal(a, b) for a, b in zip(seen[:half], seen[half:], strict=True))
+    for one, other in zip(seen[:half], seen[half:], strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
 
 
 def test_divergence_is_a_failure_with_its_reason(dataset):
@@ -95,14 +116,14 @@ def test_the_shortest_schedules_work(dataset):
 
 def test_out_of_memory_is_retried_at_half_the_micro_batch(dataset, monkeypatch):
     """The second try accumulates gradients over halves and still learns; the epochs are told anew from the first."""
-    original = train_module._step
+    original = TrainingStep.__init__
 
-    def tight(model, images, indices, generator, settings, numerics, micro_batch):
+    def tight(step, model, images, settings, micro_batch):
         if micro_batch > 25:
             raise torch.OutOfMemoryError("no memory")
-        return original(model, images, indices, generator, settings, numerics, micro_batch)
+        original(step, model, images, settings, micro_batch)
 
-    monkeypatch.setattr(train_module, "_step", tight)
+    monkeypatch.setattr(TrainingStep, "__init__", tight)
     result, _ = train_proxy(BARE, _settings(epochs=4), 0, dataset, FP32)
     assert result.micro_batch == 25
     assert result.accuracy > 0.5
@@ -115,26 +136,31 @@ def test_out_of_memory_twice_is_a_failure(dataset, monkeypatch):
         def exhausted(*arguments, error=error):
             raise error
 
-        monkeypatch.setattr(train_module, "_step", exhausted)
+        monkeypatch.setattr(TrainingStep, "add_gradients", exhausted)
         with pytest.raises(ProxyFailure, match="also with micro-batches of 25"):
             train_proxy(BARE, _settings(), 0, dataset, FP32)
 
     def broken(*arguments):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(train_module, "_step", broken)
+    monkeypatch.setattr(TrainingStep, "add_gradients", broken)
     with pytest.raises(RuntimeError, match="something else"):
         train_proxy(BARE, _settings(), 0, dataset, FP32)
 
 
+def _linear():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+
+
 def test_accumulated_gradients_equal_those_of_the_whole_batch(dataset):
     """Without batch statistics in between, halves add up to the whole."""
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
-    images = train_module._on_device(dataset, FP32)
+    model, images = _linear(), on_device(dataset, FP32)
     gradients = []
     for micro_batch in (50, 20):
+        step = TrainingStep(model, images, _settings(), micro_batch)
+        step._row.copy_(images.plan(50, torch.Generator().manual_seed(0))[0])
         model.zero_grad()
-        train_module._step(model, images, torch.arange(50), torch.Generator(), _settings(), FP32, micro_batch)
+        step.add_gradients()
         gradients.append(model[1].weight.grad.clone())
     torch.testing.assert_close(*gradients)
 
@@ -142,11 +168,207 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch(dataset):
 def test_micro_batches_are_never_smaller_than_asked(dataset):
     """A rest of one image, which a batch norm cannot train on, goes to the others."""
     sizes = []
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    model = _linear()
     model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    images = train_module._on_device(dataset, FP32)
-    train_module._step(model, images, torch.arange(5), torch.Generator(), _settings(), FP32, 2)
+    TrainingStep(model, on_device(dataset, FP32), _settings(batch_size=5), 2).add_gradients()
     assert sizes == [3, 2]
+
+
+def test_a_step_is_what_plain_sgd_does(dataset):
+    """Fused, with the rate as a tensor, and batches by plan: the same weights as a written-out loop."""
+    images, settings = on_device(dataset, FP32), _settings(epochs=1)
+    ours, plain = _linear(), _linear()
+    plain.load_state_dict(ours.state_dict())
+    step = TrainingStep(ours, images, settings, 50)
+    optimizer = torch.optim.SGD(
+        [{"params": [plain[1].weight]}, {"params": [plain[1].bias], "weight_decay": 0.0}],
+        lr=0.1, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay,
+    )  # fmt: skip
+    plan = images.plan(50, torch.Generator().manual_seed(3))
+    rates = learning_rates(settings, len(plan))
+    for row, rate in zip(plan, rates, strict=True):
+        step(row, rate)
+        optimizer.zero_grad()
+        pixels = dataset.train.images[row[0]].float()
+        inputs = (pixels - images.mean) / images.std
+        torch.nn.functional.cross_entropy(plain(inputs), dataset.train.labels[row[0]]).backward()
+        for group in optimizer.param_groups:
+            group["lr"] = rate.item()
+        optimizer.step()
+    torch.testing.assert_close(ours.state_dict(), plain.state_dict())
+    assert rates.argmax() in (5, 6)
+    assert rates.max() == pytest.approx(0.1, rel=0.01)
+    assert rates[-1] < rates[0] < 0.01
+
+
+def test_an_epoch_covers_the_images_once(dataset):
+    """Every image at most once, whole batches only, and another epoch in another order."""
+    images, generator = on_device(dataset, FP32), torch.Generator().manual_seed(0)
+    first, second = images.plan(64, generator), images.plan(64, generator)
+    assert first.shape == (17, 6, 64)
+    assert len(first[:, 0].unique()) == 17 * 64
+    assert not torch.equal(first, second)
+
+
+def test_a_captured_step_is_replayed_and_a_failed_capture_goes_on(dataset, monkeypatch):
+    """After three eager steps of a size the capture is tried once; if it fails the numbers are the eager ones."""
+    settings = _settings(epochs=1)
+    images = on_device(dataset, FP32)
+    plan = images.plan(50, torch.Generator().manual_seed(3))
+    rates = learning_rates(settings, len(plan))
+    models = []
+    for mode in ("eager", "captured", "failed"):
+        model = build_model(BARE, 10, 1, seed=0)
+        step = TrainingStep(model, images, settings, 50)
+        replays = []
+        if mode != "eager":
+            step._stream = "a stream"
+            monkeypatch.setattr(TrainingStep, "_beside", staticmethod(lambda call, stream: call()))
+
+            def captured(step=step, mode=mode, replays=replays):
+                return None if mode == "failed" else lambda: (replays.append(1), step._train())
+
+            monkeypatch.setattr(step, "_captured", captured)
+        for row, rate in zip(plan, rates, strict=True):
+            step(row, rate)
+        assert len(replays) == (len(plan) - 3 if mode == "captured" else 0)
+        models.append(model.state_dict())
+    for other in models[1:]:
+        torch.testing.assert_close(models[0], other, rtol=0, atol=0)
+
+
+def test_a_capture_that_fails_is_told_in_one_line(dataset, monkeypatch, caplog):
+    """Here no capture can succeed: the notice names the reason, and the step has no replay."""
+    step = TrainingStep(_linear(), on_device(dataset, FP32), _settings(), 50)
+
+    def refused(*arguments, **options):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", refused)
+    assert step._captured() is None
+    (notice,) = caplog.messages
+    assert notice.endswith("it runs eagerly: operation not permitted when stream is capturing")
+
+
+def test_scores_are_what_they_say(dataset):
+    """Accuracy, cross-entropy and margin against a loop over images."""
+    model, images = _linear(), on_device(dataset, FP32)
+    scores = evaluate(model, images)
+    logits = model(images.normalised(dataset.validation.images)).detach()
+    labels = dataset.validation.labels
+    margins = []
+    for probability, label in zip(logits.softmax(1), labels, strict=True):
+        others = torch.cat([probability[:label], probability[label + 1 :]])
+        margins.append((probability[label] - others.max()).item())
+    assert scores.accuracy == (logits.argmax(1) == labels).double().mean().item()
+    assert scores.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert scores.margin == pytest.approx(sum(margins) / len(margins), rel=1e-4)
+    assert isinstance(scores, Scores)
+
+
+@pytest.mark.parametrize("averaging", ["ema", "last"])
+def test_averaged_weights_are_scored(dataset, averaging):
+    """They differ from the last weights, learn as well, and repeat themselves."""
+    plain, model = train_proxy(BARE, _settings(epochs=4), 0, dataset, FP32)
+    changed = _settings(epochs=4, averaging=averaging)
+    averaged, other = train_proxy(BARE, changed, 0, dataset, FP32)
+    assert averaged.train_loss == plain.train_loss
+    assert averaged.loss != plain.loss
+    assert averaged.accuracy > 0.5
+    assert not torch.equal(model.fc.weight, other.fc.weight)
+    assert train_proxy(BARE, changed, 0, dataset, FP32)[0].curve == averaged.curve
+
+
+def _average(averaging, values, epochs):
+    """The average after ``values``, one for every eighth step of one epoch."""
+    model = torch.nn.Linear(1, 1)
+    average = Averaging(model, _settings(epochs=1, averaging=averaging, averaging_epochs=epochs), 8 * len(values))
+    for step in range(8 * len(values)):
+        torch.nn.init.constant_(model.weight, values[step // 8])
+        average.note(step)
+    return average.model.weight.item()
+
+
+def test_averages_are_exact():
+    """The mean of the last weights, and a moving average that forgets half of what it holds in its half-life."""
+    assert _average("last", [9.0, 9.0, 3.0, 4.0], 0.5) == pytest.approx(3.5)
+    assert _average("ema", [2.0, 4.0, 8.0, 16.0], 0.25) == pytest.approx(((2 + 4) / 2 + 8) / 4 + 16 / 2)
+
+
+def test_resolution_grows_to_the_full_size(dataset, monkeypatch):
+    """From the share to the whole at two thirds, in steps of four pixels; the batches have these sizes."""
+    assert [training_size((32, 24), 0.5, epoch / 6) for epoch in range(6)] == [
+        (16, 12), (20, 16), (24, 16), (28, 20), (32, 24), (32, 24),
+    ]  # fmt: skip
+    assert training_size((28, 16), 1.0, 0.0) == (28, 16)
+    sizes = []
+    original = DeviceImages.batch
+
+    def spy(images, row, size):
+        inputs, labels = original(images, row, size)
+        sizes.append(tuple(inputs.shape[2:]))
+        return inputs, labels
+
+    monkeypatch.setattr(DeviceImages, "batch", spy)
+    train_proxy(BARE, _settings(epochs=3, initial_resolution=0.5), 0, dataset, FP32)
+    assert list(dict.fromkeys(sizes)) == [(4, 4), (8, 8)]
+
+
+def test_a_warm_trunk_continues_its_own_training(dataset, tmp_path):
+    """The bare trunk that starts from its checkpoint ends as if it had never stopped: weights, momentum, rate and order."""
+    settings = _settings(epochs=3, warm_epochs=1)
+    cold, cold_model = train_proxy(BARE, _settings(epochs=3), 4, dataset, FP32)
+    start = warm_trunk(TRUNK, settings, 4, dataset, FP32)
+    start.save(tmp_path / "trunk.safetensors")
+    start = Checkpoint.load(tmp_path / "trunk.safetensors")
+    told = []
+    warm, warm_model = train_proxy(BARE, settings, 4, dataset, FP32, lambda *epoch: told.append(epoch), start)
+    assert warm.curve == cold.curve[1:]
+    assert [epoch for epoch, _ in told] == [2, 3]
+    torch.testing.assert_close(warm_model.state_dict(), cold_model.state_dict(), rtol=0, atol=0)
+
+
+def test_a_candidate_starts_from_the_warm_trunk(dataset):
+    """The trunk's weights and momentum are taken over, the mechanisms are fresh, and the run learns."""
+    settings = _settings(epochs=3, warm_epochs=2)
+    start = warm_trunk(TRUNK, settings, 0, dataset, FP32)
+    genotype = Genotype(TRUNK, (Placement("se", reduction=4), None, Placement("sk", "replace", reduction=2)))
+    model, fresh = build_model(genotype, 10, 1, seed=0), build_model(genotype, 10, 1, seed=0)
+    optimizer = make_optimizer(model, settings, torch.tensor(0.1))
+    start.restore(model, optimizer, torch.Generator())
+    assert torch.equal(model.conv1.weight, start.weights["conv1.weight"])
+    assert torch.equal(optimizer.state[model.conv1.weight]["momentum_buffer"], start.momentum["conv1.weight"])
+    assert torch.equal(model.blocks[0].standard.fc1.weight, fresh.blocks[0].standard.fc1.weight)
+    result, _ = train_proxy(genotype, settings, 0, dataset, FP32, start=start)
+    assert len(result.curve) == 1
+    assert result.accuracy > train_proxy(genotype, _settings(epochs=1), 0, dataset, FP32)[0].accuracy
+
+
+def test_a_profile_sets_a_network_beside_its_trunk():
+    """Times are positive, ratios those of the same rounds, and the memory is what the passes keep."""
+    genotype = Genotype(TRUNK, (Placement("nonlocal", reduction=2), None, None))
+    found = profile_step(genotype, TASK, 16, FP32)
+    assert min(found.step_seconds, found.latency_1, found.latency_128) > 0
+    assert found.step_ratio > 1.2
+    assert found.latency_128 > found.latency_1
+    assert found.step_memory_ratio > 1.2
+    bare = profile_step(BARE, TASK, 16, FP32)
+    assert bare.step_memory_ratio == 1.0
+    assert 0.3 < bare.latency_128_ratio < 3
+
+
+def test_step_memory_counts_each_kept_tensor_once():
+    """A linear layer keeps its input, a ReLU in front of it its output: the same tensor."""
+    model = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(8, 4, bias=False))
+    assert step_memory(model, torch.randn(2, 8), FP32) == 2 * 8 * 4 + 3 * 8 * 4 * 4
+
+
+def test_throughput_is_measured_and_memory_told(dataset):
+    """Images per second of real steps; a share of this machine's memory."""
+    rate, used, total = measure_throughput(BARE, _settings(), dataset, FP32, 0.2)
+    assert rate > 50
+    assert 0 < used < total
 
 
 @pytest.mark.skipif(not has_bf16("cpu"), reason="this processor has no bf16 instructions")
@@ -161,13 +383,8 @@ def test_bf16_scores_like_fp32(dataset):
 
 def test_numerics_follow_the_hardware_and_repeat_themselves(monkeypatch):
     """One rule per kind of processor, a wish is honoured, and the choice survives being stored."""
-    for bf16, amx, expected in (
-        (True, True, Numerics("cpu", "bf16", True)),
-        (True, False, Numerics("cpu", "bf16", False)),
-        (False, False, Numerics("cpu", "fp32", True)),
-    ):
+    for bf16, expected in ((True, Numerics("cpu", "bf16", True)), (False, Numerics("cpu", "fp32", True))):
         monkeypatch.setattr("attn_nas.proxy.device.has_bf16", lambda device, bf16=bf16: bf16)
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
         assert choose_numerics("cpu", "auto") == expected
         assert choose_numerics("cpu", "fp32") == Numerics("cpu", "fp32", True)
         assert Numerics.from_dict(expected.to_dict()) == expected
@@ -201,8 +418,20 @@ def test_cuda_scores_like_the_cpu(dataset):
     assert all(tensor.device.type == "cpu" for tensor in model.state_dict().values())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_graph_trains_like_eager_steps(dataset, monkeypatch):
+    """The captured step gives the weights of the eager one, within the tolerance of its reductions."""
+    numerics, settings = Numerics("cuda", "fp32", True), _settings(epochs=2)
+    genotype = Genotype(TRUNK, (Placement("se", reduction=4), None, Placement("cbam", reduction=4, kernel_size=7)))
+    captured, graph_model = train_proxy(genotype, settings, 0, dataset, numerics)
+    monkeypatch.setattr(TrainingStep, "_captured", lambda step: None)
+    eager, eager_model = train_proxy(genotype, settings, 0, dataset, numerics)
+    assert captured.train_loss == pytest.approx(eager.train_loss, rel=1e-2)
+    torch.testing.assert_close(graph_model.state_dict(), eager_model.state_dict(), rtol=5e-2, atol=5e-3)
+
+
 def test_results_are_frozen():
     """A result cannot be changed after the fact."""
-    result = ProxyResult(0.5, 1.0, (0.5,), (1.0,), 1.0, 1.0, 8, 0)
+    result = ProxyResult(0.5, 1.0, 0.0, (0.5,), (1.0,), (0.0,), (1.0,), 1.0, 1.0, 1.0, 8, 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.accuracy = 0.9

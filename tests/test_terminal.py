@@ -20,7 +20,8 @@ from attn_nas.study.events import (
     TrialStarted,
 )
 from attn_nas.study.search import search
-from attn_nas.terminal import Lines, View, closing_words, count, duration, picture
+from attn_nas.terminal.numbers import count, duration
+from attn_nas.terminal.search import Lines, View, closing_words, picture
 from attn_nas.testing import TableTrainer
 
 POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, cost=100, added_flops=12345)

@@ -22,7 +22,7 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
         return
     from rich.console import Console
 
-    from attn_nas.terminal import front_table
+    from attn_nas.terminal.search import front_table
 
     console = Console()
     console.print(front_table(opened.front, f"Pareto front of {len(opened.front)}"))
@@ -55,7 +55,7 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    from attn_nas.terminal import percent
+    from attn_nas.terminal.numbers import percent
 
     console = Console(highlight=False)
     name = f", reference {record.reference!r}" if record.reference else ""

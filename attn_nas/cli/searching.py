@@ -30,11 +30,11 @@ def search(
     """Search for attention placements; ends with a Pareto front and its models in the run folder."""
     from rich.console import Console
 
-    from attn_nas import terminal
     from attn_nas.export import export_front
     from attn_nas.report import write_front
     from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished
     from attn_nas.study.search import search as run_search
+    from attn_nas.terminal import search as terminal
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: choose from auto, cpu, cuda")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from attn_nas.proxy import StepProfile
 from attn_nas.study.results import Candidate, Run
 
 _LOADING = """from model import build_model
@@ -26,9 +27,20 @@ def summary(run: Run, candidate: Candidate) -> list[str]:
         f"one seed ({result.seed}): no interval is known, and differences of a point may be noise.",
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}),",
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters.",
+        *_times(candidate.record.profile),
         f"Input: pixels 0..1, {run.task.channels} x {run.task.height} x {run.task.width}, "
         f"minus {_numbers(meta['normalization']['mean'])}, divided by {_numbers(meta['normalization']['std'])}.",
         f"Trained with attn-nas {meta['versions']['attn_nas']} and torch {meta['versions']['torch']}.",
+    ]
+
+
+def _times(profile: StepProfile | None) -> list[str]:
+    if profile is None:
+        return []
+    return [
+        f"Beside the bare trunk, in turns: training step {profile.step_ratio:.2f} x, inference of one image "
+        f"{profile.latency_1_ratio:.2f} x,",
+        f"of 128 images {profile.latency_128_ratio:.2f} x, memory of a training step {profile.step_memory_ratio:.2f} x.",
     ]
 
 
@@ -59,6 +71,7 @@ def config(run: Run, candidate: Candidate) -> dict[str, Any]:
         "result": result.to_dict(),
         "cost": candidate.record.cost.to_dict(),
         "added_flops": candidate.added_flops,
+        "profile": candidate.record.profile.to_dict() if candidate.record.profile else None,
         "flops_convention": run.meta["flops_convention"],
         "versions": run.meta["versions"],
     }

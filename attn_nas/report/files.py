@@ -12,6 +12,15 @@ from attn_nas.report.front_svg import front_svg
 from attn_nas.study.results import Run
 
 _COLUMNS = ("key", "reference", "accuracy", "flops", "added_flops", "macs", "fvcore_default", "params", "summary")
+_PROFILE = (
+    "step_seconds",
+    "step_ratio",
+    "latency_1",
+    "latency_1_ratio",
+    "latency_128",
+    "latency_128_ratio",
+    "step_memory_ratio",
+)
 
 
 def write_front(run: Run, folder: str | Path) -> list[Path]:
@@ -41,9 +50,11 @@ def write_front(run: Run, folder: str | Path) -> list[Path]:
 def _csv(run: Run) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("on_front", *_COLUMNS))
+    writer.writerow(("on_front", *_COLUMNS, *_PROFILE))
     front = {candidate.record.key for candidate in run.front}
     for candidate in run.candidates:
         row = candidate.to_dict()
-        writer.writerow((int(candidate.record.key in front), *(row[column] for column in _COLUMNS)))
+        beside = row["profile"] or dict.fromkeys(_PROFILE, "")
+        timed = (beside[column] for column in _PROFILE)
+        writer.writerow((int(candidate.record.key in front), *(row[column] for column in _COLUMNS), *timed))
     return text.getvalue()

@@ -47,6 +47,7 @@ class Candidate:
             "summary": str(record.genotype),
             "reference": record.reference,
             "trial": record.number,
+            "profile": record.profile.to_dict() if record.profile else None,
         }
 
 

@@ -26,28 +26,9 @@ from attn_nas.study.events import (
     TrialStarted,
 )
 from attn_nas.study.results import Candidate, Run
+from attn_nas.terminal.numbers import count, duration, percent
 
 _MAX_FRONT_ROWS = 8
-
-
-def percent(share: float) -> str:
-    """A share of 1 as ``71.23 %``."""
-    return f"{100 * share:.2f} %"
-
-
-def count(number: float) -> str:
-    """A large number in three digits: ``3.12 M``."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= unit:
-            return f"{number / unit:.3g} {name}"
-    return f"{number:g}"
-
-
-def duration(seconds: float) -> str:
-    """``1:02:03``, or ``02:03`` below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
 class Lines:
@@ -169,17 +150,18 @@ def _opening(event: SearchStarted) -> str:
 def front_table(candidates: list[Candidate], title: str) -> Table:
     """Candidates as a table for the terminal."""
     table = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
-    for heading in ("key", "accuracy", "FLOPs", "added", "params"):
+    for heading in ("key", "accuracy", "FLOPs", "added", "params", "step"):
         table.add_column(heading, justify="right" if heading != "key" else "left", no_wrap=True)
     table.add_column("placements, stage by stage", overflow="fold")
     for candidate in candidates:
-        cost, name = candidate.record.cost, candidate.record.reference
+        cost, name, profile = candidate.record.cost, candidate.record.reference, candidate.record.profile
         table.add_row(
             candidate.record.key,
             percent(candidate.accuracy),
             count(cost.flops),
             f"{candidate.added_flops:+,}",
             count(cost.params),
+            f"{profile.step_ratio:.2f}x" if profile else "-",
             f"{candidate.record.genotype}{f'  ({name})' if name else ''}",
         )
     return table

@@ -1,0 +1,224 @@
+"""How far a run's short training can be believed: candidates trained for longer, with several seeds, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_nas.agreement import Estimate, kendall, reliability, spearman
+from attn_nas.errors import RunError, UsageError
+from attn_nas.proxy import ProxyResult
+from attn_nas.space.schema import ProxySettings
+from attn_nas.study.facts import Setting
+from attn_nas.study.packing import make_executor
+from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder, train_replicates
+from attn_nas.study.resources import Resources
+from attn_nas.study.results import Candidate, Run
+from attn_nas.study.trainer import ProxyTrainer, share_dataset
+
+_LEAST = 4
+_SEED_STRIDE = 1000
+
+Floats = NDArray[np.float64]
+PREDICTORS: dict[str, Callable[[Candidate], float]] = {
+    "parameters": lambda candidate: candidate.record.cost.params,
+    "FLOPs": lambda candidate: candidate.record.cost.flops,
+    "attended blocks": lambda candidate: candidate.record.genotype.num_attended,
+}
+SCORES: dict[str, Callable[[ProxyResult], float]] = {
+    "validation loss": lambda result: -result.loss,
+    "margin": lambda result: result.margin,
+    "training loss, sum": lambda result: -sum(result.train_loss),
+}
+"""Scores beside accuracy; larger is better."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one score ranks candidates beside their long training, and how well it repeats itself over seeds."""
+
+    score: str
+    spearman: Estimate
+    kendall: Estimate
+    reliability: Estimate | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "score": self.score,
+            "spearman": self.spearman.to_dict(),
+            "kendall": self.kendall.to_dict(),
+            "reliability": self.reliability.to_dict() if self.reliability else None,
+        }
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found: ``lines`` per rung (epoch of the proxy), then other scores, then trivial predictors.
+
+    A proxy's figures are the mean over seeds of the correlation of single runs. ``ceiling`` is the correlation that two noisy
+    scores of these reliabilities could have at most (Spearman's correction for attenuation).
+    """
+
+    lines: tuple[Line, ...]
+    ceiling: float
+    long_reliability: Estimate
+    rows: tuple[dict[str, Any], ...]
+    plan: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "plan": self.plan,
+            "lines": [line.to_dict() for line in self.lines],
+            "ceiling": None if np.isnan(self.ceiling) else self.ceiling,
+            "long_reliability": self.long_reliability.to_dict(),
+            "candidates": list(self.rows),
+        }
+
+
+class AuditPlan:
+    """Which candidates of ``run`` are trained again, for how long, with which seeds; what is done and what it will cost.
+
+    ``candidates`` are drawn one from each of as many strata of equal size by accuracy. Each is trained with ``seeds`` seeds
+    that the search has not used, with the proxy's settings and for ``epochs`` epochs (four times the proxy's by default).
+
+    Raises:
+        UsageError: too few candidates, or not longer than the proxy.
+
+    """
+
+    def __init__(self, run: Run, candidates: int = 16, seeds: int = 3, epochs: int | None = None) -> None:
+        self.run = run
+        self.proxy = run.space.proxy
+        self.long = self.proxy.model_copy(update={"epochs": epochs or 4 * self.proxy.epochs, "warm_epochs": 0})
+        if self.long.epochs <= self.proxy.epochs:
+            raise UsageError(f"--epochs {self.long.epochs}: an audit trains longer than the proxy's {self.proxy.epochs}")
+        for name, number, least in (("--candidates", candidates, _LEAST), ("--seeds", seeds, 1)):
+            if number < least:
+                raise UsageError(f"{name} {number}: choose at least {least}")
+        if len(run.candidates) < _LEAST:
+            raise RunError(f"{run.folder.path} has {len(run.candidates)} scored candidates: an audit needs {_LEAST}")
+        self.candidates = stratified(run.candidates, candidates, run.meta["seed"])
+        first = _SEED_STRIDE * (1 + run.meta["seed"])
+        self.seeds = range(first, first + seeds)
+        replicates = [Replicate(candidate.record.genotype, seed) for seed in self.seeds for candidate in self.candidates]
+        self.parts = [
+            (settings, ReplicateFolder(run.folder.path / "audit" / f"{settings.epochs}-epochs"), replicates)
+            for settings in (self.proxy, self.long)
+        ]
+
+    @property
+    def remaining(self) -> int:
+        """Trainings that are still to be done."""
+        return sum(len(folder.missing(replicates)) for _, folder, replicates in self.parts)
+
+    def seconds(self, workers: int) -> float:
+        """Wall time of what remains, from the candidates' own trainings."""
+        took = {candidate.record.key: candidate.record.result for candidate in self.candidates}
+        total = 0.0
+        for settings, folder, replicates in self.parts:
+            for replicate in folder.missing(replicates):
+                result = took[replicate.genotype.key]
+                assert result is not None
+                total += result.seconds * settings.epochs / len(result.curve)
+        return total / workers
+
+    def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
+        """Train what is missing; what was done before, by this or another call, is not repeated.
+
+        Raises:
+            RunError: another process works on the run, or a result cannot be written.
+            DataError, DeviceError: the run's data or device are not there.
+
+        """
+        with self.run.folder.locked():
+            setting = Setting(self.run.meta, self.run.folder.path, download=download)
+            share_dataset(setting.dataset, self.run.folder.cache)
+            for settings, folder, replicates in self.parts:
+                if folder.missing(replicates):
+                    trainer = ProxyTrainer(settings, setting.numerics, resources.threads, self.run.folder.cache)
+                    executor = make_executor(trainer, resources, [candidate.record.genotype for candidate in self.candidates])
+                    try:
+                        train_replicates(replicates, folder, executor, on_end)
+                    finally:
+                        executor.close()
+
+    def result(self) -> Audit:
+        """What the trainings say; candidates that failed with any seed are left out.
+
+        Raises:
+            RunError: too few candidates have all their trainings.
+
+        """
+        short, long = (self._results(settings, folder) for settings, folder, _ in self.parts)
+        whole = [candidate for candidate in self.candidates if candidate.record.key in short.keys() & long.keys()]
+        if len(whole) < _LEAST:
+            raise RunError(f"only {len(whole)} candidates have all their trainings: an audit needs {_LEAST}")
+        keys = [candidate.record.key for candidate in whole]
+        truth = np.array([[result.accuracy for result in long[key]] for key in keys])
+        lines = []
+        rungs = range(len(short[keys[0]][0].curve))
+        skipped = self.proxy.epochs - len(rungs)
+        for rung in rungs:
+            scores = np.array([[result.curve[rung] for result in short[key]] for key in keys])
+            lines.append(_line(f"accuracy, epoch {rung + 1 + skipped}", scores, truth))
+        last = scores
+        for name, score in SCORES.items():
+            lines.append(_line(name, np.array([[score(result) for result in short[key]] for key in keys]), truth))
+        for name, predictor in PREDICTORS.items():
+            figures = np.array([predictor(candidate) for candidate in whole])
+            lines.append(Line(name, spearman(figures, truth.mean(1)), kendall(figures, truth.mean(1)), None))
+        repeats, long_repeats = reliability(last), reliability(truth)
+        rows = [
+            {
+                "key": candidate.record.key,
+                "summary": str(candidate.record.genotype),
+                "proxy": last[index].tolist(),
+                "long": truth[index].tolist(),
+            }
+            for index, candidate in enumerate(whole)
+        ]
+        return Audit(tuple(lines), _ceiling(repeats, long_repeats, truth.shape[1]), long_repeats, tuple(rows), self.describe())
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return {
+            "candidates": [candidate.record.key for candidate in self.candidates],
+            "seeds": list(self.seeds),
+            "proxy_epochs": self.proxy.epochs,
+            "long_epochs": self.long.epochs,
+        }
+
+    def _results(self, settings: ProxySettings, folder: ReplicateFolder) -> dict[str, list[ProxyResult]]:
+        found = {}
+        for candidate in self.candidates:
+            genotype = candidate.record.genotype
+            results = [folder.get(Replicate(genotype, seed)) for seed in self.seeds]
+            if all(results):
+                found[genotype.key] = [result for result in results if result]
+        return found
+
+
+def stratified(candidates: Sequence[Candidate], number: int, seed: int) -> list[Candidate]:
+    """One candidate drawn from each of ``number`` strata of equal size by accuracy; all of them if there are fewer."""
+    ordered = sorted(candidates, key=lambda candidate: (candidate.accuracy, candidate.record.key))
+    rng = np.random.default_rng(seed)
+    strata = np.array_split(np.arange(len(ordered)), min(number, len(ordered)))
+    return [ordered[int(rng.choice(stratum))] for stratum in strata]
+
+
+def _line(name: str, scores: Floats, truth: Floats) -> Line:
+    """Single runs, one column per seed, against the mean of the long trainings."""
+    long = truth.mean(1)
+    return Line(name, spearman(scores, long), kendall(scores, long), reliability(scores))
+
+
+def _ceiling(short: Estimate, long: Estimate, seeds: int) -> float:
+    """Highest correlation of a single proxy run with a mean of ``seeds`` long ones, both being noisy."""
+    one, mean = max(short.value, 0.0), max(long.value, 0.0)
+    return float(np.sqrt(one * seeds * mean / (1 + (seeds - 1) * mean)))

@@ -1,0 +1,198 @@
+"""Audits: the sample, the cost told first, what is kept and resumed, and verdicts on proxies whose quality is known."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from attn_nas.cli import app
+from attn_nas.errors import RunError, UsageError
+from attn_nas.proxy import ProxyResult
+from attn_nas.space.task import Task
+from attn_nas.study.audit import AuditPlan, stratified
+from attn_nas.study.executors import InProcess
+from attn_nas.study.jobs import Trained
+from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
+from attn_nas.study.resources import Resources
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
+ONE = Resources(workers=1, threads=1, gpus=0, cores=1)
+
+
+@pytest.fixture
+def run(tiny_space, tmp_path):
+    """Twenty scored candidates."""
+    return search(tiny_space, budget=20, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
+
+
+def _result(accuracy, epochs):
+    curve = (accuracy,) * epochs
+    return ProxyResult(accuracy, 1 - accuracy, 0.0, curve, curve, curve, curve, 1.0, 1.0, 1.0, 32, 0)
+
+
+def _fill(plan, proxy, long):
+    """Keep results as if trained: ``proxy`` and ``long`` give the accuracy of candidate and seed by their numbers."""
+    for (settings, folder, _), score in zip(plan.parts, (proxy, long), strict=True):
+        for number, candidate in enumerate(plan.candidates):
+            for index, seed in enumerate(plan.seeds):
+                accuracy = float(score(number, index))
+                folder.keep(Replicate(candidate.record.genotype, seed), _result(accuracy, settings.epochs))
+
+
+def test_the_sample_has_one_candidate_of_every_stratum(run):
+    """Sorted by accuracy, cut into equal parts, one drawn from each; the draw follows the seed."""
+    drawn = stratified(run.candidates, 5, 0)
+    ordered = sorted(candidate.accuracy for candidate in run.candidates)
+    for stratum, candidate in enumerate(drawn):
+        assert ordered[4 * stratum] <= candidate.accuracy <= ordered[4 * stratum + 3]
+    keys = [[candidate.record.key for candidate in stratified(run.candidates, 5, seed)] for seed in (0, 0, 1)]
+    assert keys[0] == keys[1] != keys[2]
+    assert len(stratified(run.candidates, 50, 0)) == 20
+
+
+def test_a_perfect_proxy_is_told_from_a_useless_one(run):
+    """Equal ranks give 1, random ones about 0, noise lowers reliability and ceiling; the trivial predictors are there."""
+    plan = AuditPlan(run, candidates=10, seeds=3)
+    _fill(plan, lambda number, seed: number / 20, lambda number, seed: 0.5 + number / 40)
+    perfect = plan.result()
+    by_score = {line.score: line for line in perfect.lines}
+    assert list(by_score) == [
+        "accuracy, epoch 1", "accuracy, epoch 2", "validation loss", "margin", "training loss, sum",
+        "parameters", "FLOPs", "attended blocks",
+    ]  # fmt: skip
+    assert by_score["accuracy, epoch 2"].spearman.value == pytest.approx(1)
+    assert by_score["accuracy, epoch 2"].kendall.value == pytest.approx(1)
+    assert by_score["accuracy, epoch 2"].reliability.value == pytest.approx(1)
+    assert by_score["validation loss"].spearman.value == pytest.approx(1)
+    assert by_score["training loss, sum"].spearman.value == pytest.approx(-1)
+    assert by_score["parameters"].reliability is None
+    assert perfect.ceiling == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    noise = rng.random((10, 3))
+    _fill(plan, lambda number, seed: noise[number, seed], lambda number, seed: 0.5 + number / 40)
+    useless = plan.result()
+    line = useless.lines[1]
+    assert abs(line.spearman.value) < 0.5
+    assert line.reliability.value < 0.5
+    assert useless.ceiling < 0.75
+    json.dumps(useless.to_dict(), allow_nan=False)
+
+
+def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path):
+    """Number of trainings and seconds from the candidates' own; too short, too few, too small a run."""
+    plan = AuditPlan(run, candidates=4, seeds=2, epochs=6)
+    assert plan.remaining == 16
+    assert (plan.proxy.epochs, plan.long.epochs) == (2, 6)
+    assert plan.seconds(2) == plan.seconds(1) / 2
+    assert run.meta["seed"] not in plan.seeds
+    with pytest.raises(UsageError, match="an audit trains longer than the proxy's 2"):
+        AuditPlan(run, epochs=2)
+    with pytest.raises(UsageError, match="--candidates 2: choose at least 4"):
+        AuditPlan(run, candidates=2)
+    with pytest.raises(UsageError, match="--seeds 0: choose at least 1"):
+        AuditPlan(run, seeds=0)
+    small = search(tiny_space, budget=2, run=tmp_path / "small", workers=1, trainer=TableTrainer(TASK))
+    with pytest.raises(RunError, match="has 2 scored candidates: an audit needs 4"):
+        AuditPlan(small)
+    with pytest.raises(RunError, match="only 0 candidates have all their trainings"):
+        plan.result()
+
+
+def test_real_trainings_are_done_once(run):
+    """The proxy's and the long ones, kept file by file; a damaged file is trained anew, a whole one is not."""
+    plan = AuditPlan(run, candidates=4, seeds=1, epochs=3)
+    ended = []
+    plan.train(ONE, lambda replicate, outcome: ended.append(outcome))
+    assert len(ended) == 8
+    assert plan.remaining == 0
+    assert [len(result.curve) for result in ended] == [2] * 4 + [3] * 4
+    assert not run.folder.cache.exists()
+    files = sorted((run.folder.path / "audit").rglob("*.json"))
+    assert len(files) == 8
+    files[0].write_text('{"accuracy": 0.')
+    again = []
+    AuditPlan(run, candidates=4, seeds=1, epochs=3).train(ONE, lambda replicate, outcome: again.append(outcome))
+    assert len(again) == 1
+    assert len(plan.result().rows) == 4
+
+
+class FailingTrainer(TableTrainer):
+    """Fails for one seed."""
+
+    def __call__(self, genotype, seed, on_epoch) -> Trained:
+        if seed == 7:
+            raise ValueError("no luck")
+        return super().__call__(genotype, seed, on_epoch)
+
+
+def test_a_failing_training_is_told_and_left_out(run, tmp_path):
+    """Its reason is told; the others are kept."""
+    genotype = run.candidates[0].record.genotype
+    folder, ended = ReplicateFolder(tmp_path / "kept"), {}
+    replicates = [Replicate(genotype, seed) for seed in (6, 7, 8)]
+
+    def note(replicate, outcome):
+        ended[replicate.seed] = outcome
+
+    train_replicates(replicates, folder, InProcess(FailingTrainer(TASK)), note)
+    assert ended[7] == "ValueError: no luck"
+    assert folder.missing(replicates) == [replicates[1]]
+    assert folder.get(replicates[0]) == ended[6]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(run, tmp_path):
+    """The message names the file."""
+    (tmp_path / "file").write_text("")
+    genotype = run.candidates[0].record.genotype
+    with pytest.raises(RunError, match=r"kept.*cannot be written"):
+        ReplicateFolder(tmp_path / "file" / "kept").keep(Replicate(genotype, 0), _result(0.5, 1))
+
+
+def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch):
+    """Plan, lines, table and document; a second call has nothing to do."""
+    monkeypatch.setenv("COLUMNS", "80")
+    runner = CliRunner()
+    arguments = ["--candidates", "4", "--seeds", "2", "--epochs", "3", "--workers", "1"]
+    search(TINY, budget=6, run=tmp_path / "run", workers=1)
+    planned = runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments, "--plan"])
+    assert planned.exit_code == 0
+    assert "4 candidates x 2 seeds, for 2 and for 3 epochs: 16 trainings, 0 done before; left to do: about" in planned.stdout
+    assert not (tmp_path / "run" / "audit").exists()
+    plan = json.loads(runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments, "--plan", "--json"]).stdout)
+    assert plan["remaining"] == 16
+    assert plan["seconds"] > 0
+    first = runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments])
+    assert first.exit_code == 0, first.output
+    assert "[16/16]" in first.stdout
+    assert "attended blocks" in first.stdout
+    assert "…" not in first.stdout
+    second = runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments, "--json"])
+    document = json.loads(second.stdout)
+    assert len(document["candidates"]) == 4
+    assert document == json.loads((tmp_path / "run" / "audit.json").read_text())
+
+
+def test_an_interrupted_audit_keeps_what_is_done(tmp_path):
+    """After a SIGINT the exit code is 130, and the same command does the rest."""
+    search(TINY, budget=6, run=tmp_path / "run", workers=1)
+    command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "6", "--seeds", "3"]
+    process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "run").rglob("audit/*/*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130
+    kept = len(list((tmp_path / "run").rglob("audit/*/*.json")))
+    assert 1 <= kept < 36
+    assert f"36 trainings, {kept} done before" in subprocess.check_output([*command, "--plan"], text=True)
