@@ -20,7 +20,7 @@ from attn_nas.proxy import ProxyResult, choose_numerics
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.study.executors import LocalPool
-from attn_nas.study.jobs import Finished, Job, Message, Progress, Trainer
+from attn_nas.study.jobs import Failed, Finished, Job, Message, Trainer
 from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
 from attn_nas.study.trainer import ProxyTrainer
 
@@ -75,9 +75,9 @@ def train_all(trainer: Trainer, jobs: Sequence[Job]) -> dict[int, Finished]:
     def handle(message: Message) -> None:
         if isinstance(message, Finished):
             done[message.number] = message
-            result = message.result
+            result = message.trained.result
             print(f"[{len(done)}/{len(jobs)}] {result.accuracy:.4f} {result.seconds:.1f} s", file=sys.stderr, flush=True)
-        elif not isinstance(message, Progress):
+        elif isinstance(message, Failed):
             raise RuntimeError(message.reason)
 
     try:
@@ -113,4 +113,4 @@ def learning_curves(folder: Path, settings: ProxySettings, genotypes: dict[str, 
     pairs = [(genotype, seed) for genotype in chosen for seed in seeds]
     jobs = [Job(number, genotype, seed) for number, (genotype, seed) in enumerate(pairs)]
     done = train_all(trainer, jobs)
-    return np.array([done[job.number].result.curve for job in jobs]).reshape(len(chosen), len(seeds), -1)
+    return np.array([done[job.number].trained.result.curve for job in jobs]).reshape(len(chosen), len(seeds), -1)

@@ -50,7 +50,6 @@ class Lever:
 LEVERS = {
     DEFAULT: Lever({}),
     "1 epoch": Lever({"epochs": 1}),
-    "6 epochs": Lever({"epochs": 6}),
     "batch 128, lr 0.2": Lever({"batch_size": 128, "lr": 0.2}),
     "width 8": Lever({}, width=8),
     "16,000 validation images": Lever({}, num_validation=16000),
@@ -58,6 +57,7 @@ LEVERS = {
     "resolution from a half": Lever({"initial_resolution": 0.5}),
     "warm trunk, 1 epoch of 3": Lever({"warm_epochs": 1}),
     "warm trunk, 2 epochs of 3": Lever({"warm_epochs": 2}),
+    "6 epochs": Lever({"epochs": 6}),
 }
 SCORES = {
     "accuracy": lambda result: result.accuracy,

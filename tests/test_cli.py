@@ -45,6 +45,8 @@ def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched
     shown = _run(*lines[-1].split()[2:], cwd=folder)
     assert shown.returncode == 0
     assert "site     stage  channels  attention" in shown.stdout
+    assert "time     training step" in shown.stdout
+    assert "x the bare trunk's), inference of 1 image" in shown.stdout
 
 
 def test_a_search_leaves_front_and_models_in_its_folder(searched):
@@ -78,6 +80,34 @@ def test_export_writes_to_a_folder(searched):
     assert len(document["files"]) == 3
 
 
+def test_precision_workers_and_threads_are_set_by_hand_and_recorded(searched, tmp_path):
+    """They stand in the first event; a run goes on in the precision in which it was begun."""
+    folder, _ = searched
+    chosen = ["--workers", 1, "--threads", 1, "--precision", "fp32", "--no-export"]
+    done = _run("search", "--space", SPACE, "--budget", 1, "--run", "run", *chosen, cwd=tmp_path)
+    assert "1 worker of 1 thread, cpu, fp32, channels_last" in done.stdout
+    started = json.loads((tmp_path / "run" / "events.jsonl").read_text().splitlines()[0])
+    assert (started["workers"], started["threads"], started["gpus"]) == (1, 1, 0)
+    assert started["cores"] >= 1
+    refused = _run("search", "--resume", "--run", "run", "--precision", "bf16", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "the run was begun in fp32: leave --precision bf16 out" in refused.stderr
+
+
+def test_every_candidate_is_timed_beside_its_trunk(searched):
+    """In the documents, the table of the front and its CSV."""
+    folder, _ = searched
+    front = json.loads((folder / "run" / "front.json").read_text())
+    for row in (*front["front"], *front["references"]):
+        assert row["profile"]["step_ratio"] > 0.2
+        assert row["profile"]["step_memory_ratio"] >= 1
+    header, first = (folder / "run" / "front.csv").read_text().splitlines()[:2]
+    assert "step_ratio" in header
+    assert float(first.split(",")[header.split(",").index("latency_128")]) > 0
+    card = next((folder / "run" / "export").glob("*/README.md")).read_text()
+    assert "Beside the bare trunk, in turns: training step" in card
+
+
 def test_show_json_has_the_curve(searched):
     """One candidate as a document."""
     folder, _ = searched
@@ -106,6 +136,10 @@ def test_resume_takes_the_latest_run(searched):
     [
         (["search", "--space", "nowhere.yaml"], 2, "no search space 'nowhere.yaml'"),
         (["search", "--device", "tpu"], 2, "choose from auto, cpu, cuda"),
+        (["search", "--precision", "fp8"], 2, "unknown precision 'fp8': choose from auto, fp32, bf16"),
+        (["search", "--workers", "512", "--threads", "2"], 2, "512 workers of 2 threads need more than the"),
+        (["search", "--threads", "0"], 2, "threads = 0: choose an integer of at least 1"),
+        (["audit", "nowhere"], 1, "nowhere is not a run"),
         (["search", "--budget", "0"], 2, "budget = 0: choose an integer of at least 1"),
         (["search", "--budget", "many"], 2, "--budget"),
         (["search", "--resume"], 2, "no run under runs/"),

@@ -132,6 +132,24 @@ def test_a_batch_must_be_large_enough_for_every_mechanism(monkeypatch):
         parse_space(text.replace("batch_size: 64", "batch_size: 4"))
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("warm_epochs: 3", "proxy.warm_epochs = 3: leave an epoch to the candidates: choose less than the 3 of proxy.epochs"),
+        ("warm_epochs: -1", "proxy.warm_epochs = -1: input should be greater than or equal to 0"),
+        ("averaging: mean", "proxy.averaging = mean: choose from none, ema, last"),
+        ("averaging_epochs: 0", "proxy.averaging_epochs = 0: input should be greater than 0"),
+        ("initial_resolution: 0.1", "proxy.initial_resolution = 0.1: input should be greater than or equal to 0.25"),
+    ],
+)
+def test_levers_of_the_proxy_are_checked(setting, message):
+    """Out of range, or no epoch left."""
+    text = (FOLDER / "cued_digits.yaml").read_text()
+    with pytest.raises(SpaceError) as caught:
+        parse_space(text.replace("warmup: 0.1", f"warmup: 0.1, {setting}"))
+    assert message in str(caught.value)
+
+
 def test_groups_left_out_are_those_that_divide_everywhere():
     """The catalogue's numbers that every block of the trunk has room for; none at all is an error."""
     text = "trunk: {{name: cifar_resnet, depth: 8, width: {}}}\ndata: {{name: digits}}\nmechanisms: [{{name: shuffle}}]\n"

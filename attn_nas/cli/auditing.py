@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,11 +49,9 @@ def audit(
         say.print("stopped; what is done is kept: the same command goes on")
         raise
     found = planned.result()
-    document = json_module.dumps(found.to_dict(), indent=2)
-    path = Path(run) / "audit.json"
-    path.write_text(document + "\n", encoding="utf-8")
+    path = planned.write(found)
     if json:
-        print(document)
+        print(path.read_text(encoding="utf-8"), end="")
         return
     out.print(terminal.audit_table(found))
     for line in terminal.audit_words(found):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -184,6 +186,15 @@ class AuditPlan:
             for index, candidate in enumerate(whole)
         ]
         return Audit(tuple(lines), _ceiling(repeats, long_repeats, truth.shape[1]), long_repeats, tuple(rows), self.describe())
+
+    def write(self, audit: Audit) -> Path:
+        """Write ``audit`` as ``audit.json`` into the run's folder; raises RunError."""
+        path = self.run.folder.path / "audit.json"
+        try:
+            path.write_text(json.dumps(audit.to_dict(), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        return path
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data."""
