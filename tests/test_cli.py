@@ -80,9 +80,8 @@ def test_export_writes_to_a_folder(searched):
     assert len(document["files"]) == 3
 
 
-def test_precision_workers_and_threads_are_set_by_hand_and_recorded(searched, tmp_path):
+def test_precision_workers_and_threads_are_set_by_hand_and_recorded(tmp_path):
     """They stand in the first event; a run goes on in the precision in which it was begun."""
-    folder, _ = searched
     chosen = ["--workers", 1, "--threads", 1, "--precision", "fp32", "--no-export"]
     done = _run("search", "--space", SPACE, "--budget", 1, "--run", "run", *chosen, cwd=tmp_path)
     assert "1 worker of 1 thread, cpu, fp32, channels_last" in done.stdout

@@ -17,7 +17,7 @@ from attn_nas.proxy.timing import infer_once, placed, random_images, step_once, 
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 
-_ROUNDS = {"step": 5, "latency_1": 40, "latency_128": 7}
+_ROUNDS = {"step": 3, "latency_1": 20, "latency_128": 3}
 _MEGABYTE = 2**20
 
 
@@ -84,18 +84,21 @@ def step_memory(model: nn.Module, images: Tensor, numerics: Numerics) -> int:
     Parameters are counted three times (weight, gradient, momentum), a tensor kept for the backward pass once, however many
     operators keep it.
     """
-    kept: dict[int, int] = {}
+    kept: dict[int, Tensor] = {}
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def note(tensor: Tensor) -> None:
+        # Detached: a hook that hands the very tensor back makes a cycle that is never freed.
+        kept[tensor.untyped_storage().data_ptr()] = tensor.detach()
 
     parameters = [parameter.untyped_storage() for parameter in model.parameters()]
     model.train()
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), numerics.autocast():
-        outputs = model(images)
+    with torch.autograd.graph.saved_tensors_hooks(note, _never), numerics.autocast():
+        model(images)
     for storage in parameters:
         kept.pop(storage.data_ptr(), None)
-    del outputs
-    return sum(kept.values()) + 3 * sum(storage.nbytes() for storage in parameters)
+    activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    return activations + 3 * sum(storage.nbytes() for storage in parameters)
+
+
+def _never(packed: Any) -> Tensor:
+    raise AssertionError("there is no backward pass")

@@ -157,6 +157,7 @@ class _Run:
         if numerics.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         self._settings, self._numerics, self._seed, self._micro_batch = settings, numerics, seed, micro_batch
+        self._cuda_devices = [torch.cuda.current_device()] if numerics.device == "cuda" else []
         self._model = build_model(genotype, dataset.task.num_classes, dataset.task.channels, seed)
         self._model.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
         self._images = on_device(dataset, numerics)
@@ -228,10 +229,12 @@ class _Run:
         self._step.resize(training_size(self._images.size, settings.initial_resolution, epoch / settings.epochs))
         self._step.losses.zero_()
         first = epoch * self._steps
-        for number, row in enumerate(self._images.plan(settings.batch_size, self._generator), start=first):
-            self._step(row, self._rates[number])
-            if self._averaging:
-                self._averaging.note(number)
+        with torch.random.fork_rng(devices=self._cuda_devices):
+            torch.manual_seed(self._seed * 1_000_003 + epoch)  # for dropout; equal wherever a run begins
+            for number, row in enumerate(self._images.plan(settings.batch_size, self._generator), start=first):
+                self._step(row, self._rates[number])
+                if self._averaging:
+                    self._averaging.note(number)
         loss = self._step.losses.item() / self._steps
         if not math.isfinite(loss):
             raise ProxyFailure(f"diverged in epoch {epoch + 1}: the training loss is {loss}")
