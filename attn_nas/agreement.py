@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 _RESAMPLES = 1000
 _LEVEL = 0.95
 
@@ -34,59 +35,79 @@ def spearman(scores: ArrayLike, truth: ArrayLike, seed: int = 0) -> Estimate:
 
     Scores may be ``(candidates,)`` or ``(candidates, seeds)``: then it is the mean of the correlations of single seeds.
     """
-    from scipy.stats import spearmanr
-
-    return _correlated(lambda a, b: float(spearmanr(a, b).statistic), scores, truth, seed)
+    return _correlated(_spearman, scores, truth, seed)
 
 
 def kendall(scores: ArrayLike, truth: ArrayLike, seed: int = 0) -> Estimate:
     """Kendall's tau-b; otherwise as `spearman`."""
-    from scipy.stats import kendalltau
-
-    return _correlated(lambda a, b: float(kendalltau(a, b).statistic), scores, truth, seed)
+    return _correlated(_kendall, scores, truth, seed)
 
 
 def reliability(scores: ArrayLike, seed: int = 0) -> Estimate:
     """Share of the variance of single runs that lies between candidates, of ``scores`` ``(candidates, seeds)``.
 
-    The one-way intraclass correlation ICC(1, 1) of Shrout and Fleiss (1979); NaN with fewer than two of either, or
-    without any variance.
+    What a seed adds to all candidates alike does not count, since candidates are compared within a seed: the intraclass
+    correlation ICC(3, 1) of Shrout and Fleiss (1979). NaN with fewer than two of either, or without any variance.
     """
     table = np.asarray(scores, dtype=np.float64)
-    return _bootstrapped(_intraclass_correlation, (table,), seed)
+    values = _intraclass_correlation(table[_draws(len(table), seed)])
+    return _estimate(values)
 
 
-def _intraclass_correlation(table: Floats) -> float:
-    candidates, seeds = table.shape
+def _intraclass_correlation(tables: Floats) -> Floats:
+    """ICC(3, 1) of each of ``tables`` ``(resamples, candidates, seeds)``."""
+    _, candidates, seeds = tables.shape
     if candidates < 2 or seeds < 2:
-        return float("nan")
-    between = seeds * table.mean(1).var(ddof=1)
-    within = table.var(1, ddof=1).mean()
+        return np.full(len(tables), np.nan)
+    means = tables.mean(2, keepdims=True)
+    between = seeds * means[..., 0].var(1, ddof=1)
+    rest = tables - means - tables.mean(1, keepdims=True) + tables.mean((1, 2), keepdims=True)
+    within = (rest**2).sum((1, 2)) / ((candidates - 1) * (seeds - 1))
     total = between + (seeds - 1) * within
-    return float((between - within) / total) if total else float("nan")
+    return np.divide(between - within, total, out=np.full(len(tables), np.nan), where=total > 0)
 
 
-def _correlated(statistic: Callable[[Floats, Floats], float], scores: ArrayLike, truth: ArrayLike, seed: int) -> Estimate:
+def _correlated(statistic: Callable[[Floats, Floats], Floats], scores: ArrayLike, truth: ArrayLike, seed: int) -> Estimate:
+    """Mean over seeds of the ``statistic`` of the signs of all pairs of candidates."""
     table, target = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-
-    def mean(table: Floats, target: Floats) -> float:
-        columns = table.reshape(len(table), -1).T
-        if len(target) < 2 or not np.ptp(target) or not np.ptp(columns, axis=1).all():
-            return float("nan")
-        return float(np.mean([statistic(column, target) for column in columns]))
-
-    return _bootstrapped(mean, (table, target), seed)
+    draws = _draws(len(target), seed)
+    values = [
+        statistic(_signs(column, draws), _signs(target, draws)) for column in table.reshape(len(target), -1).T
+    ]  # fmt: skip
+    return _estimate(np.mean(values, axis=0))
 
 
-def _bootstrapped(statistic: Callable[..., float], tables: tuple[Floats, ...], seed: int) -> Estimate:
-    """``statistic`` of the tables, and its percentiles over candidates (rows) drawn with replacement."""
-    value = statistic(*tables)
-    rng = np.random.default_rng(seed)
-    number = len(tables[0])
-    draws = (rng.integers(number, size=number) for _ in range(_RESAMPLES))
-    values = np.array([statistic(*(table[rows] for table in tables)) for rows in draws])
-    values = values[~np.isnan(values)]
-    if np.isnan(value) or not len(values):
-        return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
+def _signs(values: Floats, draws: Integers) -> Floats:
+    """Which of each two drawn candidates has the larger value: 1, 0 or -1, ``(resamples, candidates, candidates)``."""
+    signs = np.sign(values[:, None] - values[None, :])
+    return signs[draws[:, :, None], draws[:, None, :]]
+
+
+def _spearman(one: Floats, other: Floats) -> Floats:
+    """A rank, less its mean, is half the sum of a row of signs."""
+    a, b = one.sum(2), other.sum(2)
+    return _ratio((a * b).sum(1), (a**2).sum(1) * (b**2).sum(1))
+
+
+def _kendall(one: Floats, other: Floats) -> Floats:
+    """Pairs in the same order less pairs in the opposite, over those that are not tied."""
+    return _ratio((one * other).sum((1, 2)), (one**2).sum((1, 2)) * (other**2).sum((1, 2)))
+
+
+def _ratio(product: Floats, squares: Floats) -> Floats:
+    return np.divide(product, np.sqrt(squares), out=np.full(len(product), np.nan), where=squares > 0)
+
+
+def _draws(number: int, seed: int) -> Integers:
+    """All candidates as they are, then resamples of as many with replacement: ``(1 + resamples, number)``."""
+    resamples = np.random.default_rng(seed).integers(number, size=(_RESAMPLES, number))
+    return np.concatenate([np.arange(number)[None], resamples])
+
+
+def _estimate(values: Floats) -> Estimate:
+    """The first value with the percentiles of the others, those without a value left out."""
+    resampled = values[1:][~np.isnan(values[1:])]
+    if np.isnan(values[0]) or not len(resampled):
+        return Estimate(float(values[0]), float("nan"), float("nan"))
+    low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Estimate(float(values[0]), float(low), float(high))

@@ -28,6 +28,10 @@ class DeviceError(AttnNasError, ValueError):
     exit_code = 2
 
 
+class DeviceLostError(AttnNasError):
+    """A GPU that does nothing any more in this process."""
+
+
 class CostError(AttnNasError):
     """A model whose cost cannot be counted in full."""
 

@@ -108,7 +108,7 @@ def replicate_all(trainer: Trainer, replicates: Sequence[Replicate], folder: Rep
 def learning_curves(folder: Path, settings: ProxySettings, genotypes: dict[str, Genotype], seeds: range) -> NDArray[np.float64]:
     """Accuracies ``(placements, seeds, epochs)`` on the data shared in ``folder / "data"``, by the engine that searches use."""
     numerics = choose_numerics("cpu", settings.precision)
-    trainer = ProxyTrainer(settings, numerics, 1, folder / "data", folder / "weights")
+    trainer = ProxyTrainer(settings, numerics, 1, folder / "data", folder / "trunks")
     chosen = list(genotypes.values())
     pairs = [(genotype, seed) for genotype in chosen for seed in seeds]
     jobs = [Job(number, genotype, seed) for number, (genotype, seed) in enumerate(pairs)]

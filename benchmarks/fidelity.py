@@ -55,6 +55,7 @@ LEVERS = {
     "16,000 validation images": Lever({}, num_validation=16000),
     "average: ema over half an epoch": Lever({"averaging": "ema"}),
     "resolution from a half": Lever({"initial_resolution": 0.5}),
+    "resolution from a half, ema": Lever({"initial_resolution": 0.5, "averaging": "ema"}),
     "warm trunk, 1 epoch of 3": Lever({"warm_epochs": 1}),
     "warm trunk, 2 epochs of 3": Lever({"warm_epochs": 2}),
     "6 epochs": Lever({"epochs": 6}),
@@ -90,10 +91,8 @@ class Measurement:
         if kept.missing(replicates):
             settings = self._space.proxy.model_copy(update=lever.proxy)
             data = self._folder / f"data-{lever.num_validation}"
-            if not data.exists():
-                wanted = {"num_validation": lever.num_validation}
-                share_dataset(load_dataset(self._space.data.model_copy(update=wanted)), data)
-            trainer = ProxyTrainer(settings, choose_numerics("cpu", settings.precision), 1, data)
+            share_dataset(load_dataset(self._space.data.model_copy(update={"num_validation": lever.num_validation})), data)
+            trainer = ProxyTrainer(settings, choose_numerics("cpu", settings.precision), 1, data, self._folder / "trunks")
             replicate_all(trainer, replicates, kept)
         found = {name: [kept.get(Replicate(genotype, seed)) for seed in seeds] for name, genotype in named.items()}
         return {name: [result for result in row if result] for name, row in found.items()}

@@ -16,6 +16,17 @@ def test_correlations_are_the_textbook_ones():
     assert spearman(truth[::-1], truth).value == pytest.approx(-1)
 
 
+def test_ties_are_treated_as_scipy_does():
+    """Mean ranks and tau-b."""
+    from scipy.stats import kendalltau, spearmanr
+
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        a, b = rng.integers(4, size=12), rng.integers(4, size=12)
+        assert spearman(a, b).value == pytest.approx(spearmanr(a, b).statistic)
+        assert kendall(a, b).value == pytest.approx(kendalltau(a, b).statistic)
+
+
 def test_several_seeds_are_averaged_one_by_one():
     """The mean of the correlations, not the correlation of the mean."""
     truth = np.arange(6.0)
@@ -25,9 +36,10 @@ def test_several_seeds_are_averaged_one_by_one():
 
 
 def test_reliability_is_the_intraclass_correlation():
-    """The example of Shrout and Fleiss (1979): six targets, four judges, ICC(1, 1) = 0.17."""
+    """The example of Shrout and Fleiss (1979): six targets, four judges, ICC(3, 1) = 0.71; shifts of a seed do not count."""
     ratings = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
-    assert reliability(ratings).value == pytest.approx(0.17, abs=0.005)
+    assert reliability(ratings).value == pytest.approx(0.71, abs=0.005)
+    assert reliability(np.add(ratings, [0, 50, 0, -9])).value == pytest.approx(reliability(ratings).value)
     assert reliability([[1, 1], [2, 2], [3, 3]]).value == pytest.approx(1)
 
 

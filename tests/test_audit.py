@@ -26,7 +26,7 @@ from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
 TINY = Path(__file__).parent / "data" / "tiny.yaml"
-ONE = Resources(workers=1, threads=1, gpus=0, cores=1)
+ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def _result(accuracy, epochs):
 
 def _fill(plan, proxy, long):
     """Keep results as if trained: ``proxy`` and ``long`` give the accuracy of candidate and seed by their numbers."""
-    for (settings, folder, _), score in zip(plan.parts, (proxy, long), strict=True):
+    for part, score in zip(plan.parts, (proxy, long), strict=True):
         for number, candidate in enumerate(plan.candidates):
-            for index, seed in enumerate(plan.seeds):
+            for index, seed in enumerate(part.seeds):
                 accuracy = float(score(number, index))
-                folder.keep(Replicate(candidate.record.genotype, seed), _result(accuracy, settings.epochs))
+                part.folder.keep(Replicate(candidate.record.genotype, seed), _result(accuracy, part.settings.epochs))
 
 
 def test_the_sample_has_one_candidate_of_every_stratum(run):
@@ -86,6 +86,12 @@ def test_a_perfect_proxy_is_told_from_a_useless_one(run):
     assert line.reliability.value < 0.5
     assert useless.ceiling < 0.75
     json.dumps(useless.to_dict(), allow_nan=False)
+    part = plan.parts[1]
+    (part.folder.path / f"{part.replicates[0]}.json").unlink()
+    part.folder.keep(part.replicates[0], "diverged")
+    left = plan.result()
+    assert len(left.rows) == 9
+    assert left.failures == {str(part.replicates[0]): "diverged"}
 
 
 def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path):
@@ -94,9 +100,13 @@ def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path)
     assert plan.remaining == 16
     assert (plan.proxy.epochs, plan.long.epochs) == (2, 6)
     assert plan.seconds(2) == plan.seconds(1) / 2
-    assert run.meta["seed"] not in plan.seeds
+    short, long = (set(part.seeds) for part in plan.parts)
+    assert not short & long
+    assert run.meta["seed"] not in short | long
     with pytest.raises(UsageError, match="an audit trains longer than the proxy's 2"):
         AuditPlan(run, epochs=2)
+    with pytest.raises(UsageError, match="--epochs 0: an audit trains longer"):
+        AuditPlan(run, epochs=0)
     with pytest.raises(UsageError, match="--candidates 2: choose at least 4"):
         AuditPlan(run, candidates=2)
     with pytest.raises(UsageError, match="--seeds 0: choose at least 1"):
@@ -117,13 +127,22 @@ def test_real_trainings_are_done_once(run):
     assert plan.remaining == 0
     assert [len(result.curve) for result in ended] == [2] * 4 + [3] * 4
     assert not run.folder.cache.exists()
-    files = sorted((run.folder.path / "audit").rglob("*.json"))
+    files = sorted((run.folder.path / "audit").glob("*/*.json"))
     assert len(files) == 8
     files[0].write_text('{"accuracy": 0.')
     again = []
     AuditPlan(run, candidates=4, seeds=1, epochs=3).train(ONE, lambda replicate, outcome: again.append(outcome))
     assert len(again) == 1
     assert len(plan.result().rows) == 4
+
+
+def test_the_sample_stays_when_the_search_goes_on(run):
+    """Otherwise what was trained would be of no use."""
+    before = AuditPlan(run, candidates=4, seeds=1, epochs=3)
+    before.train(ONE, lambda replicate, outcome: None)
+    grown = search(None, budget=40, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(TASK))
+    assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).candidates[0].record.key == before.candidates[0].record.key
+    assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).remaining == 0
 
 
 class FailingTrainer(TableTrainer):
@@ -136,7 +155,7 @@ class FailingTrainer(TableTrainer):
 
 
 def test_a_failing_training_is_told_and_left_out(run, tmp_path):
-    """Its reason is told; the others are kept."""
+    """Its reason is told and kept, so that it is not trained again; the others have their results."""
     genotype = run.candidates[0].record.genotype
     folder, ended = ReplicateFolder(tmp_path / "kept"), {}
     replicates = [Replicate(genotype, seed) for seed in (6, 7, 8)]
@@ -146,7 +165,8 @@ def test_a_failing_training_is_told_and_left_out(run, tmp_path):
 
     train_replicates(replicates, folder, InProcess(FailingTrainer(TASK)), note)
     assert ended[7] == "ValueError: no luck"
-    assert folder.missing(replicates) == [replicates[1]]
+    assert folder.missing(replicates) == []
+    assert folder.failure(replicates[1]) == "ValueError: no luck"
     assert folder.get(replicates[0]) == ended[6]
 
 
@@ -185,7 +205,7 @@ def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch):
 def test_an_interrupted_audit_keeps_what_is_done(tmp_path):
     """After a SIGINT the exit code is 130, and the same command does the rest."""
     search(TINY, budget=6, run=tmp_path / "run", workers=1)
-    command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "6", "--seeds", "3"]
+    command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "5", "--seeds", "2"]
     process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "run").rglob("audit/*/*.json")):
@@ -194,5 +214,5 @@ def test_an_interrupted_audit_keeps_what_is_done(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) == 130
     kept = len(list((tmp_path / "run").rglob("audit/*/*.json")))
-    assert 1 <= kept < 36
-    assert f"36 trainings, {kept} done before" in subprocess.check_output([*command, "--plan"], text=True)
+    assert 1 <= kept < 20
+    assert f"20 trainings, {kept} done before" in subprocess.check_output([*command, "--plan"], text=True)

@@ -1,21 +1,27 @@
 """Workers, threads and how many candidates share a GPU."""
 
+import dataclasses
 import os
+import time
 from dataclasses import dataclass
 
 import pytest
+import torch
 
-from attn_nas.errors import DeviceError, UsageError
+from attn_nas.data import load_dataset
+from attn_nas.errors import DeviceError, DeviceLostError, RunError, UsageError
 from attn_nas.proxy import Numerics
-from attn_nas.space.genotype import Genotype
+from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.study import packing, resources
+from attn_nas.study import trainer as trainer_module
 from attn_nas.study.executors import InProcess, LocalPool
-from attn_nas.study.jobs import Failed, Throughput
+from attn_nas.study.jobs import Failed, Finished, Job, Throughput
 from attn_nas.study.packing import dry_runs, make_executor, rising
 from attn_nas.study.resources import Resources, usable_cores
-from attn_nas.study.trainer import ProxyTrainer
+from attn_nas.study.search import search
+from attn_nas.study.trainer import ProxyTrainer, share_dataset
 from attn_nas.testing import TableTrainer
 
 CPU = Numerics()
@@ -47,13 +53,30 @@ def test_more_threads_than_cores_are_refused(monkeypatch):
         Resources.choose(CPU, 50, 2, 2)
     with pytest.raises(UsageError, match="1 worker of 3 threads need more"):
         Resources.choose(CPU, 50, 1, 3)
+    for workers, threads in ((0, None), (-1, None), (None, -1), (1, 0)):
+        with pytest.raises(UsageError, match="choose an integer of at least 1"):
+            Resources.choose(CPU, 50, workers, threads)
 
 
-@pytest.mark.parametrize(("quota", "expected"), [("max 100000", 8), ("150000 100000", 1), ("400000 100000", 4), ("", 8)])
-def test_the_quota_of_a_container_counts(monkeypatch, quota, expected):
-    """A control group may allow fewer cores than there are."""
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "150000 100000"}, 1),
+        ({"cpu.max": "400000 100000"}, 4),
+        ({"cpu.max": "1600000 100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({}, 8),
+    ],
+)
+def test_the_quota_of_a_container_counts(monkeypatch, tmp_path, files, expected):
+    """A control group, of either version, may allow fewer cores than there are."""
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setattr(resources.Path, "read_text", lambda path: quota)
+    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
     assert usable_cores() == expected
 
 
@@ -86,6 +109,7 @@ class DryTrainer(TableTrainer):
     """Says how fast it is."""
 
     problem: str = ""
+    worn_out: bool = False
 
     def dry_run(self, run):
         if self.problem:
@@ -101,20 +125,23 @@ def test_dry_runs_use_as_many_workers_as_asked():
         pool = LocalPool([one] * 2)
         try:
             if message is None:
-                assert sorted(run.number for run in dry_runs(pool, BARE, 2, 0.0)) == [0, 1]
+                assert sorted(run.number for run in dry_runs(pool, BARE, 2, 0.0, 0.0)) == [0, 1]
                 pool.resize([one])
                 assert pool.workers == pool.room == 1
                 pool.resize([one] * 3)
-                assert [run.images_per_second for run in dry_runs(pool, BARE, 3, 0.0)] == [100.0] * 3
+                assert [run.images_per_second for run in dry_runs(pool, BARE, 3, 0.0, 0.0)] == [100.0] * 3
             else:
                 with pytest.raises(DeviceError, match=message):
-                    dry_runs(pool, BARE, 2, 0.0)
+                    dry_runs(pool, BARE, 2, 0.0, 0.0)
         finally:
             pool.close()
 
 
 class FakePool:
-    """Stands for worker processes on GPUs whose throughput stops rising at four each."""
+    """Stands for worker processes on GPUs whose throughput stops rising at four each, and which hold ``fits`` each."""
+
+    fits = 10
+    busy = 9.0
 
     def __init__(self, trainers):
         self.trainers, self.jobs, self.closed = list(trainers), [], False
@@ -130,36 +157,147 @@ class FakePool:
         assert len(jobs) <= len(self.trainers)
         each = len(jobs) / len({trainer.gpu for trainer in self.trainers})
         for job in jobs:
-            if self.trainers[0].threads == 99:
+            if each > self.fits:
                 handle(Failed(job.number, "out of memory, also with micro-batches of 32 images"))
             else:
-                handle(Throughput(job.number, 100.0 * min(each, 4) / each, 9.0, 100.0))
+                handle(Throughput(job.number, 100.0 * min(each, 4) / each, self.busy, 100.0))
 
     def close(self):
         self.closed = True
 
 
-def _trainer(settings, tmp_path, threads=1):
-    return ProxyTrainer(settings, Numerics("cuda", "bf16", True), threads, tmp_path)
-
-
-def test_gpus_are_shared_until_the_throughput_stops_rising(tiny_space, tmp_path, monkeypatch):
-    """Two GPUs take turns; memory and cores bound the number; a given number is taken as it is."""
+@pytest.fixture
+def packed(tiny_space, tmp_path, monkeypatch):
+    """Makes the executor of a search on fake GPUs; the numbers of the GPUs of its workers."""
     monkeypatch.setattr(packing, "LocalPool", FakePool)
-    trainer = _trainer(tiny_space.proxy, tmp_path)
-    pool = make_executor(trainer, Resources(None, 1, gpus=2, cores=16), [BARE])
-    assert [one.gpu for one in pool.trainers] == [0, 1] * 4
-    assert len(make_executor(trainer, Resources(None, 1, gpus=2, cores=4), [BARE]).trainers) == 4
-    assert [one.gpu for one in make_executor(trainer, Resources(5, 1, gpus=2, cores=16), [BARE]).trainers] == [0, 1, 0, 1, 0]
+    share_dataset(load_dataset(tiny_space.data), tmp_path)
+
+    def make(fits=10, busy=9.0, **resources):
+        monkeypatch.setattr(FakePool, "fits", fits)
+        monkeypatch.setattr(FakePool, "busy", busy)
+        trainer = ProxyTrainer(tiny_space.proxy, Numerics("cuda", "bf16", True), 1, tmp_path, tmp_path)
+        wanted = Resources(**{"workers": None, "threads": 1, "gpus": 2, "cores": 16, "jobs": 50, **resources})
+        return [one.gpu for one in make_executor(trainer, wanted, [BARE]).trainers]
+
+    return make
 
 
-def test_a_gpu_that_is_too_small_for_one_candidate_is_an_error(tiny_space, tmp_path, monkeypatch):
+def test_gpus_are_shared_until_the_throughput_stops_rising(packed):
+    """Two GPUs take turns; memory, cores, threads and jobs bound the number; a given number is taken as it is."""
+    assert packed() == [0, 1] * 4
+    assert packed(busy=40.0) == [0, 1] * 2
+    assert packed(cores=4) == [0, 1] * 2
+    assert packed(threads=8) == [0, 1]
+    assert packed(jobs=3) == [0, 1] * 2
+    assert packed(workers=5) == [0, 1, 0, 1, 0]
+
+
+def test_when_fewer_fit_than_there_seemed_to_fewer_are_taken(packed):
+    """Running out of memory with two at a time means one at a time."""
+    assert packed(fits=1) == [0, 1]
+
+
+def test_a_gpu_that_is_too_small_for_one_candidate_is_an_error(packed):
     """Before the search begins, with what to change."""
-    monkeypatch.setattr(packing, "LocalPool", FakePool)
     with pytest.raises(DeviceError, match=r"the GPU cannot train .*out of memory.*Lower proxy.batch_size"):
-        make_executor(_trainer(tiny_space.proxy, tmp_path, threads=99), Resources(None, 1, gpus=1, cores=8), [BARE])
+        packed(fits=0)
+
+
+def test_the_candidate_that_needs_most_memory_is_tried(monkeypatch):
+    """Not the first, and not the one with most FLOPs."""
+    trunk = Trunk("cifar_resnet", 8, 8)
+    genotypes = [Genotype(trunk, (placement,) * 3) for placement in (None, Placement("se", reduction=4), Placement("lka"))]
+    assert packing._largest(genotypes, Task(3, 16, 16, 10)) == genotypes[2]
+
+
+@dataclass
+class WornTrainer(DryTrainer):
+    """Says after its first job that its process should be replaced, or that its GPU has failed."""
+
+    lost: bool = False
+
+    def __call__(self, genotype, seed, on_epoch):
+        if self.lost:
+            raise DeviceLostError("the GPU failed: an assertion")
+        self.worn_out = True
+        trained = super().__call__(genotype, seed, on_epoch)
+        return dataclasses.replace(trained, result=dataclasses.replace(trained.result, seed=os.getpid()))
+
+
+def test_a_worn_out_worker_is_replaced_between_jobs():
+    """No job is lost, and each is done by another process."""
+    pool, done = LocalPool([WornTrainer(Task(3, 16, 16, 10))]), []
+    try:
+        for number in range(3):
+            pool.submit(Job(number, BARE, 0))
+            deadline = time.monotonic() + 60
+            while len(done) <= number:
+                assert time.monotonic() < deadline
+                pool.wait(lambda message: done.append(message) if isinstance(message, Finished | Failed) else None, 1.0)
+            while pool._workers[0].process.is_alive():
+                time.sleep(0.01)
+            pool.wait(done.append, 0.1)
+    finally:
+        pool.close()
+    assert len({message.trained.result.seed for message in done}) == 3
+
+
+def test_a_lost_gpu_is_a_lost_job_and_not_a_failure():
+    """The worker is replaced and the job told as lost; without a pool the run ends and can be resumed."""
+    trainer, told = WornTrainer(Task(3, 16, 16, 10), lost=True), []
+    pool = LocalPool([trainer])
+    try:
+        pool.submit(Job(0, BARE, 0))
+        while not told:
+            pool.wait(told.append, 1.0)
+    finally:
+        pool.close()
+    assert (told[0].reason, told[0].lost) == ("the GPU failed: an assertion", True)
+    alone = InProcess(trainer)
+    alone.submit(Job(0, BARE, 0))
+    with pytest.raises(RunError, match=r"the GPU failed: an assertion\. What was finished is kept"):
+        alone.wait(told.append, 1.0)
+
+
+def test_a_candidate_that_cannot_be_timed_is_trained_all_the_same(tiny_space, tmp_path, monkeypatch, caplog):
+    """The result is kept; the notice says why there is no profile."""
+    share_dataset(load_dataset(tiny_space.data), tmp_path)
+
+    def exhausted(*arguments):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(trainer_module, "profile_step", exhausted)
+    trainer = ProxyTrainer(tiny_space.proxy, CPU, 1, tmp_path, tmp_path, profiled=True)
+    trained = trainer(BARE, 0, lambda *epoch: None)
+    assert trained.profile is None
+    assert len(trained.result.curve) == 2
+    assert "could not be timed: out of memory" in caplog.text
+
+
+def test_workers_share_one_warm_trunk(tiny_space, tmp_path):
+    """Two processes at once: it is trained once, kept, and every candidate starts from it."""
+    proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1})
+    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=4, run=tmp_path / "run", workers=2)
+    assert len(run.candidates) == 4
+    assert all(len(candidate.record.result.curve) == 1 for candidate in run.candidates)
+    (trunk,) = run.folder.trunks.glob("*.safetensors")
+    written = trunk.stat().st_mtime_ns
+    search(None, budget=5, run=tmp_path / "run", resume=True, workers=1)
+    assert [path.stat().st_mtime_ns for path in run.folder.trunks.glob("*.safetensors")] == [written]
+
+
+def test_a_warm_trunk_that_fails_is_trained_once(tiny_space, tmp_path):
+    """Every candidate fails with its reason, at once; a resumed search tries again."""
+    proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1, "lr": 1e20})
+    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=3, run=tmp_path / "run", workers=1)
+    reasons = [record.reason for record in run.failures]
+    assert len(reasons) == 3
+    assert all(reason.startswith("the bare trunk of all candidates failed: diverged in epoch 1") for reason in reasons)
+    assert len(list(run.folder.trunks.glob("*.failed"))) == 1
+    with run.folder.locked():
+        assert not list(run.folder.trunks.glob("*.failed"))
 
 
 def test_one_worker_needs_no_pool(tiny_space, tmp_path):
     """It trains in this process."""
-    assert isinstance(make_executor(TableTrainer(Task(3, 16, 16, 10)), Resources(1, 1, 0, 2), [BARE]), InProcess)
+    assert isinstance(make_executor(TableTrainer(Task(3, 16, 16, 10)), Resources(1, 1, 0, 2, 50), [BARE]), InProcess)

@@ -222,8 +222,8 @@ class LyingTrainer(TableTrainer):
     """Reports another network's cost."""
 
     def __call__(self, genotype, seed, on_epoch):
-        result, cost = super().__call__(genotype, seed, on_epoch)
-        return result, cost + cost
+        trained = super().__call__(genotype, seed, on_epoch)
+        return dataclasses.replace(trained, cost=trained.cost + trained.cost)
 
 
 def test_cost_table_and_full_count_must_agree(tiny_space, tmp_path):
@@ -262,7 +262,7 @@ def test_resume_refuses_what_does_not_fit(tiny_space, tmp_path):
 def test_two_searches_cannot_share_a_run(tiny_space, tmp_path):
     """The second is refused while the first holds the lock."""
     run = _search(tiny_space, tmp_path, budget=3)
-    with run.folder.locked(), pytest.raises(RunError, match="another search is working"):
+    with run.folder.locked(), pytest.raises(RunError, match="another search or audit works"):
         _search(None, tmp_path, budget=5, resume=True)
 
 
@@ -317,7 +317,7 @@ def test_workers_that_cannot_start_end_the_search_with_a_message(tiny_space, tmp
 
 def test_a_pool_answers_every_job_once(tiny_space):
     """Each submitted job gives one final message."""
-    pool = LocalPool(TableTrainer(TASK), 2)
+    pool = LocalPool([TableTrainer(TASK)] * 2)
     genotypes = list(_references(tiny_space).values())
     waiting = [Job(number, genotype, 0) for number, genotype in enumerate(genotypes)]
     ended = []

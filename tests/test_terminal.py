@@ -26,8 +26,8 @@ from attn_nas.testing import TableTrainer
 
 POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, cost=100, added_flops=12345)
 STARTED = SearchStarted(
-    run="runs/x", space="toy", budget=10, finished=2, front=(POINT,), seed=0, workers=2, threads=1, numerics="cpu, fp32",
-    trunk="a trunk", num_sites=3,
+    run="runs/x", space="toy", budget=10, finished=2, front=(POINT,), seed=0, workers=2, threads=1, gpus=0, cores=2,
+    numerics="cpu, fp32", trunk="a trunk", num_sites=3,
 )  # fmt: skip
 TRIAL = {"number": 3, "key": "b" * 12, "placements": "[red]eca k3[/red] | - | -"}
 

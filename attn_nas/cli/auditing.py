@@ -49,11 +49,10 @@ def audit(
         say.print("stopped; what is done is kept: the same command goes on")
         raise
     found = planned.result()
-    path = planned.write(found)
     if json:
-        print(path.read_text(encoding="utf-8"), end="")
-        return
-    out.print(terminal.audit_table(found))
-    for line in terminal.audit_words(found):
-        out.print(line, markup=False, highlight=False, soft_wrap=not out.is_terminal)
-    out.print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
+        print(json_module.dumps(found.to_dict(), indent=2))
+    else:
+        out.print(terminal.audit_table(found))
+        for line in terminal.audit_words(found):
+            out.print(line, markup=False, highlight=False, soft_wrap=not out.is_terminal)
+    say.print(f"Written: {planned.write(found)}", markup=False, highlight=False, soft_wrap=True)

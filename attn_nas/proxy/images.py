@@ -73,11 +73,14 @@ def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
     return pixels.mean((0, 2, 3))[:, None, None], pixels.std((0, 2, 3))[:, None, None].clamp_min(1.0)
 
 
-def training_size(size: tuple[int, int], initial_share: float, progress: float) -> tuple[int, int]:
-    """Height and width of the training images after ``progress`` (0 to 1) of the epochs.
+def training_size(size: tuple[int, int], initial_share: float, epoch: int, epochs: int) -> tuple[int, int]:
+    """Height and width of the training images in an epoch, counted from 0.
 
-    Both grow linearly from ``initial_share`` of ``size``, in steps of 4 pixels, to ``size`` at two thirds of the epochs.
+    Both grow linearly from ``initial_share`` of ``size``, in steps of 4 pixels, to ``size`` at two thirds of the epochs; the
+    last epoch always has the whole.
     """
-    share = min(1.0, initial_share + (1.0 - initial_share) * 1.5 * progress)
+    share = min(1.0, initial_share + (1.0 - initial_share) * 1.5 * epoch / epochs)
+    if epoch == epochs - 1:
+        share = 1.0
     height, width = (side if share == 1.0 else min(side, max(4, 4 * round(side * share / 4))) for side in size)
     return height, width

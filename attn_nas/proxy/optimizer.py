@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ def learning_rates(settings: ProxySettings, steps_per_epoch: int) -> Tensor:
 
 
 class Averaging:
-    """A running average of weights and batch statistics, taken every eighth step.
+    """A running average of weights and batch statistics, taken every few steps.
 
     ``ema`` forgets half of what it holds in ``averaging_epochs`` epochs; ``last`` is the plain mean over that many epochs
     at the end (stochastic weight averaging, arXiv 1803.05407).
@@ -59,25 +60,28 @@ class Averaging:
     def __init__(self, model: nn.Module, settings: ProxySettings, steps_per_epoch: int) -> None:
         self._model = model
         window = settings.averaging_epochs * steps_per_epoch
-        ema = settings.averaging == "ema"
-        forgotten = 1 - math.exp(-math.log(2) * _AVERAGE_EVERY / window)
-        self._first = 0 if ema else settings.epochs * steps_per_epoch - math.ceil(window)
-
-        def mix(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-            if not average.is_floating_point():
-                return new
-            return average.lerp(new, forgotten if ema else 1 / (int(count) + 1))
-
-        self._averaged = AveragedModel(model, avg_fn=mix, use_buffers=True)
-        self._begun = False
+        self._every = max(1, min(_AVERAGE_EVERY, int(window) // 4))
+        self._last_step = settings.epochs * steps_per_epoch - 1
+        self._first_step = 0 if settings.averaging == "ema" else self._last_step + 1 - math.ceil(window)
+        self._forgotten = 1 - math.exp(-math.log(2) * self._every / window) if settings.averaging == "ema" else None
+        self._taken = 0
+        self._averaged = AveragedModel(model, multi_avg_fn=self._mix, use_buffers=True)
 
     @property
     def model(self) -> nn.Module:
         """The averaged network; before the first average the network as it is."""
-        return self._averaged.module if self._begun else self._model
+        return self._averaged.module if self._taken else self._model
 
     def note(self, step: int) -> None:
-        """Take the weights after ``step``, counted from 0 over all epochs, into the average."""
-        if step % _AVERAGE_EVERY == _AVERAGE_EVERY - 1 and step >= self._first:
+        """Take the weights after ``step``, counted from 0 over all epochs, into the average if it is its turn."""
+        if step >= self._first_step and (self._last_step - step) % self._every == 0:
             self._averaged.update_parameters(self._model)
-            self._begun = True
+            self._taken += 1
+
+    def _mix(self, averages: Iterable[Tensor], news: Iterable[Tensor], count: Tensor | int) -> None:
+        share = self._forgotten or 1 / (self._taken + 1)
+        for average, new in zip(averages, news, strict=True):
+            if average.is_floating_point():
+                average.lerp_(new, share)
+            else:
+                average.copy_(new)

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from attn_nas.proxy.images import DeviceImages
 
-_BATCH = {"cpu": 500, "cuda": 4096}
+_PIXELS = {"cpu": 2**19, "cuda": 2**22}
+"""Pixels of one batch: 512 or 4,096 images of 32 x 32."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ class Scores:
     margin: float
 
 
-def evaluate(model: nn.Module, images: DeviceImages) -> Scores:
-    """Scores of ``model`` on the validation split, in large batches."""
+def evaluate(model: nn.Module, images: DeviceImages, share: float = 1.0) -> Scores:
+    """Scores of ``model`` on the validation split, in large batches, or in a ``share`` of that where memory is short."""
     model.eval()
     split, numerics = images.validation, images.numerics
-    batch = _BATCH[numerics.device]
+    height, width = images.size
+    batch = max(1, int(share * _PIXELS[numerics.device]) // (height * width))
     sums = torch.zeros(3, dtype=torch.float64, device=numerics.device)
     with torch.no_grad():
         for pixels, target in zip(split.images.split(batch), split.labels.split(batch), strict=True):

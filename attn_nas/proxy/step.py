@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,20 @@ _EAGER_STEPS = 3
 """Steps of a size that run one kernel after the other before they are captured, as CUDA graphs need it."""
 
 
+@lru_cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """One stream per device and process: libraries keep a workspace for every stream that they have seen."""
+    return torch.cuda.Stream(device)
+
+
 class TrainingStep:
-    """Trains ``model`` on one batch per call; ``losses`` ``()`` adds up the mean losses of the batches."""
+    """Trains ``model`` on one batch per call; ``losses`` ``()`` adds up the mean losses of the batches.
+
+    A capture that fails leaves the allocator's notes of it behind, for good: ``capture_failed`` then says that this process
+    should capture no more, and had best be replaced.
+    """
+
+    capture_failed = False
 
     def __init__(self, model: nn.Module, images: DeviceImages, settings: ProxySettings, micro_batch: int) -> None:
         device = images.train.images.device
@@ -40,27 +53,26 @@ class TrainingStep:
         self.optimizer = make_optimizer(model, settings, self._rate)
         self._size = images.size
         self._done = 0
-        self._replay: Callable[[], None] | None = None
-        self._stream = torch.cuda.Stream() if device.type == "cuda" else None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream = _side_stream(torch.cuda.current_device()) if device.type == "cuda" else None
 
     def resize(self, size: tuple[int, int]) -> None:
         """Train on images of this height and width from now on."""
         if size != self._size:
-            self._size, self._done, self._replay = size, 0, None
+            self._size, self._done, self._graph = size, 0, None
 
     def __call__(self, row: Tensor, rate: Tensor) -> None:
         """Train on one ``row`` of the epoch's plan at the learning rate ``rate`` ``()``; nothing waits for the device."""
         self._row.copy_(row)
         self._rate.copy_(rate)
-        if self._replay:
-            self._replay()
-        elif self._stream is None:
-            self._train()
-        elif self._done < _EAGER_STEPS:
+        if self._stream and self._done == _EAGER_STEPS and not TrainingStep.capture_failed:
+            self._graph = self._captured()
+        if self._graph:
+            self._graph.replay()
+        elif self._stream and self._done < _EAGER_STEPS:
             self._beside(self._train, self._stream)
         else:
-            self._replay = self._captured() or self._train
-            self._replay()
+            self._train()
         self._done += 1
 
     @staticmethod
@@ -70,17 +82,21 @@ class TrainingStep:
             call()
         torch.cuda.current_stream().wait_stream(stream)
 
-    def _captured(self) -> Callable[[], None] | None:
-        """Replays the step, or None if it cannot be captured; capturing itself trains nothing."""
-        graph = torch.cuda.CUDAGraph()
+    def _captured(self) -> torch.cuda.CUDAGraph | None:
+        """The step as a graph, or None if it cannot be captured; capturing itself trains nothing."""
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._train()
         except RuntimeError as error:
-            logger.warning("the training step cannot be captured as a CUDA graph, it runs eagerly: %s", first_line(error))
+            # The context manager may raise anew on its way out, before it has restored the stream.
+            torch.cuda.set_stream(current)
+            reason = first_line(error.__context__ or error)
+            logger.warning("the training step cannot be captured as a CUDA graph, it runs eagerly: %s", reason)
             self.optimizer.zero_grad(set_to_none=True)
+            TrainingStep.capture_failed = True
             return None
-        return graph.replay
+        return graph
 
     def _train(self) -> None:
         self.add_gradients()

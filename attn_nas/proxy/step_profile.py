@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from statistics import median
@@ -11,13 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attn_nas.data.dataset import Dataset
 from attn_nas.models.build import build_model
 from attn_nas.proxy.device import Numerics
-from attn_nas.proxy.timing import infer_once, placed, random_images, step_once, time_in_turns
+from attn_nas.proxy.images import on_device
+from attn_nas.proxy.step import TrainingStep
+from attn_nas.proxy.timing import infer_once, placed, random_images, time_in_turns
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.task import Task
+from attn_nas.space.schema import ProxySettings
 
 _ROUNDS = {"step": 3, "latency_1": 20, "latency_128": 3}
+_STEPS_BEFORE = {"cpu": 0, "cuda": 5}
+"""Training steps before they are timed, so that they are replays of a CUDA graph as in training."""
 _MEGABYTE = 2**20
 
 
@@ -25,9 +30,9 @@ _MEGABYTE = 2**20
 class StepProfile:
     """Medians of a few rounds; a ratio is the median, over the rounds, of a figure divided by the bare trunk's beside it.
 
-    ``step_seconds`` is a training step (forward and backward pass of one batch of the proxy), ``latency_1`` and
-    ``latency_128`` an inference of that many images in seconds, ``step_memory_mb`` what a training step holds at its peak
-    between the passes: parameters, gradients, momentum and the tensors kept for the backward pass.
+    ``step_seconds`` is a training step of the proxy (batch, both passes, optimiser), ``latency_1`` and ``latency_128`` an
+    inference of that many images in seconds, ``step_memory_mb`` what a training step holds between the passes: parameters,
+    gradients, momentum and the tensors kept for the backward pass.
     """
 
     step_seconds: float
@@ -49,22 +54,22 @@ class StepProfile:
         return cls(**data)
 
 
-def profile_step(genotype: Genotype, task: Task, batch_size: int, numerics: Numerics) -> StepProfile:
-    """Time ``genotype`` in turns with its bare trunk, both with fresh weights, on batches of noise."""
-    batches = {"step": batch_size, "latency_1": 1, "latency_128": 128}
+def profile_step(
+    genotype: Genotype, settings: ProxySettings, dataset: Dataset, numerics: Numerics, micro_batch: int
+) -> StepProfile:
+    """Time ``genotype`` in turns with its bare trunk, both with fresh weights: as they are trained, and on noise."""
+    task = dataset.task
+    shape = (task.channels, task.height, task.width)
     own, bare = (
         placed(build_model(each, task.num_classes, task.channels, seed=0), numerics)
         for each in (genotype, Genotype.bare(genotype.trunk))
     )
     seconds, ratios = {}, {}
-    for what, batch in batches.items():
-        images = random_images(batch, (task.channels, task.height, task.width), numerics)
-        once = step_once if what == "step" else infer_once
-        calls = {network: partial(once, network, images, numerics) for network in (own, bare)}
-        times = time_in_turns(calls, numerics, _ROUNDS[what])
-        seconds[what] = median(times[own])
-        ratios[what] = median(mine / other for mine, other in zip(times[own], times[bare], strict=True))
-    images = random_images(batch_size, (task.channels, task.height, task.width), numerics)
+    for what, calls in _calls((own, bare), settings, dataset, numerics, micro_batch).items():
+        mine, others = time_in_turns(calls, numerics, _ROUNDS[what])
+        seconds[what] = median(mine)
+        ratios[what] = median(one / other for one, other in zip(mine, others, strict=True))
+    images = random_images(micro_batch, shape, numerics)
     memory, bare_memory = (step_memory(network, images, numerics) for network in (own, bare))
     return StepProfile(
         step_seconds=seconds["step"],
@@ -76,6 +81,27 @@ def profile_step(genotype: Genotype, task: Task, batch_size: int, numerics: Nume
         latency_128_ratio=ratios["latency_128"],
         step_memory_ratio=memory / bare_memory,
     )
+
+
+def _calls(
+    networks: Sequence[nn.Module], settings: ProxySettings, dataset: Dataset, numerics: Numerics, micro_batch: int
+) -> dict[str, list[Callable[[], None]]]:
+    """What is timed, once per network; the training steps come last, since they change the networks."""
+    shape = (dataset.task.channels, dataset.task.height, dataset.task.width)
+    calls: dict[str, list[Callable[[], None]]] = {}
+    for what, number in (("latency_1", 1), ("latency_128", 128)):
+        noise = random_images(number, shape, numerics)
+        calls[what] = [partial(infer_once, network, noise, numerics) for network in networks]
+    images = on_device(dataset, numerics)
+    row = images.plan(settings.batch_size, torch.Generator().manual_seed(0))[0]
+    rate = torch.zeros((), device=numerics.device)
+    calls["step"] = []
+    for network in networks:
+        step = TrainingStep(network.train(), images, settings, micro_batch)
+        for _ in range(_STEPS_BEFORE[numerics.device]):
+            step(row, rate)
+        calls["step"].append(partial(step, row, rate))
+    return calls
 
 
 def step_memory(model: nn.Module, images: Tensor, numerics: Numerics) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.models.cifar_resnet import CifarBlock
 from attn_nas.proxy.device import Numerics
-
-_K = TypeVar("_K")
 
 
 @dataclass(frozen=True)
@@ -26,17 +24,17 @@ class Timing:
     inference: float
 
 
-def time_in_turns(calls: Mapping[_K, Callable[[], None]], numerics: Numerics, rounds: int) -> dict[_K, list[float]]:
+def time_in_turns(calls: Sequence[Callable[[], None]], numerics: Numerics, rounds: int) -> list[list[float]]:
     """Seconds of each call in every round, in which they are made one after the other; a round before warms up."""
-    times: dict[_K, list[float]] = {name: [] for name in calls}
+    times: list[list[float]] = [[] for _ in calls]
     for turn in range(rounds + 1):
-        for name, call in calls.items():
+        for seconds, call in zip(times, calls, strict=True):
             start = time.perf_counter()
             call()
             if numerics.device == "cuda":
                 torch.cuda.synchronize()
             if turn:
-                times[name].append(time.perf_counter() - start)
+                seconds.append(time.perf_counter() - start)
     return times
 
 
@@ -45,13 +43,10 @@ def time_modules(
 ) -> dict[str, Timing]:
     """Time each module on ``batch`` inputs of ``shape`` ``(C, H, W)``, which have the memory layout of ``numerics``."""
     x = random_images(batch, shape, numerics)
-    calls: dict[tuple[str, str], Callable[[], None]] = {}
-    for name, module in modules.items():
-        ready = placed(module, numerics)
-        calls[name, "step"] = lambda ready=ready: step_once(ready, x, numerics)  # type: ignore[misc]
-        calls[name, "inference"] = lambda ready=ready: infer_once(ready, x, numerics)  # type: ignore[misc]
-    times = time_in_turns(calls, numerics, rounds)
-    return {name: Timing(median(times[name, "step"]), median(times[name, "inference"])) for name in modules}
+    ready = [placed(module, numerics) for module in modules.values()]
+    calls = [partial(once, module, x, numerics) for module in ready for once in (_step_once, infer_once)]
+    medians = map(median, time_in_turns(calls, numerics, rounds))
+    return {name: Timing(step, inference) for name, step, inference in zip(modules, medians, medians, strict=False)}
 
 
 def placed(module: nn.Module, numerics: Numerics) -> nn.Module:
@@ -64,7 +59,7 @@ def random_images(batch: int, shape: tuple[int, int, int], numerics: Numerics) -
     return torch.randn(batch, *shape, device=numerics.device).contiguous(memory_format=numerics.memory_format)
 
 
-def step_once(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
+def _step_once(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
     """A forward and backward pass in training mode; old gradients are dropped."""
     module.train()
     module.zero_grad(set_to_none=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import resource
 import time
 from collections.abc import Callable
@@ -30,8 +29,7 @@ from attn_nas.space.trunks import Trunk
 
 logger = logging.getLogger(__name__)
 _MIN_STEPS = 4
-_WARM_UP_STEPS = 10
-_MEGABYTE = 2**20
+_STEPS_AT_A_TIME = 10
 _T = TypeVar("_T")
 
 
@@ -79,11 +77,9 @@ def warm_trunk(trunk: Trunk, settings: ProxySettings, seed: int, dataset: Datase
 
 
 def measure_throughput(
-    genotype: Genotype, settings: ProxySettings, dataset: Dataset, numerics: Numerics, seconds: float
-) -> tuple[float, float, float]:
-    """Training images per second over ``seconds``, after a few steps to warm up; memory in use and in all, in MB.
-
-    The memory is that of the device, or on a CPU the peak of this process and the machine's.
+    genotype: Genotype, settings: ProxySettings, dataset: Dataset, numerics: Numerics, seconds: float, until: float = 0.0
+) -> float:
+    """Training images per second over the last ``seconds`` before the monotonic clock shows ``until``, or from now on.
 
     Raises:
         ProxyFailure, DataError: as `train_proxy`.
@@ -91,13 +87,10 @@ def measure_throughput(
     """
 
     def train(micro_batch: int) -> float:
-        return _Run(genotype, settings, 0, dataset, numerics, micro_batch, None).throughput(seconds)
+        run = _Run(genotype, settings, 0, dataset, numerics, micro_batch, None)
+        return run.throughput(seconds, until or time.monotonic() + seconds)
 
-    rate = _within_memory(train, genotype, settings, len(dataset.train), numerics)
-    if numerics.device == "cuda":
-        free, total = torch.cuda.mem_get_info()
-        return rate, (total - free) / _MEGABYTE, total / _MEGABYTE
-    return rate, _peak_memory(numerics), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _MEGABYTE
+    return _within_memory(train, genotype, settings, len(dataset.train), numerics)
 
 
 def check_steps(settings: ProxySettings, num_train: int) -> None:
@@ -112,8 +105,7 @@ def check_steps(settings: ProxySettings, num_train: int) -> None:
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that the host or the device has no memory left."""
+def _is_out_of_memory(error: BaseException) -> bool:
     signs = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)
 
@@ -127,7 +119,7 @@ def _within_memory(
         try:
             return train(micro_batch)
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            if not _is_out_of_memory(error):
                 raise
         logger.warning("out of memory: %s with micro-batches of %d images", genotype.key, micro_batch)
         if numerics.device == "cuda":
@@ -178,12 +170,12 @@ class _Run:
         train_loss: list[float] = []
         for epoch in range(self._first, self._settings.epochs):
             train_loss.append(self._epoch(epoch))
-            scores.append(evaluate(self._averaging.model if self._averaging else self._model, self._images))
+            scores.append(self._scores())
+            if not math.isfinite(scores[-1].loss):
+                raise ProxyFailure(f"diverged in epoch {epoch + 1}: the validation loss is {scores[-1].loss}")
             if on_epoch:
                 on_epoch(epoch + 1, scores[-1].accuracy)
         last = scores[-1]
-        if not math.isfinite(last.loss):
-            raise ProxyFailure(f"diverged: the validation loss is {last.loss}")
         result = ProxyResult(
             accuracy=last.accuracy,
             loss=last.loss,
@@ -198,8 +190,14 @@ class _Run:
             micro_batch=self._micro_batch,
             seed=self._seed,
         )
-        model = self._averaging.model if self._averaging else self._model
-        return result, model.cpu().eval()
+        return result, self._scored.cpu().eval()
+
+    @property
+    def _scored(self) -> nn.Module:
+        return self._averaging.model if self._averaging else self._model
+
+    def _scores(self) -> Scores:
+        return evaluate(self._scored, self._images, self._micro_batch / self._settings.batch_size)
 
     def warm(self) -> Checkpoint:
         """The first ``warm_epochs`` epochs."""
@@ -207,26 +205,32 @@ class _Run:
             self._epoch(epoch)
         return Checkpoint.of(self._settings.warm_epochs, self._model, self._step.optimizer, self._generator)
 
-    def throughput(self, seconds: float) -> float:
-        """Images per second of the first epoch's steps, repeated for that long."""
+    def throughput(self, seconds: float, until: float) -> float:
+        """Images per second of the first epoch's steps in the last ``seconds`` before the monotonic clock shows ``until``.
+
+        Validates once before that, so that the memory which it takes is taken.
+        """
         plan = self._images.plan(self._settings.batch_size, self._generator)
+        self._scores()
         self._model.train()
-        for number in range(_WARM_UP_STEPS):
-            self._step(plan[number % self._steps], self._rates[0])
-        self._step.losses.item()  # waits for the device
-        began, steps = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            for row in plan[:_WARM_UP_STEPS]:
-                self._step(row, self._rates[0])
-                steps += 1
-            self._step.losses.item()
-        return steps * self._settings.batch_size / (time.perf_counter() - began)
+        began, steps = time.monotonic(), 0
+        while True:
+            for number in range(_STEPS_AT_A_TIME):
+                self._step(plan[number % self._steps], self._rates[0])
+            self._step.losses.item()  # waits for the device
+            now = time.monotonic()
+            if now < until - seconds:
+                began, steps = now, 0
+                continue
+            steps += _STEPS_AT_A_TIME
+            if now >= until:
+                return steps * self._settings.batch_size / (now - began)
 
     def _epoch(self, epoch: int) -> float:
         """Train for one epoch, counted from 0; returns the mean loss of its batches, or raises ProxyFailure."""
         settings = self._settings
         self._model.train()
-        self._step.resize(training_size(self._images.size, settings.initial_resolution, epoch / settings.epochs))
+        self._step.resize(training_size(self._images.size, settings.initial_resolution, epoch, settings.epochs))
         self._step.losses.zero_()
         first = epoch * self._steps
         with torch.random.fork_rng(devices=self._cuda_devices):
@@ -243,5 +247,5 @@ class _Run:
 
 def _peak_memory(numerics: Numerics) -> float:
     if numerics.device == "cuda":
-        return torch.cuda.max_memory_allocated() / _MEGABYTE
+        return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -62,7 +62,8 @@ class Line:
 class Audit:
     """What an audit found: ``lines`` per rung (epoch of the proxy), then other scores, then trivial predictors.
 
-    A proxy's figures are the mean over seeds of the correlation of single runs. ``ceiling`` is the correlation that two noisy
+    A proxy's figures are the mean over seeds of the correlations of single runs. ``failures`` are the reasons of trainings
+    that failed, by key and seed. ``ceiling`` is the correlation that two noisy
     scores of these reliabilities could have at most (Spearman's correction for attenuation).
     """
 
@@ -70,6 +71,7 @@ class Audit:
     ceiling: float
     long_reliability: Estimate
     rows: tuple[dict[str, Any], ...]
+    failures: dict[str, str]
     plan: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,14 +82,48 @@ class Audit:
             "ceiling": None if np.isnan(self.ceiling) else self.ceiling,
             "long_reliability": self.long_reliability.to_dict(),
             "candidates": list(self.rows),
+            "failures": self.failures,
         }
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of training in an audit: every candidate with every seed."""
+
+    settings: ProxySettings
+    folder: ReplicateFolder
+    seeds: range
+    replicates: list[Replicate]
+
+    @property
+    def missing(self) -> list[Replicate]:
+        """What is still to be trained."""
+        return self.folder.missing(self.replicates)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The reason by replicate of each that could not be trained."""
+        found = {str(replicate): self.folder.failure(replicate) for replicate in self.replicates}
+        return {name: reason for name, reason in found.items() if reason is not None}
+
+    @property
+    def results(self) -> dict[str, list[ProxyResult]]:
+        """By key: one result for every seed, of the candidates that have them all."""
+        found: dict[str, list[ProxyResult]] = {}
+        for replicate in self.replicates:
+            result = self.folder.get(replicate)
+            if result:
+                found.setdefault(replicate.genotype.key, []).append(result)
+        return {key: results for key, results in found.items() if len(results) == len(self.seeds)}
 
 
 class AuditPlan:
     """Which candidates of ``run`` are trained again, for how long, with which seeds; what is done and what it will cost.
 
-    ``candidates`` are drawn one from each of as many strata of equal size by accuracy. Each is trained with ``seeds`` seeds
-    that the search has not used, with the proxy's settings and for ``epochs`` epochs (four times the proxy's by default).
+    ``candidates`` are drawn one from each of as many strata of equal size by accuracy; a sample that was trained before is
+    taken again, also when the search has gone on. Each is trained as the proxy trains it, and for ``epochs`` epochs (four
+    times the proxy's by default; without a warm trunk, the other settings alike), with ``seeds`` seeds each that neither the
+    search nor the other training uses: shared chance must not pass for agreement.
 
     Raises:
         UsageError: too few candidates, or not longer than the proxy.
@@ -97,7 +133,8 @@ class AuditPlan:
     def __init__(self, run: Run, candidates: int = 16, seeds: int = 3, epochs: int | None = None) -> None:
         self.run = run
         self.proxy = run.space.proxy
-        self.long = self.proxy.model_copy(update={"epochs": epochs or 4 * self.proxy.epochs, "warm_epochs": 0})
+        long_epochs = 4 * self.proxy.epochs if epochs is None else epochs
+        self.long = self.proxy.model_copy(update={"epochs": long_epochs, "warm_epochs": 0})
         if self.long.epochs <= self.proxy.epochs:
             raise UsageError(f"--epochs {self.long.epochs}: an audit trains longer than the proxy's {self.proxy.epochs}")
         for name, number, least in (("--candidates", candidates, _LEAST), ("--seeds", seeds, 1)):
@@ -105,29 +142,42 @@ class AuditPlan:
                 raise UsageError(f"{name} {number}: choose at least {least}")
         if len(run.candidates) < _LEAST:
             raise RunError(f"{run.folder.path} has {len(run.candidates)} scored candidates: an audit needs {_LEAST}")
-        self.candidates = stratified(run.candidates, candidates, run.meta["seed"])
+        self._folder = run.folder.path / "audit"
+        self._sample = self._folder / f"sample-{candidates}.json"
+        self.candidates = self._sampled_before() or stratified(run.candidates, candidates, run.meta["seed"])
         first = _SEED_STRIDE * (1 + run.meta["seed"])
-        self.seeds = range(first, first + seeds)
-        replicates = [Replicate(candidate.record.genotype, seed) for seed in self.seeds for candidate in self.candidates]
+        self.seeds = seeds
         self.parts = [
-            (settings, ReplicateFolder(run.folder.path / "audit" / f"{settings.epochs}-epochs"), replicates)
-            for settings in (self.proxy, self.long)
+            self._part("proxy", self.proxy, range(first, first + seeds)),
+            self._part("long", self.long, range(first + _SEED_STRIDE // 2, first + _SEED_STRIDE // 2 + seeds)),
         ]
+
+    def _sampled_before(self) -> list[Candidate]:
+        """The candidates of an earlier audit of as many, if there was one."""
+        try:
+            keys: list[str] = json.loads(self._sample.read_text())
+            return [self.run.candidate(key) for key in keys]
+        except (OSError, ValueError, RunError):
+            return []
+
+    def _part(self, name: str, settings: ProxySettings, seeds: range) -> Part:
+        replicates = [Replicate(candidate.record.genotype, seed) for seed in seeds for candidate in self.candidates]
+        return Part(settings, ReplicateFolder(self._folder / f"{name}-{settings.epochs}-epochs"), seeds, replicates)
 
     @property
     def remaining(self) -> int:
         """Trainings that are still to be done."""
-        return sum(len(folder.missing(replicates)) for _, folder, replicates in self.parts)
+        return sum(len(part.missing) for part in self.parts)
 
     def seconds(self, workers: int) -> float:
         """Wall time of what remains, from the candidates' own trainings."""
         took = {candidate.record.key: candidate.record.result for candidate in self.candidates}
         total = 0.0
-        for settings, folder, replicates in self.parts:
-            for replicate in folder.missing(replicates):
+        for part in self.parts:
+            for replicate in part.missing:
                 result = took[replicate.genotype.key]
                 assert result is not None
-                total += result.seconds * settings.epochs / len(result.curve)
+                total += result.seconds * (part.settings.epochs - part.settings.warm_epochs) / len(result.curve)
         return total / workers
 
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
@@ -138,17 +188,29 @@ class AuditPlan:
             DataError, DeviceError: the run's data or device are not there.
 
         """
+        if not self.remaining:
+            return
         with self.run.folder.locked():
             setting = Setting(self.run.meta, self.run.folder.path, download=download)
-            share_dataset(setting.dataset, self.run.folder.cache)
-            for settings, folder, replicates in self.parts:
-                if folder.missing(replicates):
-                    trainer = ProxyTrainer(settings, setting.numerics, resources.threads, self.run.folder.cache)
+            self._keep_sample()
+            cache = self.run.folder.cache
+            share_dataset(setting.dataset, cache)
+            for part in self.parts:
+                if part.missing:
+                    trainer = ProxyTrainer(part.settings, setting.numerics, resources.threads, cache, self.run.folder.trunks)
                     executor = make_executor(trainer, resources, [candidate.record.genotype for candidate in self.candidates])
                     try:
-                        train_replicates(replicates, folder, executor, on_end)
+                        train_replicates(part.replicates, part.folder, executor, on_end)
                     finally:
                         executor.close()
+
+    def _keep_sample(self) -> None:
+        keys = [candidate.record.key for candidate in self.candidates]
+        try:
+            self._folder.mkdir(exist_ok=True)
+            self._sample.write_text(json.dumps(keys), encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{self._sample} cannot be written: {error.strerror}") from None
 
     def result(self) -> Audit:
         """What the trainings say; candidates that failed with any seed are left out.
@@ -157,7 +219,7 @@ class AuditPlan:
             RunError: too few candidates have all their trainings.
 
         """
-        short, long = (self._results(settings, folder) for settings, folder, _ in self.parts)
+        short, long = (part.results for part in self.parts)
         whole = [candidate for candidate in self.candidates if candidate.record.key in short.keys() & long.keys()]
         if len(whole) < _LEAST:
             raise RunError(f"only {len(whole)} candidates have all their trainings: an audit needs {_LEAST}")
@@ -185,7 +247,9 @@ class AuditPlan:
             }
             for index, candidate in enumerate(whole)
         ]
-        return Audit(tuple(lines), _ceiling(repeats, long_repeats, truth.shape[1]), long_repeats, tuple(rows), self.describe())
+        failures = {name: reason for part in self.parts for name, reason in part.failures.items()}
+        ceiling = _ceiling(repeats, long_repeats, self.seeds)
+        return Audit(tuple(lines), ceiling, long_repeats, tuple(rows), failures, self.describe())
 
     def write(self, audit: Audit) -> Path:
         """Write ``audit`` as ``audit.json`` into the run's folder; raises RunError."""
@@ -200,19 +264,11 @@ class AuditPlan:
         """The plan as plain data."""
         return {
             "candidates": [candidate.record.key for candidate in self.candidates],
-            "seeds": list(self.seeds),
             "proxy_epochs": self.proxy.epochs,
+            "proxy_seeds": list(self.parts[0].seeds),
             "long_epochs": self.long.epochs,
+            "long_seeds": list(self.parts[1].seeds),
         }
-
-    def _results(self, settings: ProxySettings, folder: ReplicateFolder) -> dict[str, list[ProxyResult]]:
-        found = {}
-        for candidate in self.candidates:
-            genotype = candidate.record.genotype
-            results = [folder.get(Replicate(genotype, seed)) for seed in self.seeds]
-            if all(results):
-                found[genotype.key] = [result for result in results if result]
-        return found
 
 
 def stratified(candidates: Sequence[Candidate], number: int, seed: int) -> list[Candidate]:

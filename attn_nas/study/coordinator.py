@@ -63,7 +63,7 @@ class Coordinator:
         self._folder = folder
         self._encoding = setting.encoding
         self._table = setting.table
-        self._limits = setting.space.limits
+        self._affordable = setting.affordable
         self._cost_axis = setting.space.objectives.cost
         accuracy, cost = setting.facts["reference_point"]
         self._reference_point: Point = (accuracy, cost)
@@ -86,7 +86,7 @@ class Coordinator:
                 self._note_score(record.genotype, record.cost, record.result.accuracy)
         self._reference_names = {genotype.key: name for name, genotype in setting.references.items()}
         interrupted = {record.key: record.genotype for record in records if not record.counts}
-        first = {genotype.key: genotype for genotype in setting.references.values() if self._affordable(genotype)}
+        first = {genotype.key: genotype for genotype in setting.affordable_references}
         self._queue = [genotype for key, genotype in {**interrupted, **first}.items() if key not in self._counted]
 
     @property
@@ -204,12 +204,6 @@ class Coordinator:
         genotype = self._encoding.decode(params)
         pending = {running.genotype.key for running in self._running.values()}
         return genotype.key not in self._counted | pending and self._affordable(genotype)
-
-    def _affordable(self, genotype: Genotype) -> bool:
-        cost, limits = self._table.cost(genotype), self._limits
-        if limits.max_added_flops is not None and cost.flops - self._table.bare.flops > limits.max_added_flops:
-            return False
-        return limits.max_params is None or cost.params <= limits.max_params
 
     def _handle(self, message: Message) -> None:
         with self._interrupts.cutting(allowed=False):

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from attn_nas import plugins
 from attn_nas.errors import RunError
-from attn_nas.study.jobs import DryRun, Failed, Job, Message, Progress, Trainer, run_job
+from attn_nas.study.jobs import DryRun, Failed, Job, MeasuredTrainer, Message, Progress, Trainer, run_job
 
 Handle = Callable[[Message], None]
 _MAX_DEATHS_AT_START = 4
@@ -70,10 +71,21 @@ class InProcess:
         self._job = job
 
     def wait(self, handle: Handle, timeout: float) -> None:
-        """Train the waiting job to its end, however long it takes."""
+        """Train the waiting job to its end, however long it takes.
+
+        Raises:
+            RunError: the GPU has failed.
+
+        """
         job, self._job = self._job, None
         if job:
-            run_job(self._trainer, job, handle)
+            run_job(self._trainer, job, partial(self._told, handle))
+
+    @staticmethod
+    def _told(handle: Handle, message: Message) -> None:
+        handle(message)
+        if isinstance(message, Failed) and message.lost:
+            raise RunError(f"{message.reason}. What was finished is kept: go on with --resume in a fresh process")
 
     def close(self) -> None:
         """Nothing runs between calls."""
@@ -112,7 +124,7 @@ class LocalPool:
         return len(self._workers)
 
     def resize(self, trainers: Sequence[Trainer]) -> None:
-        """Have one worker per trainer while none has a job: more are started, the last ones ended."""
+        """Have as many workers as trainers, while none has a job: the last ones are ended, or more started with theirs."""
         self._end(self._workers[len(trainers) :])
         self._workers = self._workers[: len(trainers)]
         self._workers += [self._start(trainer) for trainer in trainers[len(self._workers) :]]
@@ -203,14 +215,24 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.PluginFile]) -> None:
-    """Body of a worker: None once it is ready, then jobs in and messages out, until the pipe closes or the parent is gone."""
+    """Body of a worker: None once it is ready, then jobs in and messages out.
+
+    It ends when the pipe closes or the parent is gone, and to be replaced when its GPU or its trainer is of no more use.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     plugins.load_files(plugin_files)
     try:
         pipe.send(None)
-        while True:
-            run_job(trainer, pipe.recv(), pipe.send)
+        lost = False
+
+        def tell(message: Message) -> None:
+            nonlocal lost
+            lost = isinstance(message, Failed) and message.lost
+            pipe.send(message)
+
+        while not lost and not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):
+            run_job(trainer, pipe.recv(), tell)
     except (EOFError, OSError):
         return
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from attn_nas.data import Dataset, load_dataset
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.proxy import Numerics, choose_numerics
 from attn_nas.proxy.device import resolve_device
-from attn_nas.proxy.images import channel_statistics
+from attn_nas.proxy.images import channel_statistics, training_size
 from attn_nas.proxy.train import check_steps
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
@@ -46,11 +46,35 @@ class Setting:
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)
+        self._check_resolution()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
         limit = self.space.limits.max_params
         if limit is not None and self.table.bare.params > limit:
             raise SpaceError(f"limits.max_params = {limit}: the bare trunk has {self.table.bare.params:,} already")
         self.facts = self._resumed(facts) if "task" in facts else {**facts, **self._begun()}
+
+    def _check_resolution(self) -> None:
+        """Raise SpaceError if the trunk cannot take the smallest training images."""
+        share, epochs = self.space.proxy.initial_resolution, self.space.proxy.epochs
+        task = self.dataset.task
+        height, width = training_size((task.height, task.width), share, 0, epochs)
+        if (height, width) != (task.height, task.width):
+            try:
+                CostTable(self.encoding.trunk, replace(task, height=height, width=width))
+            except SpaceError as error:
+                raise SpaceError(f"proxy.initial_resolution = {share}: {error}") from None
+
+    @property
+    def affordable_references(self) -> list[Genotype]:
+        """The references within the limits."""
+        return [genotype for genotype in self.references.values() if self.affordable(genotype)]
+
+    def affordable(self, genotype: Genotype) -> bool:
+        """Whether ``genotype`` is within the limits."""
+        cost, limits = self.table.cost(genotype), self.space.limits
+        if limits.max_added_flops is not None and cost.flops - self.table.bare.flops > limits.max_added_flops:
+            return False
+        return limits.max_params is None or cost.params <= limits.max_params
 
     def _numerics(self, facts: dict[str, Any], device: str, precision: str | None) -> Numerics:
         if "numerics" not in facts:

@@ -21,6 +21,7 @@ class RunFolder:
         self.study = self.path / "study.db"
         self.space = self.path / "space.yaml"
         self.weights = self.path / "weights"
+        self.trunks = self.path / "trunks"
         self.cache = self.path / ".cache"
         self.events = self.path / "events.jsonl"
         self.plugins = self.path / "plugins"
@@ -67,7 +68,9 @@ class RunFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunError(f"another search is working in {self.path}: wait for it, or name another folder") from None
+                raise RunError(f"another search or audit works in {self.path}: wait for it, or name another folder") from None
+            for failure in self.trunks.glob("*.failed"):
+                failure.unlink()  # what could not be trained may be possible now
             try:
                 yield
             finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from attn_nas.cost import Cost
-from attn_nas.errors import AttnNasError
+from attn_nas.errors import AttnNasError, DeviceLostError
 from attn_nas.proxy.result import OnEpoch, ProxyResult
 from attn_nas.proxy.step_profile import StepProfile
 from attn_nas.space.genotype import Genotype
@@ -50,7 +50,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job ended without a result. ``lost`` means that its worker died, not that the training failed."""
+    """A job ended without a result. ``lost`` means that its worker or its GPU died, not that the training failed."""
 
     number: int
     reason: str
@@ -59,11 +59,12 @@ class Failed:
 
 @dataclass(frozen=True)
 class DryRun:
-    """Train ``genotype`` for ``seconds``, to see how fast it goes; nothing is scored."""
+    """Train ``genotype`` until the monotonic clock shows ``until``, to see how fast it goes in the last ``seconds``."""
 
     number: int
     genotype: Genotype
     seconds: float
+    until: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,12 @@ class Trainer(Protocol):
 
 @runtime_checkable
 class MeasuredTrainer(Protocol):
-    """A trainer that can also say how fast it is."""
+    """A trainer that can also say how fast it is, and whether its process should be replaced by a fresh one."""
+
+    @property
+    def worn_out(self) -> bool:
+        """Whether the process should end after this job."""
+        ...
 
     def dry_run(self, run: DryRun) -> Throughput:
         """Train for a moment."""
@@ -106,6 +112,8 @@ def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]
             ended = trainer.dry_run(job)
         else:
             ended = Failed(job.number, f"{type(trainer).__name__} has no dry run")
+    except DeviceLostError as error:
+        ended = Failed(job.number, str(error), lost=True)
     except AttnNasError as error:
         ended = Failed(job.number, str(error))
     except Exception as error:  # noqa: BLE001 - one candidate must never end the search

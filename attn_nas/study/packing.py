@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from attn_nas.errors import DeviceError
+from attn_nas.models.build import build_model
+from attn_nas.proxy import Numerics
+from attn_nas.proxy.step_profile import step_memory
+from attn_nas.proxy.timing import random_images
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.task import Task
 from attn_nas.study.executors import Executor, InProcess, LocalPool
 from attn_nas.study.jobs import DryRun, Failed, Message, Throughput, Trainer
 from attn_nas.study.resources import Resources
@@ -14,15 +20,16 @@ from attn_nas.study.trainer import ProxyTrainer
 
 _MOST = 8
 _SECONDS = 1.0
+_WARM_UP = 2.0
 _GAIN = 1.1
 _SHARE_OF_MEMORY = 0.9
 
 
-def make_executor(trainer: Trainer, resources: Resources, references: Collection[Genotype]) -> Executor:
+def make_executor(trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
     """One worker trains in this process, several in a pool; on GPUs their number is measured unless it is given.
 
     Raises:
-        DeviceError: a GPU has not enough memory for the one of the ``references`` with the most attention.
+        DeviceError: a GPU has not enough memory for the largest of the ``candidates``.
 
     """
     if resources.workers == 1:
@@ -31,14 +38,23 @@ def make_executor(trainer: Trainer, resources: Resources, references: Collection
         return LocalPool([trainer] * (resources.workers or resources.gpus))
     if resources.workers:
         return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers))
-    largest = max(references, key=lambda genotype: genotype.num_attended)
     pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus))
     try:
-        _pack(pool, trainer, largest, resources)
+        _pack(pool, trainer, _largest(candidates, trainer.dataset.task), resources)
     except BaseException:
         pool.close()
         raise
     return pool
+
+
+def _largest(candidates: Collection[Genotype], task: Task) -> Genotype:
+    """The one that needs the most memory to be trained."""
+    images = random_images(2, (task.channels, task.height, task.width), Numerics())
+
+    def memory(genotype: Genotype) -> int:
+        return step_memory(build_model(genotype, task.num_classes, task.channels, seed=0), images, Numerics())
+
+    return max(candidates, key=memory)
 
 
 def _on_gpus(trainer: ProxyTrainer, gpus: int, workers: int) -> list[ProxyTrainer]:
@@ -49,14 +65,18 @@ def _on_gpus(trainer: ProxyTrainer, gpus: int, workers: int) -> list[ProxyTraine
 def _pack(pool: LocalPool, trainer: ProxyTrainer, genotype: Genotype, resources: Resources) -> None:
     """Give ``pool``, of one worker per GPU, as many as raise the throughput of training ``genotype``."""
     gpus = resources.gpus
-    alone = dry_runs(pool, genotype, gpus, 0.0)
+    alone = dry_runs(pool, genotype, gpus, 0.0, 0.0)
     fitting = min(int(_SHARE_OF_MEMORY * run.total_memory_mb / run.used_memory_mb) for run in alone)
-    most = max(1, min(_MOST, fitting, resources.cores // gpus))
+    cores = resources.cores // (gpus * resources.threads)
+    most = max(1, min(_MOST, fitting, cores, -(-resources.jobs // gpus)))
     pool.resize(_on_gpus(trainer, gpus, gpus * most))
-    dry_runs(pool, genotype, gpus * most, 0.0)
 
     def images_per_second(each: int) -> float:
-        return sum(run.images_per_second for run in dry_runs(pool, genotype, gpus * each, _SECONDS))
+        try:
+            runs = dry_runs(pool, genotype, gpus * each, _SECONDS, _WARM_UP)
+        except DeviceError:
+            return 0.0
+        return sum(run.images_per_second for run in runs)
 
     pool.resize(_on_gpus(trainer, gpus, gpus * rising(images_per_second, most)))
 
@@ -72,23 +92,27 @@ def rising(measure: Callable[[int], float], most: int) -> int:
     return number
 
 
-def dry_runs(pool: LocalPool, genotype: Genotype, workers: int, seconds: float) -> Sequence[Throughput]:
-    """What the first ``workers`` of an idle ``pool`` find when all train ``genotype`` at once.
+def dry_runs(pool: LocalPool, genotype: Genotype, workers: int, seconds: float, warm_up: float) -> Sequence[Throughput]:
+    """What the first ``workers`` of an idle ``pool`` find when all train ``genotype`` in the same seconds after ``warm_up``.
 
     Raises:
         DeviceError: one of them cannot.
 
     """
     found: list[Throughput] = []
+    failed: list[Failed] = []
 
     def handle(message: Message) -> None:
         if isinstance(message, Failed):
-            raise DeviceError(f"the GPU cannot train {genotype}: {message.reason}. Lower proxy.batch_size or the image size")
-        if isinstance(message, Throughput):
+            failed.append(message)
+        elif isinstance(message, Throughput):
             found.append(message)
 
+    until = time.monotonic() + warm_up + seconds
     for number in range(workers):
-        pool.submit(DryRun(number, genotype, seconds))
-    while len(found) < workers:
+        pool.submit(DryRun(number, genotype, seconds, until))
+    while len(found) + len(failed) < workers:
         pool.wait(handle, timeout=1.0)
+    if failed:
+        raise DeviceError(f"the GPU cannot train {genotype}: {failed[0].reason}. Lower proxy.batch_size or the image size")
     return found

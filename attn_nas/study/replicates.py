@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from attn_nas.errors import RunError
@@ -28,7 +30,7 @@ class Replicate:
 
 
 class ReplicateFolder:
-    """Results by replicate: ``KEY-SEED.json`` each, written whole or not at all."""
+    """Results by replicate, ``KEY-SEED.json`` each, and ``KEY-SEED.failed`` with a reason; written whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,17 +42,23 @@ class ReplicateFolder:
         except (OSError, ValueError, TypeError):
             return None
 
-    def missing(self, replicates: Sequence[Replicate]) -> list[Replicate]:
-        """Those without a result."""
-        return [replicate for replicate in replicates if self.get(replicate) is None]
+    def failure(self, replicate: Replicate) -> str | None:
+        """Why it could not be trained, if so."""
+        path = self.path / f"{replicate}.failed"
+        return path.read_text(encoding="utf-8") if path.exists() else None
 
-    def keep(self, replicate: Replicate, result: ProxyResult) -> None:
-        """Write a result; raises RunError."""
-        path = self.path / f"{replicate}.json"
-        unfinished = path.with_suffix(".unfinished")
+    def missing(self, replicates: Sequence[Replicate]) -> list[Replicate]:
+        """Those with neither a result nor a failure."""
+        return [each for each in replicates if self.get(each) is None and self.failure(each) is None]
+
+    def keep(self, replicate: Replicate, outcome: ProxyResult | str) -> None:
+        """Write a result, or the reason of a failure; raises RunError."""
+        failed = isinstance(outcome, str)
+        path = self.path / f"{replicate}.{'failed' if failed else 'json'}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(json.dumps(result.to_dict()))
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.write_text(outcome if isinstance(outcome, str) else json.dumps(outcome.to_dict()), encoding="utf-8")
             unfinished.replace(path)
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}. What was finished is kept: make room, go on") from None
@@ -61,7 +69,7 @@ OnReplicate = Callable[[Replicate, ProxyResult | str], None]
 
 
 def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, executor: Executor, on_end: OnReplicate) -> None:
-    """Train what ``folder`` lacks; a replicate that fails, or takes its worker down three times, is told and left out.
+    """Train what ``folder`` lacks; one that fails, or takes its worker down three times, is kept and told as a failure.
 
     Raises:
         RunError: a result cannot be written, or no worker can start.
@@ -69,22 +77,21 @@ def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, e
     """
     waiting = list(reversed(folder.missing(replicates)))
     running: dict[int, Replicate] = {}
-    losses: dict[Replicate, int] = {}
-    numbers = iter(range(10**9))
+    losses: Counter[Replicate] = Counter()
+    numbers = count()
 
     def handle(message: Message) -> None:
         if not isinstance(message, Finished | Failed):
             return
         replicate = running.pop(message.number)
-        if isinstance(message, Finished):
-            folder.keep(replicate, message.trained.result)
-            on_end(replicate, message.trained.result)
-            return
-        losses[replicate] = losses.get(replicate, 0) + 1
-        if message.lost and losses[replicate] < _MAX_LOSSES:
-            waiting.append(replicate)
-        else:
-            on_end(replicate, message.reason)
+        if isinstance(message, Failed) and message.lost:
+            losses[replicate] += 1
+            if losses[replicate] < _MAX_LOSSES:
+                waiting.append(replicate)
+                return
+        outcome = message.trained.result if isinstance(message, Finished) else message.reason
+        folder.keep(replicate, outcome)
+        on_end(replicate, outcome)
 
     while waiting or running:
         while waiting and executor.room:

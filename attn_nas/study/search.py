@@ -53,11 +53,12 @@ def search(
     ``if __name__ == "__main__":``. ``precision`` overrides the space's. ``trainer`` replaces the proxy training.
 
     Raises:
-        UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written.
-        RunError: the run folder cannot be read or written.
+        UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written (unless a GPU proves
+            too small for a candidate: then the run is begun, and ``resume`` goes on with it).
+        RunError: the run folder cannot be read or written, or a GPU has failed.
 
     """
-    for name, number, least in (("budget", budget, 1), ("workers", workers, 1), ("threads", threads, 1), ("seed", seed, 0)):
+    for name, number, least in (("budget", budget, 1), ("seed", seed, 0)):
         if number is not None and not least <= number <= _MAX_SEED:
             raise UsageError(f"{name} = {number}: choose an integer of at least {least} and at most {_MAX_SEED}")
     if resume:
@@ -120,9 +121,9 @@ def _run(
     if trainer is None:
         share_dataset(setting.dataset, folder.cache)
         trainer = ProxyTrainer(
-            setting.space.proxy, setting.numerics, resources.threads, folder.cache, folder.weights, profiled=True
+            setting.space.proxy, setting.numerics, resources.threads, folder.cache, folder.trunks, folder.weights, profiled=True
         )
-    executor = make_executor(trainer, resources, list(setting.references.values()))
+    executor = make_executor(trainer, resources, setting.affordable_references)
     try:
         coordinator = Coordinator(setting, folder, study, sampler, executor, emit)
         emit(

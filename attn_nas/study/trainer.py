@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +18,26 @@ from torch import nn
 
 from attn_nas.cost import count_cost
 from attn_nas.data.dataset import Augmentation, Dataset, Split
-from attn_nas.errors import DataError
-from attn_nas.proxy import Checkpoint, Numerics, OnEpoch, measure_throughput, profile_step, train_proxy, warm_trunk
+from attn_nas.errors import DataError, DeviceLostError, first_line
+from attn_nas.proxy import (
+    Checkpoint,
+    Numerics,
+    OnEpoch,
+    ProxyFailure,
+    StepProfile,
+    measure_throughput,
+    profile_step,
+    train_proxy,
+    warm_trunk,
+)
+from attn_nas.proxy.step import TrainingStep
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.jobs import DryRun, Throughput, Trained
 
+logger = logging.getLogger(__name__)
 _PARTS = ("train_images", "train_labels", "validation_images", "validation_labels")
 
 
@@ -60,13 +73,15 @@ def shared_dataset(folder: Path) -> Dataset:
 class ProxyTrainer:
     """Trains a candidate, counts its network in full, and keeps its weights as ``KEY.safetensors`` if it has a folder for them.
 
-    ``gpu`` is the number of the CUDA device; ``profiled`` candidates are timed beside the bare trunk when they are trained.
+    ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained.
+    ``trunks_folder`` holds the warm trunks, which outlive a search, so that a resumed one starts from the same.
     """
 
     settings: ProxySettings
     numerics: Numerics
     threads: int
     data_folder: Path
+    trunks_folder: Path
     weights_folder: Path | None = None
     gpu: int = 0
     profiled: bool = False
@@ -76,39 +91,75 @@ class ProxyTrainer:
         """The shared data set."""
         return shared_dataset(self.data_folder)
 
+    @property
+    def worn_out(self) -> bool:
+        """Whether this process should be replaced by a fresh one."""
+        return TrainingStep.capture_failed
+
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.study.jobs.Trainer`."""
-        self.take_device()
-        start = self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
-        result, model = train_proxy(genotype, self.settings, seed, self.dataset, self.numerics, on_epoch, start)
+        self._take_device()
+        try:
+            start = self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
+            result, model = train_proxy(genotype, self.settings, seed, self.dataset, self.numerics, on_epoch, start)
+        except RuntimeError as error:
+            self._check_device(error)
+            raise
         cost = count_cost(model, self.dataset.task)
         if self.weights_folder:
             self._keep(model, self.weights_folder / f"{genotype.key}.safetensors")
-        beside = profile_step(genotype, self.dataset.task, self.settings.batch_size, self.numerics) if self.profiled else None
-        return Trained(result, cost, beside)
+        return Trained(result, cost, self._profile(genotype, result.micro_batch) if self.profiled else None)
 
     def dry_run(self, run: DryRun) -> Throughput:
         """See `attn_nas.study.jobs.MeasuredTrainer`."""
-        self.take_device()
-        measured = measure_throughput(run.genotype, self.settings, self.dataset, self.numerics, run.seconds)
-        return Throughput(run.number, *measured)
+        self._take_device()
+        rate = measure_throughput(run.genotype, self.settings, self.dataset, self.numerics, run.seconds, run.until)
+        free, total = torch.cuda.mem_get_info() if self.numerics.device == "cuda" else (0, 0)
+        return Throughput(run.number, rate, (total - free) / 2**20, total / 2**20)
 
-    def take_device(self) -> None:
-        """Use this trainer's threads and GPU from now on."""
+    def _take_device(self) -> None:
         torch.set_num_threads(self.threads)
         if self.numerics.device == "cuda":
             torch.cuda.set_device(self.gpu)
 
+    def _check_device(self, error: RuntimeError) -> None:
+        """Raise DeviceLostError if the GPU does nothing any more in this process, as after a failed assertion."""
+        if self.numerics.device == "cuda":
+            try:
+                torch.cuda.synchronize()
+            except RuntimeError:
+                raise DeviceLostError(f"the GPU failed: {first_line(error)}") from error
+
+    def _profile(self, genotype: Genotype, micro_batch: int) -> StepProfile | None:
+        """The step profile; a candidate that was trained is not lost because it could not be timed."""
+        try:
+            return profile_step(genotype, self.settings, self.dataset, self.numerics, micro_batch)
+        except RuntimeError as error:
+            logger.warning("%s was trained, but could not be timed: %s", genotype.key, first_line(error))
+            return None
+
     def _warm_trunk(self, trunk: Trunk, seed: int) -> Checkpoint:
-        """The bare trunk trained with ``seed``: by the first process that asks, while the others wait."""
+        """The bare trunk trained with ``seed``: by the first process that asks, while the others wait.
+
+        Raises:
+            ProxyFailure: it cannot be trained; that is found out once and remembered.
+
+        """
         identity = f"{trunk} {self.settings.model_dump_json()} {self.numerics}"
-        name = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        path = self.data_folder / f"trunk-{name}-{seed}.safetensors"
-        with path.with_suffix(".lock").open("w") as lock:
+        name = f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}"
+        self.trunks_folder.mkdir(parents=True, exist_ok=True)
+        path, failure = self.trunks_folder / f"{name}.safetensors", self.trunks_folder / f"{name}.failed"
+        with (self.trunks_folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if failure.exists():
+                raise ProxyFailure(failure.read_text())
             if not path.exists():
                 unfinished = path.with_suffix(".unfinished")
-                warm_trunk(trunk, self.settings, seed, self.dataset, self.numerics).save(unfinished)
+                try:
+                    warm_trunk(trunk, self.settings, seed, self.dataset, self.numerics).save(unfinished)
+                except ProxyFailure as error:
+                    failure.write_text(f"the bare trunk of all candidates failed: {error}")
+                    raise ProxyFailure(failure.read_text()) from None
                 unfinished.replace(path)
         return Checkpoint.load(path)
 

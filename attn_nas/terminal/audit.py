@@ -20,10 +20,10 @@ from attn_nas.terminal.numbers import duration, percent
 def audit_plan(plan: AuditPlan, resources: Resources) -> str:
     """What an audit will train, and how long that takes, before it begins."""
     workers = resources.workers or resources.gpus
-    number, every = len(plan.candidates), 2 * len(plan.candidates) * len(plan.seeds)
+    number, every = len(plan.candidates), 2 * len(plan.candidates) * plan.seeds
     cost = f"about {duration(plan.seconds(workers))} on {workers} worker{'s' * (workers > 1)}" if plan.remaining else "nothing"
     return (
-        f"{number} candidates x {len(plan.seeds)} seeds, for {plan.proxy.epochs} and for {plan.long.epochs} epochs: "
+        f"{number} candidates x {plan.seeds} seeds, for {plan.proxy.epochs} and for {plan.long.epochs} epochs: "
         f"{every} trainings, {every - plan.remaining} done before; left to do: {cost}"
     )
 
@@ -70,4 +70,5 @@ def audit_words(audit: Audit) -> list[str]:
     words = [f"Reliability of one long training over seeds: {audit.long_reliability}."]
     if not isnan(audit.ceiling):
         words.append(f"Noise alone would keep the proxy's Spearman correlation below {audit.ceiling:.2f}.")
+    words += [f"failed: {name}: {reason}" for name, reason in audit.failures.items()]
     return words

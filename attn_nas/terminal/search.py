@@ -68,7 +68,7 @@ class View:
     """What the live view shows, gathered from the events."""
 
     started: SearchStarted | None = None
-    running: dict[int, tuple[str, list[float]]] = field(default_factory=dict)
+    running: dict[int, tuple[str, list[tuple[int, float]]]] = field(default_factory=dict)
     front: tuple[FrontPoint, ...] = ()
     finished: int = 0
     failed: int = 0
@@ -82,7 +82,7 @@ class View:
             self.running[event.number] = (event.placements, [])
         elif isinstance(event, EpochFinished):
             curve = self.running[event.number][1]
-            curve[event.epoch - 1 :] = [event.accuracy]
+            curve[:] = [*(point for point in curve if point[0] < event.epoch), (event.epoch, event.accuracy)]
         elif isinstance(event, TrialFinished):
             self.running.pop(event.number, None)
             self.finished, self.front = event.finished, event.front
@@ -118,7 +118,7 @@ def picture(view: View) -> RenderableType:
     )
     running = Table.grid(padding=(0, 2))
     for number, (placements, curve) in list(view.running.items()):
-        epochs = f"epoch {len(curve)}  {percent(curve[-1])}" if curve else "training"
+        epochs = f"epoch {curve[-1][0]}  {percent(curve[-1][1])}" if curve else "training"
         running.add_row(f"#{number}", Text(placements, overflow="ellipsis", no_wrap=True), epochs)
     parts: list[RenderableType] = [Text(_opening(start), style="dim"), head, running]
     if view.front:

@@ -1,6 +1,5 @@
 """Frequency channel attention. Qin et al., "FcaNet: Frequency Channel Attention Networks", arXiv 2012.11879."""
 
-from functools import lru_cache
 from math import pi
 
 import torch
@@ -24,7 +23,6 @@ def cosines(frequencies: tuple[int, ...], length: int, device: torch.device) -> 
     return (pi * frequency[:, None] * places).cos() * norm[:, None]
 
 
-@lru_cache(maxsize=16)
 def cosine_planes(groups: int, channels: int, height: int, width: int, device: torch.device, last: bool) -> Tensor:
     """The plane ``(1, C, H, W)`` of every channel's group, laid out as the map that it weighs."""
     with torch.inference_mode(False), torch.no_grad():
@@ -38,7 +36,7 @@ class FrequencyChannelAttention(nn.Module):
 
     ``y = x * sigmoid(W2 relu(W1 s))`` with ``s_c = sum_ij x_cij cos(pi u (i + 1/2) / H) cos(pi v (j + 1/2) / W)``,
     normalised as the discrete cosine transform. The ``groups`` frequency pairs ``(u, v)`` are the paper's best ones, scaled
-    from its 7 x 7 grid to the map, so that one module serves every resolution (the planes of the last sizes are kept).
+    from its 7 x 7 grid to the map, so that one module serves every resolution (the planes of each size are kept).
     Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``; ``2 C h`` parameters, ``h = max(min_hidden, C //
     reduction)``.
     """
@@ -59,6 +57,7 @@ class FrequencyChannelAttention(nn.Module):
         hidden = hidden_width(channels, reduction, min_hidden)
         self.groups = groups
         self.identity_init = identity_init
+        self.planes: dict[tuple[int, int, torch.device, bool], Tensor] = {}
         self.fc1 = nn.Linear(channels, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, channels, bias=False)
         if identity_init:
@@ -66,10 +65,14 @@ class FrequencyChannelAttention(nn.Module):
 
     def squeeze(self, x: Tensor) -> Tensor:
         """The component ``(B, C)`` of each channel of ``x`` ``(B, C, H, W)`` at its group's frequency, in fp32."""
-        traced = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        planes = cosine_planes.__wrapped__ if traced else cosine_planes
+        channels, height, width = x.shape[1:]
         last = x.is_contiguous(memory_format=torch.channels_last)
-        return (x * planes(self.groups, *x.shape[1:], x.device, last)).sum((2, 3))
+        if torch.jit.is_tracing() or torch.compiler.is_compiling():
+            return (x * cosine_planes(self.groups, channels, height, width, x.device, last)).sum((2, 3))
+        size = (height, width, x.device, last)
+        if size not in self.planes:
+            self.planes[size] = cosine_planes(self.groups, channels, height, width, x.device, last)
+        return (x * self.planes[size]).sum((2, 3))
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
