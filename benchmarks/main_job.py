@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import options, present
+from common import make_parser, present
 
 
 def family_memory_mb(root: int) -> float:
@@ -74,10 +74,14 @@ def measure(budget: int, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print."""
-    chosen = options(__doc__.splitlines()[0])
+    parser = make_parser(__doc__.splitlines()[0])
+    parser.add_argument("--keep", type=Path, help="folder for the run, to be kept; a temporary one by default")
+    chosen = parser.parse_args()
     os.environ.setdefault("COLUMNS", "120")
     with tempfile.TemporaryDirectory() as temporary:
-        result = measure(3 if chosen.quick else 50, Path(temporary))
+        folder = chosen.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = measure(3 if chosen.quick else 50, folder)
     text = (
         f"{result['trials']} trials in {result['wall_seconds']:.0f} s on {result['workers']} workers ({result['numerics']}), "
         f"start and verified export included\n"
