@@ -3,7 +3,8 @@
 Trains 12 placements of the embedded task (references, single stages) with paired seeds: by the embedded proxy without its
 levers (plain), at four times its epochs, which is the truth here, and under each lever. A lever's fidelity is Spearman's
 correlation between a run of one seed and the truth's mean. Its fidelity at equal time is what the mean of as many seeds as the
-plain proxy's time pays for would reach, by the Spearman-Brown formula. Jobs that are done are kept in ``--folder`` and not repeated. About 40 minutes on two cores.
+plain proxy's time pays for would reach, by the Spearman-Brown formula. Jobs that are done are kept in ``--folder`` and not
+repeated. About 40 minutes on two cores.
 """
 
 from __future__ import annotations

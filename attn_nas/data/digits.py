@@ -25,7 +25,7 @@ _NOISE = 0.04
 _CHUNK = 4000
 _PART_SEEDS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 
-# Cued digits. The numbers are calibrated so that placement is a signal at the default proxy: benchmarks/calibration.py.
+# Cued digits. The numbers are calibrated so that placement is a signal at the default proxy: benchmarks/fidelity.py.
 CUED_HEIGHT, CUED_WIDTH = 28, 16
 CUED_HUES = HUES[:2]
 CUE_ROWS = 3
