@@ -274,6 +274,15 @@ def test_a_damaged_study_is_an_error(tiny_space, tmp_path):
         Run(run.folder.path)
 
 
+def test_a_run_of_another_format_is_refused(tiny_space, tmp_path):
+    """Reading and resuming: with both formats, and before anything is changed."""
+    run = _search(tiny_space, tmp_path, budget=3)
+    run.study.set_user_attr("run", {**run.meta, "format": 1})
+    for attempt in (lambda: Run(run.folder.path), lambda: _search(None, tmp_path, budget=5, resume=True)):
+        with pytest.raises(RunError, match="is a run of format 1, this version reads 2"):
+            attempt()
+
+
 class DeadlyTrainer(TableTrainer):
     """One candidate kills its worker whenever it is trained, another once."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from attn_nas.agreement import Estimate, kendall, reliability, spearman
 from attn_nas.errors import RunError, UsageError
 from attn_nas.proxy import ProxyResult
+from attn_nas.proxy.images import training_size
 from attn_nas.space.schema import ProxySettings
 from attn_nas.study.facts import Setting
 from attn_nas.study.packing import make_executor
@@ -23,6 +24,7 @@ from attn_nas.study.results import Candidate, Run
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
 
 _LEAST = 4
+_IN_FULL = {"warm_epochs": 0, "initial_resolution": 1.0, "averaging": "none"}
 _SEED_STRIDE = 1000
 
 Floats = NDArray[np.float64]
@@ -122,7 +124,7 @@ class AuditPlan:
 
     ``candidates`` are drawn one from each of as many strata of equal size by accuracy; a sample that was trained before is
     taken again, also when the search has gone on. Each is trained as the proxy trains it, and for ``epochs`` epochs (four
-    times the proxy's by default; without a warm trunk, the other settings alike), with ``seeds`` seeds each that neither the
+    times the proxy's by default) without the proxy's levers, with ``seeds`` seeds each that neither the
     search nor the other training uses: shared chance must not pass for agreement.
 
     Raises:
@@ -134,7 +136,7 @@ class AuditPlan:
         self.run = run
         self.proxy = run.space.proxy
         long_epochs = 4 * self.proxy.epochs if epochs is None else epochs
-        self.long = self.proxy.model_copy(update={"epochs": long_epochs, "warm_epochs": 0})
+        self.long = self.proxy.model_copy(update={"epochs": long_epochs, **_IN_FULL})
         if self.long.epochs <= self.proxy.epochs:
             raise UsageError(f"--epochs {self.long.epochs}: an audit trains longer than the proxy's {self.proxy.epochs}")
         for name, number, least in (("--candidates", candidates, _LEAST), ("--seeds", seeds, 1)):
@@ -177,8 +179,17 @@ class AuditPlan:
             for replicate in part.missing:
                 result = took[replicate.genotype.key]
                 assert result is not None
-                total += result.seconds * (part.settings.epochs - part.settings.warm_epochs) / len(result.curve)
+                total += result.seconds * self._work(part.settings) / self._work(self.proxy)
         return total / workers
+
+    def _work(self, settings: ProxySettings) -> float:
+        """Pixels that a training sees, in epochs of whole images."""
+        size = (self.run.task.height, self.run.task.width)
+        sizes = (
+            training_size(size, settings.initial_resolution, epoch, settings.epochs)
+            for epoch in range(settings.warm_epochs, settings.epochs)
+        )
+        return sum(height * width for height, width in sizes) / (size[0] * size[1])
 
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
         """Train what is missing; what was done before, by this or another call, is not repeated.

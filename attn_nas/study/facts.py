@@ -25,6 +25,9 @@ from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
 from attn_nas.version import __version__
 
+FORMAT = 2
+"""Number of the way in which a run keeps its results; a run of another is not read."""
+
 
 class Setting:
     """Everything a search needs that follows from its settings, its data and this machine.
@@ -102,6 +105,7 @@ class Setting:
             **self._measured(),
             "reference_point": [self.dataset.task.chance, self._dearest()],
             "flops_convention": CONVENTION,
+            "format": FORMAT,
             "versions": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }
 

@@ -16,7 +16,7 @@ from attn_nas.errors import RunError, unknown
 from attn_nas.front import Point, front_indices, hypervolume, knee_index
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
-from attn_nas.study.facts import stored_space
+from attn_nas.study.facts import FORMAT, stored_space
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.record import Record
 from attn_nas.study.storage import FACTS, open_study
@@ -62,6 +62,11 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(path)
         self.study: Study = open_study(self.folder.study)
+        found = self.meta.get("format", 1)
+        if found != FORMAT:
+            raise RunError(
+                f"{self.folder.path} is a run of format {found}, this version reads {FORMAT}: use the one it was made by"
+            )
 
     @cached_property
     def meta(self) -> dict[str, Any]:
