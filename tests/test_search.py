@@ -12,6 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from attn_nas.errors import RunError, SpaceError, UsageError
@@ -22,6 +23,7 @@ from attn_nas.space.task import Task
 from attn_nas.study.events import SearchFinished, TrialFailed, TrialStarted
 from attn_nas.study.executors import LocalPool
 from attn_nas.study.jobs import Failed, Finished, Job
+from attn_nas.study.resources import usable_cores
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
@@ -440,6 +442,13 @@ def test_real_training_repeats_itself(tiny_space, tmp_path):
     runs = [search(tiny_space, run=tmp_path / str(number), budget=2, workers=1) for number in range(2)]
     curves = [[candidate.record.result.curve for candidate in run.candidates] for run in runs]
     assert curves[0] == curves[1]
+
+
+def test_a_search_in_this_process_leaves_its_threads_alone(tiny_space, tmp_path):
+    """The trainer's own number of threads is gone when it has trained."""
+    before = torch.get_num_threads()
+    search(tiny_space, run=tmp_path / "run", budget=1, workers=1, threads=min(2, usable_cores()))
+    assert torch.get_num_threads() == before
 
 
 def test_real_training_keeps_the_weights_of_the_front_and_the_references(tiny_space, tmp_path):

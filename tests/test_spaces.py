@@ -144,9 +144,9 @@ def test_a_batch_must_be_large_enough_for_every_mechanism(monkeypatch):
 )
 def test_levers_of_the_proxy_are_checked(setting, message):
     """Out of range, or no epoch left."""
-    text = (FOLDER / "cued_digits.yaml").read_text()
+    text = (FOLDER / "cued_digits.yaml").read_text().partition("proxy:")[0]
     with pytest.raises(SpaceError) as caught:
-        parse_space(text.replace("warmup: 0.1", f"warmup: 0.1, {setting}"))
+        parse_space(f"{text}proxy: {{epochs: 3, batch_size: 64, lr: 0.1, {setting}}}")
     assert message in str(caught.value)
 
 

@@ -7,6 +7,8 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,29 +100,35 @@ class ProxyTrainer:
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.study.jobs.Trainer`."""
-        self._take_device()
-        try:
-            start = self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
-            result, model = train_proxy(genotype, self.settings, seed, self.dataset, self.numerics, on_epoch, start)
-        except RuntimeError as error:
-            self._check_device(error)
-            raise
-        cost = count_cost(model, self.dataset.task)
-        if self.weights_folder:
-            self._keep(model, self.weights_folder / f"{genotype.key}.safetensors")
-        return Trained(result, cost, self._profile(genotype, result.micro_batch) if self.profiled else None)
+        with self._own_device():
+            try:
+                start = self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
+                result, model = train_proxy(genotype, self.settings, seed, self.dataset, self.numerics, on_epoch, start)
+            except RuntimeError as error:
+                self._check_device(error)
+                raise
+            cost = count_cost(model, self.dataset.task)
+            if self.weights_folder:
+                self._keep(model, self.weights_folder / f"{genotype.key}.safetensors")
+            return Trained(result, cost, self._profile(genotype, result.micro_batch) if self.profiled else None)
 
     def dry_run(self, run: DryRun) -> Throughput:
         """See `attn_nas.study.jobs.MeasuredTrainer`."""
-        self._take_device()
-        rate = measure_throughput(run.genotype, self.settings, self.dataset, self.numerics, run.seconds, run.until)
-        free, total = torch.cuda.mem_get_info() if self.numerics.device == "cuda" else (0, 0)
-        return Throughput(run.number, rate, (total - free) / 2**20, total / 2**20)
+        with self._own_device():
+            rate = measure_throughput(run.genotype, self.settings, self.dataset, self.numerics, run.seconds, run.until)
+            free, total = torch.cuda.mem_get_info() if self.numerics.device == "cuda" else (0, 0)
+            return Throughput(run.number, rate, (total - free) / 2**20, total / 2**20)
 
-    def _take_device(self) -> None:
+    @contextmanager
+    def _own_device(self) -> Iterator[None]:
+        """Use this trainer's threads and GPU for the block, and the caller's afterwards."""
+        threads = torch.get_num_threads()
         torch.set_num_threads(self.threads)
-        if self.numerics.device == "cuda":
-            torch.cuda.set_device(self.gpu)
+        try:
+            with torch.cuda.device(self.gpu if self.numerics.device == "cuda" else -1):
+                yield
+        finally:
+            torch.set_num_threads(threads)
 
     def _check_device(self, error: RuntimeError) -> None:
         """Raise DeviceLostError if the GPU does nothing any more in this process, as after a failed assertion."""
