@@ -50,8 +50,7 @@ def reliability(scores: ArrayLike, seed: int = 0) -> Estimate:
     correlation ICC(3, 1) of Shrout and Fleiss (1979). NaN with fewer than two of either, or without any variance.
     """
     table = np.asarray(scores, dtype=np.float64)
-    values = _intraclass_correlation(table[_draws(len(table), seed)])
-    return _estimate(values)
+    return _estimate(_intraclass_correlation(table[_draws(len(table), seed)]))
 
 
 def _intraclass_correlation(tables: Floats) -> Floats:
@@ -71,10 +70,9 @@ def _correlated(statistic: Callable[[Floats, Floats], Floats], scores: ArrayLike
     """Mean over seeds of the ``statistic`` of the signs of all pairs of candidates."""
     table, target = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     draws = _draws(len(target), seed)
-    values = [
-        statistic(_signs(column, draws), _signs(target, draws)) for column in table.reshape(len(target), -1).T
-    ]  # fmt: skip
-    return _estimate(np.mean(values, axis=0))
+    signs = _signs(target, draws)
+    columns = table.reshape(len(target), -1).T
+    return _estimate(np.mean([statistic(_signs(column, draws), signs) for column in columns], axis=0))
 
 
 def _signs(values: Floats, draws: Integers) -> Floats:

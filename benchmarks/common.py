@@ -20,7 +20,7 @@ from attn_nas.proxy import ProxyResult, choose_numerics
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.study.executors import LocalPool
-from attn_nas.study.jobs import Failed, Finished, Job, Message, Trainer
+from attn_nas.study.jobs import Trainer
 from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
 from attn_nas.study.trainer import ProxyTrainer
 
@@ -65,31 +65,6 @@ def present(chosen: argparse.Namespace, headline: float, text: str, **results: A
     print(json.dumps(document, indent=1))
 
 
-def train_all(trainer: Trainer, jobs: Sequence[Job]) -> dict[int, Finished]:
-    """Train all jobs on all cores, one thread each; returns what came of each by its number."""
-    workers = len(os.sched_getaffinity(0))
-    pool = LocalPool([trainer] * workers)
-    waiting = list(reversed(jobs))
-    done: dict[int, Finished] = {}
-
-    def handle(message: Message) -> None:
-        if isinstance(message, Finished):
-            done[message.number] = message
-            result = message.trained.result
-            print(f"[{len(done)}/{len(jobs)}] {result.accuracy:.4f} {result.seconds:.1f} s", file=sys.stderr, flush=True)
-        elif isinstance(message, Failed):
-            raise RuntimeError(message.reason)
-
-    try:
-        while len(done) < len(jobs):
-            while waiting and pool.room:
-                pool.submit(waiting.pop())
-            pool.wait(handle, timeout=1.0)
-    finally:
-        pool.close()
-    return done
-
-
 def replicate_all(trainer: Trainer, replicates: Sequence[Replicate], folder: ReplicateFolder) -> None:
     """Train on all cores, one thread each, what ``folder`` lacks; what cannot be trained ends the benchmark."""
     pool = LocalPool([trainer] * len(os.sched_getaffinity(0)))
@@ -109,8 +84,8 @@ def learning_curves(folder: Path, settings: ProxySettings, genotypes: dict[str, 
     """Accuracies ``(placements, seeds, epochs)`` on the data shared in ``folder / "data"``, by the engine that searches use."""
     numerics = choose_numerics("cpu", settings.precision)
     trainer = ProxyTrainer(settings, numerics, 1, folder / "data", folder / "trunks")
-    chosen = list(genotypes.values())
-    pairs = [(genotype, seed) for genotype in chosen for seed in seeds]
-    jobs = [Job(number, genotype, seed) for number, (genotype, seed) in enumerate(pairs)]
-    done = train_all(trainer, jobs)
-    return np.array([done[job.number].trained.result.curve for job in jobs]).reshape(len(chosen), len(seeds), -1)
+    kept = ReplicateFolder(folder / "replicates")
+    replicates = [[Replicate(genotype, seed) for seed in seeds] for genotype in genotypes.values()]
+    replicate_all(trainer, [replicate for row in replicates for replicate in row], kept)
+    results = [[kept.get(replicate) for replicate in row] for row in replicates]
+    return np.array([[result.curve for result in row if result] for row in results])

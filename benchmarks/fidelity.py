@@ -10,7 +10,7 @@ repeated. About 40 minutes on two cores.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from attn_nas.proxy import ProxyResult, choose_numerics
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
+from attn_nas.study.audit import SCORES
 from attn_nas.study.replicates import Replicate, ReplicateFolder
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
 
@@ -62,12 +63,6 @@ LEVERS = {
     "warm trunk, 2 epochs of 3": Lever({"warm_epochs": 2}),
     "6 epochs": Lever({"epochs": 6}),
 }
-SCORES = {
-    "accuracy": lambda result: result.accuracy,
-    "validation loss": lambda result: -result.loss,
-    "margin": lambda result: result.margin,
-    "sum of training loss": lambda result: -sum(result.train_loss),
-}
 
 
 def candidates(space: SearchSpace, width: int) -> dict[str, Genotype]:
@@ -100,7 +95,12 @@ class Measurement:
         return {name: [result for result in row if result] for name, row in found.items()}
 
 
-def table(results: dict[str, list[ProxyResult]], score: Any) -> NDArray[np.float64]:
+def accuracy(result: ProxyResult) -> float:
+    """The score that a search goes by."""
+    return result.accuracy
+
+
+def table(results: dict[str, list[ProxyResult]], score: Callable[[ProxyResult], float]) -> NDArray[np.float64]:
     """Scores ``(placements, seeds)``."""
     return np.array([[score(result) for result in row] for row in results.values()])
 
@@ -137,14 +137,12 @@ def main() -> None:
 
 def summary(trained: dict[str, dict[str, list[ProxyResult]]], truth: dict[str, list[ProxyResult]]) -> dict[str, Any]:
     """The document and its text."""
-    long = table(truth, SCORES["accuracy"])
+    long = table(truth, accuracy)
     plain = trained[PLAIN]
-    rows, lines = (
-        [],
-        [f"{'lever':34}{'seconds':>8}{'reliability':>22}{'Spearman':>22}{'of mean':>22}{'Kendall':>9}{'equal time':>12}"],
-    )
+    rows: list[dict[str, Any]] = []
+    lines = [f"{'lever':34}{'seconds':>8}{'reliability':>22}{'Spearman':>22}{'of mean':>22}{'Kendall':>9}{'equal time':>12}"]
     for name, results in trained.items():
-        scores = table(results, SCORES["accuracy"])
+        scores = table(results, accuracy)
         repeats, agrees = reliability(scores), spearman(scores.mean(1), long.mean(1))
         single = spearman(scores, long.mean(1))
         row = {
@@ -164,13 +162,11 @@ def summary(trained: dict[str, dict[str, list[ProxyResult]]], truth: dict[str, l
         )
     by_score = {}
     lines.append(f"\n{'score of the plain run':34}{'reliability':>30}{'Spearman':>22}")
-    for name, score in SCORES.items():
+    for name, score in {"accuracy": accuracy, **SCORES}.items():
         scores = table(plain, score)
-        by_score[name] = {
-            "reliability": reliability(scores).to_dict(),
-            "spearman_of_one_run": spearman(scores, long.mean(1)).to_dict(),
-        }
-        lines.append(f"{name:34}{reliability(scores)!s:>30}{spearman(scores, long.mean(1))!s:>22}")
+        repeats, agrees = reliability(scores), spearman(scores, long.mean(1))
+        by_score[name] = {"reliability": repeats.to_dict(), "spearman_of_one_run": agrees.to_dict()}
+        lines.append(f"{name:34}{repeats!s:>30}{agrees!s:>22}")
     return {
         "headline": rows[0]["spearman_of_one_run"]["value"],
         "text": "\n".join(lines),

@@ -38,8 +38,7 @@ def audit(
     say.print(terminal.audit_plan(planned, resources), markup=False, highlight=False, soft_wrap=True)
     if plan:
         if json:
-            at_once = resources.workers or resources.gpus
-            cost = {"remaining": planned.remaining, "seconds": planned.seconds(at_once)}
+            cost = {"remaining": planned.remaining, "seconds": planned.seconds(resources.at_first)}
             print(json_module.dumps({**planned.describe(), **cost}, indent=2))
         return
     try:

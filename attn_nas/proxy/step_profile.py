@@ -16,7 +16,7 @@ from attn_nas.models.build import build_model
 from attn_nas.proxy.device import Numerics
 from attn_nas.proxy.images import on_device
 from attn_nas.proxy.step import TrainingStep
-from attn_nas.proxy.timing import infer_once, placed, random_images, time_in_turns
+from attn_nas.proxy.timing import infer_once, random_images, time_in_turns
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 
@@ -61,7 +61,7 @@ def profile_step(
     task = dataset.task
     shape = (task.channels, task.height, task.width)
     own, bare = (
-        placed(build_model(each, task.num_classes, task.channels, seed=0), numerics)
+        numerics.placed(build_model(each, task.num_classes, task.channels, seed=0))
         for each in (genotype, Genotype.bare(genotype.trunk))
     )
     seconds, ratios = {}, {}

@@ -43,15 +43,10 @@ def time_modules(
 ) -> dict[str, Timing]:
     """Time each module on ``batch`` inputs of ``shape`` ``(C, H, W)``, which have the memory layout of ``numerics``."""
     x = random_images(batch, shape, numerics)
-    ready = [placed(module, numerics) for module in modules.values()]
+    ready = [numerics.placed(module) for module in modules.values()]
     calls = [partial(once, module, x, numerics) for module in ready for once in (_step_once, infer_once)]
     medians = map(median, time_in_turns(calls, numerics, rounds))
     return {name: Timing(step, inference) for name, step, inference in zip(modules, medians, medians, strict=False)}
-
-
-def placed(module: nn.Module, numerics: Numerics) -> nn.Module:
-    """``module`` on the device and in the memory layout of ``numerics``."""
-    return module.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
 
 
 def random_images(batch: int, shape: tuple[int, int, int], numerics: Numerics) -> Tensor:

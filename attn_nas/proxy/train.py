@@ -150,8 +150,7 @@ class _Run:
             torch.cuda.reset_peak_memory_stats()
         self._settings, self._numerics, self._seed, self._micro_batch = settings, numerics, seed, micro_batch
         self._cuda_devices = [torch.cuda.current_device()] if numerics.device == "cuda" else []
-        self._model = build_model(genotype, dataset.task.num_classes, dataset.task.channels, seed)
-        self._model.to(numerics.device, memory_format=numerics.memory_format)  # type: ignore[call-overload]
+        self._model = numerics.placed(build_model(genotype, dataset.task.num_classes, dataset.task.channels, seed))
         self._images = on_device(dataset, numerics)
         self._steps = len(dataset.train) // settings.batch_size
         self._rates = learning_rates(settings, self._steps).to(numerics.device)

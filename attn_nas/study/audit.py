@@ -236,19 +236,17 @@ class AuditPlan:
             raise RunError(f"only {len(whole)} candidates have all their trainings: an audit needs {_LEAST}")
         keys = [candidate.record.key for candidate in whole]
         truth = np.array([[result.accuracy for result in long[key]] for key in keys])
+        long_mean = truth.mean(1)
         lines = []
-        rungs = range(len(short[keys[0]][0].curve))
-        skipped = self.proxy.epochs - len(rungs)
-        for rung in rungs:
-            scores = np.array([[result.curve[rung] for result in short[key]] for key in keys])
-            lines.append(_line(f"accuracy, epoch {rung + 1 + skipped}", scores, truth))
-        last = scores
+        for rung, epoch in enumerate(range(self.proxy.warm_epochs + 1, self.proxy.epochs + 1)):
+            last = np.array([[result.curve[rung] for result in short[key]] for key in keys])
+            lines.append(_line(f"accuracy, epoch {epoch}", last, long_mean))
+        repeats, long_repeats = reliability(last), reliability(truth)
         for name, score in SCORES.items():
-            lines.append(_line(name, np.array([[score(result) for result in short[key]] for key in keys]), truth))
+            lines.append(_line(name, np.array([[score(result) for result in short[key]] for key in keys]), long_mean))
         for name, predictor in PREDICTORS.items():
             figures = np.array([predictor(candidate) for candidate in whole])
-            lines.append(Line(name, spearman(figures, truth.mean(1)), kendall(figures, truth.mean(1)), None))
-        repeats, long_repeats = reliability(last), reliability(truth)
+            lines.append(Line(name, spearman(figures, long_mean), kendall(figures, long_mean), None))
         rows = [
             {
                 "key": candidate.record.key,
@@ -290,10 +288,9 @@ def stratified(candidates: Sequence[Candidate], number: int, seed: int) -> list[
     return [ordered[int(rng.choice(stratum))] for stratum in strata]
 
 
-def _line(name: str, scores: Floats, truth: Floats) -> Line:
+def _line(name: str, scores: Floats, long_mean: Floats) -> Line:
     """Single runs, one column per seed, against the mean of the long trainings."""
-    long = truth.mean(1)
-    return Line(name, spearman(scores, long), kendall(scores, long), reliability(scores))
+    return Line(name, spearman(scores, long_mean), kendall(scores, long_mean), reliability(scores))
 
 
 def _ceiling(short: Estimate, long: Estimate, seeds: int) -> float:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
@@ -79,13 +78,9 @@ class InProcess:
         """
         job, self._job = self._job, None
         if job:
-            run_job(self._trainer, job, partial(self._told, handle))
-
-    @staticmethod
-    def _told(handle: Handle, message: Message) -> None:
-        handle(message)
-        if isinstance(message, Failed) and message.lost:
-            raise RunError(f"{message.reason}. What was finished is kept: go on with --resume in a fresh process")
+            ended = run_job(self._trainer, job, handle)
+            if isinstance(ended, Failed) and ended.lost:
+                raise RunError(f"{ended.reason}. What was finished is kept: go on with --resume in a fresh process")
 
     def close(self) -> None:
         """Nothing runs between calls."""
@@ -224,15 +219,10 @@ def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.Plugin
     plugins.load_files(plugin_files)
     try:
         pipe.send(None)
-        lost = False
-
-        def tell(message: Message) -> None:
-            nonlocal lost
-            lost = isinstance(message, Failed) and message.lost
-            pipe.send(message)
-
-        while not lost and not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):
-            run_job(trainer, pipe.recv(), tell)
+        while not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):
+            ended = run_job(trainer, pipe.recv(), pipe.send)
+            if isinstance(ended, Failed) and ended.lost:
+                return
     except (EOFError, OSError):
         return
 

@@ -102,8 +102,8 @@ class MeasuredTrainer(Protocol):
         ...
 
 
-def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]) -> None:
-    """Do ``job`` and tell how it went; a failure of any kind is told, never raised (an interrupt is)."""
+def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]) -> Message:
+    """Do ``job``, tell and return how it ended; a failure of any kind is told, never raised (an interrupt is)."""
     ended: Message
     try:
         if isinstance(job, Job):
@@ -119,6 +119,7 @@ def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]
     except Exception as error:  # noqa: BLE001 - one candidate must never end the search
         ended = Failed(job.number, f"{type(error).__name__}: {error}")
     tell(ended)
+    return ended
 
 
 def _trained(trainer: Trainer, job: Job, tell: Callable[[Message], None]) -> Finished:

@@ -35,7 +35,7 @@ def make_executor(trainer: Trainer, resources: Resources, candidates: Collection
     if resources.workers == 1:
         return InProcess(trainer)
     if not (resources.gpus and isinstance(trainer, ProxyTrainer)):
-        return LocalPool([trainer] * (resources.workers or resources.gpus))
+        return LocalPool([trainer] * resources.at_first)
     if resources.workers:
         return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers))
     pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus))

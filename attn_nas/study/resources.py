@@ -29,6 +29,11 @@ class Resources:
     cores: int
     jobs: int
 
+    @property
+    def at_first(self) -> int:
+        """Workers to begin with: as chosen, or one per GPU where their number is measured."""
+        return self.workers or self.gpus
+
     @classmethod
     def choose(cls, numerics: Numerics, jobs: int, workers: int | None = None, threads: int | None = None) -> Resources:
         """As given, else one worker per core with one thread each: small networks do not gain from more threads.

@@ -19,7 +19,7 @@ from attn_nas.terminal.numbers import duration, percent
 
 def audit_plan(plan: AuditPlan, resources: Resources) -> str:
     """What an audit will train, and how long that takes, before it begins."""
-    workers = resources.workers or resources.gpus
+    workers = resources.at_first
     number, every = len(plan.candidates), 2 * len(plan.candidates) * plan.seeds
     cost = f"about {duration(plan.seconds(workers))} on {workers} worker{'s' * (workers > 1)}" if plan.remaining else "nothing"
     return (
