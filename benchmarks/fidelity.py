@@ -10,7 +10,7 @@ repeated. About 40 minutes on two cores.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from attn_nas.study.trainer import ProxyTrainer, share_dataset
 TRUTH, PLAIN = "4x epochs", "plain"
 NO_LEVERS = {"initial_resolution": 1.0, "averaging": "none"}
 TRUTH_SEEDS = range(100, 102)
+COMBINED = ("accuracy", "validation loss", "margin")
 OTHERS: dict[str, tuple[Placement | None, ...]] = {
     "se stage 1": (Placement("se", reduction=4), None, None),
     "sam stage 1": (Placement("sam", kernel_size=7), None, None),
@@ -105,6 +106,11 @@ def table(results: dict[str, list[ProxyResult]], score: Callable[[ProxyResult], 
     return np.array([[score(result) for result in row] for row in results.values()])
 
 
+def mean_rank(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Mean over ``tables`` of the ranks of placements within each seed, ``(placements, seeds)``."""
+    return np.mean([scores.argsort(0).argsort(0) for scores in tables], axis=0)
+
+
 def seconds(results: dict[str, list[ProxyResult]]) -> float:
     """Mean processor time of a training."""
     return float(np.mean([result.cpu_seconds for row in results.values() for result in row]))
@@ -162,8 +168,9 @@ def summary(trained: dict[str, dict[str, list[ProxyResult]]], truth: dict[str, l
         )
     by_score = {}
     lines.append(f"\n{'score of the plain run':34}{'reliability':>30}{'Spearman':>22}")
-    for name, score in {"accuracy": accuracy, **SCORES}.items():
-        scores = table(plain, score)
+    by_name = {name: table(plain, score) for name, score in {"accuracy": accuracy, **SCORES}.items()}
+    by_name["accuracy, loss and margin, mean rank"] = mean_rank([by_name[name] for name in COMBINED])
+    for name, scores in by_name.items():
         repeats, agrees = reliability(scores), spearman(scores, long.mean(1))
         by_score[name] = {"reliability": repeats.to_dict(), "spearman_of_one_run": agrees.to_dict()}
         lines.append(f"{name:34}{repeats!s:>30}{agrees!s:>22}")
