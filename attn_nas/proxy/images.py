@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional as F
 
 from attn_nas.data.augment import crop_and_flip, cutout, draw
 from attn_nas.data.dataset import Augmentation, Dataset, Split

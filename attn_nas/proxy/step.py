@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attn_nas.data.augment import NUM_DRAWS
 from attn_nas.errors import first_line

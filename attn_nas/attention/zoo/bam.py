@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width, positive
 from attn_nas.attention.zoo.gates import zero_init
+from attn_nas.attention.zoo.pooling import mean_over_places
 
 
 class BottleneckAttention(nn.Module):
@@ -54,7 +55,7 @@ class BottleneckAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, H, W)``, the residual path included, for ``x`` ``(B, C, H, W)``."""
-        logits = self.channel(x.mean((2, 3), keepdim=True)) + self.spatial(x)
+        logits = self.channel(mean_over_places(x)) + self.spatial(x)
         return logits.sigmoid() + self.offset
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width, odd_kernel, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.pooling import max_over_channels, max_over_places, mean_over_channels, mean_over_places
 
 
 class ChannelGate(nn.Module):
@@ -33,8 +34,8 @@ class ChannelGate(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        average = self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu())
-        maximum = self.fc2(self.fc1(x.amax((2, 3), keepdim=True)).relu())
+        average = self.fc2(self.fc1(mean_over_places(x)).relu())
+        maximum = self.fc2(self.fc1(max_over_places(x)).relu())
         return sigmoid_gate(average + maximum, self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ class SpatialGate(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, 1, H, W)`` for ``x`` ``(B, C, H, W)``."""
-        pooled = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), dim=1)
+        pooled = torch.cat((max_over_channels(x), mean_over_channels(x)), dim=1)
         return sigmoid_gate(self.bn(self.conv(pooled)), self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:

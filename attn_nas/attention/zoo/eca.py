@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import adaptive_kernel, odd_kernel, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.pooling import max_over_places, mean_over_places
 
 
 class EfficientChannelAttention(nn.Module):
@@ -37,10 +38,10 @@ class EfficientChannelAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        squeezed = x.mean((2, 3))
+        squeezed = mean_over_places(x)
         if self.pooling == "avg+max":
-            squeezed = squeezed + x.amax((2, 3))
-        gate = sigmoid_gate(self.conv(squeezed.unsqueeze(1)), self.identity_init)
+            squeezed = squeezed + max_over_places(x)
+        gate = sigmoid_gate(self.conv(squeezed.flatten(1).unsqueeze(1)), self.identity_init)
         return gate.transpose(1, 2).unsqueeze(-1)
 
     def forward(self, x: Tensor) -> Tensor:

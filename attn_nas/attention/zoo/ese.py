@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import positive
 from attn_nas.attention.zoo.gates import zero_init
+from attn_nas.attention.zoo.pooling import mean_over_places
 
 
 class EffectiveSqueezeExcitation(nn.Module):
@@ -24,7 +25,7 @@ class EffectiveSqueezeExcitation(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        gate = F.hardsigmoid(self.fc(x.mean((2, 3), keepdim=True)))
+        gate = F.hardsigmoid(self.fc(mean_over_places(x)))
         return 2 * gate if self.identity_init else gate
 
     def forward(self, x: Tensor) -> Tensor:

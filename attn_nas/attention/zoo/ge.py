@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import odd_kernel, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.pooling import mean_over_places
 
 
 class GatherExcite(nn.Module):
@@ -23,7 +24,7 @@ class GatherExcite(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """The gate, ``(B, C, 1, 1)`` or ``(B, C, H, W)``, for ``x`` ``(B, C, H, W)``."""
         if self.kernel_size is None:
-            return x.mean((2, 3), keepdim=True).sigmoid()
+            return mean_over_places(x).sigmoid()
         padding = self.kernel_size // 2
         gathered = F.avg_pool2d(x, self.kernel_size, padding + 1, padding, count_include_pad=False)
         return F.interpolate(gathered.sigmoid(), size=x.shape[2:])

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.pooling import mean_over_places
 
 
 class ConcurrentSqueezeExcitation(nn.Module):
@@ -27,6 +28,6 @@ class ConcurrentSqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The larger of the two gated copies of ``x`` ``(B, C, H, W)``."""
-        channel = sigmoid_gate(self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu()), self.identity_init)
+        channel = sigmoid_gate(self.fc2(self.fc1(mean_over_places(x)).relu()), self.identity_init)
         spatial = sigmoid_gate(self.conv(x), self.identity_init)
         return torch.maximum(x * channel, x * spatial)

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.pooling import mean_over_places
 
 
 class SqueezeExcitation(nn.Module):
@@ -32,7 +33,7 @@ class SqueezeExcitation(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        squeezed = x.mean((2, 3), keepdim=True)
+        squeezed = mean_over_places(x)
         return sigmoid_gate(self.fc2(self.fc1(squeezed).relu()), self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:

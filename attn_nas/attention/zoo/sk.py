@@ -5,6 +5,7 @@ from math import gcd
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import group_width, hidden_width
+from attn_nas.attention.zoo.pooling import mean_over_places
 
 
 class SelectiveKernel(nn.Module):
@@ -40,7 +41,7 @@ class SelectiveKernel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The branches of ``x`` ``(B, C, H, W)``, weighted channel by channel."""
         small, large = (branch(x) for branch in self.branches)
-        squeezed = (small + large).mean((2, 3), keepdim=True)
+        squeezed = mean_over_places(small + large)
         scores = self.select(self.bn(self.reduce(squeezed)).relu())
         weights = scores.unflatten(1, (2, -1)).softmax(1)
         return small * weights[:, 0] + large * weights[:, 1]
