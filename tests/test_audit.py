@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from attn_nas.proxy import ProxyResult
 from attn_nas.space.task import Task
 from attn_nas.study.audit import AuditPlan, stratified
 from attn_nas.study.executors import InProcess
-from attn_nas.study.jobs import Trained
+from attn_nas.study.jobs import Failed, Trained
 from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
 from attn_nas.study.resources import Resources
 from attn_nas.study.search import search
@@ -99,7 +100,6 @@ def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path)
     plan = AuditPlan(run, candidates=4, seeds=2, epochs=6)
     assert plan.remaining == 16
     assert (plan.proxy.epochs, plan.long.epochs) == (2, 6)
-    assert plan.seconds(2) == plan.seconds(1) / 2
     short, long = (set(part.seeds) for part in plan.parts)
     assert not short & long
     assert run.meta["seed"] not in short | long
@@ -143,6 +143,54 @@ def test_the_sample_stays_when_the_search_goes_on(run):
     grown = search(None, budget=40, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(TASK))
     assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).candidates[0].record.key == before.candidates[0].record.key
     assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).remaining == 0
+
+
+class TimedTrainer(TableTrainer):
+    """Says that it took ten seconds."""
+
+    def __call__(self, genotype, seed, on_epoch) -> Trained:
+        trained = super().__call__(genotype, seed, on_epoch)
+        return replace(trained, result=replace(trained.result, seconds=10.0))
+
+
+def test_the_cost_grows_with_epochs_and_pixels(tiny_space, tmp_path):
+    """4 candidates x 2 seeds of 10 s, and the same for three times the epochs; the proxy's smaller images make those dearer."""
+    run = search(tiny_space, budget=6, run=tmp_path / "plain", workers=1, trainer=TimedTrainer(TASK))
+    assert AuditPlan(run, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240)
+    assert AuditPlan(run, candidates=4, seeds=2, epochs=6).seconds(2) == pytest.approx(160)
+    proxy = tiny_space.proxy.model_copy(update={"initial_resolution": 0.5})
+    smaller = search(
+        tiny_space.model_copy(update={"proxy": proxy}),
+        budget=6,
+        run=tmp_path / "smaller",
+        workers=1,
+        trainer=TimedTrainer(TASK),
+    )
+    share = (0.5**2 + 1) / 2
+    assert AuditPlan(smaller, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240 / share)
+
+
+class DyingExecutor:
+    """Loses every job."""
+
+    workers = room = 1
+
+    def submit(self, job):
+        self.job = job
+
+    def wait(self, handle, timeout):
+        handle(Failed(self.job.number, "its worker died", lost=True))
+
+    def close(self):
+        pass
+
+
+def test_a_training_whose_workers_die_is_tried_again_the_next_time(run, tmp_path):
+    """It is told after three of them; it may have been chance, so nothing is kept."""
+    replicate, folder, told = Replicate(run.candidates[0].record.genotype, 0), ReplicateFolder(tmp_path / "kept"), []
+    train_replicates([replicate], folder, DyingExecutor(), lambda replicate, outcome: told.append(outcome))
+    assert told == ["its worker died"]
+    assert folder.missing([replicate]) == [replicate]
 
 
 class FailingTrainer(TableTrainer):

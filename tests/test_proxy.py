@@ -255,6 +255,10 @@ def test_a_captured_step_is_replayed_and_a_failed_capture_goes_on(dataset, monke
             step(row, rate)
         assert graph.replays == (len(plan) - 3 if mode == "captured" else 0)
         states.append(model.state_dict())
+        step.resize(images.size)
+        assert (step._graph is graph) == (mode == "captured")
+        step.resize((4, 4))
+        assert (step._graph, step._done) == (None, 0)
     for other in states[1:]:
         torch.testing.assert_close(states[0], other, rtol=0, atol=0)
 
@@ -292,7 +296,7 @@ def test_a_capture_that_fails_is_told_in_one_line(dataset, monkeypatch, caplog):
 def test_scores_are_what_they_say(dataset):
     """Accuracy, cross-entropy and margin against a loop over images."""
     model, images = _linear(), on_device(dataset, FP32)
-    scores = evaluate(model, images)
+    scores = evaluate(model, images, 32)
     logits = model(images.normalised(dataset.validation.images)).detach()
     labels = dataset.validation.labels
     margins = []
@@ -398,6 +402,20 @@ def test_a_profile_sets_a_network_beside_its_trunk(dataset):
     assert profile_step(BARE, _settings(), dataset, FP32, 50).step_memory_ratio == 1.0
 
 
+def test_a_profile_times_training_in_training_mode(dataset, monkeypatch):
+    """Batch norm and dropout do then what they do in training, though inferences are timed before."""
+    modes, add_gradients = [], TrainingStep.add_gradients
+
+    def noted(step):
+        modes.append(step._model.training)
+        add_gradients(step)
+
+    monkeypatch.setattr(TrainingStep, "add_gradients", noted)
+    profile_step(BARE, _settings(), dataset, FP32, 50)
+    assert len(modes) >= 4
+    assert all(modes)
+
+
 def test_step_memory_counts_each_kept_tensor_once():
     """A linear layer keeps its input, a ReLU in front of it its output: the same tensor."""
     model = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(8, 4, bias=False))
@@ -479,6 +497,7 @@ def test_a_cuda_graph_trains_like_eager_steps(dataset, monkeypatch):
     numerics, settings = Numerics("cuda", "fp32", True), _settings(epochs=2)
     genotype = Genotype(TRUNK, (Placement("se", reduction=4), None, Placement("cbam", reduction=4, kernel_size=7)))
     captured, graph_model = train_proxy(genotype, settings, 0, dataset, numerics)
+    assert not TrainingStep.capture_failed
     monkeypatch.setattr(TrainingStep, "_captured", lambda step: None)
     eager, eager_model = train_proxy(genotype, settings, 0, dataset, numerics)
     assert captured.train_loss == pytest.approx(eager.train_loss, rel=1e-2)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from attn_nas.space.schema import ProxySettings
 
@@ -65,23 +64,27 @@ class Averaging:
         self._first_step = 0 if settings.averaging == "ema" else self._last_step + 1 - math.ceil(window)
         self._forgotten = 1 - math.exp(-math.log(2) * self._every / window) if settings.averaging == "ema" else None
         self._taken = 0
-        self._averaged = AveragedModel(model, multi_avg_fn=self._mix, use_buffers=True)
+        self._averaged = copy.deepcopy(model).requires_grad_(requires_grad=False)
+        self._pairs = list(zip(_tensors(self._averaged), _tensors(model), strict=True))
+        mixed = [pair for pair in self._pairs if pair[0].is_floating_point()]
+        self._averages, self._news = [average for average, _ in mixed], [new for _, new in mixed]
 
     @property
     def model(self) -> nn.Module:
         """The averaged network; before the first average the network as it is."""
-        return self._averaged.module if self._taken else self._model
+        return self._averaged if self._taken else self._model
 
     def note(self, step: int) -> None:
         """Take the weights after ``step``, counted from 0 over all epochs, into the average if it is its turn."""
-        if step >= self._first_step and (self._last_step - step) % self._every == 0:
-            self._averaged.update_parameters(self._model)
-            self._taken += 1
-
-    def _mix(self, averages: Iterable[Tensor], news: Iterable[Tensor], count: Tensor | int) -> None:
-        share = self._forgotten or 1 / (self._taken + 1)
-        for average, new in zip(averages, news, strict=True):
-            if average.is_floating_point():
-                average.lerp_(new, share)
-            else:
+        if step < self._first_step or (self._last_step - step) % self._every:
+            return
+        share = (self._forgotten if self._taken else None) or 1 / (self._taken + 1)
+        torch._foreach_lerp_(self._averages, self._news, share)
+        for average, new in self._pairs:
+            if not average.is_floating_point():
                 average.copy_(new)
+        self._taken += 1
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from attn_nas.proxy.images import DeviceImages
 
 _PIXELS = {"cpu": 2**19, "cuda": 2**22}
-"""Pixels of one batch: 512 or 4,096 images of 32 x 32."""
+_MICRO_BATCHES = 8
+"""A batch has at most so many pixels (512 or 4,096 images of 32 x 32), and at most so many times the images of a forward
+pass in training: without gradients that many fit where one does with them."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,12 @@ class Scores:
     margin: float
 
 
-def evaluate(model: nn.Module, images: DeviceImages, share: float = 1.0) -> Scores:
-    """Scores of ``model`` on the validation split, in large batches, or in a ``share`` of that where memory is short."""
+def evaluate(model: nn.Module, images: DeviceImages, micro_batch: int) -> Scores:
+    """Scores of ``model``, trained with ``micro_batch`` images at a time, on the validation split in large batches."""
     model.eval()
     split, numerics = images.validation, images.numerics
     height, width = images.size
-    batch = max(1, int(share * _PIXELS[numerics.device]) // (height * width))
+    batch = max(1, min(_PIXELS[numerics.device] // (height * width), _MICRO_BATCHES * micro_batch))
     sums = torch.zeros(3, dtype=torch.float64, device=numerics.device)
     with torch.no_grad():
         for pixels, target in zip(split.images.split(batch), split.labels.split(batch), strict=True):

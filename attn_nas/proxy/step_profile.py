@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from statistics import median
@@ -65,7 +65,7 @@ def profile_step(
         for each in (genotype, Genotype.bare(genotype.trunk))
     )
     seconds, ratios = {}, {}
-    for what, calls in _calls((own, bare), settings, dataset, numerics, micro_batch).items():
+    for what, calls in _calls((own, bare), settings, dataset, numerics, micro_batch):
         mine, others = time_in_turns(calls, numerics, _ROUNDS[what])
         seconds[what] = median(mine)
         ratios[what] = median(one / other for one, other in zip(mine, others, strict=True))
@@ -85,23 +85,22 @@ def profile_step(
 
 def _calls(
     networks: Sequence[nn.Module], settings: ProxySettings, dataset: Dataset, numerics: Numerics, micro_batch: int
-) -> dict[str, list[Callable[[], None]]]:
-    """What is timed, once per network; the training steps come last, since they change the networks."""
+) -> Iterator[tuple[str, list[Callable[[], None]]]]:
+    """What is timed, once per network, each made when it is asked for: the networks are in the mode of what came last."""
     shape = (dataset.task.channels, dataset.task.height, dataset.task.width)
-    calls: dict[str, list[Callable[[], None]]] = {}
     for what, number in (("latency_1", 1), ("latency_128", 128)):
         noise = random_images(number, shape, numerics)
-        calls[what] = [partial(infer_once, network, noise, numerics) for network in networks]
+        yield what, [partial(infer_once, network, noise, numerics) for network in networks]
     images = on_device(dataset, numerics)
     row = images.plan(settings.batch_size, torch.Generator().manual_seed(0))[0]
     rate = torch.zeros((), device=numerics.device)
-    calls["step"] = []
+    steps: list[Callable[[], None]] = []
     for network in networks:
         step = TrainingStep(network.train(), images, settings, micro_batch)
         for _ in range(_STEPS_BEFORE[numerics.device]):
             step(row, rate)
-        calls["step"].append(partial(step, row, rate))
-    return calls
+        steps.append(partial(step, row, rate))
+    yield "step", steps
 
 
 def step_memory(model: nn.Module, images: Tensor, numerics: Numerics) -> int:

@@ -196,7 +196,7 @@ class _Run:
         return self._averaging.model if self._averaging else self._model
 
     def _scores(self) -> Scores:
-        return evaluate(self._scored, self._images, self._micro_batch / self._settings.batch_size)
+        return evaluate(self._scored, self._images, self._micro_batch)
 
     def warm(self) -> Checkpoint:
         """The first ``warm_epochs`` epochs."""

@@ -161,11 +161,21 @@ class LocalPool:
                     continue
                 if not isinstance(message, Progress):
                     worker.job = None
+                    self._await_readiness(index)
                 yield message
+                if self._workers[index] is not worker:
+                    return
         except (EOFError, OSError):
             why = self._replace(index)
             if worker.job:
                 yield Failed(worker.job.number, f"its worker died ({why})", lost=True)
+
+    def _await_readiness(self, index: int) -> None:
+        """Wait until a worker that has done its job takes another; one that ends instead is replaced."""
+        try:
+            self._workers[index].pipe.recv()
+        except (EOFError, OSError):
+            self._replace(index)
 
     def _replace(self, index: int) -> str:
         """Put a new worker in the place of a dead one; returns what ended it."""
@@ -210,7 +220,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.PluginFile]) -> None:
-    """Body of a worker: None once it is ready, then jobs in and messages out.
+    """Body of a worker: None whenever it is ready, then a job in and messages out.
 
     It ends when the pipe closes or the parent is gone, and to be replaced when its GPU or its trainer is of no more use.
     """
@@ -218,13 +228,15 @@ def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.Plugin
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     plugins.load_files(plugin_files)
     try:
-        pipe.send(None)
         while not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):
+            pipe.send(None)
             ended = run_job(trainer, pipe.recv(), pipe.send)
             if isinstance(ended, Failed) and ended.lost:
                 return
     except (EOFError, OSError):
         return
+    finally:
+        pipe.close()
 
 
 def _die_with_parent(parent: int) -> None:

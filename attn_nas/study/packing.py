@@ -40,19 +40,21 @@ def make_executor(trainer: Trainer, resources: Resources, candidates: Collection
         return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers))
     pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus))
     try:
-        _pack(pool, trainer, _largest(candidates, trainer.dataset.task), resources)
+        _pack(pool, trainer, _largest(candidates, trainer.dataset.task, trainer.settings.batch_size), resources)
     except BaseException:
         pool.close()
         raise
     return pool
 
 
-def _largest(candidates: Collection[Genotype], task: Task) -> Genotype:
-    """The one that needs the most memory to be trained."""
-    images = random_images(2, (task.channels, task.height, task.width), Numerics())
+def _largest(candidates: Collection[Genotype], task: Task, batch_size: int) -> Genotype:
+    """The one that needs the most memory to be trained with batches of ``batch_size``, from what 2 and 4 images need."""
+    few, more = (random_images(number, (task.channels, task.height, task.width), Numerics()) for number in (2, 4))
 
-    def memory(genotype: Genotype) -> int:
-        return step_memory(build_model(genotype, task.num_classes, task.channels, seed=0), images, Numerics())
+    def memory(genotype: Genotype) -> float:
+        model = build_model(genotype, task.num_classes, task.channels, seed=0)
+        least = step_memory(model, few, Numerics())
+        return least + (batch_size - 2) * (step_memory(model, more, Numerics()) - least) / 2
 
     return max(candidates, key=memory)
 
@@ -73,6 +75,7 @@ def _pack(pool: LocalPool, trainer: ProxyTrainer, genotype: Genotype, resources:
 
     def images_per_second(each: int) -> float:
         try:
+            dry_runs(pool, genotype, gpus * each, 0.0, 0.0)  # until all have started, which takes as long as it takes
             runs = dry_runs(pool, genotype, gpus * each, _SECONDS, _WARM_UP)
         except DeviceError:
             return 0.0
@@ -86,7 +89,7 @@ def rising(measure: Callable[[int], float], most: int) -> int:
     number, rate = 1, measure(1)
     while 2 * number <= most:
         doubled = measure(2 * number)
-        if doubled < _GAIN * rate:
+        if doubled <= 0.0 or doubled < _GAIN * rate:
             break
         number, rate = 2 * number, doubled
     return number

@@ -69,7 +69,9 @@ OnReplicate = Callable[[Replicate, ProxyResult | str], None]
 
 
 def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, executor: Executor, on_end: OnReplicate) -> None:
-    """Train what ``folder`` lacks; one that fails, or takes its worker down three times, is kept and told as a failure.
+    """Train what ``folder`` lacks; one that fails is kept and told as a failure.
+
+    One that takes its worker down three times is told as a failure, but tried again the next time: it may have been chance.
 
     Raises:
         RunError: a result cannot be written, or no worker can start.
@@ -90,7 +92,8 @@ def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, e
                 waiting.append(replicate)
                 return
         outcome = message.trained.result if isinstance(message, Finished) else message.reason
-        folder.keep(replicate, outcome)
+        if isinstance(message, Finished) or not message.lost:
+            folder.keep(replicate, outcome)
         on_end(replicate, outcome)
 
     while waiting or running:
