@@ -69,14 +69,14 @@ def on_device(dataset: Dataset, numerics: Numerics) -> DeviceImages:
 
 def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation ``(C, 1, 1)`` of the pixels 0..255 of up to 5,000 images."""
-    sums, squares, number = 0.0, 0.0, 0
-    for pixels in split.images[:5000].split(100):
+    images = split.images[:5000]
+    sums = torch.zeros(2, images.shape[1], dtype=torch.float64)
+    for pixels in images.split(100):
         exact = pixels.double()
-        sums, squares = sums + exact.sum((0, 2, 3)), squares + exact.square().sum((0, 2, 3))
-        number += pixels.numel() // pixels.shape[1]
-    mean = torch.as_tensor(sums / number)
-    deviation = torch.as_tensor(squares / number - mean.square()).clamp_min(0.0).sqrt()
-    return mean.float()[:, None, None], deviation.clamp_min(1.0).float()[:, None, None]
+        sums += torch.stack([exact.sum((0, 2, 3)), exact.square().sum((0, 2, 3))])
+    mean, square = sums * images.shape[1] / images.numel()
+    deviation = (square - mean.square()).clamp_min(1.0).sqrt()
+    return mean.float()[:, None, None], deviation.float()[:, None, None]
 
 
 def training_size(size: tuple[int, int], initial_share: float, epoch: int, epochs: int) -> tuple[int, int]:

@@ -65,9 +65,8 @@ class Averaging:
         self._forgotten = 1 - math.exp(-math.log(2) * self._every / window) if settings.averaging == "ema" else None
         self._taken = 0
         self._averaged = copy.deepcopy(model).requires_grad_(requires_grad=False)
-        self._pairs = list(zip(_tensors(self._averaged), _tensors(model), strict=True))
-        mixed = [pair for pair in self._pairs if pair[0].is_floating_point()]
-        self._averages, self._news = [average for average, _ in mixed], [new for _, new in mixed]
+        self._averages, self._news = _tensors(self._averaged, mixed=True), _tensors(model, mixed=True)
+        self._copies, self._counts = _tensors(self._averaged, mixed=False), _tensors(model, mixed=False)
 
     @property
     def model(self) -> nn.Module:
@@ -78,13 +77,14 @@ class Averaging:
         """Take the weights after ``step``, counted from 0 over all epochs, into the average if it is its turn."""
         if step < self._first_step or (self._last_step - step) % self._every:
             return
-        share = (self._forgotten if self._taken else None) or 1 / (self._taken + 1)
-        torch._foreach_lerp_(self._averages, self._news, share)
-        for average, new in self._pairs:
-            if not average.is_floating_point():
-                average.copy_(new)
         self._taken += 1
+        share = self._forgotten if self._forgotten and self._taken > 1 else 1 / self._taken
+        torch._foreach_lerp_(self._averages, self._news, share)
+        for average, new in zip(self._copies, self._counts, strict=True):
+            average.copy_(new)
 
 
-def _tensors(model: nn.Module) -> list[Tensor]:
-    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+def _tensors(model: nn.Module, *, mixed: bool) -> list[Tensor]:
+    """Weights and statistics, or what is no number to be mixed: counts."""
+    every = (*model.parameters(), *model.buffers())
+    return [tensor.detach() for tensor in every if tensor.is_floating_point() == mixed]

@@ -159,23 +159,16 @@ class LocalPool:
                     worker.ready = True
                     self._deaths_at_start = 0
                     continue
-                if not isinstance(message, Progress):
-                    worker.job = None
-                    self._await_readiness(index)
+                if isinstance(message, Progress):
+                    yield message
+                    continue
+                worker.job = None
                 yield message
-                if self._workers[index] is not worker:
-                    return
+                worker.pipe.recv()  # until it takes another job, or ends and is replaced
         except (EOFError, OSError):
             why = self._replace(index)
             if worker.job:
                 yield Failed(worker.job.number, f"its worker died ({why})", lost=True)
-
-    def _await_readiness(self, index: int) -> None:
-        """Wait until a worker that has done its job takes another; one that ends instead is replaced."""
-        try:
-            self._workers[index].pipe.recv()
-        except (EOFError, OSError):
-            self._replace(index)
 
     def _replace(self, index: int) -> str:
         """Put a new worker in the place of a dead one; returns what ended it."""

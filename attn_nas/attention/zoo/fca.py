@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import group_width, hidden_width
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.pooling import is_channels_last
 
 GRID = 7
 """Side of the grid on which the paper ranks the frequencies."""
@@ -66,7 +67,7 @@ class FrequencyChannelAttention(nn.Module):
     def squeeze(self, x: Tensor) -> Tensor:
         """The component ``(B, C)`` of each channel of ``x`` ``(B, C, H, W)`` at its group's frequency, in fp32."""
         channels, height, width = x.shape[1:]
-        last = x.is_contiguous(memory_format=torch.channels_last)
+        last = is_channels_last(x)
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             return (x * cosine_planes(self.groups, channels, height, width, x.device, last)).sum((2, 3))
         size = (height, width, x.device, last)
