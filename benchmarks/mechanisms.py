@@ -3,7 +3,7 @@
 Times are of a training step (forward and backward) and of an inference of a residual block of two 3x3 convolutions, batches
 of 16, one thread, in the arithmetic of a search on this machine, relative to the bare block; on the CPU and, where there is
 one, on CUDA. With ``--peers FOLDER`` of files ``NAME.py``, each with a function ``make(channels, **arguments)``, our modules
-are timed beside those implementations, with equal arguments.
+are timed beside those implementations, with equal arguments and contiguous inputs, which some of them need.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import importlib.util
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -117,7 +118,7 @@ def main() -> None:
         results["peers"] = {
             f"{channels}x{side}x{side}, {kind}": against_peers(chosen.peers, (channels, side), kind, rounds)
             for channels, side in sizes
-            for kind in dict.fromkeys((Numerics(), numerics, *cuda))
+            for kind in dict.fromkeys(replace(each, channels_last=False) for each in (Numerics(), numerics, *cuda))
         }
     worst = max(cost["slowdown"]["step"] for cost in by_size[f"{sizes[0][0]}x{sizes[0][1]}x{sizes[0][1]}"].values())
     present(chosen, worst, table(results), **results)
