@@ -20,6 +20,7 @@ from attn_nas.study.events import (
     TrialStarted,
 )
 from attn_nas.study.search import search
+from attn_nas.terminal.console import console
 from attn_nas.terminal.numbers import count, duration
 from attn_nas.terminal.search import Lines, View, closing_words, picture
 from attn_nas.testing import TableTrainer
@@ -97,6 +98,15 @@ def test_events_are_json_lines():
 def test_large_numbers_have_three_digits(number, text):
     """With the unit's letter."""
     assert count(number) == text
+
+
+def test_a_pipe_is_wide_enough_for_tables_unless_told(monkeypatch):
+    """80 columns would break the rows of a front in a log file."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    assert console().width == 200
+    monkeypatch.setenv("COLUMNS", "70")
+    assert console().width == 70
 
 
 def test_durations_have_hours_when_they_need_them():

@@ -22,18 +22,17 @@ def audit(
     json: JsonOption = False,
 ) -> None:
     """Train a sample of a run's candidates for longer and say how well the proxy ranks them; goes on where it was stopped."""
-    from rich.console import Console
-
     from attn_nas.proxy import Numerics
     from attn_nas.study.audit import AuditPlan
     from attn_nas.study.resources import Resources
     from attn_nas.study.results import Run
     from attn_nas.terminal import audit as terminal
+    from attn_nas.terminal.console import console
 
     opened = Run(run)
     planned = AuditPlan(opened, candidates, seeds, epochs)
     resources = Resources.choose(Numerics.from_dict(opened.meta["numerics"]), max(1, planned.remaining), workers, threads)
-    out, err = Console(), Console(stderr=True)
+    out, err = console(), console(stderr=True)
     say = err if json else out
     say.print(terminal.audit_plan(planned, resources), markup=False, highlight=False, soft_wrap=True)
     if plan:

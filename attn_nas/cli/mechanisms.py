@@ -104,13 +104,13 @@ def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int,
 def _print_table(
     records: list[Mechanism], costs: dict[str, dict[str, Any]], channels: int, size: int, measured_now: bool
 ) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from attn_nas.attention.measured import measured_where
     from attn_nas.attention.mechanism import GATE_POSITIONS
+    from attn_nas.terminal.console import console
 
-    console = Console(highlight=False)
+    out = console(highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("name", "choices", "where", "params", "FLOPs", "step", "paper"):
         table.add_column(heading, justify="right" if heading in ("params", "FLOPs", "step") else "left")
@@ -129,10 +129,10 @@ def _print_table(
             f"x{slowdown['step']:.2f}" if slowdown else "-",
             record.arxiv or f"{record.year}",
         )
-    console.print(table)
+    out.print(table)
     for name, cost in costs.items():
         if "why_not" in cost:
-            console.print(f"{name} has no cost: {cost['why_not']}", markup=False)
+            out.print(f"{name} has no cost: {cost['why_not']}", markup=False)
     where = "this machine, now" if measured_now else measured_where()
     for line in (
         f"params and FLOPs at {channels} channels, {size} x {size} places, hyperparameters as published (or the nearest).",
@@ -140,7 +140,7 @@ def _print_table(
         f"choices: r reduction, k kernel size, g groups. any: {', '.join(GATE_POSITIONS)}.",
         "One in full: attn-nas mechanisms NAME",
     ):
-        console.print(line, style="dim")
+        out.print(line, style="dim")
 
 
 def _choices(record: Mechanism) -> str:

@@ -20,22 +20,21 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     if json:
         print(json_module.dumps(opened.to_dict(), indent=2))
         return
-    from rich.console import Console
-
+    from attn_nas.terminal.console import console
     from attn_nas.terminal.search import front_table
 
-    console = Console()
-    console.print(front_table(opened.front, f"Pareto front of {len(opened.front)}"))
-    console.print()
-    console.print(front_table(opened.references, "References"))
+    out = console()
+    out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}"))
+    out.print()
+    out.print(front_table(opened.references, "References"))
     accuracy, cost = opened.reference_point
-    console.print(
+    out.print(
         f"\nhypervolume {opened.hypervolume:,.4g} accuracy x {opened.cost_axis}, reference point "
         f"({accuracy:g}, {cost:,}); one seed each",
         highlight=False,
     )
     for record in opened.failures:
-        console.print(f"failed: {record.key} {record.genotype}: {record.reason}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"failed: {record.key} {record.genotype}: {record.reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show(
@@ -52,37 +51,37 @@ def show(
     if json:
         print(json_module.dumps({**candidate.to_dict(), "result": result.to_dict()}, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
+    from attn_nas.terminal.console import console
     from attn_nas.terminal.numbers import percent
 
-    console = Console(highlight=False)
+    out = console(highlight=False)
     name = f", reference {record.reference!r}" if record.reference else ""
-    console.print(f"candidate {record.key} (trial {record.number}{name}) on {record.genotype.trunk}")
+    out.print(f"candidate {record.key} (trial {record.number}{name}) on {record.genotype.trunk}")
     table = Table(box=None, pad_edge=False)
     for heading in ("site", "stage", "channels", "attention"):
         table.add_column(heading)
     for site, placement in record.genotype.sites:
         if placement or not site.at_stage_end:
             table.add_row(str(site), str(site.block.stage), str(site.block.out_channels), str(placement or "-"))
-    console.print(table)
-    console.print(f"accuracy {percent(result.accuracy)} (validation, seed {result.seed}), loss {result.loss:.4f}")
-    console.print(f"curve    {'  '.join(percent(value) for value in result.curve)}")
-    console.print(
+    out.print(table)
+    out.print(f"accuracy {percent(result.accuracy)} (validation, seed {result.seed}), loss {result.loss:.4f}")
+    out.print(f"curve    {'  '.join(percent(value) for value in result.curve)}")
+    out.print(
         f"cost     {record.cost.flops:,} FLOPs ({candidate.added_flops:+,}), {record.cost.macs:,} MACs, "
         f"{record.cost.fvcore_default:,} by fvcore alone, {record.cost.params:,} parameters"
     )
     if record.profile:
         beside = record.profile
-        console.print(
+        out.print(
             f"time     training step {1e3 * beside.step_seconds:.1f} ms ({beside.step_ratio:.2f} x the bare trunk's), "
             f"inference of 1 image {1e3 * beside.latency_1:.2f} ms ({beside.latency_1_ratio:.2f} x), of 128 images "
             f"{1e3 * beside.latency_128:.1f} ms ({beside.latency_128_ratio:.2f} x)",
             soft_wrap=True,
         )
-        console.print(f"memory   {beside.step_memory_mb:.1f} MB in a training step ({beside.step_memory_ratio:.2f} x)")
-    console.print(f"trained  {result.seconds:.1f} s, peak memory of its process {result.peak_memory_mb:.0f} MB")
+        out.print(f"memory   {beside.step_memory_mb:.1f} MB in a training step ({beside.step_memory_ratio:.2f} x)")
+    out.print(f"trained  {result.seconds:.1f} s, peak memory of its process {result.peak_memory_mb:.0f} MB")
 
 
 def export(

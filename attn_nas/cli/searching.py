@@ -28,17 +28,16 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Events as JSON Lines on stdout.")] = False,
 ) -> None:
     """Search for attention placements; ends with a Pareto front and its models in the run folder."""
-    from rich.console import Console
-
     from attn_nas.export import export_front
     from attn_nas.report import write_front
     from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished
     from attn_nas.study.search import search as run_search
     from attn_nas.terminal import search as terminal
+    from attn_nas.terminal.console import console
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: choose from auto, cpu, cuda")
-    out, err = Console(), Console(stderr=True)
+    out, err = console(), console(stderr=True)
     ended: list[SearchFinished] = []
 
     def note_end(event: Event) -> None:
