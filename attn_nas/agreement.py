@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from attn_nas.estimates import Estimate
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 _RESAMPLES = 1000
 _LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its 95 % interval, by a bootstrap over candidates; NaN where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Plain data; None for NaN, which JSON does not have."""
-        return {name: None if np.isnan(number) else number for name, number in asdict(self).items()}
-
-    def __str__(self) -> str:
-        return "-" if np.isnan(self.value) else f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+_SIGNS_AT_A_TIME = 2**24
 
 
 def spearman(scores: ArrayLike, truth: ArrayLike, seed: int = 0) -> Estimate:
@@ -66,30 +52,48 @@ def _intraclass_correlation(tables: Floats) -> Floats:
     return np.divide(between - within, total, out=np.full(len(tables), np.nan), where=total > 0)
 
 
-def _correlated(statistic: Callable[[Floats, Floats], Floats], scores: ArrayLike, truth: ArrayLike, seed: int) -> Estimate:
-    """Mean over seeds of the ``statistic`` of the signs of all pairs of candidates."""
+def _correlated(
+    statistic: Callable[[Floats, Floats, Integers], Floats], scores: ArrayLike, truth: ArrayLike, seed: int
+) -> Estimate:
+    """Mean over seeds of a ``statistic``, which takes two scores of all candidates, and resamples of candidates."""
     table, target = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     draws = _draws(len(target), seed)
-    signs = _signs(target, draws)
     columns = table.reshape(len(target), -1).T
-    return _estimate(np.mean([statistic(_signs(column, draws), signs) for column in columns], axis=0))
+    return _estimate(np.mean([statistic(column, target, draws) for column in columns], axis=0))
+
+
+def _spearman(one: Floats, other: Floats, draws: Integers) -> Floats:
+    """Pearson's correlation of the ranks within each resample, every candidate weighted by how often it was drawn."""
+    times = np.array([np.bincount(draw, minlength=len(one)) for draw in draws])
+    a, b = _centred_ranks(one, times), _centred_ranks(other, times)
+    return _ratio((times * a * b).sum(1), (times * a**2).sum(1) * (times * b**2).sum(1))
+
+
+def _centred_ranks(values: Floats, times: Integers) -> Floats:
+    """Rank of each candidate, less the mean rank, when it stands ``times`` ``(resamples, candidates)``; equals share theirs."""
+    order = np.argsort(values, kind="stable")
+    first = np.diff(values[order], prepend=np.nan) != 0
+    sizes = np.add.reduceat(times[:, order], np.flatnonzero(first), axis=1)
+    ranks = np.empty(times.shape)
+    ranks[:, order] = (sizes.cumsum(1) - sizes / 2)[:, first.cumsum() - 1]
+    return ranks - times.sum(1, keepdims=True) / 2
+
+
+def _kendall(one: Floats, other: Floats, draws: Integers) -> Floats:
+    """Pairs in the same order less pairs in the opposite, over those that are not tied."""
+
+    def tau(part: Integers) -> Floats:
+        a, b = _signs(one, part), _signs(other, part)
+        return _ratio((a * b).sum((1, 2)), (a**2).sum((1, 2)) * (b**2).sum((1, 2)))
+
+    parts = 1 + len(draws) * len(one) ** 2 // _SIGNS_AT_A_TIME
+    return np.concatenate([tau(part) for part in np.array_split(draws, parts)])
 
 
 def _signs(values: Floats, draws: Integers) -> Floats:
     """Which of each two drawn candidates has the larger value: 1, 0 or -1, ``(resamples, candidates, candidates)``."""
     signs = np.sign(values[:, None] - values[None, :])
     return signs[draws[:, :, None], draws[:, None, :]]
-
-
-def _spearman(one: Floats, other: Floats) -> Floats:
-    """A rank, less its mean, is half the sum of a row of signs."""
-    a, b = one.sum(2), other.sum(2)
-    return _ratio((a * b).sum(1), (a**2).sum(1) * (b**2).sum(1))
-
-
-def _kendall(one: Floats, other: Floats) -> Floats:
-    """Pairs in the same order less pairs in the opposite, over those that are not tied."""
-    return _ratio((one * other).sum((1, 2)), (one**2).sum((1, 2)) * (other**2).sum((1, 2)))
 
 
 def _ratio(product: Floats, squares: Floats) -> Floats:

@@ -44,6 +44,10 @@ class RunError(AttnNasError):
     """A run folder that cannot be read or written as asked."""
 
 
+class TableError(AttnNasError):
+    """A table of trainings that cannot be read or written, or that has no such network."""
+
+
 class ExportError(AttnNasError):
     """A model that could not be written, or failed its verification."""
 

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from attn_nas import __version__
-from attn_nas.proxy import ProxyResult, choose_numerics
+from attn_nas.proxy import choose_numerics
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.study.executors import LocalPool
-from attn_nas.study.jobs import Trainer
+from attn_nas.study.jobs import Trained, Trainer
 from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
 from attn_nas.study.trainer import ProxyTrainer
 
@@ -49,7 +49,7 @@ def hardware() -> str:
     return f"{model}, {len(os.sched_getaffinity(0))} cores, {torch.backends.cpu.get_cpu_capability()}{accelerator}"
 
 
-def present(chosen: argparse.Namespace, headline: float, text: str, **results: Any) -> None:
+def present(chosen: argparse.Namespace, headline: float | None, text: str, **results: Any) -> None:
     """Print the document, or the text for a person."""
     if not chosen.json:
         print(text)
@@ -69,10 +69,14 @@ def replicate_all(trainer: Trainer, replicates: Sequence[Replicate], folder: Rep
     """Train on all cores, one thread each, what ``folder`` lacks; what cannot be trained ends the benchmark."""
     pool = LocalPool([trainer] * len(os.sched_getaffinity(0)))
 
-    def told(replicate: Replicate, outcome: ProxyResult | str) -> None:
+    def told(replicate: Replicate, outcome: Trained | str) -> None:
         if isinstance(outcome, str):
             raise SystemExit(f"{replicate}: {outcome}")
-        print(f"{folder.path.name} {replicate} {outcome.accuracy:.4f} {outcome.seconds:.1f} s", file=sys.stderr, flush=True)
+        print(
+            f"{folder.path.name} {replicate} {outcome.result.accuracy:.4f} {outcome.result.seconds:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
     try:
         train_replicates(replicates, folder, pool, told)
@@ -87,5 +91,5 @@ def learning_curves(folder: Path, settings: ProxySettings, genotypes: dict[str, 
     kept = ReplicateFolder(folder / "replicates")
     replicates = [[Replicate(genotype, seed) for seed in seeds] for genotype in genotypes.values()]
     replicate_all(trainer, [replicate for row in replicates for replicate in row], kept)
-    results = [[kept.get(replicate) for replicate in row] for row in replicates]
-    return np.array([[result.curve for result in row if result] for row in results])
+    trained = [[kept.get(replicate) for replicate in row] for row in replicates]
+    return np.array([[each.result.curve for each in row if each] for row in trained])

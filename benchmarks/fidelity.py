@@ -20,8 +20,9 @@ from common import make_parser, present, replicate_all
 from numpy.typing import NDArray
 
 from attn_nas import Genotype, Placement, load_space
-from attn_nas.agreement import Estimate, kendall, reliability, spearman
+from attn_nas.agreement import kendall, reliability, spearman
 from attn_nas.data import load_dataset
+from attn_nas.estimates import Estimate
 from attn_nas.proxy import ProxyResult, choose_numerics
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
@@ -93,7 +94,7 @@ class Measurement:
             trainer = ProxyTrainer(settings, choose_numerics("cpu", settings.precision), 1, data, self._folder / "trunks")
             replicate_all(trainer, replicates, kept)
         found = {name: [kept.get(Replicate(genotype, seed)) for seed in seeds] for name, genotype in named.items()}
-        return {name: [result for result in row if result] for name, row in found.items()}
+        return {name: [trained.result for trained in row if trained] for name, row in found.items()}
 
 
 def accuracy(result: ProxyResult) -> float:

@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from html import escape
-from math import ceil, floor, log10
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -31,6 +29,7 @@ from common import make_parser, present
 from attn_nas.data import load_dataset
 from attn_nas.proxy import choose_numerics
 from attn_nas.proxy.device import resolve_device
+from attn_nas.report.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 from attn_nas.space.references import reference_genotypes
@@ -45,8 +44,6 @@ CHECKPOINTS = (50, 200, 1000)
 QUICK_CHECKPOINTS = (25, 50, 100)
 WORKERS = (1, 2)
 RESULTS = Path(__file__).parent / "results"
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 400, 70, 24, 90, 56
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _MEGABYTE = 2**20
 _FEWEST_POINTS = 10
 
@@ -187,49 +184,6 @@ def memory_row(what: str, points: Points) -> dict[str, Any]:
     return {"what": what, "first_mb": points[0][1], "last_mb": points[-1][1], "mb_per_1000_trials": slope(points), "mb": points}
 
 
-def memory_svg(series: dict[str, Points]) -> str:
-    """Memory in MB over trials, one line per series, named above the plot."""
-    most_trials = max(points[-1][0] for points in series.values())
-    most_mb = max(value for points in series.values() for _, value in points)
-    x_step, y_step = _step(most_trials), _step(most_mb)
-    x_end, y_end = x_step * ceil(most_trials / x_step), y_step * ceil(most_mb / y_step)
-    bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-
-    def place(trials: float, mb: float) -> tuple[float, float]:
-        return _LEFT + trials / x_end * (right - _LEFT), bottom - mb / y_end * (bottom - _TOP)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="13" '
-        'fill="#333333" role="img">',
-        "<title>Memory over trials</title>",
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-    ]
-    for tick in np.arange(0, y_end + y_step / 2, y_step):
-        y = place(0, tick)[1]
-        parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e5e5"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,.0f}</text>')
-    for tick in np.arange(0, x_end + x_step / 2, x_step):
-        x = place(tick, 0)[0]
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="#333333"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{tick:,.0f}</text>')
-    parts.append(f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#333333"/>')
-    parts.append(f'<text x="{(_LEFT + right) / 2}" y="{bottom + 42}" text-anchor="middle">finished trials</text>')
-    middle = (_TOP + bottom) / 2
-    parts.append(f'<text transform="translate(18 {middle}) rotate(-90)" text-anchor="middle">memory, MB</text>')
-    for number, (name, points) in enumerate(series.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{_LEFT}" y="{22 + 18 * number}" fill="{colour}">{escape(name)}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _step(extent: float) -> float:
-    raw = extent / 5
-    power = 10.0 ** floor(log10(raw))
-    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw))
-
-
 def measure(checkpoints: Sequence[int], block: int, train: int, references: int) -> dict[str, Any]:
     """All of it; searches run one after the other, each in a process of its own."""
     budget = checkpoints[-1]
@@ -292,7 +246,8 @@ def main() -> None:
     train = (5 if quick else 200) if chosen.train is None else chosen.train
     results = measure(QUICK_CHECKPOINTS if quick else CHECKPOINTS, 25 if quick else 100, train, 2 if quick else 7)
     if chosen.json and not quick:
-        (RESULTS / "overhead_memory.svg").write_text(memory_svg({row["what"]: row["mb"] for row in results["memory"]}))
+        series = [Series(row["what"], row["mb"]) for row in results["memory"]]
+        (RESULTS / "overhead_memory.svg").write_text(line_svg("Memory over trials", "finished trials", "memory, MB", series))
     present(chosen, results["rows"][-1]["share_outside_training"], table(results), **results)
 
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from attn_nas.agreement import Estimate, kendall, reliability, spearman
+from attn_nas.agreement import kendall, reliability, spearman
+from attn_nas.estimates import Estimate
 
 
 def test_correlations_are_the_textbook_ones():

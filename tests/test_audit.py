@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from attn_nas.cli import app
+from attn_nas.cost import Cost
 from attn_nas.errors import RunError, UsageError
 from attn_nas.proxy import ProxyResult
 from attn_nas.space.task import Task
@@ -36,9 +37,9 @@ def run(tiny_space, tmp_path):
     return search(tiny_space, budget=20, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
 
 
-def _result(accuracy, epochs):
+def _trained(accuracy, epochs):
     curve = (accuracy,) * epochs
-    return ProxyResult(accuracy, 1 - accuracy, 0.0, curve, curve, curve, curve, 1.0, 1.0, 1.0, 32, 0)
+    return Trained(ProxyResult(accuracy, 1 - accuracy, 0.0, curve, curve, curve, curve, 1.0, 1.0, 1.0, 32, 0), Cost(4, 3, 2, 1))
 
 
 def _fill(plan, proxy, long):
@@ -47,7 +48,7 @@ def _fill(plan, proxy, long):
         for number, candidate in enumerate(plan.candidates):
             for index, seed in enumerate(part.seeds):
                 accuracy = float(score(number, index))
-                part.folder.keep(Replicate(candidate.record.genotype, seed), _result(accuracy, part.settings.epochs))
+                part.folder.keep(Replicate(candidate.record.genotype, seed), _trained(accuracy, part.settings.epochs))
 
 
 def test_the_sample_has_one_candidate_of_every_stratum(run):
@@ -125,7 +126,7 @@ def test_real_trainings_are_done_once(run):
     plan.train(ONE, lambda replicate, outcome: ended.append(outcome))
     assert len(ended) == 8
     assert plan.remaining == 0
-    assert [len(result.curve) for result in ended] == [2] * 4 + [3] * 4
+    assert [len(trained.result.curve) for trained in ended] == [2] * 4 + [3] * 4
     assert not run.folder.cache.exists()
     files = sorted((run.folder.path / "audit").glob("*/*.json"))
     assert len(files) == 8
@@ -223,7 +224,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(run, tmp_path):
     (tmp_path / "file").write_text("")
     genotype = run.candidates[0].record.genotype
     with pytest.raises(RunError, match=r"kept.*cannot be written"):
-        ReplicateFolder(tmp_path / "file" / "kept").keep(Replicate(genotype, 0), _result(0.5, 1))
+        ReplicateFolder(tmp_path / "file" / "kept").keep(Replicate(genotype, 0), _trained(0.5, 1))
 
 
 def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch):

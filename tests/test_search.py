@@ -264,7 +264,7 @@ def test_resume_refuses_what_does_not_fit(tiny_space, tmp_path):
 def test_two_searches_cannot_share_a_run(tiny_space, tmp_path):
     """The second is refused while the first holds the lock."""
     run = _search(tiny_space, tmp_path, budget=3)
-    with run.folder.locked(), pytest.raises(RunError, match="another search or audit works"):
+    with run.folder.locked(), pytest.raises(RunError, match="another process works"):
         _search(None, tmp_path, budget=5, resume=True)
 
 

@@ -23,6 +23,7 @@ SHIPPED = [
     "cifar10_resnet20",
     "cifar10_zoo",
     "cued_digits",
+    "cued_digits_table",
     "imagefolder_mobilenet_v3",
     "imagefolder_resnet18",
 ]

@@ -28,6 +28,7 @@ def audit(
     from attn_nas.study.results import Run
     from attn_nas.terminal import audit as terminal
     from attn_nas.terminal.console import console
+    from attn_nas.terminal.replicates import replicate_lines
 
     opened = Run(run)
     planned = AuditPlan(opened, candidates, seeds, epochs)
@@ -41,7 +42,7 @@ def audit(
             print(json_module.dumps({**planned.describe(), **cost}, indent=2))
         return
     try:
-        with terminal.replicate_lines(say, planned.remaining) as on_end:
+        with replicate_lines(say, planned.remaining) as on_end:
             planned.train(resources, on_end, download)
     except KeyboardInterrupt:
         say.print("stopped; what is done is kept: the same command goes on")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from attn_nas.cost.count import Cost, count_cost, count_module
 from attn_nas.errors import CostError, SpaceError, first_line
 from attn_nas.models.build import build_site, build_trunk, get_slot
+from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.task import Task
@@ -81,6 +82,13 @@ class CostTable:
         if placement.position == "replace":
             added -= count_module(get_slot(self._model, site.slot("replace")), shape)
         return added
+
+    def dearest(self, encoding: Encoding, axis: str) -> int:
+        """The field ``axis`` of `Cost` for the dearest network of a space; raises CostError."""
+        worst: int = getattr(self.bare, axis)
+        for site in self.trunk.sites:
+            worst += max([0, *(getattr(self.site(placement, site), axis) for placement in encoding.dearest(site))])
+        return worst
 
     def cost(self, genotype: Genotype) -> Cost:
         """Cost of the whole network, equal to counting it.

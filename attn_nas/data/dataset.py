@@ -29,6 +29,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def to(self, device: str) -> Split:
+        """The split on ``device``."""
+        return Split(self.images.to(device), self.labels.to(device))
+
     def take(self, indices: Tensor) -> Split:
         """The images at ``indices``."""
         return Split(self.images[indices], self.labels[indices])

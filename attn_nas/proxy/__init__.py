@@ -3,6 +3,7 @@
 from attn_nas.proxy.checkpoint import Checkpoint
 from attn_nas.proxy.device import Numerics, choose_numerics
 from attn_nas.proxy.result import OnEpoch, ProxyFailure, ProxyResult
+from attn_nas.proxy.scores import Scores, evaluate_test
 from attn_nas.proxy.step_profile import StepProfile, profile_step
 from attn_nas.proxy.train import measure_throughput, train_proxy, warm_trunk
 
@@ -12,8 +13,10 @@ __all__ = [
     "OnEpoch",
     "ProxyFailure",
     "ProxyResult",
+    "Scores",
     "StepProfile",
     "choose_numerics",
+    "evaluate_test",
     "measure_throughput",
     "profile_step",
     "train_proxy",

@@ -60,10 +60,7 @@ class DeviceImages:
 def on_device(dataset: Dataset, numerics: Numerics) -> DeviceImages:
     """The data set on its device; the last one is kept there for the next candidate."""
     mean, std = channel_statistics(dataset.train)
-    train, validation = (
-        Split(split.images.to(numerics.device), split.labels.to(numerics.device))
-        for split in (dataset.train, dataset.validation)
-    )
+    train, validation = dataset.train.to(numerics.device), dataset.validation.to(numerics.device)
     return DeviceImages(train, validation, mean.to(numerics.device), std.to(numerics.device), dataset.augmentation, numerics)
 
 

@@ -1,14 +1,18 @@
-"""How well a network does on the validation split."""
+"""How well a network does on a split that it was not trained on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attn_nas.proxy.images import DeviceImages
+from attn_nas.data.dataset import Dataset
+from attn_nas.proxy.device import Numerics
+from attn_nas.proxy.images import DeviceImages, on_device
 
 _PIXELS = {"cpu": 2**19, "cuda": 2**22}
 _MICRO_BATCHES = 8
@@ -27,6 +31,15 @@ class Scores:
     loss: float
     margin: float
 
+    def to_dict(self) -> dict[str, float]:
+        """Plain data, the inverse of `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Scores:
+        """The scores that `to_dict` wrote."""
+        return cls(**data)
+
 
 def evaluate(model: nn.Module, images: DeviceImages, micro_batch: int) -> Scores:
     """Scores of ``model``, trained with ``micro_batch`` images at a time, on the validation split in large batches."""
@@ -42,6 +55,17 @@ def evaluate(model: nn.Module, images: DeviceImages, micro_batch: int) -> Scores
                 logits = model(inputs)
             sums += _sums(logits.float(), target)
     return Scores(*(total / len(split) for total in sums.tolist()))
+
+
+def evaluate_test(model: nn.Module, dataset: Dataset, numerics: Numerics, micro_batch: int) -> Scores:
+    """Scores of ``model`` on the test split, otherwise as `evaluate`: for entries of a benchmark, and never in a search.
+
+    Raises:
+        DataError: the data set has no test split here.
+
+    """
+    test = dataset.load_test().to(numerics.device)
+    return evaluate(numerics.placed(model), replace(on_device(dataset, numerics), validation=test), micro_batch)
 
 
 def _sums(logits: Tensor, target: Tensor) -> Tensor:

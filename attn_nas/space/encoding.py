@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import log
+from math import log, prod
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,38 @@ class Encoding:
     def _decodes_to(self, site: Site, raw: Mapping[str, Any], placement: Placement | None) -> bool:
         decoded = self._decode_site(site, raw)
         return (decoded.canonical(site) if decoded else None) == placement
+
+    @property
+    def num_genotypes(self) -> int:
+        """Number of distinct networks in the space."""
+        return prod(len(options) for options in self._gene_options())
+
+    def genotypes(self) -> Iterator[Genotype]:
+        """Every distinct network of the space once, the bare trunk first; for spaces that are small."""
+        for chosen in product(*self._gene_options()):
+            placements: list[Placement | None] = [None] * len(self.trunk.sites)
+            for indices, option in zip(self._genes.values(), chosen, strict=True):
+                for index, placement in zip(indices, option, strict=True):
+                    placements[index] = placement
+            yield Genotype.of_sites(self.trunk, placements)
+
+    def _gene_options(self) -> list[list[tuple[Placement | None, ...]]]:
+        """For each gene, what its sites can have, every distinct combination once; first nothing."""
+        found = []
+        for gene, indices in self._genes.items():
+            sites = [self.trunk.sites[index] for index in indices]
+            options: dict[tuple[Placement | None, ...], None] = {(None,) * len(sites): None}
+            for option in self._options.values():
+                for raw in option.raw_choices(self.choices, gene):
+                    placements = [option.decode(site, raw) for site in sites]
+                    options[
+                        tuple(
+                            placement.canonical(site) if placement else None
+                            for site, placement in zip(sites, placements, strict=True)
+                        )
+                    ] = None
+            found.append([*options])
+        return found
 
     def thinned(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
         """``params`` with the mechanism of one gene, drawn at random, taken away; None if there is none left."""

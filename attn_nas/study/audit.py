@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_nas.agreement import Estimate, kendall, reliability, spearman
+from attn_nas.agreement import kendall, reliability, spearman
 from attn_nas.errors import RunError, UsageError
+from attn_nas.estimates import Estimate
 from attn_nas.proxy import ProxyResult
 from attn_nas.proxy.images import training_size
 from attn_nas.space.schema import ProxySettings
@@ -105,17 +106,16 @@ class Part:
     @property
     def failures(self) -> dict[str, str]:
         """The reason by replicate of each that could not be trained."""
-        found = {str(replicate): self.folder.failure(replicate) for replicate in self.replicates}
-        return {name: reason for name, reason in found.items() if reason is not None}
+        return self.folder.failures(self.replicates)
 
     @property
     def results(self) -> dict[str, list[ProxyResult]]:
         """By key: one result for every seed, of the candidates that have them all."""
         found: dict[str, list[ProxyResult]] = {}
         for replicate in self.replicates:
-            result = self.folder.get(replicate)
-            if result:
-                found.setdefault(replicate.genotype.key, []).append(result)
+            trained = self.folder.get(replicate)
+            if trained:
+                found.setdefault(replicate.genotype.key, []).append(trained.result)
         return {key: results for key, results in found.items() if len(results) == len(self.seeds)}
 
 

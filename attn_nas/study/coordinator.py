@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
@@ -29,7 +26,7 @@ from attn_nas.study.facts import Setting
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.interrupts import Interrupts
 from attn_nas.study.jobs import Failed, Finished, Job, Message, Progress
-from attn_nas.study.proposer import DistinctSampler, FixedSampler, SamplerFactory
+from attn_nas.study.proposer import Proposer, SamplerFactory
 from attn_nas.study.record import Record, State
 
 _MAX_LOSSES = 3
@@ -61,7 +58,6 @@ class Coordinator:
     ) -> None:
         self._study = study
         self._folder = folder
-        self._encoding = setting.encoding
         self._table = setting.table
         self._affordable = setting.affordable
         self._cost_axis = setting.space.objectives.cost
@@ -69,10 +65,8 @@ class Coordinator:
         self._reference_point: Point = (accuracy, cost)
         self._budget: int = setting.facts["budget"]
         self._seed: int = setting.facts["seed"]
-        self._sampler = sampler
         self._executor = executor
         self._emit = emit
-        self._space = {name: CategoricalDistribution(values) for name, values in self._encoding.choices.items()}
         self._running: dict[int, _Running] = {}
         self._interrupts = Interrupts()
         self._stop_announced = False
@@ -87,7 +81,8 @@ class Coordinator:
         self._reference_names = {genotype.key: name for name, genotype in setting.references.items()}
         interrupted = {record.key: record.genotype for record in records if not record.counts}
         first = {genotype.key: genotype for genotype in setting.affordable_references}
-        self._queue = [genotype for key, genotype in {**interrupted, **first}.items() if key not in self._counted]
+        queue = [genotype for key, genotype in {**interrupted, **first}.items() if key not in self._counted]
+        self._proposer = Proposer(setting.encoding, sampler, self._seed, queue)
 
     @property
     def finished(self) -> int:
@@ -161,23 +156,15 @@ class Coordinator:
             self._emit(StopRequested(running=len(self._running)))
 
     def _may_start(self, exhausted: bool) -> bool:
-        return not self._interrupts.requested and self._remaining() > 0 and bool(self._queue or not exhausted)
+        return not self._interrupts.requested and self._remaining() > 0 and bool(self._proposer.queue or not exhausted)
 
     def _remaining(self) -> int:
         return self._budget - self.finished - len(self._running)
 
     def _start_next(self) -> bool:
         """Give the executor one more candidate; False if no admissible one is left."""
-        number = len(self._study.get_trials(deepcopy=False))
-        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        queued = self._queue.pop(0) if self._queue else None
-        if queued:
-            self._study.sampler = FixedSampler(self._encoding.encode(queued))
-        else:
-            self._study.sampler = DistinctSampler(self._sampler, seed, self._space, self._admissible, self._encoding.thinned)
-        trial = self._study.ask(dict(self._space))
-        genotype = self._encoding.decode(trial.params)
-        if not self._admissible(trial.params) and not queued:
+        trial, genotype, found = self._proposer.ask(self._study, self._admissible)
+        if not found:
             trial.set_user_attr("ended", "duplicate")
             self._study.tell(trial, state=TrialState.FAIL)
             return False
@@ -200,8 +187,7 @@ class Coordinator:
         )
         return True
 
-    def _admissible(self, params: Mapping[str, Any]) -> bool:
-        genotype = self._encoding.decode(params)
+    def _admissible(self, genotype: Genotype) -> bool:
         pending = {running.genotype.key for running in self._running.values()}
         return genotype.key not in self._counted | pending and self._affordable(genotype)
 
@@ -266,7 +252,7 @@ class Coordinator:
         self._losses[genotype.key] += 1
         if self._losses[genotype.key] < _MAX_LOSSES:
             self._drop(message.number, "lost", message.reason)
-            self._queue.insert(0, genotype)
+            self._proposer.queue.insert(0, genotype)
         else:
             self._drop(message.number, "failed", f"{message.reason}, {_MAX_LOSSES} times")
 

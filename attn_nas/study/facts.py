@@ -123,10 +123,7 @@ class Setting:
     def _dearest(self) -> int:
         """Cost of the dearest network of the space, or the limit."""
         axis = self.space.objectives.cost
-        worst: int = getattr(self.table.bare, axis)
-        for site in self.encoding.trunk.sites:
-            costs = [getattr(self.table.site(placement, site), axis) for placement in self.encoding.dearest(site)]
-            worst += max([0, *costs])
+        worst = self.table.dearest(self.encoding, axis)
         limits = self.space.limits
         if axis == "flops" and limits.max_added_flops is not None:
             worst = min(worst, self.table.bare.flops + limits.max_added_flops)

@@ -68,7 +68,7 @@ class RunFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunError(f"another search or audit works in {self.path}: wait for it, or name another folder") from None
+                raise RunError(f"another process works in {self.path}: wait for it, or name another folder") from None
             for failure in self.trunks.glob("*.failed"):
                 failure.unlink()  # what could not be trained may be possible now
             try:

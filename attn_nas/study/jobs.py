@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from attn_nas.cost import Cost
 from attn_nas.errors import AttnNasError, DeviceLostError
 from attn_nas.proxy.result import OnEpoch, ProxyResult
+from attn_nas.proxy.scores import Scores
 from attn_nas.proxy.step_profile import StepProfile
 from attn_nas.space.genotype import Genotype
 
@@ -33,11 +34,30 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a trainer gives back; ``cost`` is the full count of the network that was trained, ``profile`` its step time."""
+    """What a trainer gives back; ``cost`` is the full count of the network that was trained, ``profile`` its step time.
+
+    ``test`` are its scores on the test split, which no search asks for.
+    """
 
     result: ProxyResult
     cost: Cost
     profile: StepProfile | None = None
+    test: Scores | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the inverse of `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Trained:
+        """What `to_dict` wrote."""
+        profile, test = data["profile"], data["test"]
+        return cls(
+            ProxyResult.from_dict(data["result"]),
+            Cost(**data["cost"]),
+            StepProfile.from_dict(profile) if profile else None,
+            Scores.from_dict(test) if test else None,
+        )
 
 
 @dataclass(frozen=True)

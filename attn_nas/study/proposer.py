@@ -11,7 +11,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
+
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.genotype import Genotype
 
 Params = Mapping[str, Any]
 _TRIES = 30
@@ -106,3 +109,37 @@ class DistinctSampler(BaseSampler):
         return {
             name: distribution.choices[random.integers(len(distribution.choices))] for name, distribution in self._space.items()
         }
+
+
+class Proposer:
+    """Names the next candidate of a study: what is queued first, then what the sampler finds among the admissible.
+
+    ``queue`` may grow at both ends meanwhile. Each trial's seed follows from ``seed`` and the trial's number.
+    """
+
+    def __init__(self, encoding: Encoding, sampler: SamplerFactory, seed: int, queue: list[Genotype]) -> None:
+        self.queue = queue
+        self._encoding = encoding
+        self._sampler = sampler
+        self._seed = seed
+        self._space = {name: CategoricalDistribution(values) for name, values in encoding.choices.items()}
+
+    def ask(self, study: Study, admissible: Callable[[Genotype], bool]) -> tuple[Trial, Genotype, bool]:
+        """A trial of the study with its candidate, and whether that is admissible: if it is not, none was found.
+
+        What is queued is admissible.
+        """
+        if self.queue:
+            queued = self.queue.pop(0)
+            study.sampler = FixedSampler(self._encoding.encode(queued))
+            return study.ask(dict(self._space)), queued, True
+        number = len(study.get_trials(deepcopy=False))
+        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+
+        def allowed(params: Params) -> bool:
+            return admissible(self._encoding.decode(params))
+
+        study.sampler = DistinctSampler(self._sampler, seed, self._space, allowed, self._encoding.thinned)
+        trial = study.ask(dict(self._space))
+        genotype = self._encoding.decode(trial.params)
+        return trial, genotype, admissible(genotype)

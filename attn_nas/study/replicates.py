@@ -10,10 +10,9 @@ from itertools import count
 from pathlib import Path
 
 from attn_nas.errors import RunError
-from attn_nas.proxy import ProxyResult
 from attn_nas.space.genotype import Genotype
 from attn_nas.study.executors import Executor
-from attn_nas.study.jobs import Failed, Finished, Job, Message
+from attn_nas.study.jobs import Failed, Finished, Job, Message, Trained
 
 _MAX_LOSSES = 3
 
@@ -35,11 +34,11 @@ class ReplicateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def get(self, replicate: Replicate) -> ProxyResult | None:
-        """The kept result; None if there is none, or if its file is damaged."""
+    def get(self, replicate: Replicate) -> Trained | None:
+        """The kept training; None if there is none, or if its file is damaged."""
         try:
-            return ProxyResult.from_dict(json.loads((self.path / f"{replicate}.json").read_text()))
-        except (OSError, ValueError, TypeError):
+            return Trained.from_dict(json.loads((self.path / f"{replicate}.json").read_text()))
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def failure(self, replicate: Replicate) -> str | None:
@@ -47,11 +46,16 @@ class ReplicateFolder:
         path = self.path / f"{replicate}.failed"
         return path.read_text(encoding="utf-8") if path.exists() else None
 
+    def failures(self, replicates: Sequence[Replicate]) -> dict[str, str]:
+        """The reason by replicate of each that could not be trained."""
+        found = {str(replicate): self.failure(replicate) for replicate in replicates}
+        return {name: reason for name, reason in found.items() if reason is not None}
+
     def missing(self, replicates: Sequence[Replicate]) -> list[Replicate]:
         """Those with neither a result nor a failure."""
         return [each for each in replicates if self.get(each) is None and self.failure(each) is None]
 
-    def keep(self, replicate: Replicate, outcome: ProxyResult | str) -> None:
+    def keep(self, replicate: Replicate, outcome: Trained | str) -> None:
         """Write a result, or the reason of a failure; raises RunError."""
         failed = isinstance(outcome, str)
         path = self.path / f"{replicate}.{'failed' if failed else 'json'}"
@@ -64,8 +68,8 @@ class ReplicateFolder:
             raise RunError(f"{path} cannot be written: {error.strerror}. What was finished is kept: make room, go on") from None
 
 
-OnReplicate = Callable[[Replicate, ProxyResult | str], None]
-"""Told of every replicate that ends: its result, or the reason why it has none."""
+OnReplicate = Callable[[Replicate, Trained | str], None]
+"""Told of every replicate that ends: what was trained, or the reason why it could not be."""
 
 
 def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, executor: Executor, on_end: OnReplicate) -> None:
@@ -91,7 +95,7 @@ def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, e
             if losses[replicate] < _MAX_LOSSES:
                 waiting.append(replicate)
                 return
-        outcome = message.trained.result if isinstance(message, Finished) else message.reason
+        outcome = message.trained if isinstance(message, Finished) else message.reason
         if isinstance(message, Finished) or not message.lost:
             folder.keep(replicate, outcome)
         on_end(replicate, outcome)

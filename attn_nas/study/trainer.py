@@ -26,7 +26,9 @@ from attn_nas.proxy import (
     Numerics,
     OnEpoch,
     ProxyFailure,
+    Scores,
     StepProfile,
+    evaluate_test,
     measure_throughput,
     profile_step,
     train_proxy,
@@ -40,34 +42,41 @@ from attn_nas.space.trunks import Trunk
 from attn_nas.study.jobs import DryRun, Throughput, Trained
 
 logger = logging.getLogger(__name__)
-_PARTS = ("train_images", "train_labels", "validation_images", "validation_labels")
 
 
-def share_dataset(dataset: Dataset, folder: Path) -> None:
-    """Write the training and validation split to ``folder``, from where any number of processes map the same memory."""
+def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None:
+    """Write the splits to ``folder``, from where any number of processes map the same memory; ``test`` only where asked."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = (dataset.train.images, dataset.train.labels, dataset.validation.images, dataset.validation.labels)
-    for name, tensor in zip(_PARTS, tensors, strict=True):
-        np.save(folder / f"{name}.npy", tensor.numpy())
+    splits = {"train": dataset.train, "validation": dataset.validation}
+    if test:
+        splits["test"] = dataset.load_test()
+    for name, split in splits.items():
+        np.save(folder / f"{name}_images.npy", split.images.numpy())
+        np.save(folder / f"{name}_labels.npy", split.labels.numpy())
     described = {"name": dataset.name, "task": vars(dataset.task), "augmentation": vars(dataset.augmentation)}
     (folder / "dataset.json").write_text(json.dumps(described))
 
 
 def shared_dataset(folder: Path) -> Dataset:
-    """The data set that `share_dataset` wrote, mapped copy-on-write; it has no test split."""
+    """The data set that `share_dataset` wrote, mapped copy-on-write."""
     described = json.loads((folder / "dataset.json").read_text())
-    parts = [torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in _PARTS]
 
-    def no_test() -> Split:
-        raise DataError("a search does not read the test split")
+    def split(name: str) -> Split:
+        parts = (torch.from_numpy(np.load(folder / f"{name}_{part}.npy", mmap_mode="c")) for part in ("images", "labels"))
+        return Split(*parts)
+
+    def test() -> Split:
+        if not (folder / "test_images.npy").exists():
+            raise DataError("a search does not read the test split")
+        return split("test")
 
     return Dataset(
         described["name"],
         Task(**described["task"]),
-        Split(parts[0], parts[1]),
-        Split(parts[2], parts[3]),
+        split("train"),
+        split("validation"),
         Augmentation(**described["augmentation"]),
-        no_test,
+        test,
     )
 
 
@@ -75,7 +84,8 @@ def shared_dataset(folder: Path) -> Dataset:
 class ProxyTrainer:
     """Trains a candidate, counts its network in full, and keeps its weights as ``KEY.safetensors`` if it has a folder for them.
 
-    ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained.
+    ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained,
+    ``tested`` ones are scored on the test split, which then has to be shared as well.
     ``trunks_folder`` holds the warm trunks, which outlive a search, so that a resumed one starts from the same.
     """
 
@@ -87,6 +97,7 @@ class ProxyTrainer:
     weights_folder: Path | None = None
     gpu: int = 0
     profiled: bool = False
+    tested: bool = False
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -104,13 +115,20 @@ class ProxyTrainer:
             try:
                 start = self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
                 result, model = train_proxy(genotype, self.settings, seed, self.dataset, self.numerics, on_epoch, start)
+                test = self._test(model, result.micro_batch) if self.tested else None
             except RuntimeError as error:
                 self._check_device(error)
                 raise
             cost = count_cost(model, self.dataset.task)
             if self.weights_folder:
                 self._keep(model, self.weights_folder / f"{genotype.key}.safetensors")
-            return Trained(result, cost, self._profile(genotype, result.micro_batch) if self.profiled else None)
+            profile = self._profile(genotype, result.micro_batch) if self.profiled else None
+            return Trained(result, cost, profile, test)
+
+    def _test(self, model: nn.Module, micro_batch: int) -> Scores:
+        scores = evaluate_test(model, self.dataset, self.numerics, micro_batch)
+        model.cpu()
+        return scores
 
     def dry_run(self, run: DryRun) -> Throughput:
         """See `attn_nas.study.jobs.MeasuredTrainer`."""

@@ -1,20 +1,14 @@
-"""What an audit says to a person: its plan, its progress and what it found."""
+"""What an audit says to a person: its plan, and what it found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import isnan
 
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from attn_nas.proxy import ProxyResult
 from attn_nas.study.audit import Audit, AuditPlan
-from attn_nas.study.replicates import OnReplicate, Replicate
 from attn_nas.study.resources import Resources
-from attn_nas.terminal.numbers import duration, percent
+from attn_nas.terminal.numbers import duration
 
 
 def audit_plan(plan: AuditPlan, resources: Resources) -> str:
@@ -26,31 +20,6 @@ def audit_plan(plan: AuditPlan, resources: Resources) -> str:
         f"{number} candidates x {plan.seeds} seeds, for {plan.proxy.epochs} and for {plan.long.epochs} epochs: "
         f"{every} trainings, {every - plan.remaining} done before; left to do: {cost}"
     )
-
-
-@contextmanager
-def replicate_lines(console: Console, number: int) -> Iterator[OnReplicate]:
-    """A listener to ``number`` trainings: a bar on a terminal, a line each elsewhere, and a line for each that fails."""
-    if not console.is_terminal:
-        ended = 0
-
-        def tell(replicate: Replicate, outcome: ProxyResult | str) -> None:
-            nonlocal ended
-            ended += 1
-            text = outcome if isinstance(outcome, str) else f"{percent(outcome.accuracy)} {outcome.seconds:.1f} s"
-            console.print(f"[{ended}/{number}] {replicate} {text}", markup=False, highlight=False, soft_wrap=True)
-
-        yield tell
-        return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("training", total=number)
-
-        def advance(replicate: Replicate, outcome: ProxyResult | str) -> None:
-            progress.advance(task)
-            if isinstance(outcome, str):
-                progress.console.print(f"failed: {replicate}: {outcome}", markup=False, highlight=False)
-
-        yield advance
 
 
 def audit_table(audit: Audit) -> Table:

@@ -1,0 +1,165 @@
+"""A model fitted to a table that answers for placements which were never trained (as NAS-Bench-301, arXiv:2008.09777)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_nas.agreement import kendall
+from attn_nas.benchmark.table import Entry, Table
+from attn_nas.errors import TableError
+from attn_nas.estimates import Estimate, without_nan
+from attn_nas.placement_process import PlacementProcess
+from attn_nas.space.genotype import Genotype
+
+Floats = NDArray[np.float64]
+_LEAST = 20
+_FOLDS = 5
+_Z90 = 1.6449
+_UNKNOWN_VARIANCE = 1e-4
+"""Of a training, where one seed cannot tell; the fit scales it."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model expects of a network: it was not trained.
+
+    ``accuracy`` is on the validation split after the last epoch, ``standard_deviation`` how uncertain its mean over seeds is,
+    ``curve`` the validation accuracy after every epoch, ``test_accuracy`` that on the test split where the table has it,
+    ``seconds`` the time of a training.
+    """
+
+    accuracy: float
+    standard_deviation: float
+    curve: tuple[float, ...]
+    test_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How far predictions are from entries that the model was not fitted to, by cross-validation over networks.
+
+    Of the mean accuracy over seeds: ``mean_error`` (absolute) beside ``noise`` (the part of it that is the entries' own
+    standard error), ``explained`` (share of the variance between networks, R squared), ``kendall``, and ``covered``, the share
+    that lies in its 90 % interval, noise included. With one seed the noise is not known: it and ``covered`` are NaN.
+    """
+
+    mean_error: float
+    noise: float
+    explained: float
+    kendall: Estimate
+    covered: float
+    networks: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return without_nan({**asdict(self), "kendall": self.kendall.to_dict()})
+
+
+class Surrogate:
+    """Predictions for any placements on the trunk of ``table``; apart from the entries themselves.
+
+    It is fitted to the entries of the seeds that all networks have.
+
+    Raises:
+        TableError: the table has fewer than 20 networks, no seed that all have, or curves of different lengths.
+
+    """
+
+    def __init__(self, table: Table, seed: int = 0) -> None:
+        self._genotypes = [*table.genotypes.values()]
+        if len(self._genotypes) < _LEAST:
+            raise TableError(f"the table has {len(self._genotypes)} networks: a model needs {_LEAST}")
+        self._seed = seed
+        groups = [[table.entry(genotype, each) for each in range(len(table.seeds))] for genotype in self._genotypes]
+        epochs = {len(entry.trained.result.curve) for entry in table.entries}
+        if len(epochs) > 1:
+            raise TableError("the table has curves of different lengths")
+        self._tested = all(entry.trained.test for entry in table.entries)
+        self._values = np.array([np.mean([self._outputs(entry) for entry in group], axis=0) for group in groups])
+        variance = _variance_within(np.array([[entry.trained.result.accuracy for entry in group] for group in groups]))
+        self._noise_known = not np.isnan(variance)
+        self._variance = variance if self._noise_known else _UNKNOWN_VARIANCE
+        self._noise = np.full(len(groups), self._variance / len(table.seeds))
+        self._model = PlacementProcess(self._genotypes, self._values, self._noise, seed)
+
+    def _outputs(self, entry: Entry) -> list[float]:
+        result, test = entry.trained.result, entry.trained.test
+        tested = [test.accuracy] if self._tested and test else []
+        return [result.accuracy, result.seconds, *result.curve, *tested]
+
+    def predict(self, genotypes: Sequence[Genotype], seed: int | None = None) -> list[Prediction]:
+        """What to expect of ``genotypes``; with a ``seed`` the noise of one training is added to the accuracies.
+
+        Raises:
+            TableError: a network on another trunk.
+
+        """
+        for genotype in genotypes:
+            if genotype.trunk != self._genotypes[0].trunk:
+                raise TableError(f"the model knows placements on {self._genotypes[0].trunk}, not on {genotype.trunk}")
+        if not genotypes:
+            return []
+        means, deviations = self._model.predict(genotypes)
+        return [
+            self._prediction(mean, float(deviation), 0.0 if seed is None else self._drawn(genotype, seed))
+            for genotype, mean, deviation in zip(genotypes, means, deviations, strict=True)
+        ]
+
+    def _drawn(self, genotype: Genotype, seed: int) -> float:
+        rng = np.random.default_rng([int(genotype.key, 16), seed])
+        return float(rng.normal(0.0, self._variance**0.5))
+
+    def _prediction(self, mean: Floats, deviation: float, noise: float) -> Prediction:
+        accuracy, seconds, *rest = mean.tolist()
+        test = rest.pop() if self._tested else None
+        return Prediction(
+            _share(accuracy + noise),
+            deviation,
+            tuple(_share(value + noise) for value in rest),
+            None if test is None else _share(test + noise),
+            max(0.0, seconds),
+        )
+
+    def held_out(self) -> HeldOut:
+        """The model's error on networks that were left out, a fifth of them at a time."""
+        order = np.random.default_rng(self._seed).permutation(len(self._genotypes))
+        means, deviations = np.empty(len(order)), np.empty(len(order))
+        for fold in range(_FOLDS):
+            out, rest = order[fold::_FOLDS], np.setdiff1d(order, order[fold::_FOLDS])
+            fitted = PlacementProcess([self._genotypes[i] for i in rest], self._values[rest, :1], self._noise[rest], self._seed)
+            found, deviations[out] = fitted.predict([self._genotypes[i] for i in out])
+            means[out] = found[:, 0]
+        true = self._values[:, 0]
+        errors = means - true
+        return HeldOut(
+            mean_error=float(np.abs(errors).mean()),
+            noise=float(np.sqrt(2 / np.pi) * np.sqrt(self._noise).mean()) if self._noise_known else float("nan"),
+            explained=float(1 - (errors**2).mean() / max(true.var(), 1e-12)),
+            kendall=kendall(means, true),
+            covered=float((np.abs(errors) <= _Z90 * np.sqrt(deviations**2 + self._noise)).mean())
+            if self._noise_known
+            else float("nan"),
+            networks=len(order),
+        )
+
+
+def _variance_within(accuracies: Floats) -> float:
+    """Variance of one training about its network's mean, of ``(networks, seeds)``; NaN with one seed.
+
+    What a seed adds to all networks alike is left out.
+    """
+    networks, seeds = accuracies.shape
+    if seeds < 2:
+        return float("nan")
+    rest = accuracies - accuracies.mean(1, keepdims=True) - accuracies.mean(0) + accuracies.mean()
+    return float((rest**2).sum() / ((networks - 1) * (seeds - 1)))
+
+
+def _share(value: float) -> float:
+    return min(1.0, max(0.0, value))

@@ -1,0 +1,73 @@
+"""``attn-nas bench``."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attn_nas.cli.results import JsonOption
+
+
+def bench(
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(help="attn-nas, random, tpe, ..., FILE.py:CLASS or MODULE:CLASS; once for each strategy."),
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Parquet file of trainings; the embedded table by default.")] = None,
+    seeds: Annotated[int, typer.Option(help="Searches of each strategy.")] = 50,
+    budget: Annotated[int, typer.Option(help="Trials of each search.")] = 100,
+    workers: Annotated[int, typer.Option(help="Simulated trainings at a time.")] = 1,
+    noise_free: Annotated[bool, typer.Option("--noise-free", help="Trials see the mean over all seeds.")] = False,
+    split: Annotated[str, typer.Option(help="Split of the truth: test, or validation, which the searches see.")] = "test",
+    processes: Annotated[int | None, typer.Option(help="Processes that play; one per core by default.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the regret over trials to this file.")] = None,
+    over: Annotated[str, typer.Option(help="What it is drawn over: trials or seconds.")] = "trials",
+    json: JsonOption = False,
+) -> None:
+    """Play search strategies on a table of trainings, in seconds, and judge their fronts by the truth."""
+    from typing import get_args
+
+    from rich.progress import Progress
+
+    from attn_nas.benchmark import Named, Split, Table, Terms, compare
+    from attn_nas.errors import UsageError, choose_from
+    from attn_nas.report.bench_svg import bench_svg
+    from attn_nas.study.resources import usable_cores
+    from attn_nas.terminal.bench import bench_tables, bench_words
+    from attn_nas.terminal.console import console
+
+    splits: dict[str, Split] = {name: name for name in get_args(Split)}
+    if split not in splits:
+        raise UsageError(f"--split {split}: {choose_from(split, splits)}")
+    if over not in ("trials", "seconds"):
+        raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")
+    opened = Table.load(table) if table else Table.load()
+    strategies = {name: Named(name) for name in strategy or ("attn-nas", "random")}
+    for make in strategies.values():
+        make(opened, 0)
+    out, err = console(), console(stderr=True)
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("playing", total=seeds * len(strategies))
+        comparison = compare(
+            opened,
+            strategies,
+            seeds,
+            Terms(budget, workers, noise_free, splits[split]),
+            processes=usable_cores() if processes is None else processes,
+            on_end=lambda name, seed: progress.advance(task),
+        )
+    if json:
+        print(json_module.dumps(comparison.to_dict(), indent=2))
+    else:
+        out.print(bench_words(comparison), highlight=False)
+        for part in bench_tables(comparison):
+            out.print()
+            out.print(part)
+    if svg:
+        try:
+            svg.write_text(bench_svg(comparison, over), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--svg {svg} cannot be written: {error.strerror}") from None

@@ -1,0 +1,60 @@
+"""What a comparison of searches says to a person."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from attn_nas.benchmark import Comparison, Played
+from attn_nas.terminal.numbers import duration
+
+
+def bench_words(comparison: Comparison) -> str:
+    """What was played on what."""
+    terms, table = comparison.terms, comparison.table
+    best, reference = (100 * table[f"{name}_hypervolume"] for name in ("best", "reference"))
+    noise = "the mean of all seeds" if terms.noise_free else "one seed"
+    return (
+        f"{table['name']}, {table['networks']} networks: {comparison.seeds} searches of {terms.budget} trials by each "
+        f"strategy, {terms.workers} at a time, each trial seeing {noise}. Hypervolume is the gain over the bare trunk in "
+        f"points of {terms.split} accuracy, averaged over budgets: {reference:.2f} for the references, "
+        f"{best:.2f} for the true front."
+    )
+
+
+def bench_tables(comparison: Comparison) -> list[Table]:
+    """The share of the headroom between references and true front as trials and time go on; then what was reached."""
+    best_first = sorted(comparison.played, key=lambda each: -each.after(comparison.terms.budget).hypervolume.value)
+    recovered = "headroom recovered, % ± standard error"
+    growth = _table(recovered, [f"{number} trials" for number in comparison.checkpoints])
+    quarters = [comparison.times[-1] * quarter / 4 for quarter in range(1, 5)]
+    timed = _table(f"{recovered}, after simulated time", [duration(seconds) for seconds in quarters])
+    first = comparison.played[0]
+    end = _table(
+        f"after {comparison.terms.budget} trials", ["hypervolume", f"over {first.strategy}", "regret", "repeated", "time"]
+    )
+    for played in best_first:
+        name = Text(played.strategy)
+        growth.add_row(name, *(played.after(number).recovered.hundredths(0) for number in comparison.checkpoints))
+        timed.add_row(name, *(played.at(seconds).recovered.hundredths(0) for seconds in quarters))
+        end.add_row(name, *_at_the_end(comparison, played, first))
+    return [growth, timed, end]
+
+
+def _table(title: str, headings: list[str]) -> Table:
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("strategy", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _at_the_end(comparison: Comparison, played: Played, first: Played) -> list[str]:
+    last = played.after(comparison.terms.budget)
+    return [
+        last.hypervolume.hundredths(),
+        "" if played is first else played.lead(first).hundredths(signed=True),
+        last.regret.hundredths(),
+        f"{100 * played.repeated:.0f} %",
+        duration(float(played.seconds[:, -1].mean())),
+    ]

@@ -1,0 +1,40 @@
+"""Progress of a series of trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress
+
+from attn_nas.study.jobs import Trained
+from attn_nas.study.replicates import OnReplicate, Replicate
+from attn_nas.terminal.numbers import percent
+
+
+@contextmanager
+def replicate_lines(console: Console, number: int) -> Iterator[OnReplicate]:
+    """A listener to ``number`` trainings: a bar on a terminal, a line each elsewhere, and a line for each that fails."""
+    if not console.is_terminal:
+        ended = 0
+
+        def tell(replicate: Replicate, outcome: Trained | str) -> None:
+            nonlocal ended
+            ended += 1
+            text = outcome
+            if isinstance(outcome, Trained):
+                text = f"{percent(outcome.result.accuracy)} {outcome.result.seconds:.1f} s"
+            console.print(f"[{ended}/{number}] {replicate} {text}", markup=False, highlight=False, soft_wrap=True)
+
+        yield tell
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("training", total=number)
+
+        def advance(replicate: Replicate, outcome: Trained | str) -> None:
+            progress.advance(task)
+            if isinstance(outcome, str):
+                progress.console.print(f"failed: {replicate}: {outcome}", markup=False, highlight=False)
+
+        yield advance
