@@ -304,7 +304,7 @@ def test_an_oracle_wins_and_a_bad_sampler_loses(table):
 def test_fronts_are_judged_by_the_truth_and_not_by_luck():
     """With much noise a front of lucky trainings has regret; without noise a search of everything has none."""
     noisy = _table(noise=0.2)
-    everything = {"ours": Named("attn-nas")}
+    everything = {"all": Named("random-distinct")}
     lucky = compare(noisy, everything, 3, Terms(budget=64)).played[0].after(64)
     assert lucky.regret.value > 0.01
     free = compare(noisy, everything, 3, Terms(budget=64, noise_free=True)).played[0].after(64)
@@ -541,7 +541,19 @@ def _script(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     space = folder / "tiny.yaml"
     space.write_text(TINY_TABLE)
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = [sys.executable, str(SCRIPT), "--workers", "1", "--name", "tiny", "--space", str(space), *arguments]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--workers",
+        "1",
+        "--seeds",
+        "1",
+        "--name",
+        "tiny",
+        "--space",
+        str(space),
+        *arguments,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     signal.signal(signal.SIGINT, inherited)
@@ -574,21 +586,21 @@ def test_the_script_stops_goes_on_and_merges(tmp_path):
     assert "the same command goes on" in told
     assert not to.exists()
     kept = {path: path.read_bytes() for path in (tmp_path / "first").rglob("trainings/*.json")}
-    assert 0 < len(kept) < 40
+    assert 0 < len(kept) < 13
     assert _told(tmp_path, *first)[0] == 0
     assert all(path.read_bytes() == content for path, content in kept.items())
     half = Table.load(to)
-    assert len(half) == 27 * 3 // 2
+    assert len(half) == 27 // 2
     other = tmp_path / "other.parquet"
     code, told = _told(tmp_path, "--shard", "8/8", "--folder", str(tmp_path / "other"), "--to", str(other))
     assert code == 0, told
     assert "no data card yet" in told
     code, told = _told(tmp_path, "--folder", str(tmp_path / "rest"), "--to", str(to), "--merge", str(other))
     assert code == 0, told
-    assert f"{81 - 40 - 11} trainings" in told
+    assert f"{27 - 13 - 4} trainings" in told
     whole = Table.load(to)
     assert whole.complete
-    assert whole.seeds == [0, 1, 2]
+    assert whole.seeds == [0]
     assert set(half.entries) | set(Table.load(other).entries) <= set(whole.entries)
     assert "27 of the 27 networks" in to.with_suffix(".md").read_text()
     assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".parquet", ".md", ".yaml"}

@@ -150,7 +150,7 @@ def test_resume_takes_the_latest_run(searched):
         (["mechanisms", "see"], 2, "did you mean se?"),
         (["mechanisms", "--channels", "0"], 2, "--channels 0 --size 32: choose integers of at least 1"),
         (["spaces", "cued"], 2, "choose from"),
-        (["serch"], 2, "Did you mean 'search'?"),
+        (["serch"], 2, "Did you mean 'search', 'bench'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
