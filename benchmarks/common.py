@@ -49,7 +49,7 @@ def hardware() -> str:
     return f"{model}, {len(os.sched_getaffinity(0))} cores, {torch.backends.cpu.get_cpu_capability()}{accelerator}"
 
 
-def present(chosen: argparse.Namespace, headline: float | None, text: str, **results: Any) -> None:
+def present(chosen: argparse.Namespace, headline: float, text: str, **results: Any) -> None:
     """Print the document, or the text for a person."""
     if not chosen.json:
         print(text)

@@ -124,7 +124,7 @@ def known_costs(space: SearchSpace, dataset: Dataset) -> CostTable:
     encoding, rng = Encoding(space), np.random.default_rng(0)
     table = CostTable(encoding.trunk, dataset.task)
     for _ in range(_RANDOM_PLACEMENTS):
-        table.cost(encoding.decode({name: values[rng.integers(len(values))] for name, values in encoding.choices.items()}))
+        table.cost(encoding.decode(encoding.random(rng)))
     return table
 
 

@@ -20,7 +20,7 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
-from attn_nas.study.folder import RunFolder
+from attn_nas.study.folder import RunFolder, write_whole
 from attn_nas.study.packing import make_executor
 from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder, train_replicates
 from attn_nas.study.resources import Resources
@@ -109,9 +109,7 @@ class Build:
         if not path.exists():
             try:
                 self._run.path.mkdir(parents=True, exist_ok=True)
-                unfinished = path.with_suffix(".unfinished")
-                unfinished.write_text(json.dumps(described, indent=1), encoding="utf-8")
-                unfinished.replace(path)
+                write_whole(path, json.dumps(described, indent=1))
             except OSError as error:
                 raise TableError(f"{path} cannot be written: {error.strerror}") from None
         try:
@@ -191,7 +189,6 @@ def chosen_networks(space: SearchSpace, encoding: Encoding, sample: int | None) 
     rng = np.random.default_rng(0)
     found = {genotype.key: genotype for genotype in reference_genotypes(space, encoding).values()}
     while len(found) < sample:
-        params = {name: values[rng.integers(len(values))] for name, values in encoding.choices.items()}
-        genotype = encoding.decode(params)
+        genotype = encoding.decode(encoding.random(rng))
         found.setdefault(genotype.key, genotype)
     return list(found.values())[:sample]

@@ -32,7 +32,7 @@ def bench(
 
     from rich.progress import Progress
 
-    from attn_nas.benchmark import Named, Split, Table, Terms, compare
+    from attn_nas.benchmark import EMBEDDED, Named, Split, Table, Terms, compare
     from attn_nas.errors import UsageError, choose_from
     from attn_nas.report.bench_svg import bench_svg
     from attn_nas.study.resources import usable_cores
@@ -44,7 +44,7 @@ def bench(
         raise UsageError(f"--split {split}: {choose_from(split, splits)}")
     if over not in ("trials", "seconds"):
         raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")
-    opened = Table.load(table) if table else Table.load()
+    opened = Table.load(table or EMBEDDED)
     strategies = {name: Named(name) for name in strategy or ("attn-nas", "random")}
     for make in strategies.values():
         make(opened, 0)

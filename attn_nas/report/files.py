@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attn_nas.errors import ExportError
 from attn_nas.report.front_svg import front_svg
+from attn_nas.study.folder import write_whole
 from attn_nas.study.results import Run
 
 _COLUMNS = ("key", "reference", "accuracy", "flops", "added_flops", "macs", "fvcore_default", "params", "summary")
@@ -39,9 +40,7 @@ def write_front(run: Run, folder: str | Path) -> list[Path]:
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            unfinished = target / f".{name}"
-            unfinished.write_text(content, encoding="utf-8")
-            unfinished.replace(target / name)
+            write_whole(target / name, content)
     except OSError as error:
         raise ExportError(f"cannot write the front to {target}: {error.strerror or error}") from None
     return [target / name for name in contents]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from math import copysign, floor, log10
 
+from attn_nas.report.line_svg import round_step
 from attn_nas.study.results import Candidate, Run
 
 _WIDTH, _HEIGHT = 860, 420
@@ -83,7 +84,7 @@ def _warp(value: float) -> float:
 def _axes(scale: _Scale, axis: str, bare: int) -> list[str]:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = [f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="{_INK}"/>']
-    step = _step(scale.y1 - scale.y0)
+    step = round_step(scale.y1 - scale.y0)
     tick = (floor(scale.y0 / step) + 1) * step
     while tick < scale.y1:
         y = scale.place(0, tick)[1]
@@ -112,12 +113,6 @@ def _cost_ticks(low: float, high: float) -> list[float]:
             ticks.append(sign * 10.0**power)
             power += 1
     return ticks
-
-
-def _step(extent: float) -> float:
-    raw = extent / 5
-    power = 10.0 ** floor(log10(raw))
-    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw))
 
 
 def _short(value: float) -> str:

@@ -75,6 +75,13 @@ def line_svg(title: str, x_label: str, y_label: str, series: Sequence[Series]) -
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
+def round_step(extent: float) -> float:
+    """The round number that divides ``extent`` into five parts or fewer."""
+    raw = extent / 5
+    power = 10.0 ** floor(log10(raw))
+    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw))
+
+
 def _errors(series: Series) -> Sequence[float]:
     return series.errors or [0.0] * len(series.points)
 
@@ -87,9 +94,7 @@ class _Axis:
     """An axis from a round number to a round number."""
 
     def __init__(self, low: float, high: float) -> None:
-        raw = (high - low or 1.0) / 5
-        power = 10.0 ** floor(log10(raw))
-        self._step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
+        self._step = round_step(high - low or 1.0)
         self._first, self._last = floor(low / self._step), max(ceil(high / self._step), floor(low / self._step) + 1)
         self.low = self._first * self._step
 

@@ -177,6 +177,10 @@ class Encoding:
             found.append([*options])
         return found
 
+    def random(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A full set of parameters, each drawn evenly from its choices."""
+        return {name: values[rng.integers(len(values))] for name, values in self.choices.items()}
+
     def thinned(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
         """``params`` with the mechanism of one gene, drawn at random, taken away; None if there is none left."""
         attended = [gene for gene in self._genes if params[f"{gene}.mechanism"] != NONE]

@@ -13,6 +13,13 @@ from attn_nas import plugins
 from attn_nas.errors import RunError, UsageError
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all; raises OSError."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
 class RunFolder:
     """Paths inside one run folder."""
 

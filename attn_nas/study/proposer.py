@@ -61,7 +61,7 @@ class DistinctSampler(BaseSampler):
     """Asks an inner sampler until it names an admissible candidate, then chance, and gives up with whatever came last.
 
     ``space`` is the whole flat space; ``admissible`` says whether a full set of parameters is worth training: unseen and
-    within the limits; ``thinned`` takes one mechanism away from a set, so that tight limits are met by few mechanisms.
+    within the limits. Where chance names none, mechanisms are taken away, so that tight limits are met by few.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class DistinctSampler(BaseSampler):
         factory: SamplerFactory,
         seed: int,
         space: dict[str, CategoricalDistribution],
+        encoding: Encoding,
         admissible: Callable[[Params], bool],
-        thinned: Callable[[Params, np.random.Generator], dict[str, Any] | None],
     ) -> None:
         self._factory = factory
         self._seed = seed
         self._space = space
+        self._encoding = encoding
         self._admissible = admissible
-        self._thinned = thinned
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The whole space: every parameter is proposed together."""
@@ -87,16 +87,16 @@ class DistinctSampler(BaseSampler):
         random = np.random.default_rng(self._seed)
         for attempt in range(_TRIES):
             sampler = self._factory(self._seed + attempt)
-            params = sampler.sample_relative(study, trial, search_space) or self._at_random(random)
+            params = sampler.sample_relative(study, trial, search_space) or self._encoding.random(random)
             if self._admissible(params):
                 return params
         for _ in range(_RANDOM_TRIES):
-            candidate: dict[str, Any] | None = self._at_random(random)
+            candidate: dict[str, Any] | None = self._encoding.random(random)
             while candidate is not None:
                 params = candidate
                 if self._admissible(params):
                     return params
-                candidate = self._thinned(params, random)
+                candidate = self._encoding.thinned(params, random)
         return params
 
     def sample_independent(
@@ -104,11 +104,6 @@ class DistinctSampler(BaseSampler):
     ) -> Any:
         """Chance, for a parameter outside the space."""
         return RandomSampler(self._seed).sample_independent(study, trial, param_name, param_distribution)
-
-    def _at_random(self, random: np.random.Generator) -> dict[str, Any]:
-        return {
-            name: distribution.choices[random.integers(len(distribution.choices))] for name, distribution in self._space.items()
-        }
 
 
 class Proposer:
@@ -139,7 +134,7 @@ class Proposer:
         def allowed(params: Params) -> bool:
             return admissible(self._encoding.decode(params))
 
-        study.sampler = DistinctSampler(self._sampler, seed, self._space, allowed, self._encoding.thinned)
+        study.sampler = DistinctSampler(self._sampler, seed, self._space, self._encoding, allowed)
         trial = study.ask(dict(self._space))
         genotype = self._encoding.decode(trial.params)
         return trial, genotype, admissible(genotype)

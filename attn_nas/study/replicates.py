@@ -12,6 +12,7 @@ from pathlib import Path
 from attn_nas.errors import RunError
 from attn_nas.space.genotype import Genotype
 from attn_nas.study.executors import Executor
+from attn_nas.study.folder import write_whole
 from attn_nas.study.jobs import Failed, Finished, Job, Message, Trained
 
 _MAX_LOSSES = 3
@@ -61,9 +62,7 @@ class ReplicateFolder:
         path = self.path / f"{replicate}.{'failed' if failed else 'json'}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".unfinished")
-            unfinished.write_text(outcome if isinstance(outcome, str) else json.dumps(outcome.to_dict()), encoding="utf-8")
-            unfinished.replace(path)
+            write_whole(path, outcome if isinstance(outcome, str) else json.dumps(outcome.to_dict()))
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}. What was finished is kept: make room, go on") from None
 
