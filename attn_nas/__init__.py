@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from attn_nas.export import export_front
     from attn_nas.models.build import build_model
     from attn_nas.models.slots import SlottedBlock, SlottedTrunk
+    from attn_nas.sampling.known_cost import KnownCostSampler
     from attn_nas.space.genotype import Genotype, Placement
     from attn_nas.space.geometry import Block, TrunkFamily
     from attn_nas.space.loading import load_space
+    from attn_nas.space.task import Task
     from attn_nas.space.trunks import Trunk, register_trunk
     from attn_nas.study.results import Run
     from attn_nas.study.search import search
@@ -30,12 +32,14 @@ _HOMES = {
     "CostTable": "attn_nas.cost",
     "Genotype": "attn_nas.space.genotype",
     "Hyperparameters": "attn_nas.attention.mechanism",
+    "KnownCostSampler": "attn_nas.sampling.known_cost",
     "Mechanism": "attn_nas.attention.mechanism",
     "Placement": "attn_nas.space.genotype",
     "Run": "attn_nas.study.results",
     "SlottedBlock": "attn_nas.models.slots",
     "SlottedTrunk": "attn_nas.models.slots",
     "Target": "attn_nas.target",
+    "Task": "attn_nas.space.task",
     "Trunk": "attn_nas.space.trunks",
     "TrunkFamily": "attn_nas.space.geometry",
     "build_model": "attn_nas.models.build",
@@ -53,12 +57,14 @@ __all__ = [
     "CostTable",
     "Genotype",
     "Hyperparameters",
+    "KnownCostSampler",
     "Mechanism",
     "Placement",
     "Run",
     "SlottedBlock",
     "SlottedTrunk",
     "Target",
+    "Task",
     "Trunk",
     "TrunkFamily",
     "__version__",

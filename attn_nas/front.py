@@ -1,34 +1,42 @@
-"""Pareto geometry for one quantity to maximise (accuracy) and one to minimise (a cost); plain numbers, no torch."""
+"""Pareto geometry for one quantity to maximise (accuracy) and costs to minimise; plain numbers, no torch."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-Point = tuple[float, float]
-"""``(accuracy, cost)``: the first is maximised, the second minimised."""
+Point = tuple[float, ...]
+"""``(accuracy, cost, ...)``: the first is maximised, the others minimised."""
 
 
-def dominates(a: Point, b: Point) -> bool:
-    """Whether ``a`` is at least as good as ``b`` in both and better in one."""
-    return a[0] >= b[0] and a[1] <= b[1] and a != b
+def _as_good(a: Point, b: Point) -> bool:
+    return a[0] >= b[0] and all(one <= other for one, other in zip(a[1:], b[1:], strict=True))
 
 
 def front_indices(points: Sequence[Point]) -> list[int]:
-    """Indices of the non-dominated points, by rising cost; of equal points the first stands for all."""
-    order = sorted(range(len(points)), key=lambda i: (points[i][1], -points[i][0], i))
+    """Indices of the non-dominated points, by rising costs; of equal points the first stands for all."""
+    order = sorted(range(len(points)), key=lambda i: (*points[i][1:], -points[i][0], i))
     front: list[int] = []
-    best = float("-inf")
     for i in order:
-        if points[i][0] > best:
+        if not any(_as_good(points[other], points[i]) for other in front):
             front.append(i)
-            best = points[i][0]
     return front
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """Area dominated by ``points`` and bounded by ``reference`` (worst accuracy, worst cost), in accuracy x cost."""
+    """Volume dominated by ``points`` and bounded by ``reference`` (worst accuracy, worst costs), in accuracy x costs."""
+    floor, *limits = reference
+    if len(limits) == 1:
+        return _area(points, floor, limits[0])
+    edges = sorted({point[-1] for point in points if point[-1] < limits[-1]})
+    volume = 0.0
+    for edge, following in pairwise([*edges, limits[-1]]):
+        reached = [point[:-1] for point in points if point[-1] <= edge]
+        volume += (following - edge) * hypervolume(reached, reference[:-1])
+    return volume
+
+
+def _area(points: Sequence[Point], floor: float, limit: float) -> float:
     area = 0.0
-    floor, limit = reference
-    for i in front_indices(points):
-        accuracy, cost = points[i]
+    for accuracy, cost in sorted(points, key=lambda point: (point[1], -point[0])):
         if accuracy > floor and cost < limit:
             area += (accuracy - floor) * (limit - cost)
             floor = accuracy
@@ -36,17 +44,19 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
 
 
 def knee_index(points: Sequence[Point]) -> int | None:
-    """Index of the point farthest above the chord between the cheapest and the most accurate end of the front.
+    """Index of the point of the front with the most accuracy over its mean cost, each scaled to the front's extent.
 
-    Both axes are scaled to the front's extent. A front of one or two points has its most accurate point as knee; no
-    points, no knee.
+    For one cost that is the point farthest above the chord between the cheapest and the most accurate end. A front of one or
+    two points has its most accurate point as knee; no points, no knee.
     """
     front = front_indices(points)
     if len(front) < 3:
-        return front[-1] if front else None
-    low, high = points[front[0]], points[front[-1]]
+        return max(front, key=lambda i: points[i][0], default=None)
+    axes = list(zip(*(points[i] for i in front), strict=True))
 
-    def height(i: int) -> float:
-        return (points[i][0] - low[0]) / (high[0] - low[0]) - (points[i][1] - low[1]) / (high[1] - low[1])
+    def share(axis: int, i: int) -> float:
+        low, high = min(axes[axis]), max(axes[axis])
+        return (points[i][axis] - low) / (high - low) if high > low else 0.0
 
-    return max(front, key=height)
+    costs = range(1, len(axes))
+    return max(front, key=lambda i: share(0, i) - sum(share(axis, i) for axis in costs) / len(costs))

@@ -118,7 +118,9 @@ def fake_search(budget: int, workers: int, every: int) -> Timeline:
     timeline = Timeline(every)
     trainer = TableTrainer(load_dataset(space.data).task)
     with tempfile.TemporaryDirectory() as folder:
-        search(space, budget=budget, run=Path(folder) / "run", workers=workers, trainer=trainer, listeners=[timeline])
+        search(
+            space, budget=budget, confirm=0, run=Path(folder) / "run", workers=workers, trainer=trainer, listeners=[timeline]
+        )
     return timeline
 
 
@@ -126,7 +128,7 @@ def real_search(budget: int, every: int) -> Timeline:
     """Search with real training of tiny candidates in this process, by one thread."""
     timeline = Timeline(every)
     with tempfile.TemporaryDirectory() as folder:
-        search(tiny_space(), budget=budget, run=Path(folder) / "run", workers=1, threads=1, listeners=[timeline])
+        search(tiny_space(), budget=budget, confirm=0, run=Path(folder) / "run", workers=1, threads=1, listeners=[timeline])
     return timeline
 
 

@@ -138,6 +138,7 @@ def efficiency(workers: int, seconds: float, costs: CostTable) -> dict[str, Any]
         search(
             embedded_space(),
             budget=JOBS_PER_WORKER * workers,
+            confirm=0,
             run=Path(temporary) / "run",
             workers=workers,
             trainer=trainer,

@@ -34,7 +34,7 @@ ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 @pytest.fixture
 def run(tiny_space, tmp_path):
     """Twenty scored candidates."""
-    return search(tiny_space, budget=20, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
+    return search(tiny_space, budget=20, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
 
 
 def _trained(accuracy, epochs):
@@ -112,7 +112,7 @@ def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path)
         AuditPlan(run, candidates=2)
     with pytest.raises(UsageError, match="--seeds 0: choose at least 1"):
         AuditPlan(run, seeds=0)
-    small = search(tiny_space, budget=2, run=tmp_path / "small", workers=1, trainer=TableTrainer(TASK))
+    small = search(tiny_space, budget=2, confirm=0, run=tmp_path / "small", workers=1, trainer=TableTrainer(TASK))
     with pytest.raises(RunError, match="has 2 scored candidates: an audit needs 4"):
         AuditPlan(small)
     with pytest.raises(RunError, match="only 0 candidates have all their trainings"):
@@ -141,7 +141,7 @@ def test_the_sample_stays_when_the_search_goes_on(run):
     """Otherwise what was trained would be of no use."""
     before = AuditPlan(run, candidates=4, seeds=1, epochs=3)
     before.train(ONE, lambda replicate, outcome: None)
-    grown = search(None, budget=40, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(TASK))
+    grown = search(None, budget=40, confirm=0, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(TASK))
     assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).candidates[0].record.key == before.candidates[0].record.key
     assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).remaining == 0
 
@@ -156,13 +156,14 @@ class TimedTrainer(TableTrainer):
 
 def test_the_cost_grows_with_epochs_and_pixels(tiny_space, tmp_path):
     """4 candidates x 2 seeds of 10 s, and the same for three times the epochs; the proxy's smaller images make those dearer."""
-    run = search(tiny_space, budget=6, run=tmp_path / "plain", workers=1, trainer=TimedTrainer(TASK))
+    run = search(tiny_space, budget=6, confirm=0, run=tmp_path / "plain", workers=1, trainer=TimedTrainer(TASK))
     assert AuditPlan(run, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240)
     assert AuditPlan(run, candidates=4, seeds=2, epochs=6).seconds(2) == pytest.approx(160)
     proxy = tiny_space.proxy.model_copy(update={"initial_resolution": 0.5})
     smaller = search(
         tiny_space.model_copy(update={"proxy": proxy}),
         budget=6,
+        confirm=0,
         run=tmp_path / "smaller",
         workers=1,
         trainer=TimedTrainer(TASK),
@@ -232,7 +233,7 @@ def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     runner = CliRunner()
     arguments = ["--candidates", "4", "--seeds", "2", "--epochs", "3", "--workers", "1"]
-    search(TINY, budget=6, run=tmp_path / "run", workers=1)
+    search(TINY, budget=6, confirm=0, run=tmp_path / "run", workers=1)
     planned = runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments, "--plan"])
     assert planned.exit_code == 0
     assert "4 candidates x 2 seeds, for 2 and for 3 epochs: 16 trainings, 0 done before; left to do: about" in planned.stdout
@@ -253,7 +254,7 @@ def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch):
 
 def test_an_interrupted_audit_keeps_what_is_done(tmp_path):
     """After a SIGINT the exit code is 130, and the same command does the rest."""
-    search(TINY, budget=6, run=tmp_path / "run", workers=1)
+    search(TINY, budget=6, confirm=0, run=tmp_path / "run", workers=1)
     command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "5", "--seeds", "50"]
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a background job inherits is deaf to it
     process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)

@@ -60,7 +60,7 @@ SPACE = SearchSpace.model_validate(
             {"name": "se", "reductions": [4], "positions": ["standard", "pre"]},
             {"name": "gsop", "reductions": [2], "positions": ["standard"]},
         ],
-        "proxy": {"epochs": 1, "batch_size": 16, "lr": 0.05},
+        "proxy": {"epochs": 2, "batch_size": 16, "lr": 0.05},
     }
 )
 EFFECTS = {"se": (0.06, 0.02, -0.01), "gsop": (-0.03, 0.03, 0.05)}
@@ -217,10 +217,10 @@ def test_queries_answer_like_the_trainings(table):
 
 def test_a_search_runs_on_the_table(table, tmp_path):
     """With the table's trainer the whole product searches the table's space, and finds what the table says."""
-    run = search(SPACE, budget=12, run=tmp_path / "run", workers=1, trainer=table.trainer(noise_free=True))
+    run = search(SPACE, budget=12, confirm=0, run=tmp_path / "run", workers=1, trainer=table.trainer(noise_free=True))
     assert len(run.candidates) == 12
     for candidate in run.candidates:
-        assert candidate.accuracy == table.query(candidate.record.genotype).accuracy
+        assert candidate.measured.value == table.query(candidate.record.genotype).accuracy
 
 
 def test_truth_agrees_with_brute_force(table):
@@ -279,6 +279,57 @@ def test_time_passes_as_trainings_take_it(table):
     for name, arguments in (("budget = 0", (0,)), ("workers = 0", (5,))):
         with pytest.raises(UsageError, match=name):
             simulate(table, Search(table, 0), *arguments, workers=0)
+
+
+class Halving(Search):
+    """Stops everything but the references after the first epoch, and lets the first that it stopped go on at the end."""
+
+    def __init__(self, table, seed):
+        super().__init__(table, seed)
+        self.stopped = []
+
+    def propose(self):
+        if len(self.observed) + len(self.stopped) == 12:
+            return self.stopped[0], None
+        return super().propose()
+
+    def next_rung(self, epochs, last):
+        return epochs + 1
+
+    def goes_on(self, genotype, partial):
+        return genotype in self.table.references.values() or genotype in self.stopped
+
+    def pause(self, genotype, partial):
+        self._ended(genotype)
+        self.paused.add(genotype.key)
+        self.stopped.append(genotype)
+
+    def learn(self, token, accuracy, flops):
+        if token is not None:
+            super().learn(token, accuracy, flops)
+
+
+def test_a_paused_training_takes_the_time_of_its_epochs(table):
+    """Half the epochs half the time; what goes on takes the other half, and is no repetition."""
+    strategy = Halving(table, 0)
+    steps = simulate(table, strategy, 13)
+    assert len(steps) == 13
+    assert steps[-1].key == strategy.stopped[0].key
+    assert (steps[-1].epochs, {step.epochs for step in steps[len(table.references) : -1]}) == (2, {1})
+    whole = [1.0 + table.genotypes[step.key].num_attended for step in steps]
+    shares = [1.0] * len(table.references) + [0.5] * (13 - len(table.references))
+    assert [step.seconds for step in steps] == pytest.approx(np.cumsum(np.multiply(whole, shares)))
+    played = compare(table, {"halving": Halving}, 1, Terms(budget=13)).played[0]
+    assert played.repeated == 0.0
+
+
+def test_early_stopping_plays_on_a_table(table):
+    """It ends with as many trials, in no more time, and repeats nothing."""
+    plain, stopping = compare(
+        table, {"plain": Named("attn-nas"), "stopping": Named("attn-nas-stopping")}, 1, Terms(budget=40)
+    ).played
+    assert stopping.repeated == 0.0
+    assert stopping.seconds[0, -1] <= plain.seconds[0, -1] + 1e-9
 
 
 def test_ours_repeats_nothing_and_ends_with_the_space(table):
@@ -649,7 +700,7 @@ def test_what_is_known_is_not_trained_again(table, tmp_path):
     assert len(build.replicates) == 64
     with pytest.raises(TableError, match="different name"):
         Build("other", SPACE, (0, 1), tmp_path / "other", Numerics(), known=known)
-    for changes in ({"limits": {"max_params": 10**6}}, {"objectives": {"cost": "params"}}):
+    for changes in ({"limits": {"max_params": 10**6}}, {"objectives": {"costs": ["params"]}}):
         limited = SearchSpace.model_validate({**SPACE.model_dump(), **changes})
         with pytest.raises(UsageError, match="leave limits and objectives out"):
             Build("made_up", limited, (0,), tmp_path / "limited", Numerics())

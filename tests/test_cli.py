@@ -26,7 +26,7 @@ def _run(*arguments, cwd=None, **environment):
 def searched(tmp_path_factory):
     """A finished search of four candidates, and what it printed."""
     folder = tmp_path_factory.mktemp("cli")
-    done = _run("search", "--space", SPACE, "--budget", 4, "--run", "run", "--workers", 1, cwd=folder)
+    done = _run("search", "--space", SPACE, "--budget", 4, "--confirm", 0, "--run", "run", "--workers", 1, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -39,7 +39,7 @@ def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched
     assert "\x1b" not in done.stdout
     assert "Best placement: " in done.stdout
     assert "points against none" in done.stdout
-    assert "for noise" in done.stdout.replace("\n", " ")
+    assert "flattered by chance" in done.stdout.replace("\n", " ")
     assert lines[-1].startswith("Next: attn-nas show run ")
     assert done.stderr == ""
     shown = _run(*lines[-1].split()[2:], cwd=folder)
@@ -83,7 +83,7 @@ def test_export_writes_to_a_folder(searched):
 def test_precision_workers_and_threads_are_set_by_hand_and_recorded(tmp_path):
     """They stand in the first event; a run goes on in the precision in which it was begun."""
     chosen = ["--workers", 1, "--threads", 1, "--precision", "fp32", "--no-export"]
-    done = _run("search", "--space", SPACE, "--budget", 1, "--run", "run", *chosen, cwd=tmp_path)
+    done = _run("search", "--space", SPACE, "--budget", 1, "--confirm", 0, "--run", "run", *chosen, cwd=tmp_path)
     assert "1 worker of 1 thread, cpu, fp32, channels_last" in done.stdout
     started = json.loads((tmp_path / "run" / "events.jsonl").read_text().splitlines()[0])
     assert (started["workers"], started["threads"], started["gpus"]) == (1, 1, 0)
@@ -111,7 +111,7 @@ def test_show_json_has_the_curve(searched):
     """One candidate as a document."""
     folder, _ = searched
     key = json.loads((folder / "run" / "front.json").read_text())["knee"]
-    assert len(json.loads(_run("show", "run", key, "--json", cwd=folder).stdout)["result"]["curve"]) == 1
+    assert len(json.loads(_run("show", "run", key, "--json", cwd=folder).stdout)["results"][0]["curve"]) == 1
 
 
 def test_resume_takes_the_latest_run(searched):
@@ -119,7 +119,7 @@ def test_resume_takes_the_latest_run(searched):
     folder, _ = searched
     latest = folder / "elsewhere"
     latest.mkdir()
-    begun = _run("search", "--space", SPACE, "--budget", 1, "--workers", 1, cwd=latest)
+    begun = _run("search", "--space", SPACE, "--budget", 1, "--confirm", 0, "--workers", 1, cwd=latest)
     assert begun.returncode == 0
     done = _run("search", "--resume", "--budget", 2, "--workers", 1, "--json", cwd=latest)
     assert done.returncode == 0

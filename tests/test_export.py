@@ -26,7 +26,7 @@ from attn_nas.testing import legal_placements
 @pytest.fixture(scope="module")
 def run(tiny_space, tmp_path_factory):
     """A finished search of five candidates, really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("search") / "run", budget=5, workers=1)
+    return search(tiny_space, run=tmp_path_factory.mktemp("search") / "run", budget=5, confirm=0, workers=1)
 
 
 ALONE = """
@@ -83,7 +83,7 @@ def test_the_folder_describes_itself(run, tmp_path):
         assert Genotype.from_json(weights.metadata()["genotype"]) == candidate.record.genotype
     for name in ("model.py", "README.md"):
         text = (folder / name).read_text()
-        assert f"{100 * candidate.accuracy:.2f} %" in text
+        assert f"{candidate.measured.hundredths()} %" in text
         assert f"{candidate.record.cost.flops:,} FLOPs" in text
     assert (folder / "README.md").read_text().startswith("---\ntags:")
 
@@ -165,7 +165,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
         "granularity: per_stage\n"
         "proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}\n"
     )
-    run = search(space, run=tmp_path / "run", budget=5, workers=1)
+    run = search(space, run=tmp_path / "run", budget=5, confirm=0, workers=1)
     assert run.failures == []
     bam, split, mhsa = (
         next(c for c in run.candidates if c.record.reference == f"{n} everywhere") for n in ("bam", "split_attention", "mhsa")

@@ -5,11 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from attn_nas.front import dominates, front_indices, hypervolume, knee_index
+from attn_nas.front import front_indices, hypervolume, knee_index
 
-points = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=12).map(
-    lambda raw: [(a / 8, float(c)) for a, c in raw]
+points = st.integers(1, 3).flatmap(
+    lambda costs: st.lists(st.tuples(*[st.integers(0, 8)] * (1 + costs)), max_size=12).map(
+        lambda raw: [(a / 8, *map(float, c)) for a, *c in raw]
+    )
 )
+
+
+def dominates(a, b):
+    """At least as good in everything, and better in something."""
+    return a[0] >= b[0] and all(one <= other for one, other in zip(a[1:], b[1:], strict=True)) and a != b
 
 
 @given(points)
@@ -19,15 +26,16 @@ def test_the_front_is_what_nothing_dominates(cloud):
     assert not any(dominates(other, point) for point in front for other in cloud)
     assert all(point in front or any(dominates(other, point) for other in front) for point in cloud)
     assert len(set(front)) == len(front)
-    assert front == sorted(front, key=lambda point: point[1])
+    assert front == sorted(front, key=lambda point: point[1:])
 
 
 @given(points)
 def test_hypervolume_equals_optunas(cloud):
-    """The area is the one that Optuna computes for the same points and reference point."""
-    inside = [(-accuracy, cost) for accuracy, cost in cloud if accuracy > 0.25 and cost < 6]
-    expected = compute_hypervolume(np.array(inside), np.array([-0.25, 6.0])) if inside else 0.0
-    assert np.isclose(hypervolume(cloud, (0.25, 6.0)), expected)
+    """The volume is the one that Optuna computes for the same points and reference point."""
+    limits = [6.0] * (len(cloud[0]) - 1 if cloud else 1)
+    inside = [(-accuracy, *costs) for accuracy, *costs in cloud if accuracy > 0.25 and max(costs) < 6]
+    expected = compute_hypervolume(np.array(inside), np.array([-0.25, *limits])) if inside else 0.0
+    assert np.isclose(hypervolume(cloud, (0.25, *limits)), expected)
 
 
 def test_the_knee_is_the_bend():
@@ -36,6 +44,11 @@ def test_the_knee_is_the_bend():
     assert knee_index([(0.1, 0.0), (0.8, 1.0)]) == 1
     assert knee_index([(0.5, 3.0)]) == 0
     assert knee_index([]) is None
+
+
+def test_the_knee_of_two_costs_is_cheap_in_both():
+    """Most accuracy over the mean of the costs, each scaled to the front."""
+    assert knee_index([(0.1, 0.0, 0.0), (0.8, 1.0, 1.0), (0.85, 0.5, 9.0), (0.9, 10.0, 10.0)]) == 1
 
 
 def test_equal_points_are_represented_once():

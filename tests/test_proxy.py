@@ -21,6 +21,7 @@ from attn_nas.proxy import (
     measure_throughput,
     profile_step,
     train_proxy,
+    train_until,
     warm_trunk,
 )
 from attn_nas.proxy.device import has_bf16, resolve_device
@@ -373,6 +374,29 @@ def test_a_warm_trunk_continues_its_own_training(dataset, tmp_path):
     assert warm.curve == cold.curve[1:]
     assert [epoch for epoch, _ in told] == [2, 3]
     torch.testing.assert_close(warm_model.state_dict(), cold_model.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("averaging", ["none", "ema", "last"])
+def test_a_training_in_parts_is_the_training_in_one_go(dataset, tmp_path, averaging):
+    """To the bit, through files: curves, weights, average, whatever the images' size then is; and one result of all parts."""
+    settings = _settings(epochs=4, averaging=averaging, averaging_epochs=1.5, initial_resolution=0.5, label_smoothing=0.1)
+    genotype = Genotype(TRUNK, (Placement("se", reduction=4), Placement("cbam", reduction=2, kernel_size=3), None))
+    whole, whole_model = train_proxy(genotype, settings, 3, dataset, FP32)
+    result, start, told = None, None, []
+    for until in (1, 3, 4):
+        result, model, state = train_until(
+            until, genotype, settings, 3, dataset, FP32, lambda *epoch: told.append(epoch), start, result
+        )
+        assert result.curve == whole.curve[:until]
+        assert (state is None) == (until == 4)
+        if state:
+            state.save(tmp_path / "paused.safetensors")
+            start = Checkpoint.load(tmp_path / "paused.safetensors")
+    assert told == list(enumerate(whole.curve, start=1))
+    assert (result.loss_curve, result.margin_curve, result.train_loss) == (
+        whole.loss_curve, whole.margin_curve, whole.train_loss,
+    )  # fmt: skip
+    torch.testing.assert_close(model.state_dict(), whole_model.state_dict(), rtol=0, atol=0)
 
 
 def test_a_candidate_starts_from_the_warm_trunk(dataset):

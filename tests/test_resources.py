@@ -274,19 +274,19 @@ def test_a_candidate_that_cannot_be_timed_is_trained_all_the_same(tiny_space, tm
 def test_workers_share_one_warm_trunk(tiny_space, tmp_path):
     """Two processes at once: it is trained once, kept, and every candidate starts from it."""
     proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1})
-    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=4, run=tmp_path / "run", workers=2)
+    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=4, confirm=0, run=tmp_path / "run", workers=2)
     assert len(run.candidates) == 4
     assert all(len(candidate.record.result.curve) == 1 for candidate in run.candidates)
     (trunk,) = run.folder.trunks.glob("*.safetensors")
     written = trunk.stat().st_mtime_ns
-    search(None, budget=5, run=tmp_path / "run", resume=True, workers=1)
+    search(None, budget=5, confirm=0, run=tmp_path / "run", resume=True, workers=1)
     assert [path.stat().st_mtime_ns for path in run.folder.trunks.glob("*.safetensors")] == [written]
 
 
 def test_a_warm_trunk_that_fails_is_trained_once(tiny_space, tmp_path):
     """Every candidate fails with its reason, at once; a resumed search tries again."""
     proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1, "lr": 1e20})
-    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=3, run=tmp_path / "run", workers=1)
+    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=3, confirm=0, run=tmp_path / "run", workers=1)
     reasons = [record.reason for record in run.failures]
     assert len(reasons) == 3
     assert all(reason.startswith("the bare trunk of all candidates failed: diverged in epoch 1") for reason in reasons)

@@ -16,6 +16,7 @@ import torch
 from optuna.trial import TrialState
 
 from attn_nas.errors import RunError, SpaceError, UsageError
+from attn_nas.front import front_indices
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import LimitSettings
@@ -33,7 +34,7 @@ TINY = Path(__file__).parent / "data" / "tiny.yaml"
 
 
 def _search(space, tmp_path, **arguments):
-    arguments = {"workers": 1, "trainer": TableTrainer(TASK), "run": tmp_path / "run", **arguments}
+    arguments = {"workers": 1, "confirm": 0, "trainer": TableTrainer(TASK), "run": tmp_path / "run", **arguments}
     return search(space, **arguments)
 
 
@@ -108,7 +109,7 @@ def test_a_small_space_is_searched_through(tiny_space, tmp_path):
 
 def test_limits_are_enforced_before_training(tiny_space, tmp_path):
     """Nothing above a limit is ever given to the trainer, references included."""
-    limits = LimitSettings(max_added_flops=3000, max_params=None)
+    limits = LimitSettings(max_flops="+3000", max_params=None)
     started = []
     run = _search(
         tiny_space.model_copy(update={"limits": limits}),
@@ -124,7 +125,7 @@ def test_limits_are_enforced_before_training(tiny_space, tmp_path):
 
 def test_a_limit_below_the_trunk_is_refused(tiny_space, tmp_path):
     """Before anything is written."""
-    limits = LimitSettings(max_added_flops=None, max_params=10)
+    limits = LimitSettings(max_flops=None, max_params=10)
     with pytest.raises(SpaceError, match="the bare trunk has"):
         _search(tiny_space.model_copy(update={"limits": limits}), tmp_path, budget=5)
     assert not (tmp_path / "run").exists()
@@ -132,7 +133,7 @@ def test_a_limit_below_the_trunk_is_refused(tiny_space, tmp_path):
 
 def test_tight_limits_still_find_the_few_that_fit(tiny_space, tmp_path):
     """Where hardly any random placement fits, mechanisms are taken away until one does."""
-    limits = LimitSettings(max_added_flops=1600, max_params=None)
+    limits = LimitSettings(max_flops="+1600", max_params=None)
     mechanisms = [settings for settings in tiny_space.mechanisms if settings.name != "sk"]
     deep = tiny_space.trunk.model_copy(update={"depth": 20})
     space = tiny_space.model_copy(update={"limits": limits, "trunk": deep, "mechanisms": mechanisms})
@@ -191,6 +192,7 @@ def test_a_candidate_that_kills_its_search_has_failed_the_third_time(tiny_space,
         trial = run.study.ask()
         trial.set_user_attr("genotype", _references(tiny_space)["sk everywhere"].to_dict())
         trial.set_user_attr("cost", run.meta["bare_cost"])
+        trial.set_user_attr("seed", 0)
         run = _search(None, tmp_path, budget=3, resume=True)
         states = [record.state for record in run.records if record.number == trial.number]
         assert states == ["failed" if attempt == 2 else "lost"]
@@ -281,7 +283,7 @@ def test_a_run_of_another_format_is_refused(tiny_space, tmp_path):
     run = _search(tiny_space, tmp_path, budget=3)
     run.study.set_user_attr("run", {**run.meta, "format": 1})
     for attempt in (lambda: Run(run.folder.path), lambda: _search(None, tmp_path, budget=5, resume=True)):
-        with pytest.raises(RunError, match="is a run of format 1, this version reads 2"):
+        with pytest.raises(RunError, match="is a run of format 1, this version reads 3"):
             attempt()
 
 
@@ -362,7 +364,7 @@ class Slow(TableTrainer):
 if __name__ == "__main__":
     folder, workers, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
     space = None if resume else Path(sys.argv[4])
-    search(space, run=folder / "run", budget=12, workers=workers, resume=resume, trainer=Slow(Task(3, 16, 16, 10)))
+    search(space, run=folder / "run", budget=12, confirm=0, workers=workers, resume=resume, trainer=Slow(Task(3, 16, 16, 10)))
 """
 
 
@@ -439,7 +441,7 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
 
 def test_real_training_repeats_itself(tiny_space, tmp_path):
     """Same seed, one worker: the same curves, to the last digit."""
-    runs = [search(tiny_space, run=tmp_path / str(number), budget=2, workers=1) for number in range(2)]
+    runs = [search(tiny_space, run=tmp_path / str(number), budget=2, confirm=0, workers=1) for number in range(2)]
     curves = [[candidate.record.result.curve for candidate in run.candidates] for run in runs]
     assert curves[0] == curves[1]
 
@@ -447,15 +449,17 @@ def test_real_training_repeats_itself(tiny_space, tmp_path):
 def test_a_search_in_this_process_leaves_its_threads_alone(tiny_space, tmp_path):
     """The trainer's own number of threads is gone when it has trained."""
     before = torch.get_num_threads()
-    search(tiny_space, run=tmp_path / "run", budget=1, workers=1, threads=min(2, usable_cores()))
+    search(tiny_space, run=tmp_path / "run", budget=1, confirm=0, workers=1, threads=min(2, usable_cores()))
     assert torch.get_num_threads() == before
 
 
 def test_real_training_keeps_the_weights_of_the_front_and_the_references(tiny_space, tmp_path):
     """Two real workers; dominated candidates leave no weights behind; the shared data are cleared away."""
-    run = search(tiny_space, run=tmp_path / "run", budget=6, workers=2)
+    run = search(tiny_space, run=tmp_path / "run", budget=6, confirm=0, workers=2)
     assert len(run.candidates) == 6
     kept = {path.stem for path in run.folder.weights.glob("*.safetensors")}
-    wanted = {candidate.record.key for candidate in (*run.front, *run.references)}
-    assert kept == wanted
+    measured = front_indices([(each.measured.value, *each.costs.values()) for each in run.candidates])
+    assert {each.record.key for each in (*run.front, *run.references)} <= kept
+    confirmed = {each.record.key for each in run.candidates if len(each.results) > 1}
+    assert kept <= {run.candidates[i].record.key for i in measured} | {each.record.key for each in run.references} | confirmed
     assert not run.folder.cache.exists()

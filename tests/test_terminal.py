@@ -25,12 +25,12 @@ from attn_nas.terminal.numbers import count, duration
 from attn_nas.terminal.search import Lines, View, closing_words, picture
 from attn_nas.testing import TableTrainer
 
-POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, cost=100, added_flops=12345)
+POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, costs=(100.0,), added_flops=12345)
 STARTED = SearchStarted(
-    run="runs/x", space="toy", budget=10, finished=2, front=(POINT,), seed=0, workers=2, threads=1, gpus=0, cores=2,
-    numerics="cpu, fp32", trunk="a trunk", num_sites=3,
+    run="runs/x", space="toy", budget=10, time_budget=None, confirm=0, finished=2, front=(POINT,), seed=0, workers=2,
+    threads=1, gpus=0, cores=2, numerics="cpu, fp32", trunk="a trunk", num_sites=3,
 )  # fmt: skip
-TRIAL = {"number": 3, "key": "b" * 12, "placements": "[red]eca k3[/red] | - | -"}
+TRIAL = {"number": 3, "key": "b" * 12, "seed": 0, "placements": "[red]eca k3[/red] | - | -"}
 
 
 def _finished(front):
@@ -57,7 +57,7 @@ def test_the_picture_follows_the_search():
     for epoch, accuracy in ((1, 0.5), (2, 0.6), (1, 0.7)):
         view(EpochFinished(number=3, epoch=epoch, accuracy=accuracy))
     assert "epoch 1  70.00 %" in _render(view)
-    newer = FrontPoint(key=TRIAL["key"], placements="eca k3 | - | -", accuracy=0.95, cost=99, added_flops=-1)
+    newer = FrontPoint(key=TRIAL["key"], placements="eca k3 | - | -", accuracy=0.95, costs=(99.0,), added_flops=-1)
     view(_finished((newer,)))
     assert "95.00 %" in _render(view)
     assert "#3" not in _render(view)
@@ -120,13 +120,12 @@ def test_the_closing_words_compare_with_every_reference(tiny_space, tmp_path):
     table = {genotype.key: 0.5 + index / 100 for index, genotype in enumerate(references.values())}
     ended = []
     run = search(
-        tiny_space, budget=5, run=tmp_path / "a run", workers=1, trainer=TableTrainer(Task(3, 16, 16, 10), table),
+        tiny_space, budget=5, confirm=0, run=tmp_path / "a run", workers=1, trainer=TableTrainer(Task(3, 16, 16, 10), table),
         listeners=[ended.append],
     )  # fmt: skip
     words = "\n".join(closing_words(run, ended[-1]))
     assert "5 of 5 candidates trained" in words
-    assert sum("points against" in line for line in words.splitlines()) == len(references) - 1
-    assert "+4.00 points against none (50.00 %)" in words
-    assert "for noise" in words
+    assert sum("points against" in line and "sure to be better" in line for line in words.splitlines()) == len(references) - 1
+    assert "flattered by chance" in words
     interrupted = type(ended[-1])(**{**vars(ended[-1]), "why": "interrupted"})
     assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_words(run, interrupted))

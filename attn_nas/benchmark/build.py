@@ -81,7 +81,7 @@ class Build:
             raise UsageError("no seeds: train with one at least")
         if space.plugins:
             raise UsageError("a table is read without plug-ins: leave them out of its space")
-        if space.limits.model_fields_set or space.objectives.cost != "flops":
+        if space.limits.model_fields_set or space.objectives.costs != ["flops"]:
             raise UsageError("a table has whole spaces, judged by FLOPs: leave limits and objectives out of its space")
         self._space, self._run, self._numerics = space, RunFolder(folder), numerics
         encoding = Encoding(space)

@@ -237,5 +237,6 @@ def _judged(steps: list[Step], truth: Truth, budget: int) -> tuple[Floats, Float
     hypervolumes = np.array([known[step.front] for step in steps])
     seconds = np.array([step.seconds for step in steps])
     missing = (0, budget - len(steps))
-    repeated = 1 - len({step.key for step in steps}) / len(steps)
+    tried = {(step.key, step.epochs) for step in steps}
+    repeated = 1 - len(tried) / len(steps)
     return np.pad(hypervolumes, missing, mode="edge"), np.pad(seconds, missing, mode="edge"), repeated

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from attn_nas import plugins
 from attn_nas.benchmark.table import Table
 from attn_nas.errors import UsageError, choose_from, first_line
 from attn_nas.front import front_indices
 from attn_nas.proxy import ProxyResult
+from attn_nas.sampling import CURVE, Beliefs, KnownCostSampler, Training
+from attn_nas.sampling.baselines import at_random, tpe
 from attn_nas.space.genotype import Genotype
-from attn_nas.study.proposer import Proposer, SamplerFactory, tpe
+from attn_nas.study.proposer import Proposer, SamplerFactory
+from attn_nas.study.record import Record, State
+from attn_nas.study.stopping import Stopping
 
 
 class Strategy(ABC):
@@ -47,6 +51,18 @@ class Strategy(ABC):
     def learn(self, token: Any, accuracy: float, flops: int) -> None:
         """Take in what the candidate proposed with ``token`` has reached."""
 
+    def next_rung(self, epochs: int, last: int) -> int:
+        """The epoch to which a training goes on after so many ``epochs``: by default the ``last``."""
+        return last
+
+    def goes_on(self, genotype: Genotype, partial: ProxyResult) -> bool:
+        """Whether a candidate that has reached a rung is trained further now."""
+        return True
+
+    def pause(self, genotype: Genotype, partial: ProxyResult) -> None:
+        """What a candidate had reached when it was stopped."""
+        self._ended(genotype)
+
     def front(self) -> Collection[str]:
         """Keys of the networks that it would report now: by default the non-dominated of what was measured."""
         keys = list(self.observed)
@@ -62,11 +78,15 @@ class Strategy(ABC):
 
     def tell(self, genotype: Genotype, result: ProxyResult) -> None:
         """What came of a candidate that was asked for."""
-        index = next(index for index, (asked, _) in enumerate(self.running) if asked == genotype)
-        _, token = self.running.pop(index)
+        token = self._ended(genotype)
         flops = self.table.cost(genotype).flops
         self.observed[genotype.key] = result.accuracy, flops
         self.learn(token, result.accuracy, flops)
+
+    def _ended(self, genotype: Genotype) -> Any:
+        """Take a candidate from those that are out; its token."""
+        index = next(index for index, (asked, _) in enumerate(self.running) if asked == genotype)
+        return self.running.pop(index)[1]
 
 
 StrategyFactory = Callable[[Table, int], Strategy]
@@ -74,22 +94,90 @@ StrategyFactory = Callable[[Table, int], Strategy]
 
 
 class Search(Strategy):
-    """As `attn_nas.search` proposes without limits: the references first, then by its sampler, nothing twice."""
+    """As `attn_nas.search` proposes without limits: the references first, then by its sampler, nothing twice.
 
-    def __init__(self, table: Table, seed: int, sampler: SamplerFactory = tpe) -> None:
+    The front is what the model of accuracies believes in, or with ``believed`` off the non-dominated of what was measured.
+    """
+
+    def __init__(self, table: Table, seed: int, sampler: SamplerFactory = KnownCostSampler, *, believed: bool = True) -> None:
         super().__init__(table)
         self._study = _study(RandomSampler(seed))
-        self._proposer = Proposer(table.encoding, sampler, seed, [*table.references.values()])
+        self._believed = believed
+        self._queue = [*table.references.values()]
+        self.paused: set[str] = set()
+        """Keys of the candidates that were stopped."""
+        self._proposer = Proposer(table.encoding, sampler(table.header.space, table.costs, seed), seed)
 
     def propose(self) -> tuple[Genotype, Trial] | None:
         """See `Strategy.propose`."""
-        out = {genotype.key for genotype, _ in self.running}
-        trial, genotype, found = self._proposer.ask(self._study, lambda one: one.key not in self.observed.keys() | out)
+        if self._queue:
+            reference = self._queue.pop(0)
+            return reference, self._proposer.given(self._study, reference)
+        taken = self.observed.keys() | self.paused | {genotype.key for genotype, _ in self.running}
+        trial, genotype, found = self._proposer.ask(self._study, lambda one: one.key not in taken)
         return (genotype, trial) if found else None
 
     def learn(self, token: Trial, accuracy: float, flops: int) -> None:
         """See `Strategy.learn`."""
         self._study.tell(token, [accuracy, flops])
+
+    def front(self) -> Collection[str]:
+        """See `Strategy.front`."""
+        trainings = [Training(self.table.genotypes[key], 0, accuracy) for key, (accuracy, _) in self.observed.items()]
+        costs = {key: (flops,) for key, (_, flops) in self.observed.items()}
+        beliefs = Beliefs.of(trainings, costs) if self._believed else None
+        return beliefs.front if beliefs else super().front()
+
+
+class StoppingSearch(Search):
+    """The same with early stopping, see `Stopping`."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        super().__init__(table, seed)
+        self._stopping = Stopping.of(table.header.space.proxy, ("flops",))
+        self._names = {genotype.key: name for name, genotype in table.references.items()}
+        self._records: list[Record] = []
+
+    def propose(self) -> tuple[Genotype, Trial] | None:
+        """See `Strategy.propose`; what was paused too early comes before what is new."""
+        promoted = None if self._queue else self._stopping.promoted([*self._records, *self._out()])
+        if promoted:
+            return promoted.genotype, self._proposer.given(self._study, promoted.genotype)
+        return super().propose()
+
+    def _out(self) -> list[Record]:
+        return [self._record(genotype, "running") for genotype, _ in self.running]
+
+    def next_rung(self, epochs: int, last: int) -> int:
+        """See `Strategy.next_rung`."""
+        return self._stopping.next_rung(epochs) - self._stopping.first + 1
+
+    def goes_on(self, genotype: Genotype, partial: ProxyResult) -> bool:
+        """See `Strategy.goes_on`; references are never stopped."""
+        return genotype.key in self._names or self._stopping.goes_on(
+            self._record(genotype, "running", partial=partial), self._records
+        )
+
+    def pause(self, genotype: Genotype, partial: ProxyResult) -> None:
+        """See `Strategy.pause`."""
+        trial = self._ended(genotype)
+        trial.set_user_attr(CURVE, list(partial.curve))
+        self._study.tell(trial, state=TrialState.PRUNED)
+        self.paused.add(genotype.key)
+        self._records.append(self._record(genotype, "paused", partial=partial))
+
+    def tell(self, genotype: Genotype, result: ProxyResult) -> None:
+        """See `Strategy.tell`."""
+        token = next(token for asked, token in self.running if asked == genotype)
+        token.set_user_attr(CURVE, list(result.curve))
+        super().tell(genotype, result)
+        self._records.append(self._record(genotype, "finished", result=result))
+
+    def _record(
+        self, genotype: Genotype, state: State, result: ProxyResult | None = None, partial: ProxyResult | None = None
+    ) -> Record:
+        cost, name = self.table.cost(genotype), self._names.get(genotype.key)
+        return Record(0, state, genotype, 0, cost, name, result, None, None, partial)
 
 
 class Sampled(Strategy):
@@ -167,8 +255,14 @@ _SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "nsga3": lambda seed: NSGAIIISampler(seed=seed),
     "gp": lambda seed: GPSampler(seed=seed),
 }
-_OURS: dict[str, SamplerFactory] = {"attn-nas": tpe, "random-distinct": RandomSampler}
-"""What proposes after the references, and nothing twice: the difference between these two is the sampler's alone."""
+_OURS: dict[str, Callable[[Table, int], Search]] = {
+    "attn-nas": Search,
+    "attn-nas-stopping": StoppingSearch,
+    "attn-nas-measured": partial(Search, believed=False),
+    "tpe-distinct": partial(Search, sampler=tpe, believed=False),
+    "random-distinct": partial(Search, sampler=at_random, believed=False),
+}
+"""What proposes after the references, and nothing twice: the difference between the last three is the sampler's alone."""
 STRATEGIES = (*_OURS, *_SAMPLERS)
 """The strategies that have a name."""
 
@@ -186,10 +280,8 @@ class Named:
     def __call__(self, table: Table, seed: int) -> Strategy:
         """The strategy; raises UsageError."""
         if self.name in _OURS:
-            return Search(table, seed, _OURS[self.name])
+            return _OURS[self.name](table, seed)
         if self.name in _SAMPLERS:
-            if self.name == "gp" and importlib.util.find_spec("scipy") is None:
-                raise UsageError("gp needs scipy, which is not installed")
             return Sampled(table, _quietly(lambda: _SAMPLERS[self.name](seed)))
         kind = self._class()
         try:

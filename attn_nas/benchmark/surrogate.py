@@ -13,12 +13,13 @@ from attn_nas.agreement import kendall
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError
 from attn_nas.estimates import Estimate, without_nan
-from attn_nas.placement_process import PlacementProcess
+from attn_nas.sampling.placement_process import Placed, PlacementProcess
 from attn_nas.space.genotype import Genotype
 
 Floats = NDArray[np.float64]
 _LEAST = 20
 _FOLDS = 5
+_FITTED_TO = 500
 _Z90 = 1.6449
 _UNKNOWN_VARIANCE = 1e-4
 """Of a training, where one seed cannot tell; the fit scales it."""
@@ -86,7 +87,8 @@ class Surrogate:
         self._noise_known = not np.isnan(variance)
         self._variance = variance if self._noise_known else _UNKNOWN_VARIANCE
         self._noise = np.full(len(groups), self._variance / len(table.seeds))
-        self._model = PlacementProcess(self._genotypes, self._values, self._noise, seed)
+        self._networks = Placed.of(self._genotypes)
+        self._model = PlacementProcess(self._networks, self._values, self._noise, fitted_to=_FITTED_TO)
 
     def _outputs(self, entry: Entry) -> list[float]:
         result, test = entry.trained.result, entry.trained.test
@@ -105,7 +107,7 @@ class Surrogate:
                 raise TableError(f"the model knows placements on {self._genotypes[0].trunk}, not on {genotype.trunk}")
         if not genotypes:
             return []
-        means, deviations = self._model.predict(genotypes)
+        means, deviations = self._model.predict(Placed.of(genotypes))
         return [
             self._prediction(mean, float(deviation), 0.0 if seed is None else self._drawn(genotype, seed))
             for genotype, mean, deviation in zip(genotypes, means, deviations, strict=True)
@@ -132,8 +134,8 @@ class Surrogate:
         means, deviations = np.empty(len(order)), np.empty(len(order))
         for fold in range(_FOLDS):
             out, rest = order[fold::_FOLDS], np.setdiff1d(order, order[fold::_FOLDS])
-            fitted = PlacementProcess([self._genotypes[i] for i in rest], self._values[rest, :1], self._noise[rest], self._seed)
-            found, deviations[out] = fitted.predict([self._genotypes[i] for i in out])
+            fitted = PlacementProcess(self._networks[rest], self._values[rest, :1], self._noise[rest], fitted_to=_FITTED_TO)
+            found, deviations[out] = fitted.predict(self._networks[out])
             means[out] = found[:, 0]
         true = self._values[:, 0]
         errors = means - true

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from attn_nas.cost import Cost
+from attn_nas.cost import Cost, CostTable
 from attn_nas.errors import TableError, first_line
 from attn_nas.proxy import OnEpoch, ProxyResult, Scores, StepProfile
 from attn_nas.space.encoding import Encoding
@@ -199,6 +199,11 @@ class Table:
     def genotypes(self) -> dict[str, Genotype]:
         """The networks by key."""
         return {key: next(iter(entries.values())).genotype for key, entries in self._by_key.items()}
+
+    @cached_property
+    def costs(self) -> CostTable:
+        """The costs of networks by counting, as a search knows them."""
+        return CostTable(self.encoding.trunk, self.header.task)
 
     @cached_property
     def references(self) -> dict[str, Genotype]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from math import log1p
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,10 +11,10 @@ import numpy as np
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError, UsageError, choose_from
 from attn_nas.front import Point, front_indices, hypervolume
+from attn_nas.sampling.cost_scale import CostScale
 from attn_nas.space.genotype import Genotype
 
 Split = Literal["test", "validation"]
-_LINEAR_BELOW = 1000.0
 
 
 class Truth:
@@ -39,13 +38,10 @@ class Truth:
             raise UsageError(f"split {split!r}: {choose_from(split, get_args(Split))}")
         self.table = table
         self.split = split
-        self._most = self._warped(table.header.dearest_flops) or 1.0
+        self._scale = CostScale(0.0, table.header.dearest_flops - table.header.bare.flops)
         if not table.seeds:
             raise TableError("no seed was trained with every network of the table: finish one")
         self._bare = self.accuracy(Genotype.bare(table.encoding.trunk))
-
-    def _warped(self, flops: int) -> float:
-        return log1p(max(0, flops - self.table.header.bare.flops) / _LINEAR_BELOW)
 
     def accuracies(self, genotype: Genotype | str) -> list[float]:
         """Accuracy of a network with each of the table's common seeds, in their order; raises TableError."""
@@ -65,10 +61,11 @@ class Truth:
     @cached_property
     def points(self) -> dict[str, Point]:
         """Where each network lies: true accuracy, and cost from 0 to 1, by key."""
-        found = {}
-        for key, genotype in self.table.genotypes.items():
-            found[key] = self.accuracy(key), self._warped(self.table.cost(genotype).flops) / self._most
-        return found
+        bare = self.table.header.bare.flops
+        return {
+            key: (self.accuracy(key), float(self._scale(self.table.cost(genotype).flops - bare)))
+            for key, genotype in self.table.genotypes.items()
+        }
 
     @cached_property
     def front(self) -> list[str]:

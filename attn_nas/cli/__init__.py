@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli import auditing, benching, catalogue, mechanisms, results, searching
+from attn_nas.cli import auditing, benching, catalogue, insights, mechanisms, results, searching
 from attn_nas.errors import AttnNasError
 from attn_nas.version import __version__
 
@@ -22,6 +22,7 @@ app.command()(searching.search)
 app.command()(results.front)
 app.command()(results.show)
 app.command()(results.export)
+app.command()(insights.insight)
 app.command()(auditing.audit)
 app.command()(benching.bench)
 app.command()(catalogue.spaces)

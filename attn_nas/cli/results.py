@@ -27,10 +27,9 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}"))
     out.print()
     out.print(front_table(opened.references, "References"))
-    accuracy, cost = opened.reference_point
     out.print(
-        f"\nhypervolume {opened.hypervolume:,.4g} accuracy x {opened.cost_axis}, reference point "
-        f"({accuracy:g}, {cost:,}); one seed each",
+        f"\nhypervolume {opened.hypervolume:,.4g} {' x '.join(('accuracy', *opened.axes))}, "
+        f"reference point ({', '.join(f'{worst:,}' for worst in opened.reference_point)})",
         highlight=False,
     )
     for record in opened.failures:
@@ -46,10 +45,10 @@ def show(
     from attn_nas.study.results import Run
 
     candidate = Run(run).candidate(key)
-    record, result = candidate.record, candidate.record.result
-    assert result is not None
+    record, result = candidate.record, candidate.results[0]
     if json:
-        print(json_module.dumps({**candidate.to_dict(), "result": result.to_dict()}, indent=2))
+        results = [result.to_dict() for result in candidate.results]
+        print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
         return
     from rich.table import Table
 
@@ -66,8 +65,16 @@ def show(
         if placement or not site.at_stage_end:
             table.add_row(str(site), str(site.block.stage), str(site.block.out_channels), str(placement or "-"))
     out.print(table)
-    out.print(f"accuracy {percent(result.accuracy)} (validation, seed {result.seed}), loss {result.loss:.4f}")
-    out.print(f"curve    {'  '.join(percent(value) for value in result.curve)}")
+    belief = candidate.belief
+    if belief:
+        out.print(
+            f"accuracy {candidate.expected.hundredths()} % (validation), with a probability of 90 % between "
+            f"{percent(belief.low)} and {percent(belief.high)}; on the front with a probability of {belief.chance:.0%}",
+            soft_wrap=True,
+        )
+    for each in candidate.results:
+        out.print(f"seed {each.seed:<4} {percent(each.accuracy)}, loss {each.loss:.4f}")
+        out.print(f"curve     {'  '.join(percent(value) for value in each.curve)}")
     out.print(
         f"cost     {record.cost.flops:,} FLOPs ({candidate.added_flops:+,}), {record.cost.macs:,} MACs, "
         f"{record.cost.fvcore_default:,} by fvcore alone, {record.cost.params:,} parameters"

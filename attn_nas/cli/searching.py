@@ -16,7 +16,21 @@ from attn_nas.errors import UsageError
 def search(
     space: Annotated[str | None, typer.Option(help="Search-space file, or the name of a shipped one.")] = None,
     budget: Annotated[int | None, typer.Option(help="Candidates to train; 50 for a new run.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(help="End after this long, 30m or 1h30m; without --budget this alone ends the search.")
+    ] = None,
+    confirm: Annotated[
+        int | None, typer.Option(help="Seeds with which the front and the references are trained again; 2 for a new run.")
+    ] = None,
+    early_stopping: Annotated[
+        bool | None, typer.Option(help="Pause candidates that will hardly be on the front; off for a new run.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; a new one under runs/ by default.")] = None,
+    max_flops: Annotated[
+        str | None, typer.Option(help="Most FLOPs of a candidate: in all (45M) or over the bare trunk (+200k, +5%).")
+    ] = None,
+    max_params: Annotated[str | None, typer.Option(help="Most parameters of a candidate, written likewise.")] = None,
+    warm_start: Annotated[Path | None, typer.Option(help="An earlier run on the same trunk, to learn from.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything; 0 for a new run.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that train; one per core on a CPU, measured on GPUs.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each of them; cores / workers by default.")] = None,
@@ -28,6 +42,7 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Events as JSON Lines on stdout.")] = False,
 ) -> None:
     """Search for attention placements; ends with a Pareto front and its models in the run folder."""
+    from attn_nas.cli.durations import parse_seconds
     from attn_nas.export import export_front
     from attn_nas.report import write_front
     from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished
@@ -55,6 +70,12 @@ def search(
         found = run_search(
             space,
             budget=budget,
+            time_budget=None if time_budget is None else parse_seconds("--time-budget", time_budget),
+            confirm=confirm,
+            early_stopping=early_stopping,
+            max_flops=max_flops,
+            max_params=max_params,
+            warm_start=warm_start,
             run=run,
             seed=seed,
             workers=workers,

@@ -1,6 +1,7 @@
 """What a candidate costs, exactly and before any training."""
 
 from attn_nas.cost.count import CONVENTION, Cost, count_cost
+from attn_nas.cost.limits import Limits
 from attn_nas.cost.table import CostTable
 
-__all__ = ["CONVENTION", "Cost", "CostTable", "count_cost"]
+__all__ = ["CONVENTION", "Cost", "CostTable", "Limits", "count_cost"]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from attn_nas.proxy import StepProfile
+from attn_nas.sampling import Belief
 from attn_nas.study.results import Candidate, Run
 
 _LOADING = """from model import build_model
@@ -18,19 +19,30 @@ model.eval()"""
 
 def summary(run: Run, candidate: Candidate) -> list[str]:
     """What was measured, a line each."""
-    result, cost = candidate.record.result, candidate.record.cost
-    assert result is not None
+    results, cost = candidate.results, candidate.record.cost
     meta = run.meta
+    seeds = f"{len(results)} seed{'s' * (len(results) > 1)}"
     return [
-        f"Validation accuracy {100 * result.accuracy:.2f} % on {meta['space']['data']['name']} after a short proxy run of "
-        f"{len(result.curve)} epochs,",
-        f"one seed ({result.seed}): no interval is known, and differences of a point may be noise.",
+        f"Validation accuracy {candidate.measured.hundredths()} % on {meta['space']['data']['name']} after a short proxy run "
+        f"of {len(results[0].curve)} epochs,",
+        f"the mean of {seeds} with its standard error; the weights are those of seed {run.weights_seed(candidate)}.",
+        *_believed(candidate.belief),
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}),",
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters.",
         *_times(candidate.record.profile),
         f"Input: pixels 0..1, {run.task.channels} x {run.task.height} x {run.task.width}, "
         f"minus {_numbers(meta['normalization']['mean'])}, divided by {_numbers(meta['normalization']['std'])}.",
         f"Trained with attn-nas {meta['versions']['attn_nas']} and torch {meta['versions']['torch']}.",
+    ]
+
+
+def _believed(belief: Belief | None) -> list[str]:
+    if belief is None:
+        return []
+    return [
+        f"With what the run's other candidates say: between {100 * belief.low:.2f} and {100 * belief.high:.2f} % with a "
+        f"probability of 90 %,",
+        f"on the run's front with one of {100 * belief.chance:.0f} %.",
     ]
 
 
@@ -59,8 +71,6 @@ def docstring(run: Run, candidate: Candidate) -> str:
 
 def config(run: Run, candidate: Candidate) -> dict[str, Any]:
     """The content of ``config.json``."""
-    result = candidate.record.result
-    assert result is not None
     return {
         "key": candidate.record.key,
         "genotype": candidate.record.genotype.to_dict(),
@@ -68,7 +78,9 @@ def config(run: Run, candidate: Candidate) -> dict[str, Any]:
         "data": run.meta["space"]["data"],
         "normalization": run.meta["normalization"],
         "proxy": run.meta["space"]["proxy"],
-        "result": result.to_dict(),
+        "results": [result.to_dict() for result in candidate.results],
+        "belief": candidate.belief.to_dict() if candidate.belief else None,
+        "weights_seed": run.weights_seed(candidate),
         "cost": candidate.record.cost.to_dict(),
         "added_flops": candidate.added_flops,
         "profile": candidate.record.profile.to_dict() if candidate.record.profile else None,
@@ -91,7 +103,7 @@ def model_card(run: Run, candidate: Candidate) -> str:
                     {
                         "task": {"type": "image-classification"},
                         "dataset": {"name": data, "type": data, "split": "validation"},
-                        "metrics": [{"type": "accuracy", "value": round(candidate.accuracy, 4)}],
+                        "metrics": [{"type": "accuracy", "value": round(candidate.measured.value, 4)}],
                     }
                 ],
             }

@@ -5,7 +5,7 @@ from attn_nas.proxy.device import Numerics, choose_numerics
 from attn_nas.proxy.result import OnEpoch, ProxyFailure, ProxyResult
 from attn_nas.proxy.scores import Scores, evaluate_test
 from attn_nas.proxy.step_profile import StepProfile, profile_step
-from attn_nas.proxy.train import measure_throughput, train_proxy, warm_trunk
+from attn_nas.proxy.train import measure_throughput, train_proxy, train_until, warm_trunk
 
 __all__ = [
     "Checkpoint",
@@ -20,5 +20,6 @@ __all__ = [
     "measure_throughput",
     "profile_step",
     "train_proxy",
+    "train_until",
     "warm_trunk",
 ]

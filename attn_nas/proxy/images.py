@@ -12,6 +12,7 @@ from torch import Tensor
 from attn_nas.data.augment import crop_and_flip, cutout, draw
 from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.proxy.device import Numerics
+from attn_nas.space.schema import ProxySettings
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,15 @@ def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
     mean, square = sums * images.shape[1] / images.numel()
     deviation = (square - mean.square()).clamp_min(1.0).sqrt()
     return mean.float()[:, None, None], deviation.float()[:, None, None]
+
+
+def epoch_work(size: tuple[int, int], settings: ProxySettings) -> list[float]:
+    """How much work each epoch is that a candidate is trained for itself: its pixels over those of the whole images."""
+    sizes = (
+        training_size(size, settings.initial_resolution, epoch, settings.epochs)
+        for epoch in range(settings.warm_epochs, settings.epochs)
+    )
+    return [height * width / (size[0] * size[1]) for height, width in sizes]
 
 
 def training_size(size: tuple[int, int], initial_share: float, epoch: int, epochs: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,16 @@ class Averaging:
         self._averaged = copy.deepcopy(model).requires_grad_(requires_grad=False)
         self._averages, self._news = _tensors(self._averaged, mixed=True), _tensors(model, mixed=True)
         self._copies, self._counts = _tensors(self._averaged, mixed=False), _tensors(model, mixed=False)
+
+    @property
+    def taken(self) -> int:
+        """How many times the weights were taken into the average."""
+        return self._taken
+
+    def restore(self, average: Mapping[str, Tensor], taken: int) -> None:
+        """Go on from an ``average`` that was ``taken`` so many times."""
+        self._averaged.load_state_dict(average)
+        self._taken = taken
 
     @property
     def model(self) -> nn.Module:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from attn_nas.errors import AttnNasError
 
+_CURVES = ("curve", "loss_curve", "margin_curve", "train_loss")
 OnEpoch = Callable[[int, float], None]
 """Told after every epoch: its number, from 1, and the validation accuracy."""
 
@@ -39,6 +40,33 @@ class ProxyResult:
     peak_memory_mb: float
     micro_batch: int
     seed: int
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were scored."""
+        return len(self.curve)
+
+    def until(self, epochs: int) -> ProxyResult:
+        """What it was after so many epochs; times and memory are those of the whole."""
+        last = epochs - 1
+        return replace(
+            self,
+            **{name: getattr(self, name)[:epochs] for name in _CURVES},
+            accuracy=self.curve[last],
+            loss=self.loss_curve[last],
+            margin=self.margin_curve[last],
+        )
+
+    def followed_by(self, rest: ProxyResult) -> ProxyResult:
+        """One result of it and the ``rest`` of the same training."""
+        joined = {name: getattr(self, name) + getattr(rest, name) for name in _CURVES}
+        return replace(
+            rest,
+            **joined,
+            seconds=self.seconds + rest.seconds,
+            cpu_seconds=self.cpu_seconds + rest.cpu_seconds,
+            peak_memory_mb=max(self.peak_memory_mb, rest.peak_memory_mb),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the inverse of `from_dict`."""

@@ -54,9 +54,33 @@ def train_proxy(
         DataError: the data are too few for the settings.
 
     """
+    result, model, _ = train_until(settings.epochs, genotype, settings, seed, dataset, numerics, on_epoch, start)
+    return result, model
 
-    def train(micro_batch: int) -> tuple[ProxyResult, nn.Module]:
-        return _Run(genotype, settings, seed, dataset, numerics, micro_batch, start).train(on_epoch)
+
+def train_until(
+    epoch: int,
+    genotype: Genotype,
+    settings: ProxySettings,
+    seed: int,
+    dataset: Dataset,
+    numerics: Numerics,
+    on_epoch: OnEpoch | None = None,
+    start: Checkpoint | None = None,
+    earlier: ProxyResult | None = None,
+) -> tuple[ProxyResult, nn.Module, Checkpoint | None]:
+    """As `train_proxy`, but only to the end of ``epoch``; returns also the state to start from, if there is more to train.
+
+    ``earlier`` is the result of what was trained before ``start``, which the new one contains. Trained in parts, a candidate
+    reaches to the bit what it does in one go.
+
+    Raises:
+        ProxyFailure, DataError: as `train_proxy`.
+
+    """
+
+    def train(micro_batch: int) -> tuple[ProxyResult, nn.Module, Checkpoint | None]:
+        return _Run(genotype, settings, seed, dataset, numerics, micro_batch, start).train(on_epoch, epoch, earlier)
 
     return _within_memory(train, genotype, settings, len(dataset.train), numerics)
 
@@ -156,18 +180,20 @@ class _Run:
         self._rates = learning_rates(settings, self._steps).to(numerics.device)
         self._step = TrainingStep(self._model, self._images, settings, micro_batch)
         self._generator = torch.Generator().manual_seed(seed)
-        self._first = 0
-        if start:
-            start.restore(self._model, self._step.optimizer, self._generator)
-            self._first = start.epoch
         averaged = settings.averaging != "none"
         self._averaging = Averaging(self._model, settings, self._steps) if averaged else None
+        self._first = 0
+        if start:
+            start.restore(self._model, self._step.optimizer, self._generator, self._averaging)
+            self._first = start.epoch
 
-    def train(self, on_epoch: OnEpoch | None) -> tuple[ProxyResult, nn.Module]:
-        """All epochs to the last, each followed by its scores."""
+    def train(
+        self, on_epoch: OnEpoch | None, until: int, earlier: ProxyResult | None
+    ) -> tuple[ProxyResult, nn.Module, Checkpoint | None]:
+        """The epochs to ``until``, each followed by its scores."""
         scores: list[Scores] = []
         train_loss: list[float] = []
-        for epoch in range(self._first, self._settings.epochs):
+        for epoch in range(self._first, until):
             train_loss.append(self._epoch(epoch))
             scores.append(self._scores())
             if not math.isfinite(scores[-1].loss):
@@ -189,7 +215,10 @@ class _Run:
             micro_batch=self._micro_batch,
             seed=self._seed,
         )
-        return result, self._scored.cpu().eval()
+        checkpoint = None
+        if until < self._settings.epochs:
+            checkpoint = Checkpoint.of(until, self._model, self._step.optimizer, self._generator, self._averaging)
+        return earlier.followed_by(result) if earlier else result, self._scored.cpu().eval(), checkpoint
 
     @property
     def _scored(self) -> nn.Module:

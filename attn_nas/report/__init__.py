@@ -1,5 +1,5 @@
-"""Results to look at: the front as a document, a table and a picture."""
+"""Results to look at, as documents, tables and pictures."""
 
-from attn_nas.report.files import write_front
+from attn_nas.report.files import write_front, write_insight
 
-__all__ = ["write_front"]
+__all__ = ["write_front", "write_insight"]

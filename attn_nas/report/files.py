@@ -1,17 +1,21 @@
-"""The front of a run as ``front.json``, ``front.csv`` and ``front.svg``."""
+"""The front of a run as ``front.json``, ``front.csv`` and ``front.svg``, its insight as ``insight.json`` and ``.svg``."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from attn_nas.errors import ExportError
 from attn_nas.report.front_svg import front_svg
+from attn_nas.report.insight_svg import insight_svg
+from attn_nas.sampling.insight import Insight
 from attn_nas.study.folder import write_whole
 from attn_nas.study.results import Run
 
+_BELIEF = ("standard_deviation", "low", "high", "chance", "lead")
 _COLUMNS = ("key", "reference", "accuracy", "flops", "added_flops", "macs", "fvcore_default", "params", "summary")
 _PROFILE = (
     "step_seconds",
@@ -31,29 +35,51 @@ def write_front(run: Run, folder: str | Path) -> list[Path]:
         ExportError: the folder cannot be written.
 
     """
-    target = Path(folder)
     contents = {
         "front.json": json.dumps(run.to_dict(), indent=2) + "\n",
         "front.csv": _csv(run),
         "front.svg": front_svg(run),
     }
+    return _write(contents, Path(folder))
+
+
+def write_insight(insight: Insight, run: Run, folder: str | Path) -> list[Path]:
+    """Write the two files into ``folder``, each whole or not at all; returns their paths.
+
+    Raises:
+        ExportError: the folder cannot be written.
+
+    """
+    title = f"{run.meta['space_name']}: what mechanisms do at each site, from {insight.networks} networks"
+    contents = {
+        "insight.json": json.dumps(insight.to_dict(), indent=2) + "\n",
+        "insight.svg": insight_svg(insight, title),
+    }
+    return _write(contents, Path(folder))
+
+
+def _write(contents: Mapping[str, str], target: Path) -> list[Path]:
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
             write_whole(target / name, content)
     except OSError as error:
-        raise ExportError(f"cannot write the front to {target}: {error.strerror or error}") from None
+        raise ExportError(f"cannot write to {target}: {error.strerror or error}") from None
     return [target / name for name in contents]
 
 
 def _csv(run: Run) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("on_front", *_COLUMNS, *_PROFILE))
+    writer.writerow(("on_front", *_COLUMNS, *_BELIEF, "measured", "standard_error", "seeds", *_PROFILE))
     front = {candidate.record.key for candidate in run.front}
     for candidate in run.candidates:
         row = candidate.to_dict()
         beside = row["profile"] or dict.fromkeys(_PROFILE, "")
         timed = (beside[column] for column in _PROFILE)
-        writer.writerow((int(candidate.record.key in front), *(row[column] for column in _COLUMNS), *timed))
+        belief = row["belief"] or dict.fromkeys(_BELIEF, "")
+        believed = (belief[column] for column in _BELIEF)
+        measured = (*row["measured"].values(), len(candidate.results))
+        columns = (row[column] for column in _COLUMNS)
+        writer.writerow((int(candidate.record.key in front), *columns, *believed, *measured, *timed))
     return text.getvalue()

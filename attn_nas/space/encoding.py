@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import log, prod
 from typing import Any
@@ -83,6 +84,7 @@ class Encoding:
         self._options = {settings.name: _Option.of(settings, self.trunk) for settings in space.mechanisms}
         self._genes: dict[str, list[int]] = {}
         self.choices: Choices = {}
+        self._rows_of_params: dict[str, dict[tuple[Any, ...], int]] = {}
         for index, site in enumerate(self.trunk.sites):
             gene = f"block{site.index}"
             if site.at_stage_end:
@@ -148,22 +150,18 @@ class Encoding:
     @property
     def num_genotypes(self) -> int:
         """Number of distinct networks in the space."""
-        return prod(len(options) for options in self._gene_options())
+        return prod(len(options) for options in self.options)
 
     def genotypes(self) -> Iterator[Genotype]:
         """Every distinct network of the space once, the bare trunk first; for spaces that are small."""
-        for chosen in product(*self._gene_options()):
-            placements: list[Placement | None] = [None] * len(self.trunk.sites)
-            for indices, option in zip(self._genes.values(), chosen, strict=True):
-                for index, placement in zip(indices, option, strict=True):
-                    placements[index] = placement
-            yield Genotype.of_sites(self.trunk, placements)
+        for row in product(*(range(len(options)) for options in self.options)):
+            yield self.from_row(row)
 
-    def _gene_options(self) -> list[list[tuple[Placement | None, ...]]]:
-        """For each gene, what its sites can have, every distinct combination once; first nothing."""
+    @cached_property
+    def options(self) -> list[list[tuple[Placement | None, ...]]]:
+        """For each gene, what its `sites` can have, every distinct combination once; first nothing."""
         found = []
-        for gene, indices in self._genes.items():
-            sites = [self.trunk.sites[index] for index in indices]
+        for gene, sites in zip(self._genes, self.sites, strict=True):
             options: dict[tuple[Placement | None, ...], None] = {(None,) * len(sites): None}
             for option in self._options.values():
                 for raw in option.raw_choices(self.choices, gene):
@@ -180,6 +178,46 @@ class Encoding:
     def random(self, rng: np.random.Generator) -> dict[str, Any]:
         """A full set of parameters, each drawn evenly from its choices."""
         return {name: values[rng.integers(len(values))] for name, values in self.choices.items()}
+
+    @property
+    def sites(self) -> list[list[Site]]:
+        """For each gene, the sites that it decides on."""
+        return [[self.trunk.sites[index] for index in indices] for indices in self._genes.values()]
+
+    def from_row(self, row: Sequence[int]) -> Genotype:
+        """The network of which gene ``i`` has number ``row[i]`` of its `options`: equal networks are equal rows."""
+        placements: list[Placement | None] = [None] * len(self.trunk.sites)
+        for indices, options, number in zip(self._genes.values(), self.options, row, strict=True):
+            for index, placement in zip(indices, options[number], strict=True):
+                placements[index] = placement
+        return Genotype.of_sites(self.trunk, placements)
+
+    def params_to_row(self, params: Mapping[str, Any]) -> list[int]:
+        """The row of the network that `decode` makes of ``params``, sooner."""
+        found = []
+        for gene, indices, numbers in zip(self._genes, self._genes.values(), self._numbers, strict=True):
+            raw = tuple(params.get(f"{gene}.{name}") for name in ("mechanism", *_CHOSEN))
+            known = self._rows_of_params.setdefault(gene, {})
+            if raw not in known:
+                decoded = self.decode(params)
+                placements = [placement for _, placement in decoded.sites]
+                known[raw] = numbers[tuple(placements[index] for index in indices)]
+            found.append(known[raw])
+        return found
+
+    def to_row(self, genotype: Genotype) -> list[int] | None:
+        """The inverse of `from_row`; None for a network that is not in the space."""
+        wanted = [placement for _, placement in genotype.sites]
+        covered = {index for indices in self._genes.values() for index in indices}
+        if genotype.trunk != self.trunk or any(wanted[index] for index in range(len(wanted)) if index not in covered):
+            return None
+        taken = [tuple(wanted[index] for index in indices) for indices in self._genes.values()]
+        numbers = [numbered.get(each) for numbered, each in zip(self._numbers, taken, strict=True)]
+        return None if None in numbers else [number for number in numbers if number is not None]
+
+    @cached_property
+    def _numbers(self) -> list[dict[tuple[Placement | None, ...], int]]:
+        return [{option: number for number, option in enumerate(options)} for options in self.options]
 
     def thinned(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
         """``params`` with the mechanism of one gene, drawn at random, taken away; None if there is none left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -10,11 +11,14 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from attn_nas import plugins
 from attn_nas.errors import SpaceError
 from attn_nas.space.fields import Count, Fraction, Problem, Section, choice, refuse, suggested
+from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.trunks import Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
-CostAxis = Literal["flops", "macs", "params"]
+CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
+TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
+"""The costs that are measured, and the fields of a step profile that have them."""
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
 Averaging = Literal["none", "ema", "last"]
@@ -69,12 +73,10 @@ class DataSettings(Section):
 
 
 class LimitSettings(Section):
-    """What a candidate may cost at most; enforced before it is trained."""
+    """What a candidate may cost at most, in all (45M) or over the bare trunk (+200k, +5%); enforced before it is trained."""
 
-    max_added_flops: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="Complete FLOPs (multiply-adds) over the bare trunk."
-    )
-    max_params: Count | None = Field(None, description="Parameters of the whole network.")
+    max_flops: Limit | None = Field(None, description="Complete FLOPs (multiply-adds).")
+    max_params: Limit | None = Field(None, description="Parameters.")
 
 
 class ProxySettings(Section):
@@ -111,9 +113,22 @@ class ProxySettings(Section):
 
 
 class ObjectiveSettings(Section):
-    """What the front trades: accuracy, always maximised, against one cost."""
+    """What the front trades: accuracy, always maximised, against one or two costs.
 
-    cost: Annotated[CostAxis, choice(get_args(CostAxis))] = Field("flops", description="The quantity to minimise.")
+    ``flops``, ``macs`` and ``params`` are known before training; ``step_time`` (of training) and ``latency`` (of one image) are
+    measured beside the bare trunk, whose is 1.
+    """
+
+    costs: list[Annotated[CostAxis, choice(get_args(CostAxis))]] = Field(
+        ["flops"], min_length=1, max_length=2, description="What to minimise: one quantity, or two."
+    )
+
+    @field_validator("costs")
+    @classmethod
+    def _differ(cls, costs: list[CostAxis]) -> list[CostAxis]:
+        if len(set(costs)) < len(costs):
+            raise SpaceError(f"{costs[0]} appears twice")
+        return costs
 
 
 class SearchSpace(Section):

@@ -15,7 +15,7 @@ from attn_nas.agreement import kendall, reliability, spearman
 from attn_nas.errors import RunError, UsageError
 from attn_nas.estimates import Estimate
 from attn_nas.proxy import ProxyResult
-from attn_nas.proxy.images import training_size
+from attn_nas.proxy.images import epoch_work
 from attn_nas.space.schema import ProxySettings
 from attn_nas.study.facts import Setting
 from attn_nas.study.packing import make_executor
@@ -184,12 +184,7 @@ class AuditPlan:
 
     def _work(self, settings: ProxySettings) -> float:
         """Pixels that a training sees, in epochs of whole images."""
-        size = (self.run.task.height, self.run.task.width)
-        sizes = (
-            training_size(size, settings.initial_resolution, epoch, settings.epochs)
-            for epoch in range(settings.warm_epochs, settings.epochs)
-        )
-        return sum(height * width for height, width in sizes) / (size[0] * size[1])
+        return sum(epoch_work((self.run.task.height, self.run.task.width), settings))
 
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
         """Train what is missing; what was done before, by this or another call, is not repeated.

@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan
+from statistics import fmean
 
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from attn_nas.cost import Cost
 from attn_nas.front import Point, front_indices, hypervolume
+from attn_nas.sampling import CURVE, SEED
 from attn_nas.space.genotype import Genotype
+from attn_nas.study.clock import Clock
+from attn_nas.study.confirmation import Confirmation
 from attn_nas.study.events import (
+    ConfirmationStarted,
     EpochFinished,
     Event,
     FrontPoint,
     StopRequested,
     TrialFailed,
     TrialFinished,
+    TrialPaused,
     TrialStarted,
 )
 from attn_nas.study.executors import Executor
 from attn_nas.study.facts import Setting
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.interrupts import Interrupts
-from attn_nas.study.jobs import Failed, Finished, Job, Message, Progress
+from attn_nas.study.jobs import Failed, Finished, Job, Message, Progress, Trained
+from attn_nas.study.pauses import Pause
 from attn_nas.study.proposer import Proposer, SamplerFactory
 from attn_nas.study.record import Record, State
+from attn_nas.study.replicates import Replicate
+from attn_nas.study.stopping import Stopping
+from attn_nas.study.weights import KeptWeights
 
 _MAX_LOSSES = 3
+_CONFIRMED_PER_POINT = 2
+"""Candidates to be confirmed for each member of the front, as it is foreseen while the search goes on."""
 
 
 @dataclass
 class _Running:
     trial: Trial
-    genotype: Genotype
+    replicate: Replicate
     cost: Cost
     reference: str | None
+    until: int | None
+
+    @property
+    def genotype(self) -> Genotype:
+        return self.replicate.genotype
 
 
 class Coordinator:
     """One search on one study: the only process that asks and tells.
 
     The budget counts candidates that were trained, with a score or with a failure; a trial that was interrupted, or whose
-    worker died, does not count and is trained again.
+    worker died, does not count and is trained again. When it is used up, or there would be no time left for more, the front is
+    confirmed: see `Confirmation`.
     """
 
     def __init__(
         self,
         setting: Setting,
+        clock: Clock,
         folder: RunFolder,
         study: Study,
         sampler: SamplerFactory,
@@ -60,29 +80,38 @@ class Coordinator:
         self._folder = folder
         self._table = setting.table
         self._affordable = setting.affordable
-        self._cost_axis = setting.space.objectives.cost
-        accuracy, cost = setting.facts["reference_point"]
-        self._reference_point: Point = (accuracy, cost)
-        self._budget: int = setting.facts["budget"]
+        self._axes = setting.space.objectives.costs
+        self._reference_point: Point = tuple(setting.facts["reference_point"])
+        self._budget: int | None = setting.facts["budget"]
+        self._clock = clock
         self._seed: int = setting.facts["seed"]
         self._executor = executor
         self._emit = emit
         self._running: dict[int, _Running] = {}
         self._interrupts = Interrupts()
         self._stop_announced = False
+        self._accuracies: defaultdict[str, list[float]] = defaultdict(list)
+        self._costs: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
         self._scored: dict[str, FrontPoint] = {}
         self.training_seconds = 0.0
+        self._took: list[float] = []
+        self._weights = KeptWeights(folder.weights, self._axes)
         records = self._recover()
-        self._counted = {record.key for record in records if record.counts}
-        self._losses = Counter(record.key for record in records if record.state == "lost")
+        self._counted = {record.key for record in records if record.counts and record.seed == self._seed}
+        self._losses = Counter(Replicate(record.genotype, record.seed) for record in records if record.state == "lost")
         for record in records:
             if record.result:
-                self._note_score(record.genotype, record.cost, record.result.accuracy)
+                self._note_score(record)
+                self._took.append(record.result.seconds)
         self._reference_names = {genotype.key: name for name, genotype in setting.references.items()}
-        interrupted = {record.key: record.genotype for record in records if not record.counts}
-        first = {genotype.key: genotype for genotype in setting.affordable_references}
-        queue = [genotype for key, genotype in {**interrupted, **first}.items() if key not in self._counted]
-        self._proposer = Proposer(setting.encoding, sampler, self._seed, queue)
+        begun = [record.genotype for record in records if not record.counts and record.seed == self._seed]
+        wanted = dict.fromkeys((*begun, *setting.affordable_references))
+        self._queue = [Replicate(genotype, self._seed) for genotype in wanted if genotype.key not in self._counted]
+        self._exhausted = False
+        self._stopping = Stopping.of(setting.space.proxy, self._axes) if setting.facts["early_stopping"] else None
+        self._going_on: list[int] = []
+        self._proposer = Proposer(setting.encoding, sampler(setting.space, setting.table, self._seed), self._seed)
+        self._confirmation = Confirmation(self._seed, setting.facts["confirm"], self._reference_names.keys(), self._axes)
 
     @property
     def finished(self) -> int:
@@ -90,20 +119,30 @@ class Coordinator:
         return len(self._counted)
 
     @property
-    def front(self) -> tuple[FrontPoint, ...]:
-        """The non-dominated candidates by rising cost."""
-        scored = list(self._scored.values())
-        return tuple(scored[index] for index in front_indices([(point.accuracy, point.cost) for point in scored]))
+    def confirmed(self) -> int:
+        """Candidates trained with more than one seed."""
+        return sum(len(accuracies) > 1 for accuracies in self._accuracies.values())
 
-    def _note_score(self, genotype: Genotype, cost: Cost, accuracy: float) -> FrontPoint:
+    @property
+    def front(self) -> tuple[FrontPoint, ...]:
+        """The non-dominated candidates by rising cost, as they were measured."""
+        scored = list(self._scored.values())
+        return tuple(scored[index] for index in front_indices([point.place for point in scored]))
+
+    def _note_score(self, record: Record) -> FrontPoint:
+        """Count a training among its candidate's, whose point has their means."""
+        assert record.result is not None
+        accuracies, costs = self._accuracies[record.key], self._costs[record.key]
+        accuracies.append(record.result.accuracy)
+        costs.append(record.costs(self._axes))
         point = FrontPoint(
-            key=genotype.key,
-            placements=str(genotype),
-            accuracy=accuracy,
-            cost=getattr(cost, self._cost_axis),
-            added_flops=cost.flops - self._table.bare.flops,
+            key=record.key,
+            placements=str(record.genotype),
+            accuracy=fmean(accuracies),
+            costs=tuple(map(fmean, zip(*costs, strict=True))),
+            added_flops=record.cost.flops - self._table.bare.flops,
         )
-        self._scored[genotype.key] = point
+        self._scored[record.key] = point
         return point
 
     def _recover(self) -> list[Record]:
@@ -111,38 +150,51 @@ class Coordinator:
 
         What ran when it died may have killed it, so it is counted as a loss.
         """
-        trials = self._study.get_trials(deepcopy=False)
-        losses = Counter(record.key for record in map(Record.of, trials) if record and record.state == "lost")
-        for trial in trials:
+        losses = Counter((record.key, record.seed) for record in self._records if record.state == "lost")
+        for trial in self._study.get_trials(deepcopy=False):
             if trial.state == TrialState.RUNNING:
                 record = Record.of(trial)
-                again = record is None or losses[record.key] + 1 < _MAX_LOSSES
+                again = record is None or losses[record.key, record.seed] + 1 < _MAX_LOSSES
                 storage = self._study._storage
                 storage.set_trial_user_attr(trial._trial_id, "ended", "lost" if again else "failed")
                 storage.set_trial_user_attr(trial._trial_id, "reason", "the search was killed while it was trained")
                 self._study.tell(trial.number, state=TrialState.FAIL)
         for leftover in self._folder.weights.glob("*.unfinished-*"):
             leftover.unlink()
+        return self._records
+
+    @property
+    def _records(self) -> list[Record]:
+        """The described trials of the study."""
         records = map(Record.of, self._study.get_trials(deepcopy=False))
         return [record for record in records if record is not None]
 
     def run(self) -> str:
-        """Search until the budget is used up, the space is exhausted or the user stops it; returns which of these."""
-        exhausted = False
+        """Search until the budget is used up or the space is exhausted, then confirm the front, unless the user stops it.
+
+        Returns which of these ended it.
+        """
+        cut = False
         with self._interrupts.listening():
             try:
                 while True:
-                    while self._executor.room and self._may_start(exhausted):
-                        exhausted = not self._start_next()
-                    if not self._running:
+                    while self._executor.room and self._start_next():
+                        pass
+                    if self._running:
+                        self._wait()
+                    elif self._interrupts.requested or not self._next_round():
                         break
-                    self._wait()
             except KeyboardInterrupt:
+                cut = bool(self._running)
                 for number in list(self._running):
                     self._drop(number, "interrupted", "stopped by the user")
-        if self._remaining() <= 0:
-            return "budget"
-        return "interrupted" if self._interrupts.requested else "exhausted"
+        self._prune_weights(last=True)
+        unconfirmed = self._confirmation.next_round(self._records) is not None
+        if self._interrupts.requested and (cut or unconfirmed or (self._open and not self._exhausted)):
+            return "interrupted"
+        if unconfirmed or not (self._exhausted or self._remaining <= 0):
+            return "time"
+        return "budget" if self._remaining <= 0 else "exhausted"
 
     def _wait(self) -> None:
         """Wait for messages; only here, and not while one is handled, may a signal cut in."""
@@ -155,30 +207,105 @@ class Coordinator:
             self._stop_announced = True
             self._emit(StopRequested(running=len(self._running)))
 
-    def _may_start(self, exhausted: bool) -> bool:
-        return not self._interrupts.requested and self._remaining() > 0 and bool(self._proposer.queue or not exhausted)
+    @property
+    def _remaining(self) -> float:
+        """How many more candidates may be begun, if there is time."""
+        running = sum(running.replicate.seed == self._seed for running in self._running.values())
+        return float("inf") if self._budget is None else self._budget - self.finished - running
 
-    def _remaining(self) -> int:
-        return self._budget - self.finished - len(self._running)
+    @property
+    def _open(self) -> bool:
+        """Whether more candidates may be begun."""
+        if self._remaining <= 0 or (self._budget is None and self._clock.seconds is None):
+            return False
+        typical = fmean(self._took) if self._took else 0.0
+        again = self._confirmation.rounds * (len(self._reference_names) + _CONFIRMED_PER_POINT * len(self.front))
+        return self._clock.allows(typical, typical * again / self._executor.workers)
+
+    @property
+    def _time_for_another(self) -> bool:
+        return self._clock.allows(fmean(self._took) if self._took else 0.0, 0.0)
+
+    def _next_round(self) -> bool:
+        """Queue the next round of confirmation; whether there is one, and time for it."""
+        records = self._records
+        found = self._confirmation.next_round(records)
+        if found is None or not self._time_for_another:
+            return False
+        self._queue = [*found.missing]
+        first = {record.key: record.result for record in reversed(records) if record.result}
+        results = [first[replicate.genotype.key] for replicate in found.missing]
+        self._emit(
+            ConfirmationStarted(
+                round=found.number,
+                rounds=found.of,
+                seed=found.seed,
+                candidates=found.candidates,
+                references=found.references,
+                trainings=len(found.missing),
+                seconds=sum(result.seconds for result in results) / self._executor.workers,
+            )
+        )
+        return True
+
+    def _go_on(self) -> bool:
+        """Give the executor the rest of a training that has passed a rung, if there is any."""
+        if not self._going_on:
+            return False
+        number = self._going_on.pop(0)
+        running = self._running[number]
+        self._executor.submit(Job(number, running.genotype, running.replicate.seed, running.until))
+        return True
+
+    def _next_replicate(self) -> tuple[Trial, Replicate, int] | None:
+        """What is queued, then what was paused too early, then what the proposer finds; None if nothing is to be begun.
+
+        With the epochs that it was trained for already.
+        """
+        if self._interrupts.requested:
+            return None
+        if self._queue and (self._open if self._queue[0].seed == self._seed else self._time_for_another):
+            replicate = self._queue.pop(0)
+            return self._proposer.given(self._study, replicate.genotype), replicate, 0
+        promoted = self._stopping.promoted(self._records) if self._stopping else None
+        if promoted and promoted.partial:
+            replicate = Replicate(promoted.genotype, promoted.seed)
+            return self._proposer.given(self._study, promoted.genotype), replicate, promoted.partial.epochs
+        if self._exhausted or not self._open:
+            return None
+        trial, genotype, found = self._proposer.ask(self._study, self._admissible)
+        if found:
+            return trial, Replicate(genotype, self._seed), 0
+        trial.set_user_attr("ended", "duplicate")
+        self._study.tell(trial, state=TrialState.FAIL)
+        self._exhausted = True
+        return None
 
     def _start_next(self) -> bool:
-        """Give the executor one more candidate; False if no admissible one is left."""
-        trial, genotype, found = self._proposer.ask(self._study, self._admissible)
-        if not found:
-            trial.set_user_attr("ended", "duplicate")
-            self._study.tell(trial, state=TrialState.FAIL)
+        """Give the executor one more training, if there is any."""
+        if self._go_on():
+            return True
+        found = self._next_replicate()
+        if found is None:
             return False
-        running = _Running(trial, genotype, self._table.cost(genotype), self._reference_names.get(genotype.key))
-        trial.set_user_attr("genotype", genotype.to_dict())
+        trial, replicate, reached = found
+        genotype = replicate.genotype
+        reference = self._reference_names.get(genotype.key)
+        stopping = self._stopping if replicate.seed == self._seed and not reference else None
+        until = stopping.next_rung(reached) if stopping else None
+        running = _Running(trial, replicate, self._table.cost(genotype), reference, until)
+        trial.set_user_attr(SEED, replicate.seed)
         trial.set_user_attr("cost", running.cost.to_dict())
         if running.reference:
             trial.set_user_attr("reference", running.reference)
+        trial.set_user_attr("genotype", genotype.to_dict())
         self._running[trial.number] = running
-        self._executor.submit(Job(trial.number, genotype, self._seed))
+        self._executor.submit(Job(trial.number, genotype, replicate.seed, running.until))
         self._emit(
             TrialStarted(
                 number=trial.number,
                 key=genotype.key,
+                seed=replicate.seed,
                 placements=str(genotype),
                 reference=running.reference,
                 flops=running.cost.flops,
@@ -208,51 +335,111 @@ class Coordinator:
         if trained.cost != running.cost:
             self._drop(message.number, "failed", f"cost table {running.cost} and full count {trained.cost} disagree")
             return
-        del self._running[message.number]
+        record = self._record(message.number, running, trained)
+        costs = record.costs(self._axes)
+        if any(map(isnan, costs)):
+            self._drop(message.number, "failed", f"it was not timed, and {' and '.join(self._axes)} are to be minimised")
+            return
+        if record.partial and self._stopping:
+            if self._stopping.goes_on(record, self._records):
+                running.until = self._stopping.next_rung(record.partial.epochs)
+                self._going_on.append(message.number)
+            else:
+                self._pause(message.number, record, trained)
+            return
         result = trained.result
-        running.trial.set_user_attr("result", result.to_dict())
-        if trained.profile:
-            running.trial.set_user_attr("profile", trained.profile.to_dict())
-        self._study.tell(running.trial, [result.accuracy, getattr(running.cost, self._cost_axis)])
-        self._counted.add(running.genotype.key)
-        point = self._note_score(running.genotype, running.cost, result.accuracy)
+        del self._running[message.number]
+        Pause(self._folder.pauses, running.replicate).drop()
+        self._describe(running.trial, trained)
+        self._study.tell(running.trial, [result.accuracy, *costs])
+        self._count(running.replicate)
+        point = self._note_score(record)
         self.training_seconds += result.seconds
+        self._took.append(result.seconds)
         front = self.front
-        self._prune_weights(front)
+        if self._weights.many:
+            self._prune_weights()
         self._emit(
             TrialFinished(
                 number=message.number,
                 key=point.key,
+                seed=running.replicate.seed,
                 placements=point.placements,
                 reference=running.reference,
-                accuracy=point.accuracy,
+                accuracy=result.accuracy,
                 flops=running.cost.flops,
                 added_flops=point.added_flops,
                 params=running.cost.params,
                 seconds=result.seconds,
                 front=front,
-                hypervolume=hypervolume([(member.accuracy, member.cost) for member in front], self._reference_point),
+                hypervolume=hypervolume([member.place for member in front], self._reference_point),
                 finished=self.finished,
             )
         )
 
-    def _prune_weights(self, front: Sequence[FrontPoint]) -> None:
-        """Keep the weights of the references and of every candidate as good as a member of the front."""
-        on_front = {(point.accuracy, point.cost) for point in front}
-        for path in self._folder.weights.glob("*.safetensors"):
-            point = self._scored.get(path.stem)
-            if point and (point.accuracy, point.cost) not in on_front and path.stem not in self._reference_names:
-                path.unlink(missing_ok=True)
+    def _record(self, number: int, running: _Running, trained: Trained) -> Record:
+        """The record of what was trained: whole, or so far."""
+        partial = bool(self._stopping and running.until and running.until < self._stopping.last)
+        return Record(
+            number,
+            "running" if partial else "finished",
+            running.genotype,
+            running.replicate.seed,
+            running.cost,
+            running.reference,
+            None if partial else trained.result,
+            None,
+            trained.profile,
+            trained.result if partial else None,
+        )
+
+    @staticmethod
+    def _describe(trial: Trial, trained: Trained) -> None:
+        trial.set_user_attr("result", trained.result.to_dict())
+        trial.set_user_attr(CURVE, list(trained.result.curve))
+        if trained.profile:
+            trial.set_user_attr("profile", trained.profile.to_dict())
+
+    def _pause(self, number: int, record: Record, trained: Trained) -> None:
+        """End the trial of what is paused: the candidate counts, and may go on in another."""
+        running = self._running.pop(number)
+        self._describe(running.trial, trained)
+        self._study.tell(running.trial, state=TrialState.PRUNED)
+        self._count(running.replicate)
+        result = trained.result
+        self._emit(
+            TrialPaused(
+                number=number,
+                key=record.key,
+                seed=record.seed,
+                placements=str(record.genotype),
+                epochs=result.epochs,
+                accuracy=result.accuracy,
+                seconds=result.seconds,
+                finished=self.finished,
+            )
+        )
+
+    def _count(self, replicate: Replicate) -> None:
+        if replicate.seed == self._seed:
+            self._counted.add(replicate.genotype.key)
+
+    def _prune_weights(self, *, last: bool = False) -> None:
+        """Keep the weights of references, of the front as measured and as believed, of what was confirmed or is training."""
+        confirmed = (key for key, accuracies in self._accuracies.items() if len(accuracies) > 1)
+        running = (running.genotype.key for running in self._running.values())
+        measured = (point.key for point in self.front)
+        self._weights.prune(self._records, {*self._reference_names, *measured, *confirmed, *running}, last=last)
 
     def _fail(self, message: Failed) -> None:
-        genotype = self._running[message.number].genotype
+        replicate = self._running[message.number].replicate
         if not message.lost:
             self._drop(message.number, "failed", message.reason)
             return
-        self._losses[genotype.key] += 1
-        if self._losses[genotype.key] < _MAX_LOSSES:
+        self._losses[replicate] += 1
+        if self._losses[replicate] < _MAX_LOSSES:
             self._drop(message.number, "lost", message.reason)
-            self._proposer.queue.insert(0, genotype)
+            self._queue.insert(0, replicate)
         else:
             self._drop(message.number, "failed", f"{message.reason}, {_MAX_LOSSES} times")
 
@@ -262,11 +449,12 @@ class Coordinator:
         running.trial.set_user_attr("reason", reason)
         self._study.tell(running.trial, state=TrialState.FAIL)
         if ended == "failed":
-            self._counted.add(running.genotype.key)
+            self._count(running.replicate)
         self._emit(
             TrialFailed(
                 number=number,
                 key=running.genotype.key,
+                seed=running.replicate.seed,
                 placements=str(running.genotype),
                 reason=reason,
                 counts=ended == "failed",

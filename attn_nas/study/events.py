@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
+from attn_nas.front import Point
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -22,22 +24,33 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class FrontPoint:
-    """A member of the front; ``cost`` is the objective that is minimised."""
+    """A member of the front; ``costs`` are the objectives that are minimised."""
 
     key: str
     placements: str
     accuracy: float
-    cost: int
+    costs: tuple[float, ...]
     added_flops: int
+
+    @property
+    def place(self) -> Point:
+        """Where it lies among the objectives."""
+        return (self.accuracy, *self.costs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchStarted(Event):
-    """A search begins or goes on: ``finished`` candidates and their ``front`` are already there."""
+    """A search begins or goes on: ``finished`` candidates and their ``front`` are already there.
+
+    ``budget`` is None, or ``time_budget`` in seconds, where it has no end by trials, or by time. ``confirm`` rounds of
+    confirmation come after it.
+    """
 
     run: str
     space: str
-    budget: int
+    budget: int | None
+    time_budget: float | None
+    confirm: int
     finished: int
     front: tuple[FrontPoint, ...]
     seed: int
@@ -56,6 +69,7 @@ class TrialStarted(Event):
 
     number: int
     key: str
+    seed: int
     placements: str
     reference: str | None
     flops: int
@@ -73,10 +87,14 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished(Event):
-    """A candidate has its score; ``finished`` of the budget are done, and ``front`` is the front with it."""
+    """A candidate has its score with one seed; ``finished`` of the budget are done.
+
+    ``front`` is the front with it, as it was measured: of candidates trained with several seeds counts the mean.
+    """
 
     number: int
     key: str
+    seed: int
     placements: str
     reference: str | None
     accuracy: float
@@ -90,15 +108,46 @@ class TrialFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialPaused(Event):
+    """A candidate was stopped after some ``epochs``, and counts: it will hardly be on the front. It may go on later."""
+
+    number: int
+    key: str
+    seed: int
+    placements: str
+    epochs: int
+    accuracy: float
+    seconds: float
+    finished: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialFailed(Event):
     """A candidate ended without a score, and counts; or was interrupted, and will be trained again."""
 
     number: int
     key: str
+    seed: int
     placements: str
     reason: str
     counts: bool
     finished: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationStarted(Event):
+    """The search is over, and ``trainings`` with a new ``seed`` begin: of the ``candidates`` it may be and of references.
+
+    Round ``round`` of ``rounds``; ``seconds`` is how long it will take, from the same networks' first trainings.
+    """
+
+    round: int
+    rounds: int
+    seed: int
+    candidates: int
+    references: int
+    trainings: int
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +159,16 @@ class StopRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchFinished(Event):
-    """The search has ended: ``why`` is ``budget``, ``interrupted`` or ``exhausted`` (no unseen candidate is left)."""
+    """The search has ended: ``why`` is ``budget``, ``time``, ``interrupted`` or ``exhausted`` (no unseen candidate is left).
+
+    ``confirmed`` candidates, references among them, were trained with more than one seed.
+    """
 
     run: str
     why: str
     finished: int
-    budget: int
+    confirmed: int
+    budget: int | None
     seconds: float
     training_seconds: float
 

@@ -12,20 +12,21 @@ import torch
 from pydantic import ValidationError
 
 from attn_nas import plugins
-from attn_nas.cost import CONVENTION, CostTable
+from attn_nas.cost import CONVENTION, CostTable, Limits
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.proxy import Numerics, choose_numerics
 from attn_nas.proxy.device import resolve_device
 from attn_nas.proxy.images import channel_statistics, training_size
 from attn_nas.proxy.train import check_steps
+from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.schema import SearchSpace
+from attn_nas.space.schema import TIMED, SearchSpace
 from attn_nas.version import __version__
 
-FORMAT = 2
+FORMAT = 3
 """Number of the way in which a run keeps its results; a run of another is not read."""
 
 
@@ -33,7 +34,7 @@ class Setting:
     """Everything a search needs that follows from its settings, its data and this machine.
 
     ``facts`` is the document that the run in ``folder`` keeps: given as it was begun, it comes back unchanged but for the
-    budget.
+    budget, the confirmations and early stopping.
 
     Raises:
         UsageError, SpaceError, DataError, DeviceError: it cannot be searched; nothing was written.
@@ -51,9 +52,7 @@ class Setting:
         self.table = CostTable(self.encoding.trunk, self.dataset.task)
         self._check_resolution()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
-        limit = self.space.limits.max_params
-        if limit is not None and self.table.bare.params > limit:
-            raise SpaceError(f"limits.max_params = {limit}: the bare trunk has {self.table.bare.params:,} already")
+        self.limits = Limits.of(self.space.limits, self.table.bare)
         self.facts = self._resumed(facts) if "task" in facts else {**facts, **self._begun()}
 
     def _check_resolution(self) -> None:
@@ -74,10 +73,7 @@ class Setting:
 
     def affordable(self, genotype: Genotype) -> bool:
         """Whether ``genotype`` is within the limits."""
-        cost, limits = self.table.cost(genotype), self.space.limits
-        if limits.max_added_flops is not None and cost.flops - self.table.bare.flops > limits.max_added_flops:
-            return False
-        return limits.max_params is None or cost.params <= limits.max_params
+        return self.limits.allow(self.table.cost(genotype))
 
     def _numerics(self, facts: dict[str, Any], device: str, precision: str | None) -> Numerics:
         if "numerics" not in facts:
@@ -103,7 +99,7 @@ class Setting:
         return {
             "numerics": self.numerics.to_dict(),
             **self._measured(),
-            "reference_point": [self.dataset.task.chance, self._dearest()],
+            "reference_point": [self.dataset.task.chance, *map(self._dearest, self.space.objectives.costs)],
             "flops_convention": CONVENTION,
             "format": FORMAT,
             "versions": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -120,21 +116,25 @@ class Setting:
             raise UsageError("costs are counted in another way than when the run was begun: begin a new run")
         return facts
 
-    def _dearest(self) -> int:
-        """Cost of the dearest network of the space, or the limit."""
-        axis = self.space.objectives.cost
-        worst = self.table.dearest(self.encoding, axis)
-        limits = self.space.limits
-        if axis == "flops" and limits.max_added_flops is not None:
-            worst = min(worst, self.table.bare.flops + limits.max_added_flops)
-        if axis == "params" and limits.max_params is not None:
-            worst = min(worst, limits.max_params)
-        return worst
+    def _dearest(self, axis: str) -> float:
+        """Cost of the dearest network of the space, or the limit; of times, which are not known before, a large one."""
+        if axis in TIMED:
+            return SLOWEST
+        return int(min(self.table.dearest(self.encoding, axis), self.limits.most(axis)))
 
 
-def new_facts(name: str, space: SearchSpace, seed: int, budget: int) -> dict[str, Any]:
-    """The first entries of the document: what the user chose."""
-    return {"space_name": name, "space": space.model_dump(mode="json"), "seed": seed, "budget": budget}
+def new_facts(
+    name: str, space: SearchSpace, seed: int, budget: int | None, confirm: int, early_stopping: bool
+) -> dict[str, Any]:
+    """The first entries of the document: what the user chose; ``budget`` is None where time alone ends the search."""
+    return {
+        "space_name": name,
+        "space": space.model_dump(mode="json"),
+        "seed": seed,
+        "budget": budget,
+        "confirm": confirm,
+        "early_stopping": early_stopping,
+    }
 
 
 def stored_space(facts: dict[str, Any], folder: Path) -> SearchSpace:
@@ -152,9 +152,18 @@ def _said(space: SearchSpace) -> dict[str, Any]:
 
 
 def stored_facts(
-    facts: dict[str, Any], where: Path, space: SearchSpace | None, seed: int | None, budget: int | None
+    facts: dict[str, Any],
+    where: Path,
+    space: SearchSpace | None,
+    seed: int | None,
+    budget: int | None,
+    time_budget: float | None,
+    confirm: int | None,
+    early_stopping: bool | None,
 ) -> dict[str, Any]:
-    """The document of a run to be resumed, with a new budget if one is given.
+    """The document of a run to be resumed, with a new budget, confirmations and early stopping if they are given.
+
+    With a time budget alone there is no other one.
 
     Raises:
         UsageError: another space or seed than the run was begun with.
@@ -164,4 +173,7 @@ def stored_facts(
         raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
     if seed is not None and seed != facts["seed"]:
         raise UsageError(f"{where} was begun with seed {facts['seed']}: leave --seed out, or begin a new run")
-    return {**facts, "budget": budget or facts["budget"]}
+    confirmed = facts["confirm"] if confirm is None else confirm
+    stopping = facts["early_stopping"] if early_stopping is None else early_stopping
+    trials = budget or (facts["budget"] if time_budget is None else None)
+    return {**facts, "budget": trials, "confirm": confirmed, "early_stopping": stopping}

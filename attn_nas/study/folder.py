@@ -29,6 +29,7 @@ class RunFolder:
         self.space = self.path / "space.yaml"
         self.weights = self.path / "weights"
         self.trunks = self.path / "trunks"
+        self.pauses = self.path / "pauses"
         self.cache = self.path / ".cache"
         self.events = self.path / "events.jsonl"
         self.plugins = self.path / "plugins"

@@ -16,11 +16,15 @@ from attn_nas.space.genotype import Genotype
 
 @dataclass(frozen=True)
 class Job:
-    """Train ``genotype`` with ``seed`` for trial ``number``."""
+    """Train ``genotype`` with ``seed`` for trial ``number``: to its end, or ``until`` an epoch, where it may be paused.
+
+    What was paused goes on from there.
+    """
 
     number: int
     genotype: Genotype
     seed: int
+    until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,15 @@ class MeasuredTrainer(Protocol):
         ...
 
 
+@runtime_checkable
+class PausingTrainer(Protocol):
+    """A trainer that can pause after an epoch, and go on in any process that has the same files."""
+
+    def train_until(self, epoch: int, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
+        """What came of it so far, from the first epoch on; raises AttnNasError when the candidate cannot be scored."""
+        ...
+
+
 def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]) -> Message:
     """Do ``job``, tell and return how it ended; a failure of any kind is told, never raised (an interrupt is)."""
     ended: Message
@@ -146,4 +159,7 @@ def _trained(trainer: Trainer, job: Job, tell: Callable[[Message], None]) -> Fin
     def on_epoch(epoch: int, accuracy: float) -> None:
         tell(Progress(job.number, epoch, accuracy))
 
-    return Finished(job.number, trainer(job.genotype, job.seed, on_epoch))
+    if job.until is None:
+        return Finished(job.number, trainer(job.genotype, job.seed, on_epoch))
+    assert isinstance(trainer, PausingTrainer)
+    return Finished(job.number, trainer.train_until(job.until, job.genotype, job.seed, on_epoch))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
+from attn_nas.cost import CostTable
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import SearchSpace
 
 Params = Mapping[str, Any]
 _TRIES = 30
@@ -22,18 +22,15 @@ _RANDOM_TRIES = 2000
 
 
 class SamplerFactory(Protocol):
-    """Makes the sampler of one trial from that trial's own seed, so that a resumed study does not replay itself."""
+    """Makes the sampler of a search.
 
-    def __call__(self, seed: int) -> BaseSampler:
-        """A fresh sampler; all it knows it reads from the study."""
+    What it proposes should follow from the seed, the study and the trial's number, so that a resumed study goes on and does
+    not replay itself.
+    """
+
+    def __call__(self, space: SearchSpace, costs: CostTable, seed: int) -> BaseSampler:
+        """A sampler for the placements of ``space``."""
         ...
-
-
-def tpe(seed: int) -> BaseSampler:
-    """Multivariate tree-structured Parzen estimator, ten random or reference trials first."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return TPESampler(multivariate=True, n_startup_trials=10, seed=seed)
 
 
 class FixedSampler(BaseSampler):
@@ -66,14 +63,14 @@ class DistinctSampler(BaseSampler):
 
     def __init__(
         self,
-        factory: SamplerFactory,
-        seed: int,
+        inner: BaseSampler,
+        random: np.random.Generator,
         space: dict[str, CategoricalDistribution],
         encoding: Encoding,
         admissible: Callable[[Params], bool],
     ) -> None:
-        self._factory = factory
-        self._seed = seed
+        self._inner = inner
+        self._random = random
         self._space = space
         self._encoding = encoding
         self._admissible = admissible
@@ -84,57 +81,52 @@ class DistinctSampler(BaseSampler):
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """A full set of parameters, admissible if one was found."""
-        random = np.random.default_rng(self._seed)
-        for attempt in range(_TRIES):
-            sampler = self._factory(self._seed + attempt)
-            params = sampler.sample_relative(study, trial, search_space) or self._encoding.random(random)
+        before: Params | None = None
+        for _ in range(_TRIES):
+            params = self._inner.sample_relative(study, trial, search_space) or self._encoding.random(self._random)
             if self._admissible(params):
                 return params
+            if params == before:
+                break
+            before = params
         for _ in range(_RANDOM_TRIES):
-            candidate: dict[str, Any] | None = self._encoding.random(random)
+            candidate: dict[str, Any] | None = self._encoding.random(self._random)
             while candidate is not None:
                 params = candidate
                 if self._admissible(params):
                     return params
-                candidate = self._encoding.thinned(params, random)
+                candidate = self._encoding.thinned(params, self._random)
         return params
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Chance, for a parameter outside the space."""
-        return RandomSampler(self._seed).sample_independent(study, trial, param_name, param_distribution)
+        """What the inner sampler says, for a parameter outside the space."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
 
 class Proposer:
-    """Names the next candidate of a study: what is queued first, then what the sampler finds among the admissible.
+    """Names the next candidate of a study: one that is given, or what the sampler finds among the admissible."""
 
-    ``queue`` may grow at both ends meanwhile. Each trial's seed follows from ``seed`` and the trial's number.
-    """
-
-    def __init__(self, encoding: Encoding, sampler: SamplerFactory, seed: int, queue: list[Genotype]) -> None:
-        self.queue = queue
+    def __init__(self, encoding: Encoding, sampler: BaseSampler, seed: int) -> None:
         self._encoding = encoding
         self._sampler = sampler
         self._seed = seed
         self._space = {name: CategoricalDistribution(values) for name, values in encoding.choices.items()}
 
-    def ask(self, study: Study, admissible: Callable[[Genotype], bool]) -> tuple[Trial, Genotype, bool]:
-        """A trial of the study with its candidate, and whether that is admissible: if it is not, none was found.
+    def given(self, study: Study, genotype: Genotype) -> Trial:
+        """A trial of the study for ``genotype``."""
+        study.sampler = FixedSampler(self._encoding.encode(genotype))
+        return study.ask(dict(self._space))
 
-        What is queued is admissible.
-        """
-        if self.queue:
-            queued = self.queue.pop(0)
-            study.sampler = FixedSampler(self._encoding.encode(queued))
-            return study.ask(dict(self._space)), queued, True
-        number = len(study.get_trials(deepcopy=False))
-        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+    def ask(self, study: Study, admissible: Callable[[Genotype], bool]) -> tuple[Trial, Genotype, bool]:
+        """A trial of the study with its candidate, and whether that is admissible: if it is not, none was found."""
+        random = np.random.default_rng([self._seed, len(study.get_trials(deepcopy=False))])
 
         def allowed(params: Params) -> bool:
             return admissible(self._encoding.decode(params))
 
-        study.sampler = DistinctSampler(self._sampler, seed, self._space, self._encoding, allowed)
+        study.sampler = DistinctSampler(self._sampler, random, self._space, self._encoding, allowed)
         trial = study.ask(dict(self._space))
         genotype = self._encoding.decode(trial.params)
         return trial, genotype, admissible(genotype)

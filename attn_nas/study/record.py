@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,36 +10,48 @@ from optuna.trial import FrozenTrial, TrialState
 
 from attn_nas.cost import Cost
 from attn_nas.proxy import ProxyResult, StepProfile
+from attn_nas.sampling import SEED
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import TIMED
 
-State = Literal["running", "finished", "failed", "interrupted", "lost", "duplicate"]
+State = Literal["running", "finished", "failed", "paused", "interrupted", "lost", "duplicate"]
 
 
 @dataclass(frozen=True)
 class Record:
-    """A trial. ``reference`` is the name of the hand-made placement it is, if any; ``reason`` says why it has no result.
+    """A trial: the training of ``genotype`` with ``seed``.
 
-    ``profile`` is the step time beside the bare trunk, where it was measured.
+    ``reference`` is the name of the hand-made placement it is, if any; ``reason`` says why it has no result; ``profile`` is the
+    step time beside the bare trunk, where it was measured; ``partial`` is what a paused one had reached.
     """
 
     number: int
     state: State
     genotype: Genotype
+    seed: int
     cost: Cost
     reference: str | None
     result: ProxyResult | None
     reason: str | None
     profile: StepProfile | None
+    partial: ProxyResult | None = None
 
     @property
     def key(self) -> str:
         """The genotype's key."""
         return self.genotype.key
 
+    def costs(self, axes: Sequence[str]) -> tuple[float, ...]:
+        """Its costs on ``axes``: exact ones, or ratios to the bare trunk's times, NaN where it was not timed."""
+        return tuple(self._ratio(TIMED[axis]) if axis in TIMED else float(getattr(self.cost, axis)) for axis in axes)
+
+    def _ratio(self, name: str) -> float:
+        return float(getattr(self.profile, name)) if self.profile else float("nan")
+
     @property
     def counts(self) -> bool:
-        """Whether it has used up one unit of the budget."""
-        return self.state in ("finished", "failed")
+        """Whether its candidate was tried: it has a result, will not have one, or is paused."""
+        return self.state in ("finished", "failed", "paused")
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Record | None:
@@ -51,17 +64,21 @@ class Record:
             trial.number,
             _state(trial),
             Genotype.from_dict(attributes["genotype"]),
+            attributes[SEED],
             Cost(**attributes["cost"]),
             attributes.get("reference"),
             ProxyResult.from_dict(result) if result and trial.state == TrialState.COMPLETE else None,
             attributes.get("reason"),
             StepProfile.from_dict(profile) if profile else None,
+            ProxyResult.from_dict(result) if result and trial.state == TrialState.PRUNED else None,
         )
 
 
 def _state(trial: FrozenTrial) -> State:
     if trial.state == TrialState.COMPLETE:
         return "finished"
+    if trial.state == TrialState.PRUNED:
+        return "paused"
     if trial.state in (TrialState.RUNNING, TrialState.WAITING):
         return "running"
     ended: State = trial.user_attrs.get("ended", "failed")

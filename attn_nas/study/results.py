@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from attn_nas import plugins
 from attn_nas.errors import RunError, unknown
+from attn_nas.estimates import Mean
 from attn_nas.front import Point, front_indices, hypervolume, knee_index
+from attn_nas.proxy import ProxyResult
+from attn_nas.sampling import Belief, Beliefs, Training
+from attn_nas.sampling.accuracy import LEAST
+from attn_nas.sampling.insight import Insight
+from attn_nas.space.encoding import Encoding
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
+from attn_nas.study.confirmation import beliefs_of, costs_of, trainings_of
 from attn_nas.study.facts import FORMAT, stored_space
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.record import Record
@@ -24,16 +33,35 @@ from attn_nas.study.storage import FACTS, open_study
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scored candidate of a run; see `Record` for the fields of ``record``."""
+    """A scored candidate of a run.
+
+    ``record`` is its first training, mostly the search's, ``results`` are those of all its trainings, each with a seed of its
+    own; ``costs`` are what the run minimises, by name, times as the mean over trainings; and ``belief`` is what its trainings
+    and those of all other candidates let one believe of it (None in a run of fewer than four).
+    """
 
     record: Record
+    results: tuple[ProxyResult, ...]
+    costs: Mapping[str, float]
     added_flops: int
+    belief: Belief | None
+
+    @property
+    def measured(self) -> Mean:
+        """Validation accuracy over the seeds, a share of 1."""
+        return Mean.of([result.accuracy for result in self.results])
+
+    @property
+    def expected(self) -> Mean:
+        """The validation accuracy to be expected, with its standard deviation: as believed, or else as measured."""
+        return (
+            Mean(self.belief.mean, self.belief.standard_deviation) if self.belief else Mean(self.measured.value, float("nan"))
+        )
 
     @property
     def accuracy(self) -> float:
-        """Validation accuracy, a share of 1."""
-        assert self.record.result is not None
-        return self.record.result.accuracy
+        """The mean of `expected`, a share of 1."""
+        return self.expected.value
 
     def to_dict(self) -> dict[str, Any]:
         """Key, scores, costs and placements as plain data."""
@@ -41,6 +69,10 @@ class Candidate:
         return {
             "key": record.key,
             "accuracy": self.accuracy,
+            "belief": self.belief.to_dict() if self.belief else None,
+            "measured": self.measured.to_dict(),
+            "costs": dict(self.costs),
+            "by_seed": {str(result.seed): result.accuracy for result in self.results},
             **record.cost.to_dict(),
             "added_flops": self.added_flops,
             **record.genotype.to_dict(),
@@ -84,9 +116,9 @@ class Run:
         return Task(**self.meta["task"])
 
     @property
-    def cost_axis(self) -> str:
-        """The cost that the front trades against accuracy: ``flops``, ``macs`` or ``params``."""
-        return self.space.objectives.cost
+    def axes(self) -> Sequence[str]:
+        """The costs that the front trades against accuracy, as `attn_nas.space.schema.ObjectiveSettings` names them."""
+        return self.space.objectives.costs
 
     @cached_property
     def records(self) -> list[Record]:
@@ -101,15 +133,46 @@ class Run:
         """The trials that ended without a score and count."""
         return [record for record in self.records if record.state == "failed"]
 
+    @property
+    def trainings(self) -> list[Training]:
+        """All trainings that have a score, those of the confirmation among them."""
+        return trainings_of(self.records)
+
+    @cached_property
+    def beliefs(self) -> Beliefs | None:
+        """What all trainings together let one believe; None with fewer than four candidates."""
+        return beliefs_of(self.records, self.axes)
+
+    @property
+    def insight(self) -> Insight:
+        """What mechanisms, positions and sites do to accuracy; raises RunError."""
+        found = Insight.of(self.trainings, Encoding(self.space))
+        if found is None:
+            raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {LEAST}")
+        return found
+
     @cached_property
     def candidates(self) -> list[Candidate]:
-        """The trials that have a score."""
-        bare = self.meta["bare_cost"]["flops"]
-        return [Candidate(record, record.cost.flops - bare) for record in self.records if record.result]
+        """The candidates that have a score, in the order in which they were begun."""
+        bare, costs = self.meta["bare_cost"]["flops"], costs_of(self.records, self.axes)
+        scored: dict[str, list[Record]] = {}
+        for record in self.records:
+            if record.result:
+                scored.setdefault(record.key, []).append(record)
+        return [
+            Candidate(
+                records[0],
+                tuple(record.result for record in records if record.result),
+                dict(zip(self.axes, costs[key], strict=True)),
+                records[0].cost.flops - bare,
+                self.beliefs.networks[key] if self.beliefs else None,
+            )
+            for key, records in scored.items()
+        ]
 
     def point(self, candidate: Candidate) -> Point:
-        """Where a candidate lies in the plane of accuracy and cost."""
-        return candidate.accuracy, getattr(candidate.record.cost, self.cost_axis)
+        """Where a candidate lies among the objectives."""
+        return (candidate.accuracy, *candidate.costs.values())
 
     @property
     def _points(self) -> list[Point]:
@@ -117,7 +180,7 @@ class Run:
 
     @property
     def front(self) -> list[Candidate]:
-        """The non-dominated candidates by rising cost."""
+        """The candidates that none is expected to beat, by rising cost."""
         return [self.candidates[index] for index in front_indices(self._points)]
 
     @property
@@ -133,13 +196,12 @@ class Run:
 
     @property
     def reference_point(self) -> Point:
-        """The worst accuracy and cost, fixed when the run began."""
-        accuracy, cost = self.meta["reference_point"]
-        return accuracy, cost
+        """The worst accuracy and costs, fixed when the run began."""
+        return tuple(self.meta["reference_point"])
 
     @property
     def hypervolume(self) -> float:
-        """Area between the front and the reference point, in accuracy x cost."""
+        """Volume between the front and the reference point, in accuracy x costs."""
         return hypervolume(self._points, self.reference_point)
 
     def candidate(self, key: str) -> Candidate:
@@ -154,23 +216,33 @@ class Run:
 
     def weights(self, candidate: Candidate) -> dict[str, Tensor]:
         """The trained weights of a member of the front or of a reference; raises RunError."""
+        return load_file(self._weights_of(candidate))
+
+    def weights_seed(self, candidate: Candidate) -> int:
+        """With which seed the weights were trained; raises RunError."""
+        with safe_open(self._weights_of(candidate), "pt") as file:
+            return int(file.metadata()["seed"])
+
+    def _weights_of(self, candidate: Candidate) -> Path:
         path = self.folder.weights_of(candidate.record.key)
         if not path.exists():
             raise RunError(
-                f"the weights of {candidate.record.key} were not kept: only the front and the references keep theirs"
+                f"the weights of {candidate.record.key} were not kept: only the front and the references keep theirs. Go on "
+                f"with attn-nas search --resume --run {self.folder.path}, which trains what the front lacks"
             )
-        return load_file(path)
+        return path
 
     def to_dict(self) -> dict[str, Any]:
         """The front and the references as one document."""
-        accuracy, cost = self.reference_point
+        accuracy, *worst = self.reference_point
         knee = self.knee
         return {
             "run": str(self.folder.path),
-            "objectives": {"maximize": "accuracy", "minimize": self.cost_axis},
+            "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
             "flops_convention": self.meta["flops_convention"],
-            "reference_point": {"accuracy": accuracy, self.cost_axis: cost},
+            "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
             "hypervolume": self.hypervolume,
+            "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
             "knee": knee.record.key if knee else None,
             "front": [candidate.to_dict() for candidate in self.front],
             "references": [candidate.to_dict() for candidate in self.references],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import optuna
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
 from attn_nas.errors import RunError, first_line
@@ -22,15 +23,20 @@ STORAGE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError,
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
 
 
-def create_study(path: Path, facts: dict[str, Any]) -> None:
-    """Make the SQLite file ``path`` with a study that holds ``facts``: whole, or not there at all."""
+def create_study(path: Path, costs: int, attributes: Mapping[str, Any]) -> None:
+    """Make the SQLite file ``path`` with a study of accuracy and so many ``costs`` that has these user ``attributes``.
+
+    It is there whole, or not at all.
+    """
     unfinished = path.with_suffix(".new")
     for leftover in path.parent.glob(f"{unfinished.name}*"):
         leftover.unlink()
     try:
         storage = _storage(unfinished)
-        study = optuna.create_study(storage=storage, study_name=STUDY_NAME, directions=["maximize", "minimize"])
-        study.set_user_attr(FACTS, facts)
+        directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * costs]
+        study = optuna.create_study(storage=storage, study_name=STUDY_NAME, directions=directions)
+        for name, value in attributes.items():
+            study.set_user_attr(name, value)
         storage.remove_session()
         storage.engine.dispose()
         unfinished.replace(path)
@@ -39,7 +45,7 @@ def create_study(path: Path, facts: dict[str, Any]) -> None:
 
 
 def open_study(path: Path) -> Study:
-    """The study in the SQLite file ``path``: accuracy is maximised, a cost minimised.
+    """The study in the SQLite file ``path``: accuracy is maximised, costs are minimised.
 
     Raises:
         RunError: there is no such file, or it is no study of this package.

@@ -31,7 +31,7 @@ from attn_nas.proxy import (
     evaluate_test,
     measure_throughput,
     profile_step,
-    train_proxy,
+    train_until,
     warm_trunk,
 )
 from attn_nas.proxy.step import TrainingStep
@@ -40,6 +40,8 @@ from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.jobs import DryRun, Throughput, Trained
+from attn_nas.study.pauses import Pause
+from attn_nas.study.replicates import Replicate
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,9 @@ def shared_dataset(folder: Path) -> Dataset:
 class ProxyTrainer:
     """Trains a candidate, counts its network in full, and keeps its weights as ``KEY.safetensors`` if it has a folder for them.
 
+    Of several trainings the weights of the first are kept; their seed is in the file's metadata. What is paused is kept in
+    ``pauses_folder`` until it is over.
+
     ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained,
     ``tested`` ones are scored on the test split, which then has to be shared as well.
     ``trunks_folder`` holds the warm trunks, which outlive a search, so that a resumed one starts from the same.
@@ -95,6 +100,7 @@ class ProxyTrainer:
     data_folder: Path
     trunks_folder: Path
     weights_folder: Path | None = None
+    pauses_folder: Path | None = None
     gpu: int = 0
     profiled: bool = False
     tested: bool = False
@@ -111,19 +117,45 @@ class ProxyTrainer:
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.study.jobs.Trainer`."""
+        return self.train_until(self.settings.epochs, genotype, seed, on_epoch)
+
+    def train_until(self, epoch: int, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
+        """See `attn_nas.study.jobs.PausingTrainer`."""
+        pause = Pause(self.pauses_folder, Replicate(genotype, seed)) if self.pauses_folder else None
+        earlier = pause.load() if pause else None
+        if earlier and earlier.state.epoch >= epoch:
+            return earlier.trained
         with self._own_device():
             try:
-                start = self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
-                result, model = train_proxy(genotype, self.settings, seed, self.dataset, self.numerics, on_epoch, start)
-                test = self._test(model, result.micro_batch) if self.tested else None
+                start = earlier.state if earlier else self._start(genotype, seed)
+                result, model, state = train_until(
+                    epoch,
+                    genotype,
+                    self.settings,
+                    seed,
+                    self.dataset,
+                    self.numerics,
+                    on_epoch,
+                    start,
+                    earlier.trained.result if earlier else None,
+                )
+                test = self._test(model, result.micro_batch) if self.tested and state is None else None
             except RuntimeError as error:
                 self._check_device(error)
                 raise
             cost = count_cost(model, self.dataset.task)
-            if self.weights_folder:
-                self._keep(model, self.weights_folder / f"{genotype.key}.safetensors")
-            profile = self._profile(genotype, result.micro_batch) if self.profiled else None
-            return Trained(result, cost, profile, test)
+            if self.weights_folder and state is None:
+                self._keep(model, seed, self.weights_folder / f"{genotype.key}.safetensors")
+            profile = earlier.trained.profile if earlier else None
+            if self.profiled and profile is None:
+                profile = self._profile(genotype, result.micro_batch)
+            trained = Trained(result, cost, profile, test)
+            if pause and state:
+                pause.keep(trained, state)
+            return trained
+
+    def _start(self, genotype: Genotype, seed: int) -> Checkpoint | None:
+        return self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
 
     def _test(self, model: nn.Module, micro_batch: int) -> Scores:
         scores = evaluate_test(model, self.dataset, self.numerics, micro_batch)
@@ -190,8 +222,11 @@ class ProxyTrainer:
         return Checkpoint.load(path)
 
     @staticmethod
-    def _keep(model: nn.Module, path: Path) -> None:
+    def _keep(model: nn.Module, seed: int, path: Path) -> None:
+        if path.exists():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, unfinished)
+        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        save_file(tensors, unfinished, metadata={"seed": str(seed)})
         unfinished.replace(path)

@@ -1,0 +1,46 @@
+"""What a candidate may cost at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attn_nas.cost.count import Cost
+from attn_nas.errors import SpaceError
+from attn_nas.space.limits import most_allowed
+from attn_nas.space.schema import LimitSettings
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most FLOPs and parameters of a network, trunk included; None for no limit."""
+
+    flops: int | None
+    params: int | None
+
+    @classmethod
+    def of(cls, settings: LimitSettings, bare: Cost) -> Limits:
+        """Those of a search space whose bare trunk costs ``bare``.
+
+        Raises:
+            SpaceError: the bare trunk is beyond them.
+
+        """
+        found: dict[str, int | None] = {}
+        for axis, limit in (("flops", settings.max_flops), ("params", settings.max_params)):
+            least: int = getattr(bare, axis)
+            found[axis] = None if limit is None else most_allowed(limit, least)
+            if limit is not None and most_allowed(limit, least) < least:
+                raise SpaceError(
+                    f"limits.max_{axis} = {limit}: the bare trunk has {least:,} already; to limit what is added to it, write "
+                    f"+5% or '+{limit}'"
+                )
+        return cls(**found)
+
+    def most(self, axis: str) -> float:
+        """The most of ``axis``; infinite where there is no limit."""
+        found = {"flops": self.flops, "params": self.params}.get(axis)
+        return float("inf") if found is None else found
+
+    def allow(self, cost: Cost) -> bool:
+        """Whether a network of ``cost`` is within the limits."""
+        return cost.flops <= self.most("flops") and cost.params <= self.most("params")

@@ -1,0 +1,105 @@
+"""What is believed of accuracies, known and unknown, after some trainings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from attn_nas.sampling.placement_process import Placed, PlacementProcess
+from attn_nas.sampling.scale import AccuracyScale
+
+Floats = NDArray[np.float64]
+LEAST = 4
+"""Networks below which there is nothing to believe."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Trainings: their networks, which may repeat, their accuracies ``(trainings,)`` and their seeds ``(trainings,)``.
+
+    ``noise`` ``(trainings,)`` is the variance of each over that of a whole training.
+    """
+
+    networks: Placed
+    accuracies: Floats
+    seeds: NDArray[np.int64]
+    noise: Floats
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+
+class AccuracyModel:
+    """A Gaussian process over placements, fitted to ``seen`` on the `AccuracyScale`.
+
+    What trainings of one seed have in common is not held for a merit of their networks.
+    """
+
+    def __init__(self, seen: Observations, *, like: AccuracyModel | None = None) -> None:
+        """``like`` is a model whose hyperparameters are taken."""
+        self.seen = seen
+        self.scale = AccuracyScale.of(seen.accuracies)
+        self._process: PlacementProcess = PlacementProcess(
+            seen.networks,
+            self.scale(seen.accuracies)[:, None],
+            seen.noise,
+            seen.seeds,
+            like=like._process if like else None,
+        )
+
+    def predict(self, networks: Placed, seed: int | None = None) -> tuple[Floats, Floats]:
+        """Means and standard deviations of the true accuracies of ``networks``, each ``(networks,)``.
+
+        With a ``seed``, of their accuracies without noise but with what that seed does to all networks.
+        """
+        means, deviations = self._process.predict(networks, seed)
+        shares = self.scale.back(means[:, 0])
+        return shares, deviations * self.scale.slope(shares)
+
+    def interval(self, networks: Placed, level: float = 0.9) -> tuple[Floats, Floats]:
+        """Between which bounds the true accuracies lie with a probability of ``level``, each ``(networks,)``."""
+        means, deviations = self._process.predict(networks)
+        reach = ndtri(0.5 + level / 2) * deviations
+        return self.scale.back(means[:, 0] - reach), self.scale.back(means[:, 0] + reach)
+
+    def draw(self, networks: Placed, number: int, rng: np.random.Generator) -> Floats:
+        """Joint draws of the true accuracies, ``(number, networks)``."""
+        return self.scale.back(self._process.draw(networks, number, rng))
+
+    def contrast(self, networks: Placed, weights: Floats) -> tuple[float, float]:
+        """Mean and standard deviation of the sum of true accuracies with these ``weights`` ``(networks,)``."""
+        shares, _ = self.predict(networks)
+        return float(weights @ shares), self._process.sum_deviation(networks, weights * self.scale.slope(shares))
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one training about its network's true accuracy, at the mean of what was seen."""
+        mean = np.asarray(self.seen.accuracies.mean())
+        return float(self._process.noise**0.5 * self.scale.slope(mean))
+
+    def believing(self, pending: Placed) -> AccuracyModel:
+        """As if ``pending`` networks had been trained and had reached what is expected of them (Ginsbourger et al., 2010)."""
+        if not len(pending):
+            return self
+        expected, _ = self.predict(pending)
+        seen = Observations(
+            self.seen.networks + pending,
+            np.append(self.seen.accuracies, expected),
+            np.append(self.seen.seeds, np.full(len(pending), self.seen.seeds.max() + 1)),
+            np.append(self.seen.noise, np.ones(len(pending))),
+        )
+        return AccuracyModel(seen, like=self)
+
+
+def chances(draws: Floats, costs: Floats) -> Floats:
+    """The probability of each network that no other is as accurate at no more cost, ``(networks,)``.
+
+    From joint ``draws`` of their accuracies ``(draws, networks)``, and their ``costs`` ``(networks, costs)``.
+    """
+    no_dearer = np.all(costs[None] <= costs[:, None], axis=2)
+    np.fill_diagonal(no_dearer, val=False)
+    beaten = [(draws[:, others] >= draws[:, [one]]).any(1).mean() for one, others in enumerate(no_dearer)]
+    return 1.0 - np.array(beaten)

@@ -1,0 +1,144 @@
+"""What mechanisms, positions and sites do to accuracy, estimated from all trainings of a search together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_nas.sampling.accuracy import AccuracyModel
+from attn_nas.sampling.beliefs import Training, model_of
+from attn_nas.sampling.placement_process import Placed
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.genotype import Placement
+
+_CONTEXTS = 8
+_MOST = 48
+"""Placements at sites that an effect is averaged over, at most."""
+_Z90 = 1.6449
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The change of accuracy, a share of 1, that ``what`` brings at one site over nothing there, with its 90 % interval.
+
+    Averaged over all that the space allows (sizes, positions, sites), and over networks of the search that the rest is taken
+    from. ``trained`` says how many of its networks had it.
+    """
+
+    what: str
+    change: float
+    low: float
+    high: float
+    trained: int
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether the interval leaves no doubt of the sign."""
+        return self.low > 0 or self.high < 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "beyond_noise": self.beyond_noise}
+
+
+@dataclass(frozen=True)
+class Insight:
+    """Effects of mechanisms, of positions, of attending a site, and of each mechanism at each site that it can have.
+
+    ``cells`` are by site and mechanism.
+    """
+
+    mechanisms: tuple[Effect, ...]
+    positions: tuple[Effect, ...]
+    sites: tuple[Effect, ...]
+    cells: dict[str, dict[str, Effect]]
+    noise: float
+    networks: int
+
+    @property
+    def nothing_found(self) -> bool:
+        """Whether no mechanism, position or site has an effect beyond noise."""
+        return not any(each.beyond_noise for each in (*self.mechanisms, *self.positions, *self.sites))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "networks": self.networks,
+            "noise_of_one_training": self.noise,
+            **{
+                name: [effect.to_dict() for effect in effects]
+                for name, effects in (("mechanisms", self.mechanisms), ("positions", self.positions), ("sites", self.sites))
+            },
+            "cells": {
+                site: {mechanism: effect.to_dict() for mechanism, effect in row.items()} for site, row in self.cells.items()
+            },
+        }
+
+    @classmethod
+    def of(cls, trainings: Sequence[Training], encoding: Encoding) -> Insight | None:
+        """From all trainings of a search of the space of ``encoding``; None for fewer than four networks."""
+        model = model_of(trainings)
+        if model is None:
+            return None
+        effects = _Effects(model, encoding)
+        names = [str(site) for site in encoding.trunk.sites]
+        cells: dict[str, dict[str, Effect]] = {}
+        for (site, mechanism), effect in effects.by(lambda site, placement: (names[site], placement.mechanism)).items():
+            cells.setdefault(site, {})[mechanism] = effect
+        return cls(
+            tuple(effects.by(lambda _, placement: (placement.mechanism,)).values()),
+            tuple(effects.by(lambda _, placement: (placement.position,)).values()),
+            tuple(effects.by(lambda site, _: (names[site],)).values()),
+            cells,
+            model.noise,
+            len({training.genotype.key for training in trainings}),
+        )
+
+
+class _Effects:
+    """Effects of groups of what the space allows, ``possible``: placements by the index of their site."""
+
+    def __init__(self, model: AccuracyModel, encoding: Encoding) -> None:
+        self._model = model
+        indices = {site: index for index, site in enumerate(encoding.trunk.sites)}
+        self._possible = [
+            (indices[site], placement)
+            for options, sites in zip(encoding.options, encoding.sites, strict=True)
+            for order, site in enumerate(sites)
+            for placement in dict.fromkeys(option[order] for option in options)
+            if placement
+        ]
+        known = model.seen.networks.placements
+        self._placements = (*known, *dict.fromkeys(one for _, one in self._possible if one not in known))
+        self._number = {placement: number for number, placement in enumerate(self._placements)}
+        self._seen = np.unique(model.seen.networks.rows, axis=0)
+        self._rng = np.random.default_rng(0)
+        self._contexts = self._some(self._seen, _CONTEXTS)
+
+    def by(self, group: Callable[[int, Placement], tuple[str, ...]]) -> dict[tuple[str, ...], Effect]:
+        """The effect of each group, by its name."""
+        groups: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+        for site, placement in self._possible:
+            groups.setdefault(group(site, placement), []).append((site, self._number[placement]))
+        return {name: self._effect(name[-1], np.array(members)) for name, members in groups.items()}
+
+    def _effect(self, what: str, members: NDArray[np.int64]) -> Effect:
+        """That of placing one of ``members`` ``(n, 2)``, sites and placements."""
+        having = (self._seen[:, members[:, 0]] == members[:, 1]).any(1)
+        chosen = self._some(members, _MOST)
+        present = np.repeat(self._contexts, len(chosen), axis=0)
+        sites, numbers = np.tile(chosen, (len(self._contexts), 1)).T
+        absent = present.copy()
+        each = np.arange(len(present))
+        present[each, sites], absent[each, sites] = numbers, -1
+        networks = Placed(self._model.seen.networks.sites, np.concatenate([present, absent]), self._placements)
+        weights = np.repeat([1.0, -1.0], len(present)) / len(present)
+        change, deviation = self._model.contrast(networks, weights)
+        return Effect(what, change, change - _Z90 * deviation, change + _Z90 * deviation, int(having.sum()))
+
+    def _some(self, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+        return rows if len(rows) <= most else self._rng.choice(rows, most, replace=False)

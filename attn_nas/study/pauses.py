@@ -1,0 +1,60 @@
+"""Trainings that were paused: state and result so far, in a file each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from attn_nas.proxy import Checkpoint
+from attn_nas.study.folder import write_whole
+from attn_nas.study.jobs import Trained
+from attn_nas.study.replicates import Replicate
+
+
+class Paused(NamedTuple):
+    """What a training had reached, and the state to go on from."""
+
+    trained: Trained
+    state: Checkpoint
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The files of one training in ``folder``; any process may read them."""
+
+    folder: Path
+    replicate: Replicate
+
+    def load(self) -> Paused | None:
+        """What was kept; None if there is nothing, or if it is damaged: then the training begins anew."""
+        try:
+            trained = Trained.from_dict(json.loads(self._result.read_text(encoding="utf-8")))
+            state = Checkpoint.load(self._state(trained.result.epochs))
+        except Exception:  # noqa: BLE001 - a file of any content may be there
+            return None
+        return Paused(trained, state)
+
+    def keep(self, trained: Trained, state: Checkpoint) -> None:
+        """Write both; raises OSError. The result names the state that it belongs to, and is written last."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._state(trained.result.epochs)
+        state.save(path)
+        write_whole(self._result, json.dumps(trained.to_dict()))
+        for other in self.folder.glob(f"{self.replicate}.*.safetensors"):
+            if other != path:
+                other.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Remove both."""
+        self._result.unlink(missing_ok=True)
+        for path in self.folder.glob(f"{self.replicate}.*.safetensors"):
+            path.unlink(missing_ok=True)
+
+    @property
+    def _result(self) -> Path:
+        return self.folder / f"{self.replicate}.json"
+
+    def _state(self, epochs: int) -> Path:
+        return self.folder / f"{self.replicate}.{epochs}.safetensors"

@@ -1,0 +1,95 @@
+"""Samplers compared on the placement table: true hypervolume and share of the headroom after 25, 50, 100 and 200 trials.
+
+Ours beside Optuna's and beside searches outside Optuna (`syne_tune_peers`, with ``--peers``, where Syne Tune is installed);
+ours with early stopping, at the times at which ours without it has done as many trials; then ours with eight workers, which
+see each result later.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from common import make_parser, present
+
+from attn_nas.benchmark import Comparison, Named, Played, Table, Terms, compare
+from attn_nas.study.resources import usable_cores
+
+OPTUNA = ("random", "tpe-independent", "tpe", "nsga2-10", "nsga2", "nsga3", "gp")
+PEERS = {"syne-tune evolution": "Evolution", "syne-tune ehvi": "Ehvi"}
+MARKS = (25, 50, 100, 200)
+
+
+def rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """The summaries of each strategy at the marks within the budget."""
+    marks = [mark for mark in MARKS if mark <= comparison.terms.budget]
+    ours = comparison.played[0]
+    goal = ours.after(min(50, comparison.terms.budget)).hypervolume.value
+    times = {mark: float(ours.seconds[:, mark - 1].mean()) for mark in marks}
+    return [
+        {
+            "strategy": played.strategy,
+            "repeated": played.repeated,
+            "after": {str(mark): played.after(mark).to_dict() for mark in marks},
+            "at_equal_time": {str(mark): played.at(times[mark]).to_dict() for mark in marks},
+            "trials_to_ours_at_50": trials_to(played, goal),
+        }
+        for played in comparison.played
+    ]
+
+
+def trials_to(played: Played, hypervolume: float) -> int | None:
+    """After how many trials the mean hypervolume is reached; None if it is not."""
+    reached = played.hypervolumes.mean(0) >= hypervolume
+    return int(reached.argmax()) + 1 if reached.any() else None
+
+
+def text(found: list[dict[str, Any]], title: str, kind: str = "after") -> str:
+    """A table for a person: hypervolume and headroom, in hundredths."""
+    marks = [*found[0][kind]]
+    lines = [title, f"{'strategy':24}" + "".join(f"{f'after {mark}':>30}" for mark in marks) + "   ours at 50 reached at"]
+    for row in found:
+        cells = ""
+        for mark in marks:
+            volume, share = row[kind][mark]["hypervolume"], row[kind][mark]["recovered"]
+            error = volume["standard_error"] or 0.0
+            cells += f"{100 * volume['mean']:>14.3f} ± {100 * error:.3f} ({100 * share['mean']:4.0f} %)"
+        lines.append(f"{row['strategy']:24}{cells}   {row['trials_to_ours_at_50'] or 'never'}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Play, print."""
+    parser = make_parser(__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--budget", type=int, default=200)
+    parser.add_argument("--table", type=Path, help="a Parquet file; the embedded table by default")
+    parser.add_argument("--peers", action="store_true", help="Syne Tune's searches too")
+    parser.add_argument("--strategies", nargs="*", help="these alone, after ours")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.seeds, chosen.budget, chosen.strategies = 2, 25, ["random"]
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    table = Table.load(chosen.table) if chosen.table else Table.load()
+    others = OPTUNA if chosen.strategies is None else tuple(chosen.strategies)
+    strategies = {name: Named(name) for name in ("attn-nas", "attn-nas-measured", "attn-nas-stopping", *others)}
+    if chosen.peers:
+        file = Path(__file__).with_name("syne_tune_peers.py")
+        strategies |= {name: Named(f"{file}:{kind}") for name, kind in PEERS.items()}
+    processes = usable_cores()
+    one = rows(compare(table, strategies, chosen.seeds, Terms(chosen.budget), processes=processes))
+    eight = rows(
+        compare(table, {"attn-nas": Named("attn-nas")}, chosen.seeds, Terms(chosen.budget, workers=8), processes=processes)
+    )
+    mark = str(50 if chosen.budget >= 50 else MARKS[0])
+    kept = eight[0]["after"][mark]["hypervolume"]["mean"] / one[0]["after"][mark]["hypervolume"]["mean"]
+    share = f"of the hypervolume after {mark} trials eight workers keep {kept:.1%}"
+    stopping = [row for row in one if row["strategy"] in ("attn-nas", "attn-nas-stopping")]
+    timed = text(stopping, "early stopping, at the time of so many trials without it", "at_equal_time")
+    body = "\n".join((text(one, "one worker"), timed, text(eight, "eight workers"), share))
+    present(chosen, one[0]["after"][mark]["hypervolume"]["mean"], body, one_worker=one, eight_workers=eight)
+
+
+if __name__ == "__main__":
+    main()

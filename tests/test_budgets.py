@@ -1,0 +1,187 @@
+"""Budgets, limits and warm starts: when a search ends, what it may spend, and what it knows before it begins."""
+
+import time
+
+import pytest
+
+from attn_nas.cli.durations import parse_seconds
+from attn_nas.cost import Cost, Limits
+from attn_nas.errors import SpaceError, UsageError
+from attn_nas.space.limits import most_allowed
+from attn_nas.space.schema import LimitSettings
+from attn_nas.space.task import Task
+from attn_nas.study.clock import Clock
+from attn_nas.study.earlier import earlier_trainings
+from attn_nas.study.events import ConfirmationStarted, SearchFinished, SearchStarted
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+
+
+def _search(space, tmp_path, **arguments):
+    arguments = {"workers": 1, "confirm": 0, "trainer": TableTrainer(TASK), "run": tmp_path / "run", **arguments}
+    return search(space, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("45m", 2700), ("1h30m", 5400), ("1.5h", 5400), ("2d", 172800), ("1h 5s", 3605)],
+)
+def test_durations_are_read_as_people_type_them(text, seconds):
+    """With units, without, and in parts."""
+    assert parse_seconds("--time-budget", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-5m", "30m1h", "nan", "inf", "1w"])
+def test_other_durations_are_refused(text):
+    """With an example of what is understood."""
+    with pytest.raises(UsageError, match="1h30m"):
+        parse_seconds("--time-budget", text)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [(500, 500), ("500", 500), ("45M", 45_000_000), ("+200k", 201_234), ("+5%", 1295), ("+0.5%", 1240)]
+)
+def test_limits_are_in_all_or_added(limit, most):
+    """Of a bare trunk that costs 1,234; shares are rounded down."""
+    assert most_allowed(limit, 1234) == most
+
+
+@pytest.mark.parametrize("limit", ["5%", "-3", "+", "much", "1e6", "+5 %", "", 0, -1, True, 1.5])
+def test_other_limits_are_refused(limit):
+    """As they are when the file is read."""
+    with pytest.raises(ValueError, match="max_flops"):
+        LimitSettings.model_validate({"max_flops": limit})
+
+
+def test_a_limit_below_the_bare_trunk_is_refused():
+    """With how to limit what is added instead."""
+    bare = Cost(flops=1000, macs=900, fvcore_default=900, params=10)
+    with pytest.raises(SpaceError, match=r"has 1,000 already.*\+5%"):
+        Limits.of(LimitSettings.model_validate({"max_flops": 999}), bare)
+    assert Limits.of(LimitSettings.model_validate({"max_flops": 1000}), bare).allow(bare)
+
+
+def test_limits_of_the_command_replace_those_of_the_file(tiny_space, tmp_path):
+    """Exactly: nothing above them is trained."""
+    run = _search(tiny_space, tmp_path, budget=15, max_flops="+1%", max_params="+300")
+    bare = run.meta["bare_cost"]
+    assert len(run.candidates) > 3
+    for candidate in run.candidates:
+        assert candidate.record.cost.flops <= 1.01 * bare["flops"]
+        assert candidate.record.cost.params <= bare["params"] + 300
+    with pytest.raises(UsageError, match="beginning of a run"):
+        _search(None, tmp_path, resume=True, max_flops="+2%")
+    with pytest.raises(UsageError, match="no limit"):
+        _search(tiny_space, tmp_path / "other", max_flops="lots")
+
+
+def test_the_clock_keeps_a_reserve_of_at_most_half():
+    """For what comes after the search."""
+    assert Clock(time.monotonic()).allows(1e9, 1e9)
+    assert Clock(time.monotonic(), 100.0).allows(40.0, 1e9)
+    assert not Clock(time.monotonic(), 100.0).allows(51.0, 1e9)
+    assert not Clock(time.monotonic() - 99.0, 100.0).allows(2.0, 0.0)
+
+
+class SlowTrainer(TableTrainer):
+    """A tenth of a second each, which it reports."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        time.sleep(0.1)
+        trained = super().__call__(genotype, seed, on_epoch)
+        object.__setattr__(trained.result, "seconds", 0.1)
+        return trained
+
+
+def test_a_time_budget_ends_the_search_and_leaves_time_to_confirm(tiny_space, tmp_path):
+    """Without a budget of trials; what was begun is finished, and a run resumed without time only confirms."""
+    events = []
+    begun = time.monotonic()
+    run = _search(tiny_space, tmp_path, time_budget=20.0, confirm=1, trainer=SlowTrainer(TASK), listeners=[events.append])
+    assert time.monotonic() - begun < 22
+    started = next(event for event in events if isinstance(event, SearchStarted))
+    assert (started.budget, started.time_budget) == (None, 20.0)
+    ended = events[-1]
+    assert isinstance(ended, SearchFinished)
+    assert ended.why in ("time", "exhausted")
+    assert any(isinstance(event, ConfirmationStarted) for event in events)
+    count = len(run.candidates)
+    events.clear()
+    again = _search(None, tmp_path, resume=True, confirm=1, listeners=[events.append])
+    assert len(again.candidates) == count
+    assert events[-1].why == "time"
+    more = _search(None, tmp_path, resume=True, confirm=1, time_budget=4.0, trainer=SlowTrainer(TASK))
+    assert len(more.candidates) >= count
+
+
+def test_trials_may_end_before_the_time(tiny_space, tmp_path):
+    """Whichever comes first; a budget below one is refused."""
+    events = []
+    _search(tiny_space, tmp_path, budget=3, time_budget=1000.0, listeners=[events.append])
+    assert (events[-1].why, events[-1].finished) == ("budget", 3)
+    with pytest.raises(UsageError, match="time_budget = 0"):
+        _search(tiny_space, tmp_path / "other", time_budget=0)
+
+
+class AdditiveTrainer(TableTrainer):
+    """Squeeze-and-excitation in the first block is what counts; ``level`` is where all networks are."""
+
+    level = 0.5
+
+    def __call__(self, genotype, seed, on_epoch):
+        first = next(iter(genotype.sites))[1]
+        gain = 0.1 if first and first.mechanism == "se" else 0.0
+        self.table = {genotype.key: self.level + gain - 0.01 * genotype.num_attended}
+        return super().__call__(genotype, seed, on_epoch)
+
+
+class LaterTrainer(AdditiveTrainer):
+    """The same task, where all is more accurate."""
+
+    level = 0.8
+
+
+def _best_after(run, references):
+    """The best accuracy of the candidates right after the references."""
+    return max(candidate.measured.value for candidate in run.candidates[references : references + 2])
+
+
+def test_a_warm_start_knows_what_is_good(tiny_space, tmp_path):
+    """From a run at another level of accuracy and with other choices; kept in the study, so a resumed search knows it too."""
+    first = _search(tiny_space, tmp_path / "first", budget=30, trainer=AdditiveTrainer(TASK))
+    fewer = tiny_space.model_copy(update={"mechanisms": tiny_space.mechanisms[:2]})
+    references = len(_search(fewer, tmp_path / "cold", budget=30, trainer=LaterTrainer(TASK)).references)
+    warm = _search(fewer, tmp_path / "warm", budget=references, trainer=LaterTrainer(TASK), warm_start=first.folder.path)
+    kept = warm.study.user_attrs["warm_start"]
+    assert 0 < len(kept) < 30
+    warm = _search(None, tmp_path / "warm", budget=references + 2, resume=True, trainer=LaterTrainer(TASK))
+    assert _best_after(warm, references) == pytest.approx(0.8 + 0.1 - 0.01, abs=1e-6)
+
+
+def test_a_warm_start_that_cannot_help_is_refused(tiny_space, tmp_path):
+    """Another trunk, no common mechanism, a run to be resumed."""
+    others = [settings for settings in tiny_space.mechanisms if settings.name == "sk"]
+    alone = _search(tiny_space.model_copy(update={"mechanisms": others}), tmp_path / "alone", budget=4)
+    rest = [settings for settings in tiny_space.mechanisms if settings.name != "sk"]
+    with pytest.raises(UsageError, match="no candidate whose mechanisms"):
+        _search(tiny_space.model_copy(update={"mechanisms": rest}), tmp_path / "rest", warm_start=alone.folder.path)
+    first = _search(tiny_space, tmp_path / "first", budget=6)
+    deeper = tiny_space.model_copy(update={"trunk": tiny_space.trunk.model_copy(update={"depth": 14})})
+    with pytest.raises(UsageError, match="says nothing about"):
+        _search(deeper, tmp_path / "second", warm_start=first.folder.path)
+    assert not (tmp_path / "second").exists()
+    with pytest.raises(UsageError, match="beginning of a run"):
+        _search(None, tmp_path / "first", resume=True, warm_start=first.folder.path)
+
+
+def test_of_a_long_run_the_best_and_a_sample_are_taken(tiny_space, tmp_path, monkeypatch):
+    """A sampler has to read them at every trial."""
+    monkeypatch.setattr("attn_nas.study.earlier._MOST", 10)
+    run = _search(tiny_space, tmp_path, budget=25)
+    found = earlier_trainings(run, tiny_space)
+    assert len({each.genotype.key for each in found}) == len(found) == 10
+    best = max(run.candidates, key=lambda candidate: candidate.accuracy)
+    assert best.record.key in {each.genotype.key for each in found}
+    assert {each.record.key for each in run.references} <= {each.genotype.key for each in found}

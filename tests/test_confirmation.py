@@ -1,0 +1,266 @@
+"""Confirmation: who is trained again with new seeds, what it costs, and that a stopped one goes on."""
+
+import dataclasses
+import io
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from attn_nas.errors import AttnNasError, UsageError
+from attn_nas.export import export_front
+from attn_nas.space.task import Task
+from attn_nas.study.events import ConfirmationStarted, SearchFinished, TrialFinished
+from attn_nas.study.search import search
+from attn_nas.terminal.search import Lines, View, closing_words, front_table, picture
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
+
+
+class NoisyTrainer(TableTrainer):
+    """Attended sites help by 2 points each; a training is off by half a point, and its seed by one for all networks.
+
+    It says that it took a second for each attended site, and half a second.
+    """
+
+    def __call__(self, genotype, seed, on_epoch):
+        chance = random.Random(f"{genotype.key} {seed}")
+        shift = 0.01 * random.Random(seed).gauss(0, 1)
+        self.table = {genotype.key: 0.7 + 0.02 * genotype.num_attended + 0.005 * chance.gauss(0, 1) + shift}
+        trained = super().__call__(genotype, seed, on_epoch)
+        seconds = 0.5 + genotype.num_attended
+        return dataclasses.replace(trained, result=dataclasses.replace(trained.result, seconds=seconds))
+
+
+def _search(space, tmp_path, **arguments):
+    arguments = {"workers": 1, "trainer": NoisyTrainer(TASK), "run": tmp_path / "run", "budget": 12, **arguments}
+    return search(space, **arguments)
+
+
+def _by_seed(run):
+    found = {}
+    for record in run.records:
+        found.setdefault(record.seed, []).append(record.key)
+    return found
+
+
+def test_what_may_be_on_the_front_and_the_references_are_trained_with_two_new_seeds(tiny_space, tmp_path):
+    """The front is confirmed, hopeless candidates are not, and the budget counts the search alone."""
+    run = _search(tiny_space, tmp_path)
+    trained = _by_seed(run)
+    assert {seed: len(keys) for seed, keys in trained.items() if seed == 0} == {0: 12}
+    assert set(trained) == {0, 1, 2}
+    references = {reference.record.key for reference in run.references}
+    for seed in (1, 2):
+        assert len(set(trained[seed])) == len(trained[seed])
+        assert references < set(trained[seed]) < set(trained[0])
+    assert set(trained[2]) >= {candidate.record.key for candidate in run.front}
+    assert len(run.candidates) == 12
+    assert all(len(reference.results) == 3 for reference in run.references)
+
+
+def test_no_confirmation_is_done_when_none_is_wanted(tiny_space, tmp_path):
+    """And a resumed run may have one after all, and then another."""
+    run = _search(tiny_space, tmp_path, confirm=0)
+    assert set(_by_seed(run)) == {0}
+    assert set(_by_seed(_search(None, tmp_path, resume=True))) == {0}
+    run = _search(None, tmp_path, resume=True, confirm=1)
+    assert set(_by_seed(run)) == {0, 1}
+    assert set(_by_seed(_search(None, tmp_path, resume=True, confirm=2))) == {0, 1, 2}
+    with pytest.raises(UsageError, match="confirm = -1"):
+        _search(None, tmp_path, resume=True, confirm=-1)
+
+
+def test_its_cost_is_announced_before_it_begins(tiny_space, tmp_path):
+    """As many trainings as are then done, and the seconds of the same networks' first ones."""
+    events = []
+    _search(tiny_space, tmp_path, listeners=[events.append])
+    begun = [index for index, event in enumerate(events) if isinstance(event, ConfirmationStarted)]
+    assert len(begun) == 2
+    ends = [*begun[1:], len(events)]
+    for number, (index, end) in enumerate(zip(begun, ends, strict=True), start=1):
+        event = events[index]
+        done = [each for each in events[index:end] if isinstance(each, TrialFinished)]
+        assert (event.round, event.rounds, event.seed) == (number, 2, number)
+        assert len(done) == event.trainings == event.candidates + event.references
+        assert all(each.seed == number for each in done)
+        assert event.seconds == pytest.approx(sum(each.seconds for each in done))
+    assert events[-1].confirmed == events[begun[0]].trainings
+
+
+class StoppingListener:
+    """Interrupts the search after so many trainings of the confirmation."""
+
+    def __init__(self, after):
+        self.left = after
+        self.ended = None
+
+    def __call__(self, event):
+        if isinstance(event, TrialFinished) and event.seed > 0:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+        if isinstance(event, SearchFinished):
+            self.ended = event
+
+
+def test_a_stopped_confirmation_goes_on_and_repeats_nothing(tiny_space, tmp_path):
+    """Its rounds are those of a search that was never stopped."""
+    whole = _search(tiny_space, tmp_path / "whole")
+    listener = StoppingListener(3)
+    _search(tiny_space, tmp_path, listeners=[listener])
+    assert listener.ended.why == "interrupted"
+    run = _search(None, tmp_path, resume=True)
+    done = Counter((record.key, record.seed) for record in run.records if record.result)
+    assert set(done.values()) == {1}
+    assert {seed: set(keys) for seed, keys in _by_seed(run).items()} == {
+        seed: set(keys) for seed, keys in _by_seed(whole).items()
+    }
+
+
+def test_a_killed_confirmation_goes_on_and_repeats_nothing(tiny_space, tmp_path):
+    """After kill -9 in its midst: the same rounds, to their ends."""
+    script = tmp_path / "script.py"
+    script.write_text(KILLED.format(run=str(tmp_path / "run"), tiny=str(TINY)))
+    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.wait(120) == -signal.SIGKILL
+    run = _search(None, tmp_path, resume=True, budget=None)
+    done = Counter((record.key, record.seed) for record in run.records if record.result)
+    assert set(done.values()) == {1}
+    assert len(run.candidates) == 12
+    assert all(len(reference.results) == 3 for reference in run.references)
+    assert not any(record.state == "running" for record in run.records)
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from attn_nas.space.task import Task
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+class Killed(TableTrainer):
+    def __call__(self, genotype, seed, on_epoch):
+        if seed == 1 and genotype.num_attended == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(genotype, seed, on_epoch)
+
+if __name__ == "__main__":
+    search(
+        Path({tiny!r}), run=Path({run!r}), budget=12, workers=1, trainer=Killed(Task(3, 16, 16, 10)),
+    )
+"""
+
+
+class FailingTrainer(NoisyTrainer):
+    """Every network without attention fails with new seeds."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        if seed and not genotype.num_attended:
+            raise AttnNasError("loss is not finite")
+        return super().__call__(genotype, seed, on_epoch)
+
+
+def test_a_training_that_fails_is_told_and_not_tried_again(tiny_space, tmp_path):
+    """The candidate keeps what it had."""
+    run = _search(tiny_space, tmp_path, trainer=FailingTrainer(TASK))
+    bare = next(reference for reference in run.references if reference.record.reference == "none")
+    assert len(bare.results) == 1
+    failed = [(record.key, record.seed) for record in run.failures]
+    assert failed == [(bare.record.key, 1), (bare.record.key, 2)]
+    again = _search(None, tmp_path, resume=True, trainer=FailingTrainer(TASK))
+    assert len(again.records) == len(run.records)
+
+
+def test_a_lucky_training_is_found_out(tiny_space, tmp_path):
+    """The front of one seed has a winner by chance; new seeds put it back."""
+
+    class LuckyTrainer(NoisyTrainer):
+        def __call__(self, genotype, seed, on_epoch):
+            trained = super().__call__(genotype, seed, on_epoch)
+            if seed or genotype.num_attended != 1:
+                return trained
+            self.table[genotype.key] += 0.1
+            return TableTrainer.__call__(self, genotype, seed, on_epoch)
+
+    before = _search(tiny_space, tmp_path, confirm=0, trainer=LuckyTrainer(TASK), budget=20)
+    lucky = [each for each in before.candidates if each.record.genotype.num_attended == 1]
+    after = _search(None, tmp_path, resume=True, confirm=3, trainer=LuckyTrainer(TASK))
+    for each in lucky:
+        assert after.candidate(each.record.key).accuracy < each.measured.value - 0.02
+
+
+def test_a_front_of_real_trainings_has_weights(tiny_space, tmp_path):
+    """Whatever the measured front was while they were thrown away, and of the seed that the file says."""
+    run = search(tiny_space, run=tmp_path / "run", budget=7, confirm=1, workers=2)
+    folders = export_front(run, tmp_path / "models")
+    assert len(folders) == len(run.front)
+    for candidate, folder in zip(run.front, folders, strict=True):
+        described = json.loads((folder / "config.json").read_text())
+        assert described["weights_seed"] in {result.seed for result in candidate.results}
+        assert described["belief"]["chance"] == candidate.belief.chance
+        assert len(described["results"]) == len(candidate.results)
+        assert f"the mean of {len(candidate.results)} seed" in (folder / "model.py").read_text()
+
+
+def test_the_words_and_the_table_say_what_can_be_told_apart(tiny_space, tmp_path):
+    """Means with doubts, seeds, chances, and leads over the references with their probability."""
+    events = []
+    run = _search(tiny_space, tmp_path, listeners=[events.append])
+    out = Console(width=200, file=io.StringIO(), record=True)
+    out.print(front_table(run.front, "front"))
+    table = out.export_text()
+    for candidate in run.front:
+        line = next(line for line in table.splitlines() if candidate.record.key in line)
+        assert candidate.expected.hundredths() in line
+        assert f"({len(candidate.results)})" in line
+        assert ("~" in line) == (candidate.belief.lead is not None and candidate.belief.lead < 0.9)
+    words = closing_words(run, events[-1])
+    best = max(run.candidates, key=lambda candidate: candidate.accuracy)
+    for reference in run.references:
+        if reference.record.key != best.record.key:
+            lead = run.beliefs.difference(best.record.key, reference.record.key)
+            assert any(lead.mean.hundredths(signed=True) in word and f"{lead.probability:.0%}" in word for word in words)
+
+
+def test_the_views_follow_the_rounds(tiny_space, tmp_path):
+    """A line that announces each round and one per training; a bar that begins anew."""
+    view, out = View(), Console(width=200, file=io.StringIO(), record=True)
+    lines = Lines(out)
+    seen = []
+
+    def look(event):
+        if isinstance(event, TrialFinished) and event.seed == 2:
+            screen = Console(width=120, file=io.StringIO(), record=True)
+            screen.print(picture(view))
+            seen.append(screen.export_text())
+
+    run = _search(tiny_space, tmp_path, listeners=[view, lines, look])
+    count = len(_by_seed(run)[2])
+    assert f"confirming, seed 2 (round 2/2): {count}/{count}" in seen[-1]
+    text = out.export_text()
+    assert "Confirming, round 1 of 2" in text
+    assert f"[seed 2: {count}/{count}]" in text
+    assert "[12/12]" in text
+
+
+def test_documents_have_means_errors_seeds_and_chances(tiny_space, tmp_path):
+    """JSON of the front: of every point what was measured, and what is believed."""
+    document = _search(tiny_space, tmp_path).to_dict()
+    assert document["noise_of_one_training"] > 0
+    for point in document["front"]:
+        by_seed = [*point["by_seed"].values()]
+        assert point["measured"]["mean"] == pytest.approx(math.fsum(by_seed) / len(by_seed))
+        assert (point["measured"]["standard_error"] is None) == (len(by_seed) == 1)
+        assert point["belief"]["low"] < point["accuracy"] < point["belief"]["high"]
+        assert 0 <= point["belief"]["chance"] <= 1

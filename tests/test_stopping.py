@@ -1,0 +1,199 @@
+"""Early stopping: who is paused, who goes on later, and that nothing is trained twice for it."""
+
+import dataclasses
+import os
+import random
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from attn_nas.errors import UsageError
+from attn_nas.proxy import Checkpoint
+from attn_nas.sampling.rungs import RungModel
+from attn_nas.sampling.scale import AccuracyScale
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import ProxySettings
+from attn_nas.space.task import Task
+from attn_nas.study.events import TrialPaused
+from attn_nas.study.pauses import Pause
+from attn_nas.study.replicates import Replicate
+from attn_nas.study.search import search
+from attn_nas.study.stopping import Stopping
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+SHARES = AccuracyScale(shares=True)
+
+
+class CurveTrainer(TableTrainer):
+    """Two epochs, as the tiny space has: the first says nearly all; attention in the first block costs twenty points."""
+
+    noise = 0.002
+
+    def _final(self, genotype):
+        first = next(iter(genotype.sites))[1]
+        return 0.7 + 0.02 * genotype.num_attended - (0.2 if first else 0.0)
+
+    def __call__(self, genotype, seed, on_epoch):
+        return self.train_until(2, genotype, seed, on_epoch)
+
+    def train_until(self, epoch, genotype, seed, on_epoch):
+        chance = random.Random(f"{genotype.key} {seed}")
+        final = self._final(genotype) + self.noise * chance.gauss(0, 1)
+        curve = (final - 0.1 + self.noise * chance.gauss(0, 1), final)[:epoch]
+        self.table = {genotype.key: curve[-1]}
+        trained = super().__call__(genotype, seed, on_epoch)
+        return dataclasses.replace(trained, result=dataclasses.replace(trained.result, curve=curve))
+
+
+def _search(space, tmp_path, **arguments):
+    arguments = {
+        "workers": 1, "confirm": 0, "trainer": CurveTrainer(TASK), "run": tmp_path / "run", "early_stopping": True, **arguments,
+    }  # fmt: skip
+    return search(space, **arguments)
+
+
+def test_what_will_hardly_be_on_the_front_is_paused(tiny_space, tmp_path):
+    """Only such; paused ones count, have a part of a curve, no score, and are pruned trials for Optuna."""
+    events = []
+    run = _search(tiny_space, tmp_path, budget=30, listeners=[events.append])
+    paused = [record for record in run.records if record.state == "paused"]
+    assert len(paused) >= 3
+    assert len(paused) == sum(isinstance(event, TrialPaused) for event in events)
+    assert len(paused) + len(run.candidates) == 30
+    trainer = CurveTrainer(TASK)
+    for record in paused:
+        assert len(record.partial.curve) == 1
+        assert record.result is None
+        assert record.reference is None
+        rivals = [each.record.genotype for each in run.candidates if each.record.cost.flops <= record.cost.flops]
+        assert trainer._final(record.genotype) <= max(map(trainer._final, rivals))
+    states = {trial.number: trial.state.name for trial in run.study.trials}
+    assert {states[record.number] for record in paused} == {"PRUNED"}
+    assert events[-1].finished == 30
+
+
+def test_without_it_everything_is_trained_to_its_end(tiny_space, tmp_path):
+    """It is off unless asked for."""
+    run = _search(tiny_space, tmp_path, budget=30, early_stopping=None)
+    assert len(run.candidates) == 30
+
+
+class StubbornTrainer(CurveTrainer):
+    """The first epoch says the opposite of the second."""
+
+    def train_until(self, epoch, genotype, seed, on_epoch):
+        trained = super().train_until(epoch, genotype, seed, on_epoch)
+        curve = (1.2 - self._final(genotype), *trained.result.curve[1:])
+        return dataclasses.replace(trained, result=dataclasses.replace(trained.result, curve=curve))
+
+
+def test_a_rung_that_says_nothing_stops_nobody(tiny_space, tmp_path):
+    """What a part of a curve is worth is learned from whole ones."""
+    assert len(_search(tiny_space, tmp_path, budget=25, trainer=StubbornTrainer(TASK)).candidates) == 25
+
+
+class Interrupting:
+    """Stops the search after so many candidates were paused."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def __call__(self, event):
+        if isinstance(event, TrialPaused):
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_stopped_search_goes_on_with_what_was_paused(tiny_space, tmp_path):
+    """To the exact budget; nothing that was paused is proposed again."""
+    _search(tiny_space, tmp_path, budget=30, listeners=[Interrupting(2)])
+    run = _search(None, tmp_path, resume=True, early_stopping=None)
+    keys = [record.key for record in run.records if record.state in ("finished", "paused")]
+    assert len(set(keys)) == 30
+    assert run.meta["early_stopping"]
+
+
+def test_a_trainer_that_cannot_pause_is_refused(tiny_space, tmp_path):
+    """Before anything is written."""
+    with pytest.raises(UsageError, match="TableTrainer cannot pause"):
+        _search(tiny_space, tmp_path, trainer=TableTrainer(TASK))
+    assert not (tmp_path / "run").exists()
+
+
+def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
+    """A paused candidate keeps its state in the run; promoted, it ends as if it had never been paused."""
+    proxy = ProxySettings.model_validate({**tiny_space.proxy.model_dump(), "epochs": 4})
+    space = tiny_space.model_copy(update={"proxy": proxy})
+    whole = search(space, run=tmp_path / "whole", budget=7, confirm=0, workers=1)
+    told = []
+    monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
+    monkeypatch.setattr(Stopping, "promoted", lambda *_: None)
+    run = search(space, run=tmp_path / "run", budget=7, confirm=0, workers=1, early_stopping=True, listeners=[told.append])
+    paused = [record for record in run.records if record.state == "paused"]
+    assert [record.reference for record in run.records if record.state == "finished"] == [
+        reference.record.reference for reference in run.references
+    ]
+    assert len(paused) == 7 - len(run.references)
+    assert all(len(record.partial.curve) == 1 for record in paused)
+    assert len([*run.folder.pauses.glob("*.safetensors")]) == len(paused)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    waiting = [record.key for record in paused]
+
+    def promoted(stopping, records):
+        over = {record.key for record in records if record.state in ("finished", "running")}
+        return next((record for record in records if record.key in waiting and record.key not in over), None)
+
+    monkeypatch.setattr(Stopping, "promoted", promoted)
+    run = search(None, run=tmp_path / "run", resume=True, workers=1)
+    assert len(run.candidates) == 7
+    curves = {candidate.record.key: candidate.record.result.curve for candidate in whole.candidates}
+    shared = [candidate for candidate in run.candidates if candidate.record.key in curves]
+    assert {candidate.record.key for candidate in shared} & set(waiting)
+    assert all(candidate.record.result.curve == curves[candidate.record.key] for candidate in shared)
+    assert not [*run.folder.pauses.glob("*.safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "warm", "rungs"), [(1, 0, ()), (2, 0, (1,)), (3, 0, (1, 2)), (16, 0, (4, 8)), (16, 8, (10, 12)), (2, 1, ())]
+)
+def test_rungs_are_at_a_quarter_and_at_a_half(epochs, warm, rungs):
+    """Of the epochs that a candidate is trained for itself."""
+    proxy = ProxySettings.model_validate({"epochs": epochs, "batch_size": 10, "lr": 0.1, "warm_epochs": warm})
+    stopping = Stopping.of(proxy, ["flops"])
+    assert stopping.rungs == rungs
+    assert stopping.next_rung(0) == (rungs[0] if rungs else epochs)
+
+
+def test_a_reading_is_unbiased_and_as_unsure_as_the_rung():
+    """From curves whose rungs are half the final logit, with noise: value and variance as they were made."""
+    rng = np.random.default_rng(0)
+    final = rng.normal(1.0, 0.5, size=400)
+    rung = 0.5 * final - 0.3 + rng.normal(0, 0.1, size=400)
+    model = RungModel(SHARES.back(np.stack([rung, final], 1)), SHARES)
+    reading = model.read([float(SHARES.back(np.array(0.5 * 1.4 - 0.3)))])
+    assert reading.value == pytest.approx(1.4, abs=0.05)
+    assert reading.variance == pytest.approx((0.1 / 0.5) ** 2, rel=0.2)
+    assert model.read([0.5, 0.6]) is None
+    assert model.read([]) is None
+    assert RungModel(SHARES.back(np.stack([rung, final], 1)[:5]), SHARES).read([0.5]) is None
+
+
+def test_a_damaged_pause_is_none(tiny_space, tmp_path):
+    """Then the training begins anew."""
+    replicate = Replicate(Genotype.bare(tiny_space.trunk.trunk()), 0)
+    pause = Pause(tmp_path / "pauses", replicate)
+    assert pause.load() is None
+    trained = CurveTrainer(TASK).train_until(1, replicate.genotype, 0, lambda *_: None)
+    pause.keep(trained, Checkpoint(1, {"a": torch.zeros(3)}, {}, torch.Generator().get_state()))
+    assert pause.load().trained == trained
+    for path in (tmp_path / "pauses").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:20])
+    assert pause.load() is None
+    pause.drop()
+    assert not [*(tmp_path / "pauses").iterdir()]
