@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from attn_nas.cost import CostTable
 from attn_nas.errors import UsageError
 from attn_nas.proxy import Checkpoint
 from attn_nas.sampling.rungs import RungModel
 from attn_nas.sampling.scale import AccuracyScale
+from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.study.events import TrialPaused
 from attn_nas.study.pauses import Pause
+from attn_nas.study.record import Record
 from attn_nas.study.replicates import Replicate
 from attn_nas.study.search import search
 from attn_nas.study.stopping import Stopping
@@ -157,6 +160,32 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     assert {candidate.record.key for candidate in shared} & set(waiting)
     assert all(candidate.record.result.curve == curves[candidate.record.key] for candidate in shared)
     assert not [*run.folder.pauses.glob("*.safetensors")]
+
+
+def test_of_what_was_paused_twice_the_last_counts(tiny_space):
+    """Otherwise it would be promoted and paused without end."""
+    encoding = Encoding(tiny_space)
+    costs = CostTable(encoding.trunk, TASK)
+    rng, found = np.random.default_rng(0), {}
+    while len(found) < 13:
+        genotype = encoding.decode(encoding.random(rng))
+        found.setdefault(genotype.key, genotype)
+    *others, twice = sorted(found.values(), key=lambda genotype: costs.cost(genotype).flops)
+    result = TableTrainer(TASK)(twice, 0, lambda *_: None).result
+
+    def record(state, genotype, *curve):
+        trained = dataclasses.replace(result, curve=curve, accuracy=curve[-1])
+        whole, part = (trained, None) if state == "finished" else (None, trained)
+        return Record(0, state, genotype, 0, costs.cost(genotype), None, whole, None, None, part)
+
+    finals = np.linspace(0.7, 0.8, len(others))
+    records = [
+        record("finished", each, final - 0.2, final - 0.1, final) for each, final in zip(others, finals.tolist(), strict=True)
+    ]
+    stopping = Stopping((1, 2), 1, 3, ("flops",))
+    once = record("paused", twice, 0.7)
+    assert stopping.promoted([*records, once]) == once
+    assert stopping.promoted([*records, once, record("paused", twice, 0.7, 0.3)]) is None
 
 
 @pytest.mark.parametrize(

@@ -267,7 +267,7 @@ class Coordinator:
         if self._queue and (self._open if self._queue[0].seed == self._seed else self._time_for_another):
             replicate = self._queue.pop(0)
             return self._proposer.given(self._study, replicate.genotype), replicate, 0
-        promoted = self._stopping.promoted(self._records) if self._stopping else None
+        promoted = self._stopping.promoted(self._records) if self._stopping and self._time_for_another else None
         if promoted and promoted.partial:
             replicate = Replicate(promoted.genotype, promoted.seed)
             return self._proposer.given(self._study, promoted.genotype), replicate, promoted.partial.epochs

@@ -55,7 +55,8 @@ class Stopping:
     def promoted(self, records: Sequence[Record]) -> Record | None:
         """The paused candidate that may be on the front after all, if there is one, the likeliest of them."""
         over = {(record.key, record.seed) for record in records if record.state in ("finished", "failed", "running")}
-        paused = [record for record in records if record.state == "paused" and (record.key, record.seed) not in over]
+        last = {(record.key, record.seed): record for record in records if record.state == "paused"}
+        paused = [record for name, record in last.items() if name not in over]
         if not paused:
             return None
         chances = _Chances(records, self.axes)
