@@ -459,7 +459,7 @@ def test_real_training_keeps_the_weights_of_the_front_and_the_references(tiny_sp
     assert len(run.candidates) == 6
     kept = {path.stem for path in run.folder.weights.glob("*.safetensors")}
     measured = front_indices([(each.measured.value, *each.costs.values()) for each in run.candidates])
-    assert {each.record.key for each in (*run.front, *run.references)} <= kept
-    confirmed = {each.record.key for each in run.candidates if len(each.results) > 1}
-    assert kept <= {run.candidates[i].record.key for i in measured} | {each.record.key for each in run.references} | confirmed
+    confirmed = [each for each in run.candidates if len(each.results) > 1]
+    wanted = [*run.front, *run.references, *confirmed, *(run.candidates[i] for i in measured)]
+    assert kept == {each.record.key for each in wanted}
     assert not run.folder.cache.exists()
