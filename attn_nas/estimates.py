@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+Z90 = 1.6449
+"""Standard deviations within which nine tenths of a normal distribution lie."""
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -790,3 +790,17 @@ def test_the_table_of_the_package_is_whole():
     assert all(table.cost(genotype) == costs.cost(genotype) for genotype in table.genotypes.values())
     assert EMBEDDED.stat().st_size < 5e6
     assert "512 of the 512 networks" in EMBEDDED.with_suffix(".md").read_text()
+
+
+def test_the_winners_curse_can_be_measured_on_a_table(tmp_path):
+    """Intervals, hypervolumes and optimism of searches whose luck is drawn from the table's own; one seed has none."""
+    script = [sys.executable, str(SCRIPT.with_name("credible_front.py")), "--quick", "--json", "--table"]
+    _table(noise=0.02).save(tmp_path / "made.parquet")
+    done = subprocess.run([*script, str(tmp_path / "made.parquet")], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)["found"]
+    assert 0.5 < found["confirmed: covered, all"]["mean"] <= 1.0
+    assert found["confirmed: hypervolume, believed front"]["mean"] > 0
+    assert found["trainings"]["mean"] > 20
+    _table(seeds=1).save(tmp_path / "one.parquet")
+    failed = subprocess.run([*script, str(tmp_path / "one.parquet")], capture_output=True, text=True, check=False)
+    assert "its noise is not known" in failed.stderr

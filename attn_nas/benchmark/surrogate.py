@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attn_nas.agreement import kendall
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError
-from attn_nas.estimates import Estimate, without_nan
+from attn_nas.estimates import Z90, Estimate, without_nan
 from attn_nas.sampling.placement_process import Placed, PlacementProcess
 from attn_nas.space.genotype import Genotype
 
@@ -20,7 +20,6 @@ Floats = NDArray[np.float64]
 _LEAST = 20
 _FOLDS = 5
 _FITTED_TO = 500
-_Z90 = 1.6449
 _UNKNOWN_VARIANCE = 1e-4
 """Of a training, where one seed cannot tell; the fit scales it."""
 
@@ -78,7 +77,7 @@ class Surrogate:
             raise TableError(f"the table has {len(self._genotypes)} networks: a model needs {_LEAST}")
         self._seed = seed
         groups = [[table.entry(genotype, each) for each in range(len(table.seeds))] for genotype in self._genotypes]
-        epochs = {len(entry.trained.result.curve) for entry in table.entries}
+        epochs = {entry.trained.result.epochs for entry in table.entries}
         if len(epochs) > 1:
             raise TableError("the table has curves of different lengths")
         self._tested = all(entry.trained.test for entry in table.entries)
@@ -144,7 +143,7 @@ class Surrogate:
             noise=float(np.sqrt(2 / np.pi) * np.sqrt(self._noise).mean()) if self._noise_known else float("nan"),
             explained=float(1 - (errors**2).mean() / max(true.var(), 1e-12)),
             kendall=kendall(means, true),
-            covered=float((np.abs(errors) <= _Z90 * np.sqrt(deviations**2 + self._noise)).mean())
+            covered=float((np.abs(errors) <= Z90 * np.sqrt(deviations**2 + self._noise)).mean())
             if self._noise_known
             else float("nan"),
             networks=len(order),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attn_nas.estimates import Z90
 from attn_nas.sampling.accuracy import AccuracyModel
 from attn_nas.sampling.beliefs import Training, model_of
 from attn_nas.sampling.placement_process import Placed
@@ -18,7 +19,6 @@ from attn_nas.space.genotype import Placement
 _CONTEXTS = 8
 _MOST = 48
 """Placements at sites that an effect is averaged over, at most."""
-_Z90 = 1.6449
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _Effects:
         networks = Placed(self._model.seen.networks.sites, np.concatenate([present, absent]), self._placements)
         weights = np.repeat([1.0, -1.0], len(present)) / len(present)
         change, deviation = self._model.contrast(networks, weights)
-        return Effect(what, change, change - _Z90 * deviation, change + _Z90 * deviation, int(having.sum()))
+        return Effect(what, change, change - Z90 * deviation, change + Z90 * deviation, int(having.sum()))
 
     def _some(self, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         return rows if len(rows) <= most else self._rng.choice(rows, most, replace=False)
