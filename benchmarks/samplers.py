@@ -1,30 +1,32 @@
 """Samplers compared on the placement table: true hypervolume and share of the headroom after 25, 50, 100 and 200 trials.
 
-Ours beside Optuna's and beside searches outside Optuna (`syne_tune_peers`, with ``--peers``, where Syne Tune is installed);
-ours with early stopping, at the times at which ours without it has done as many trials; then ours with eight workers, which
-see each result later.
+Ours beside Optuna's and, where Syne Tune is installed, one of its searches (`syne_tune_peers`); ours with early stopping, at
+the times at which ours without it has done as many trials; then ours with eight workers, which see each result later.
 """
 
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from common import make_parser, present
 
-from attn_nas.benchmark import Comparison, Named, Played, Table, Terms, compare
+from attn_nas.benchmark import EMBEDDED, Comparison, Named, Played, Table, Terms, compare
 from attn_nas.study.resources import usable_cores
 
 OPTUNA = ("random", "tpe-independent", "tpe", "nsga2-10", "nsga2", "nsga3", "gp")
 PEERS = {"syne-tune evolution": "Evolution", "syne-tune ehvi": "Ehvi"}
+SLOW = ("gp", "syne-tune ehvi")
+"""Those that think for longer than all others together; their searches end after at most 100 trials."""
+FEWER = 100
 MARKS = (25, 50, 100, 200)
 
 
-def rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """The summaries of each strategy at the marks within the budget."""
+def rows(comparison: Comparison, ours: Played) -> list[dict[str, Any]]:
+    """The summaries of each strategy at the marks within the budget, at equal times those of ``ours`` at the marks."""
     marks = [mark for mark in MARKS if mark <= comparison.terms.budget]
-    ours = comparison.played[0]
     goal = ours.after(min(50, comparison.terms.budget)).hypervolume.value
     times = {mark: float(ours.seconds[:, mark - 1].mean()) for mark in marks}
     return [
@@ -52,6 +54,9 @@ def text(found: list[dict[str, Any]], title: str, kind: str = "after") -> str:
     for row in found:
         cells = ""
         for mark in marks:
+            if mark not in row[kind]:
+                cells += f"{'-':>30}"
+                continue
             volume, share = row[kind][mark]["hypervolume"], row[kind][mark]["recovered"]
             error = volume["standard_error"] or 0.0
             cells += f"{100 * volume['mean']:>14.3f} ± {100 * error:.3f} ({100 * share['mean']:4.0f} %)"
@@ -64,24 +69,27 @@ def main() -> None:
     parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--budget", type=int, default=200)
-    parser.add_argument("--table", type=Path, help="a Parquet file; the embedded table by default")
-    parser.add_argument("--peers", action="store_true", help="Syne Tune's searches too")
-    parser.add_argument("--strategies", nargs="*", help="these alone, after ours")
+    parser.add_argument("--table", type=Path, default=EMBEDDED, help="a Parquet file; the embedded table by default")
+    parser.add_argument("--strategies", nargs="*", help="these alone, after ours; those of Syne Tune are " + ", ".join(PEERS))
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.seeds, chosen.budget, chosen.strategies = 2, 25, ["random"]
     os.environ["PYTHONWARNINGS"] = "ignore"
-    table = Table.load(chosen.table) if chosen.table else Table.load()
-    others = OPTUNA if chosen.strategies is None else tuple(chosen.strategies)
-    strategies = {name: Named(name) for name in ("attn-nas", "attn-nas-measured", "attn-nas-stopping", *others)}
-    if chosen.peers:
-        file = Path(__file__).with_name("syne_tune_peers.py")
-        strategies |= {name: Named(f"{file}:{kind}") for name, kind in PEERS.items()}
-    processes = usable_cores()
-    one = rows(compare(table, strategies, chosen.seeds, Terms(chosen.budget), processes=processes))
-    eight = rows(
-        compare(table, {"attn-nas": Named("attn-nas")}, chosen.seeds, Terms(chosen.budget, workers=8), processes=processes)
-    )
+    table = Table.load(chosen.table)
+    usual = (*OPTUNA, *(("syne-tune evolution",) if find_spec("syne_tune") else ()))
+    others = usual if chosen.strategies is None else tuple(chosen.strategies)
+    peers = {name: f"{Path(__file__).with_name('syne_tune_peers.py')}:{kind}" for name, kind in PEERS.items()}
+    strategies = {name: Named(peers.get(name, name)) for name in ("attn-nas", "attn-nas-stopping", *others)}
+    processes, fewer = usable_cores(), min(FEWER, chosen.budget)
+    quick = {name: made for name, made in strategies.items() if name not in SLOW}
+    slow = {name: made for name, made in strategies.items() if name in SLOW}
+    alone = compare(table, quick, chosen.seeds, Terms(chosen.budget), processes=processes)
+    ours = alone.played[0]
+    one = rows(alone, ours)
+    if slow:
+        one += rows(compare(table, slow, chosen.seeds, Terms(fewer), processes=processes), ours)
+    ours_alone = {"attn-nas": Named("attn-nas")}
+    eight = rows(compare(table, ours_alone, chosen.seeds, Terms(fewer, workers=8), processes=processes), ours)
     mark = str(50 if chosen.budget >= 50 else MARKS[0])
     kept = eight[0]["after"][mark]["hypervolume"]["mean"] / one[0]["after"][mark]["hypervolume"]["mean"]
     share = f"of the hypervolume after {mark} trials eight workers keep {kept:.1%}"

@@ -5,6 +5,7 @@ They need ``pip install syne-tune`` (0.16), `Ehvi` botorch besides.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,7 @@ from syne_tune.optimizer.schedulers.single_fidelity_scheduler import SingleFidel
 METRICS = ["error", "flops"]
 
 
-class _SyneTune:
+class _SyneTune(ABC):
     """A scheduler of Syne Tune's, asked and told."""
 
     def __init__(self, choices: Mapping[str, tuple[str | int, ...]], seed: int) -> None:
@@ -30,8 +31,9 @@ class _SyneTune:
         self._asked: list[tuple[Mapping[str, Any], Trial]] = []
 
     @staticmethod
+    @abstractmethod
     def _made(space: dict[str, Any], seed: int) -> SingleFidelityScheduler:
-        raise NotImplementedError
+        """The scheduler."""
 
     def ask(self) -> Mapping[str, Any]:
         """The next configuration."""
