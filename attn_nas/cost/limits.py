@@ -28,17 +28,18 @@ class Limits:
         found: dict[str, int | None] = {}
         for axis, limit in (("flops", settings.max_flops), ("params", settings.max_params)):
             least: int = getattr(bare, axis)
-            found[axis] = None if limit is None else most_allowed(limit, least)
-            if limit is not None and most_allowed(limit, least) < least:
+            most = None if limit is None else most_allowed(limit, least)
+            if most is not None and most < least:
                 raise SpaceError(
                     f"limits.max_{axis} = {limit}: the bare trunk has {least:,} already; to limit what is added to it, write "
                     f"+5% or '+{limit}'"
                 )
+            found[axis] = most
         return cls(**found)
 
     def most(self, axis: str) -> float:
         """The most of ``axis``; infinite where there is no limit."""
-        found = {"flops": self.flops, "params": self.params}.get(axis)
+        found: int | None = getattr(self, axis, None)
         return float("inf") if found is None else found
 
     def allow(self, cost: Cost) -> bool:

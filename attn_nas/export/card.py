@@ -24,7 +24,7 @@ def summary(run: Run, candidate: Candidate) -> list[str]:
     seeds = f"{len(results)} seed{'s' * (len(results) > 1)}"
     return [
         f"Validation accuracy {candidate.measured.hundredths()} % on {meta['space']['data']['name']} after a short proxy run "
-        f"of {len(results[0].curve)} epochs,",
+        f"of {results[0].epochs} epochs,",
         f"the mean of {seeds} with its standard error; the weights are those of seed {run.weights_seed(candidate)}.",
         *_believed(candidate.belief),
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}),",

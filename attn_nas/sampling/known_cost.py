@@ -85,48 +85,44 @@ class KnownCostSampler(BaseSampler):
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         earlier = [EarlierTraining.from_list(each) for each in study.user_attrs.get(WARM_START, ())]
         rng = np.random.default_rng([self._seed, trial.number])
-        nameless = [
-            other
-            for other in others
-            if other.state == TrialState.RUNNING and other.number < trial.number and not self._describes(other)
-        ]
-        return self._next([other for other in others if self._describes(other)], earlier, len(nameless), rng)
+        found = [(other, self._row(other)) for other in others]
+        described = [(other, row) for other, row in found if row is not None]
+        nameless = sum(
+            row is None and other.state == TrialState.RUNNING and other.number < trial.number for other, row in found
+        )
+        rows = np.array([row for _, row in described], dtype=np.int64)
+        return self._next([other for other, _ in described], rows, earlier, nameless, rng)
 
-    def _describes(self, trial: FrozenTrial) -> bool:
-        """Whether the network of a trial is known."""
-        return self._distributions.keys() <= trial.params.keys() or _PROMISED in trial.system_attrs
-
-    def _row(self, trial: FrozenTrial) -> list[int]:
-        """The network of a trial."""
+    def _row(self, trial: FrozenTrial) -> list[int] | None:
+        """The network of a trial; None if it is not known yet."""
         if self._distributions.keys() <= trial.params.keys():
             return self.encoding.params_to_row(trial.params)
-        promised: list[int] = trial.system_attrs[_PROMISED]
+        promised: list[int] | None = trial.system_attrs.get(_PROMISED)
         return promised
 
     def _next(
         self,
         described: Sequence[FrozenTrial],
+        rows: Rows,
         earlier: Sequence[EarlierTraining],
         nameless: int,
         rng: np.random.Generator,
     ) -> Rows:
-        """The row of the network to be trained after and beside ``described`` trials.
+        """The row of the network to be trained after and beside ``described`` trials of these ``rows``.
 
         So many ``nameless`` ones began a moment ago and will say which networks they take: those that would come first.
         """
-        rows = np.array([self._row(trial) for trial in described], dtype=np.int64)
         taken = {tuple(row) for row in rows.tolist()}
         references = [reference for reference in self._references if tuple(reference.tolist()) not in taken]
         if len(references) > nameless:
             return references[nameless]
         trained = np.array([is_scored(trial) for trial in described], dtype=bool)
         running = np.array([trial.state == TrialState.RUNNING for trial in described], dtype=bool)
-        known = np.unique(rows[trained], axis=0)
-        if len(known) < LEAST:
+        if len(np.unique(rows[trained], axis=0)) < LEAST:
             return next((row for row in self._rows.random(_TRIES, rng) if tuple(row.tolist()) not in taken), rows[0])
         pending = np.unique(rows[running], axis=0)
         model = AccuracyModel(told(described, self._rows.placed(rows), earlier)).believing(self._rows.placed(pending))
-        complete = [trial for trial in described if is_scored(trial)]
+        complete = [trial for trial, over in zip(described, trained, strict=True) if over]
         times = [
             PredictedTimes(self._rows.placed(rows[trained]), np.array([trial.values[place] for trial in complete]))
             for place in self._timed

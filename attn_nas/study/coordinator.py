@@ -16,7 +16,7 @@ from attn_nas.front import Point, front_indices, hypervolume
 from attn_nas.sampling import CURVE, SEED
 from attn_nas.space.genotype import Genotype
 from attn_nas.study.clock import Clock
-from attn_nas.study.confirmation import Confirmation
+from attn_nas.study.confirmation import Confirmation, costs_of
 from attn_nas.study.events import (
     ConfirmationStarted,
     EpochFinished,
@@ -90,11 +90,9 @@ class Coordinator:
         self._running: dict[int, _Running] = {}
         self._interrupts = Interrupts()
         self._stop_announced = False
-        self._accuracies: defaultdict[str, list[float]] = defaultdict(list)
-        self._costs: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
+        self._trainings: defaultdict[str, list[Record]] = defaultdict(list)
         self._scored: dict[str, FrontPoint] = {}
         self.training_seconds = 0.0
-        self._took: list[float] = []
         self._weights = KeptWeights(folder.weights, self._axes)
         records = self._recover()
         self._counted = {record.key for record in records if record.counts and record.seed == self._seed}
@@ -102,7 +100,6 @@ class Coordinator:
         for record in records:
             if record.result:
                 self._note_score(record)
-                self._took.append(record.result.seconds)
         self._reference_names = {genotype.key: name for name, genotype in setting.references.items()}
         begun = [record.genotype for record in records if not record.counts and record.seed == self._seed]
         wanted = dict.fromkeys((*begun, *setting.affordable_references))
@@ -121,7 +118,7 @@ class Coordinator:
     @property
     def confirmed(self) -> int:
         """Candidates trained with more than one seed."""
-        return sum(len(accuracies) > 1 for accuracies in self._accuracies.values())
+        return sum(len(trainings) > 1 for trainings in self._trainings.values())
 
     @property
     def front(self) -> tuple[FrontPoint, ...]:
@@ -131,15 +128,13 @@ class Coordinator:
 
     def _note_score(self, record: Record) -> FrontPoint:
         """Count a training among its candidate's, whose point has their means."""
-        assert record.result is not None
-        accuracies, costs = self._accuracies[record.key], self._costs[record.key]
-        accuracies.append(record.result.accuracy)
-        costs.append(record.costs(self._axes))
+        trainings = self._trainings[record.key]
+        trainings.append(record)
         point = FrontPoint(
             key=record.key,
             placements=str(record.genotype),
-            accuracy=fmean(accuracies),
-            costs=tuple(map(fmean, zip(*costs, strict=True))),
+            accuracy=fmean(each.result.accuracy for each in trainings if each.result),
+            costs=costs_of(trainings, self._axes)[record.key],
             added_flops=record.cost.flops - self._table.bare.flops,
         )
         self._scored[record.key] = point
@@ -218,13 +213,19 @@ class Coordinator:
         """Whether more candidates may be begun."""
         if self._remaining <= 0 or (self._budget is None and self._clock.seconds is None):
             return False
-        typical = fmean(self._took) if self._took else 0.0
+        typical = self._typical_seconds
         again = self._confirmation.rounds * (len(self._reference_names) + _CONFIRMED_PER_POINT * len(self.front))
         return self._clock.allows(typical, typical * again / self._executor.workers)
 
     @property
     def _time_for_another(self) -> bool:
-        return self._clock.allows(fmean(self._took) if self._took else 0.0, 0.0)
+        return self._clock.allows(self._typical_seconds, 0.0)
+
+    @property
+    def _typical_seconds(self) -> float:
+        """Of a training so far; 0 before the first."""
+        took = [each.result.seconds for trainings in self._trainings.values() for each in trainings if each.result]
+        return fmean(took) if took else 0.0
 
     def _next_round(self) -> bool:
         """Queue the next round of confirmation; whether there is one, and time for it."""
@@ -355,7 +356,6 @@ class Coordinator:
         self._count(running.replicate)
         point = self._note_score(record)
         self.training_seconds += result.seconds
-        self._took.append(result.seconds)
         front = self.front
         if self._weights.many:
             self._prune_weights()
@@ -426,7 +426,7 @@ class Coordinator:
 
     def _prune_weights(self, *, last: bool = False) -> None:
         """Keep the weights of references, of the front as measured and as believed, of what was confirmed or is training."""
-        confirmed = (key for key, accuracies in self._accuracies.items() if len(accuracies) > 1)
+        confirmed = (key for key, trainings in self._trainings.items() if len(trainings) > 1)
         running = (running.genotype.key for running in self._running.values())
         measured = (point.key for point in self.front)
         self._weights.prune(self._records, {*self._reference_names, *measured, *confirmed, *running}, last=last)

@@ -202,7 +202,7 @@ class Run:
     @property
     def hypervolume(self) -> float:
         """Volume between the front and the reference point, in accuracy x costs."""
-        return hypervolume(self._points, self.reference_point)
+        return hypervolume([self.point(candidate) for candidate in self.front], self.reference_point)
 
     def candidate(self, key: str) -> Candidate:
         """The scored candidate whose key begins with ``key``; raises RunError."""
@@ -227,8 +227,9 @@ class Run:
         path = self.folder.weights_of(candidate.record.key)
         if not path.exists():
             raise RunError(
-                f"the weights of {candidate.record.key} were not kept: only the front and the references keep theirs. Go on "
-                f"with attn-nas search --resume --run {self.folder.path}, which trains what the front lacks"
+                f"the weights of {candidate.record.key} were not kept: only the front and the references keep theirs. One more "
+                f"seed trains the front again: attn-nas search --resume --run {self.folder.path} "
+                f"--confirm {self.meta['confirm'] + 1}"
             )
         return path
 

@@ -60,8 +60,9 @@ class Stopping:
         if not paused:
             return None
         chances = _Chances(records, self.axes)
-        best = max(paused, key=chances.of)
-        return best if chances.of(best) >= _PROMOTED_FROM else None
+        rated = {(record.key, record.seed): chances.of(record) for record in paused}
+        (name, chance) = max(rated.items(), key=lambda each: each[1])
+        return last[name] if chance >= _PROMOTED_FROM else None
 
 
 class _Chances:

@@ -214,7 +214,7 @@ def front_table(candidates: list[Candidate], title: str) -> Table:
     """Candidates as a table for the terminal.
 
     Accuracy is what is believed, with its standard deviation; then as measured, with the number of seeds; the chance to be on
-    the front, with a tilde where a member of the front cannot be told apart from the next cheaper one.
+    the front, with a tilde where a member of the front cannot be told apart from a cheaper one.
     """
     table = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
     timed = ["latency"] if any("latency" in candidate.costs for candidate in candidates) else []
@@ -239,7 +239,7 @@ def front_table(candidates: list[Candidate], title: str) -> Table:
 
 
 def told_apart(belief: Belief) -> bool:
-    """Whether a member of the front is surely more accurate than the next cheaper one; all that is not on it is."""
+    """Whether a member of the front is surely more accurate than all that cost no more; what is not on it counts as such."""
     return belief.lead is None or belief.lead >= _SURE
 
 
@@ -272,7 +272,7 @@ def closing_words(run: Run, finished: SearchFinished) -> list[str]:
     )
     words += _leads(run, best)
     if run.beliefs and any(not told_apart(candidate.belief) for candidate in run.front if candidate.belief):
-        words.append(f"~: cannot be told apart from the next cheaper member (less than {_SURE:.0%} sure).")
+        words.append(f"~: cannot be told apart from a cheaper member (less than {_SURE:.0%} sure).")
     words.append(_trust(run, finished))
     return words
 
