@@ -47,6 +47,11 @@ class Checkpoint:
         average = _copied(averaging.model) if averaging and averaging.taken else {}
         return cls(epoch, _copied(model), momentum, generator.get_state(), average, averaging.taken if averaging else 0)
 
+    @classmethod
+    def before_training(cls, weights: dict[str, Tensor], seed: int) -> Checkpoint:
+        """The state of a training with ``seed`` that has yet to begin, from ``weights`` of the trunk."""
+        return cls(0, weights, {}, torch.Generator().manual_seed(seed).get_state())
+
     @torch.no_grad()
     def restore(
         self,

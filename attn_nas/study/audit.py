@@ -15,18 +15,14 @@ from attn_nas.agreement import kendall, reliability, spearman
 from attn_nas.errors import RunError, UsageError
 from attn_nas.estimates import Estimate
 from attn_nas.proxy import ProxyResult
-from attn_nas.proxy.images import epoch_work
 from attn_nas.space.schema import ProxySettings
-from attn_nas.study.facts import Setting
-from attn_nas.study.packing import make_executor
-from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder, train_replicates
+from attn_nas.study.replicates import OnReplicate, ReplicateFolder
 from attn_nas.study.resources import Resources
 from attn_nas.study.results import Candidate, Run
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
+from attn_nas.study.series import Series, Use, predicted_seconds, seeds_for, train_series
 
 _LEAST = 4
 _IN_FULL = {"warm_epochs": 0, "initial_resolution": 1.0, "averaging": "none"}
-_SEED_STRIDE = 1000
 
 Floats = NDArray[np.float64]
 PREDICTORS: dict[str, Callable[[Candidate], float]] = {
@@ -89,36 +85,6 @@ class Audit:
         }
 
 
-@dataclass(frozen=True)
-class Part:
-    """One kind of training in an audit: every candidate with every seed."""
-
-    settings: ProxySettings
-    folder: ReplicateFolder
-    seeds: range
-    replicates: list[Replicate]
-
-    @property
-    def missing(self) -> list[Replicate]:
-        """What is still to be trained."""
-        return self.folder.missing(self.replicates)
-
-    @property
-    def failures(self) -> dict[str, str]:
-        """The reason by replicate of each that could not be trained."""
-        return self.folder.failures(self.replicates)
-
-    @property
-    def results(self) -> dict[str, list[ProxyResult]]:
-        """By key: one result for every seed, of the candidates that have them all."""
-        found: dict[str, list[ProxyResult]] = {}
-        for replicate in self.replicates:
-            trained = self.folder.get(replicate)
-            if trained:
-                found.setdefault(replicate.genotype.key, []).append(trained.result)
-        return {key: results for key, results in found.items() if len(results) == len(self.seeds)}
-
-
 class AuditPlan:
     """Which candidates of ``run`` are trained again, for how long, with which seeds; what is done and what it will cost.
 
@@ -147,11 +113,10 @@ class AuditPlan:
         self._folder = run.folder.path / "audit"
         self._sample = self._folder / f"sample-{candidates}.json"
         self.candidates = self._sampled_before() or stratified(run.candidates, candidates, run.meta["seed"])
-        first = _SEED_STRIDE * (1 + run.meta["seed"])
         self.seeds = seeds
         self.parts = [
-            self._part("proxy", self.proxy, range(first, first + seeds)),
-            self._part("long", self.long, range(first + _SEED_STRIDE // 2, first + _SEED_STRIDE // 2 + seeds)),
+            self._part("proxy", self.proxy, seeds_for(run, Use.AUDIT, seeds)),
+            self._part("long", self.long, seeds_for(run, Use.LONG_AUDIT, seeds)),
         ]
 
     def _sampled_before(self) -> list[Candidate]:
@@ -162,9 +127,9 @@ class AuditPlan:
         except (OSError, ValueError, RunError):
             return []
 
-    def _part(self, name: str, settings: ProxySettings, seeds: range) -> Part:
-        replicates = [Replicate(candidate.record.genotype, seed) for seed in seeds for candidate in self.candidates]
-        return Part(settings, ReplicateFolder(self._folder / f"{name}-{settings.epochs}-epochs"), seeds, replicates)
+    def _part(self, name: str, settings: ProxySettings, seeds: range) -> Series:
+        folder = ReplicateFolder(self._folder / f"{name}-{settings.epochs}-epochs")
+        return Series(settings, folder, seeds, tuple(candidate.record.genotype for candidate in self.candidates))
 
     @property
     def remaining(self) -> int:
@@ -172,43 +137,14 @@ class AuditPlan:
         return sum(len(part.missing) for part in self.parts)
 
     def seconds(self, workers: int) -> float:
-        """Wall time of what remains, from the candidates' own trainings."""
-        took = {candidate.record.key: candidate.record.result for candidate in self.candidates}
-        total = 0.0
-        for part in self.parts:
-            for replicate in part.missing:
-                result = took[replicate.genotype.key]
-                assert result is not None
-                total += result.seconds * self._work(part.settings) / self._work(self.proxy)
-        return total / workers
-
-    def _work(self, settings: ProxySettings) -> float:
-        """Pixels that a training sees, in epochs of whole images."""
-        return sum(epoch_work((self.run.task.height, self.run.task.width), settings))
+        """Wall time of what remains, from the run's own trainings."""
+        return predicted_seconds(self.run, self.parts, workers)
 
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
-        """Train what is missing; what was done before, by this or another call, is not repeated.
-
-        Raises:
-            RunError: another process works on the run, or a result cannot be written.
-            DataError, DeviceError: the run's data or device are not there.
-
-        """
-        if not self.remaining:
-            return
-        with self.run.folder.locked():
-            setting = Setting(self.run.meta, self.run.folder.path, download=download)
+        """Train what is missing: see `attn_nas.study.series.train_series`."""
+        if self.remaining:
             self._keep_sample()
-            cache = self.run.folder.cache
-            share_dataset(setting.dataset, cache)
-            for part in self.parts:
-                if part.missing:
-                    trainer = ProxyTrainer(part.settings, setting.numerics, resources.threads, cache, self.run.folder.trunks)
-                    executor = make_executor(trainer, resources, [candidate.record.genotype for candidate in self.candidates])
-                    try:
-                        train_replicates(part.replicates, part.folder, executor, on_end)
-                    finally:
-                        executor.close()
+        train_series(self.run, self.parts, resources, on_end, download=download)
 
     def _keep_sample(self) -> None:
         keys = [candidate.record.key for candidate in self.candidates]
@@ -225,7 +161,7 @@ class AuditPlan:
             RunError: too few candidates have all their trainings.
 
         """
-        short, long = (part.results for part in self.parts)
+        short, long = (_results(part) for part in self.parts)
         whole = [candidate for candidate in self.candidates if candidate.record.key in short.keys() & long.keys()]
         if len(whole) < _LEAST:
             raise RunError(f"only {len(whole)} candidates have all their trainings: an audit needs {_LEAST}")
@@ -273,6 +209,10 @@ class AuditPlan:
             "long_epochs": self.long.epochs,
             "long_seeds": list(self.parts[1].seeds),
         }
+
+
+def _results(part: Series) -> dict[str, list[ProxyResult]]:
+    return {key: [each.result for each in trainings] for key, trainings in part.trained.items()}
 
 
 def stratified(candidates: Sequence[Candidate], number: int, seed: int) -> list[Candidate]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from attn_nas.cost import count_cost
@@ -91,6 +91,7 @@ class ProxyTrainer:
 
     ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained,
     ``tested`` ones are scored on the test split, which then has to be shared as well.
+    ``pretrained`` is a safetensors file of trunk weights to begin from; what does not fit it stays fresh.
     ``trunks_folder`` holds the warm trunks, which outlive a search, so that a resumed one starts from the same.
     """
 
@@ -101,6 +102,7 @@ class ProxyTrainer:
     trunks_folder: Path
     weights_folder: Path | None = None
     pauses_folder: Path | None = None
+    pretrained: Path | None = None
     gpu: int = 0
     profiled: bool = False
     tested: bool = False
@@ -155,6 +157,8 @@ class ProxyTrainer:
             return trained
 
     def _start(self, genotype: Genotype, seed: int) -> Checkpoint | None:
+        if self.pretrained:
+            return Checkpoint.before_training(load_file(self.pretrained), seed)
         return self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
 
     def _test(self, model: nn.Module, micro_batch: int) -> Scores:

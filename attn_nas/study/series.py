@@ -1,0 +1,148 @@
+"""Trainings beside a run: given networks, each with several seeds, by settings of their own; audits and full retrainings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+
+from attn_nas.cost import Cost, count_cost
+from attn_nas.models.build import build_model
+from attn_nas.proxy import Numerics
+from attn_nas.proxy.images import epoch_work
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import ProxySettings
+from attn_nas.space.task import Task
+from attn_nas.study.facts import Setting
+from attn_nas.study.folder import RunFolder
+from attn_nas.study.jobs import Trained
+from attn_nas.study.packing import make_executor
+from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder, train_replicates
+from attn_nas.study.resources import Resources
+from attn_nas.study.results import Run
+from attn_nas.study.trainer import ProxyTrainer, share_dataset
+
+_SEED_STRIDE = 1000
+
+
+class Use(IntEnum):
+    """What seeds are for, and where theirs begin: shared chance must not pass for agreement."""
+
+    AUDIT = 0
+    LONG_AUDIT = 500
+    RETRAINING = 750
+
+
+def seeds_for(run: Run, use: Use, number: int) -> range:
+    """``number`` seeds that neither the search of ``run`` nor another use has."""
+    first = _SEED_STRIDE * (1 + run.meta["seed"]) + use
+    return range(first, first + number)
+
+
+@dataclass(frozen=True)
+class Series:
+    """``genotypes``, each trained by ``settings`` with each of the ``seeds``; results are kept in ``folder``.
+
+    With ``in_full`` trainings are scored on the test split and timed beside the bare trunk, and ``folder/weights`` keeps the
+    weights of each network's first seed. ``pretrained`` is a safetensors file of trunk weights to begin from.
+    """
+
+    settings: ProxySettings
+    folder: ReplicateFolder
+    seeds: range
+    genotypes: tuple[Genotype, ...]
+    in_full: bool = False
+    pretrained: Path | None = None
+
+    @cached_property
+    def replicates(self) -> list[Replicate]:
+        """All trainings: all networks with one seed, before the next."""
+        return [Replicate(genotype, seed) for seed in self.seeds for genotype in self.genotypes]
+
+    @property
+    def missing(self) -> list[Replicate]:
+        """What is still to be trained."""
+        return self.folder.missing(self.replicates)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The reason by replicate of each that could not be trained."""
+        return self.folder.failures(self.replicates)
+
+    @property
+    def trained(self) -> dict[str, list[Trained]]:
+        """By key: one training for every seed, of the networks that have them all."""
+        found: dict[str, list[Trained]] = {}
+        for replicate in self.replicates:
+            trained = self.folder.get(replicate)
+            if trained:
+                found.setdefault(replicate.genotype.key, []).append(trained)
+        return {key: trainings for key, trainings in found.items() if len(trainings) == len(self.seeds)}
+
+    @property
+    def weights(self) -> Path:
+        """Folder of the weights that are kept."""
+        return self.folder.path / "weights"
+
+    def trainer(self, run: RunFolder, numerics: Numerics, threads: int) -> ProxyTrainer:
+        """What trains its replicates."""
+        return ProxyTrainer(
+            self.settings,
+            numerics,
+            threads,
+            run.cache,
+            run.trunks,
+            self.weights if self.in_full else None,
+            pretrained=self.pretrained,
+            profiled=self.in_full,
+            tested=self.in_full,
+        )
+
+
+def predicted_seconds(run: Run, series: Sequence[Series], workers: int) -> float:
+    """Wall time of what is missing, from what trainings of the run took; for networks it has not, from their FLOPs."""
+    took = {candidate.record.key: fmean(result.seconds for result in candidate.results) for candidate in run.candidates}
+    per_flop = fmean(took[candidate.record.key] / candidate.record.cost.flops for candidate in run.candidates)
+    size = (run.task.height, run.task.width)
+    proxy_work = sum(epoch_work(size, run.space.proxy))
+    total = 0.0
+    for each in series:
+        replicates = Counter(replicate.genotype for replicate in each.missing)
+        for genotype, number in replicates.items():
+            seconds = took[genotype.key] if genotype.key in took else per_flop * cost_of(genotype, run.task).flops
+            total += number * seconds * sum(epoch_work(size, each.settings)) / proxy_work
+    return total / workers
+
+
+def cost_of(genotype: Genotype, task: Task) -> Cost:
+    """The full count of a network."""
+    return count_cost(build_model(genotype, task.num_classes, task.channels, seed=0), task)
+
+
+def train_series(
+    run: Run, series: Sequence[Series], resources: Resources, on_end: OnReplicate, *, download: bool = False
+) -> None:
+    """Train what is missing; what was done before, by this or another call, is not repeated.
+
+    Raises:
+        RunError: another process works on the run, or a result cannot be written.
+        DataError, DeviceError: the run's data or device are not there.
+
+    """
+    waiting = [each for each in series if each.missing]
+    if not waiting:
+        return
+    with run.folder.locked():
+        setting = Setting(run.meta, run.folder.path, download=download)
+        share_dataset(setting.dataset, run.folder.cache, test=any(each.in_full for each in waiting))
+        for each in waiting:
+            trainer = each.trainer(run.folder, setting.numerics, resources.threads)
+            executor = make_executor(trainer, resources, each.genotypes)
+            try:
+                train_replicates(each.replicates, each.folder, executor, on_end)
+            finally:
+                executor.close()
