@@ -1,0 +1,73 @@
+"""``attn-nas retrain``."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attn_nas.cli.results import JsonOption, RunArgument
+
+
+def retrain(
+    run: RunArgument,
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys of winners, or their beginnings.")] = None,
+    knee: Annotated[bool, typer.Option("--knee", help="The front's knee; this is the default.")] = False,
+    front: Annotated[bool, typer.Option("--front", help="Every member of the front.")] = False,
+    best_under: Annotated[
+        str | None, typer.Option(help="The most accurate with at most so many FLOPs: 45M, +200k or +1%.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Length of each training; ten times the proxy's by default.")] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of each network, none of them the search's.")] = 5,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate instead of the proxy's.")] = None,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Begin from these weights of the bare trunk, a safetensors file.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that train; one per core on a CPU.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each of them; cores / workers by default.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost, and train nothing.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train winners, references and a plain trunk in full by one recipe and compare them on the test split.
+
+    Goes on where it was stopped.
+    """
+    from attn_nas.proxy import Numerics
+    from attn_nas.study.resources import Resources
+    from attn_nas.study.results import Run
+    from attn_nas.study.retraining import Retraining
+    from attn_nas.study.selection import Selection
+    from attn_nas.terminal import retraining as terminal
+    from attn_nas.terminal.console import console
+    from attn_nas.terminal.replicates import replicate_lines
+
+    opened = Run(run)
+    asked = bool(keys or knee or front or best_under)
+    winners = Selection(tuple(keys or ()), knee or not asked, front, best_under).of(opened)
+    planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
+    resources = Resources.choose(Numerics.from_dict(opened.meta["numerics"]), max(1, planned.remaining), workers, threads)
+    out, err = console(), console(stderr=True)
+    say = err if json else out
+    say.print(terminal.retraining_plan(planned, resources), markup=False, highlight=False, soft_wrap=True)
+    if plan:
+        if json:
+            cost = {"remaining": planned.remaining, "seconds": planned.seconds(resources.at_first)}
+            print(json_module.dumps({**planned.describe(), **cost}, indent=2))
+        return
+    try:
+        with replicate_lines(say, planned.remaining) as on_end:
+            planned.train(resources, on_end, download)
+    except KeyboardInterrupt:
+        say.print("stopped; what is done is kept: the same command goes on")
+        raise
+    verdict = planned.verdict()
+    if json:
+        print(json_module.dumps(verdict.to_dict(), indent=2))
+    else:
+        out.print(terminal.retraining_table(verdict))
+        for line in terminal.retraining_words(verdict):
+            out.print(line, markup=False, highlight=False, soft_wrap=not out.is_terminal)
+    say.print(f"Written: {planned.write(verdict)}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,97 @@
+"""What a full training says to a person: its plan, and what it found."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from rich.table import Table
+
+from attn_nas.study.gains import Gain
+from attn_nas.study.resources import Resources
+from attn_nas.study.retraining import Retrained, Retraining, Verdict
+from attn_nas.terminal.numbers import count, duration, percent
+
+_LEVEL = 0.05
+_OVER = {"bare": "the bare trunk", "reference": "the best reference", "plain": "a plain trunk of at least its FLOPs"}
+
+
+def retraining_plan(plan: Retraining, resources: Resources) -> str:
+    """What will be trained, and how long that takes, before it begins."""
+    roles = [entrant.role for entrant in plan.entrants]
+    parts = [f"{number} {role}{'s' * (number > 1)}" for role in dict.fromkeys(roles) if (number := roles.count(role))]
+    every, workers = len(plan.series.replicates), resources.at_first
+    cost = f"about {duration(plan.seconds(workers))} on {workers} worker{'s' * (workers > 1)}" if plan.remaining else "nothing"
+    start = f" from {plan.series.pretrained}" if plan.series.pretrained else ""
+    fresh = f"; fresh: {', '.join(plan.fresh)}" if plan.fresh else ""
+    return (
+        f"{', '.join(parts)}, each with {len(plan.series.seeds)} seeds for {plan.recipe.epochs} epochs{start}{fresh}: "
+        f"{every} trainings, {every - plan.remaining} done before; left to do: {cost}"
+    )
+
+
+def retraining_table(verdict: Verdict) -> Table:
+    """One row per network, by role and accuracy on the test split."""
+    seeds = len(verdict.plan["seeds"])
+    title = f"Test accuracy over {seeds} seed{'s' * (seeds > 1)}, 95 % intervals; gains are paired by seed"
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("network", no_wrap=True)
+    for heading in ("accuracy", "deviation", "interval", "added", "step", "latency", *map(_heading, _OVER)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("placements")
+    roles = list(dict.fromkeys(each.entrant.role for each in verdict.retrained))
+    for each in sorted(verdict.retrained, key=lambda each: (roles.index(each.entrant.role), -each.accuracy)):
+        low, high = each.interval
+        table.add_row(
+            each.entrant.name if each.entrant.role == "winner" else f"{each.entrant.name} ({each.entrant.role})",
+            percent(each.accuracy),
+            "-" if isnan(each.deviation) else f"{100 * each.deviation:.2f}",
+            "-" if isnan(low) else f"{100 * low:.2f}..{100 * high:.2f}",
+            f"+{count(each.added_flops)}",
+            *_times(each),
+            *(_gain(each.gains.get(over)) for over in _OVER),
+            str(each.entrant.genotype),
+            style="bold" if each.entrant.role == "winner" else "",
+        )
+    return table
+
+
+def _heading(over: str) -> str:
+    return f"over {over}"
+
+
+def _times(each: Retrained) -> tuple[str, str]:
+    if each.profile is None:
+        return "-", "-"
+    return f"{1e3 * each.profile.step_seconds:.1f} ms", f"{1e3 * each.profile.latency_1:.2f} ms"
+
+
+def _gain(gain: Gain | None) -> str:
+    if gain is None:
+        return ""
+    return f"{100 * gain.mean:+.2f}" if isnan(gain.p) else f"{100 * gain.mean:+.2f} (p {_chance(gain.p)})"
+
+
+def _chance(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def retraining_words(verdict: Verdict) -> list[str]:
+    """The verdict in words: for each winner what it gains, and whether that is beyond the chance of seeds."""
+    named = {each.key: each.entrant.name for each in verdict.retrained}
+    words = ["The test split was read here for the first time, once for each training, after its last epoch."]
+    for each in verdict.retrained:
+        for over, gain in each.gains.items():
+            other = f" ({named[verdict.best_reference]})" if over == "reference" and verdict.best_reference else ""
+            words.append(f"{each.entrant.name}: {_said(gain)} {_OVER[over]}{other}.")
+    words += [f"failed: {name}: {reason}" for name, reason in verdict.failures.items()]
+    return words
+
+
+def _said(gain: Gain) -> str:
+    points = f"{100 * gain.mean:+.2f}"
+    if isnan(gain.p):
+        return f"{points} points with one seed, which proves nothing, against"
+    interval = f"{points} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p = {_chance(gain.p)},"
+    if gain.p >= _LEVEL:
+        return f"{interval} cannot be told apart from"
+    return f"{interval} {'better' if gain.mean > 0 else 'worse'} than"

@@ -1,0 +1,283 @@
+"""Full retraining: entrants, recipe, gains and their significance, what is kept and resumed, and pretrained starts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from scipy import stats
+from typer.testing import CliRunner
+
+from attn_nas.cli import app
+from attn_nas.cost import Cost
+from attn_nas.errors import RunError, UsageError
+from attn_nas.models.build import build_trunk
+from attn_nas.proxy import ProxyResult, Scores
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
+from attn_nas.study.gains import Gain, corrected
+from attn_nas.study.jobs import Trained
+from attn_nas.study.resources import Resources
+from attn_nas.study.results import Run
+from attn_nas.study.retraining import Retraining, full_recipe, plain_trunk
+from attn_nas.study.search import search
+from attn_nas.study.selection import Selection
+from attn_nas.study.series import Use, cost_of, seeds_for
+from attn_nas.study.trainer import ProxyTrainer
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
+
+
+@pytest.fixture
+def run(tiny_space, tmp_path):
+    """Eight scored candidates, the references among them."""
+    return search(tiny_space, budget=8, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
+
+
+def _winner(run):
+    return next(each for each in run.candidates if not each.record.reference)
+
+
+def _fill(plan, test, validation=None):
+    """Keep results as if trained: ``test`` gives the accuracy of entrant and seed by their numbers."""
+    for number, entrant in enumerate(plan.entrants):
+        for index, replicate in enumerate(each for each in plan.series.replicates if each.genotype == entrant.genotype):
+            accuracy = float((validation or test)(number, index))
+            curve = (accuracy,) * plan.recipe.epochs
+            result = ProxyResult(accuracy, 0.0, 0.0, curve, curve, curve, curve, 1.0, 1.0, 1.0, 32, replicate.seed)
+            plan.series.folder.keep(
+                replicate, Trained(result, Cost(9, 8, 7, 6), None, Scores(float(test(number, index)), 0.0, 0.0))
+            )
+
+
+def test_paired_gains_are_those_of_the_t_test():
+    """Against scipy's paired test; one seed proves nothing; equal networks are equal."""
+    rng = np.random.default_rng(0)
+    own, other = rng.normal(0.9, 0.01, 6), rng.normal(0.89, 0.01, 6)
+    gain, wanted = Gain.paired(own, other), stats.ttest_rel(own, other)
+    assert gain.p == pytest.approx(wanted.pvalue)
+    assert (gain.low, gain.high) == pytest.approx(tuple(wanted.confidence_interval()))
+    assert gain.mean == pytest.approx((own - other).mean())
+    alone = Gain.paired([0.9], [0.8]).to_dict()
+    assert alone == {"mean": pytest.approx(0.1), "low": None, "high": None, "p": None}
+    assert Gain.paired([0.5, 0.6], [0.5, 0.6]) == Gain(0.0, 0.0, 0.0, 1.0)
+    assert Gain.paired([0.75, 0.5], [0.5, 0.25]) == Gain(0.25, 0.25, 0.25, 0.0)
+
+
+def test_of_many_gains_the_chance_is_corrected():
+    """Holm's example: .01, .04, .03 of three become .03, .06, .06."""
+    found = corrected([Gain(0.1, 0.0, 0.2, p) for p in (0.01, 0.04, 0.03)])
+    assert [gain.p for gain in found] == pytest.approx([0.03, 0.06, 0.06])
+    assert corrected([Gain(0.1, 0.0, 0.2, 0.9)] * 2)[0].p == 1.0
+
+
+def test_the_recipe_is_long_and_without_what_made_the_proxy_short(tiny_space):
+    """Ten times the epochs; the proxy's batch size, rate and decay stay."""
+    proxy = tiny_space.proxy.model_copy(update={"initial_resolution": 0.5, "warm_epochs": 1, "averaging": "none"})
+    recipe = full_recipe(proxy)
+    assert (recipe.epochs, recipe.initial_resolution, recipe.warm_epochs) == (10 * proxy.epochs, 1.0, 0)
+    assert (recipe.averaging, recipe.label_smoothing) == ("ema", 0.1)
+    assert (recipe.batch_size, recipe.lr, recipe.weight_decay) == (proxy.batch_size, proxy.lr, proxy.weight_decay)
+    assert (full_recipe(proxy, 4, 0.01).epochs, full_recipe(proxy, 4, 0.01).lr) == (4, 0.01)
+
+
+def test_a_plain_trunk_has_at_least_as_many_flops():
+    """The next width suffices where attention adds little; there is none beyond twice the width."""
+    trunk = Trunk("cifar_resnet", 8, 8)
+    flops = cost_of(Genotype.bare(trunk), TASK).flops
+    found = plain_trunk(trunk, TASK, flops + 1)
+    assert found == Genotype.bare(Trunk("cifar_resnet", 8, 9))
+    wider = plain_trunk(trunk, TASK, 2 * flops)
+    assert cost_of(wider, TASK).flops >= 2 * flops > cost_of(plain_trunk_below(wider), TASK).flops
+    assert plain_trunk(trunk, TASK, 100 * flops) is None
+
+
+def plain_trunk_below(genotype):
+    trunk = genotype.trunk
+    return Genotype.bare(replace(trunk, width=trunk.width - 1))
+
+
+def test_winners_meet_all_references_and_a_plain_trunk(run):
+    """Each network once, by the same seeds, which nothing else has."""
+    winner = _winner(run)
+    plan = Retraining(run, [winner], epochs=3, seeds=2)
+    roles = [entrant.role for entrant in plan.entrants]
+    assert roles == ["winner", *["reference"] * len(run.references), "plain trunk"]
+    assert len({entrant.genotype.key for entrant in plan.entrants}) == len(plan.entrants)
+    assert plan.remaining == 2 * len(plan.entrants)
+    others = [*seeds_for(run, Use.AUDIT, 200), *seeds_for(run, Use.LONG_AUDIT, 200), *range(20)]
+    assert not {*plan.series.seeds} & {*others}
+    bare = next(each for each in run.references if not each.record.genotype.num_attended)
+    assert [each.role for each in Retraining(run, [bare], epochs=3).entrants] == [
+        "winner",
+        *["reference"] * (len(run.references) - 1),
+    ]
+
+
+def test_the_verdict_compares_by_seed(run):
+    """Known accuracies: the best reference is chosen by validation, not by the test split that it is judged on."""
+    plan = Retraining(run, [_winner(run)], epochs=3, seeds=3)
+    names = [entrant.name for entrant in plan.entrants]
+    noise = np.array([0.0, 0.01, 0.03])
+
+    def test(number, seed):
+        return 0.7 + (0.05 + 0.001 * seed) * (number == 0) + noise[seed]
+
+    def validation(number, seed):
+        return 0.9 if names[number] == names[-2] else 0.5
+
+    with pytest.raises(RunError, match="no network has all its trainings"):
+        plan.verdict()
+    _fill(plan, test, validation)
+    verdict = plan.verdict()
+    first = verdict.retrained[0]
+    assert verdict.best_reference == plan.entrants[-2].genotype.key
+    assert {*first.gains} == {"bare", "reference", "plain"}
+    for gain in first.gains.values():
+        assert gain.mean == pytest.approx(0.051)
+        assert gain.p == pytest.approx(stats.ttest_1samp([0.05, 0.051, 0.052], 0).pvalue)
+    assert first.accuracy == pytest.approx(0.751 + noise.mean())
+    low, high = first.interval
+    interval = stats.t.interval(0.95, 2, first.accuracy, stats.sem(first.test))
+    assert (low, high) == pytest.approx(interval)
+    assert first.added_flops == 9 - run.meta["bare_cost"]["flops"]
+    assert verdict.retrained[1].gains == {}
+    written = json.loads(plan.write(verdict).read_text())
+    assert written["networks"][0]["gains"]["plain"]["mean"] == pytest.approx(0.051)
+    plan.series.folder.path.joinpath(f"{plan.series.replicates[0]}.json").unlink()
+    plan.series.folder.keep(plan.series.replicates[0], "diverged")
+    left = plan.verdict()
+    assert left.failures == {str(plan.series.replicates[0]): "diverged"}
+    assert first.key not in {each.key for each in left.retrained}
+
+
+def test_two_winners_share_a_plain_trunk(run):
+    """It is trained once, and both are set beside it; their chances are corrected for their number."""
+    winners = [each for each in run.candidates if not each.record.reference][:2]
+    plan = Retraining(run, winners, epochs=3, seeds=3)
+    assert sum(entrant.role == "plain trunk" for entrant in plan.entrants) == 1
+    _fill(plan, lambda number, seed: 0.5 + 0.1 * (number < 2) + 0.01 * seed * (number + 1))
+    one, two = plan.verdict().retrained[:2]
+    assert {*one.gains} == {*two.gains} == {"bare", "reference", "plain"}
+    alone = Gain.paired(one.test, next(each.test for each in plan.verdict().retrained if each.entrant.role == "plain trunk"))
+    assert one.gains["plain"].p >= alone.p
+
+
+def test_trainings_are_done_once_and_keep_weights(run):
+    """Real trainings with two seeds: scored on the test split, timed, the first seed's weights kept; then nothing is left."""
+    winner = _winner(run)
+    plan = Retraining(run, [winner], epochs=1, seeds=2)
+    ended = []
+    plan.train(ONE, lambda replicate, outcome: ended.append(outcome))
+    assert len(ended) == len(plan.series.replicates)
+    assert all(trained.test and trained.profile for trained in ended)
+    with safe_open(plan.series.weights / f"{winner.record.key}.safetensors", "pt") as file:
+        assert file.metadata()["seed"] == str(plan.series.seeds[0])
+    again = Retraining(Run(run.folder.path), [winner], epochs=1, seeds=2)
+    assert again.remaining == 0
+    assert again.seconds(1) == 0
+    assert Retraining(run, [winner], epochs=1, seeds=3).remaining == len(plan.entrants)
+    assert Retraining(run, [winner], epochs=2, seeds=2).remaining == len(plan.series.replicates)
+    assert not run.folder.cache.exists()
+    verdict = again.verdict()
+    assert verdict.retrained[0].profile.step_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, "--epochs 0: choose at least 1"),
+        ({"seeds": 0}, "--seeds 0: choose at least 1"),
+        ({"lr": 0.0}, "--lr 0.0: choose a number above 0"),
+        ({"lr": float("nan")}, "--lr nan: choose a number above 0"),
+    ],
+)
+def test_nonsense_is_refused(run, wrong, message):
+    """Before anything is trained."""
+    with pytest.raises(UsageError, match=message):
+        Retraining(run, run.front, **wrong)
+
+
+def test_pretrained_weights_are_the_start(run, tmp_path):
+    """All of the trunk's are taken; only a classifier of other classes stays fresh; mechanisms do."""
+    winner, trunk = _winner(run), run.candidates[0].record.genotype.trunk
+    path = tmp_path / "trunk.safetensors"
+    save_file(build_trunk(trunk, 7).state_dict(), path)
+    plan = Retraining(run, [winner], epochs=1, seeds=1, pretrained=path)
+    assert {entrant.role for entrant in plan.entrants} == {"winner", "reference"}
+    assert plan.fresh == ["fc.weight", "fc.bias"]
+    assert plan.recipe.lr == pytest.approx(0.1 * run.space.proxy.lr)
+    trainer = ProxyTrainer(plan.recipe, None, 1, tmp_path, tmp_path, pretrained=path)
+    start, given = trainer._start(winner.record.genotype, 5), load_file(path)
+    assert start.epoch == 0
+    assert start.weights.keys() == given.keys()
+    assert all(torch.equal(start.weights[name], given[name]) for name in given)
+    assert torch.equal(start.generator, torch.Generator().manual_seed(5).get_state())
+    ended = []
+    plan.train(ONE, lambda replicate, outcome: ended.append(outcome))
+    assert all(isinstance(outcome, Trained) for outcome in ended)
+    scratch = Retraining(run, [winner], epochs=1, seeds=1, lr=plan.recipe.lr)
+    assert scratch.remaining == len(scratch.series.replicates)
+
+
+def test_wrong_weights_are_refused(run, tmp_path):
+    """A file that is none, one that is cut off, and one of another trunk; the message names what is wrong."""
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(UsageError, match="is not read as safetensors"):
+        Retraining(run, run.front, pretrained=path)
+    save_file(build_trunk(Trunk("cifar_resnet", 8, 9), 10).state_dict(), path)
+    with pytest.raises(
+        UsageError, match=r"has not the weights of .*: it lacks conv1.weight \(8, 3, 3, 3\), there \(9, 3, 3, 3\)"
+    ):
+        Retraining(run, run.front, pretrained=path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UsageError, match="is not read as safetensors"):
+        Retraining(run, run.front, pretrained=path)
+
+
+def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny_space):
+    """Once each, however often they are asked for; the front by default; a run without any has none."""
+    front = [each.record.key for each in run.front]
+    assert [each.record.key for each in Selection().of(run)] == front
+    key = _winner(run).record.key
+    assert [each.record.key for each in Selection(keys=(key[:10], key)).of(run)] == [key]
+    assert [each.record.key for each in Selection(knee=True).of(run)] == [run.knee.record.key]
+    assert {each.record.key for each in Selection(keys=(key,), front=True).of(run)} == {*front, key}
+    bare = run.meta["bare_cost"]["flops"]
+    cheap = [each for each in run.candidates if each.record.cost.flops <= bare]
+    assert Selection(best_under="+0%").of(run) == [max(cheap, key=lambda each: each.accuracy)]
+    best = max(run.candidates, key=lambda each: each.accuracy)
+    assert [each.record.key for each in Selection(best_under="+1000%").of(run)] == [best.record.key]
+    with pytest.raises(RunError, match=r"no candidate has at most 1 FLOPs \(1\): the cheapest has"):
+        Selection(best_under=1).of(run)
+    failing = TableTrainer(TASK, failures=dict.fromkeys((each.record.key for each in run.candidates), "no"))
+    empty = search(tiny_space, budget=1, confirm=0, run=tmp_path / "empty", workers=1, trainer=failing)
+    with pytest.raises(RunError, match="has no finished trial yet"):
+        Selection().of(empty)
+
+
+def test_the_command_tells_plan_and_verdict(run):
+    """Plan first; then a table, the words about the test split, and the file; with --json one document."""
+    path, key = str(run.folder.path), _winner(run).record.key
+    runner = CliRunner()
+    planned = runner.invoke(app, ["retrain", path, key, "--epochs", "1", "--seeds", "2", "--plan", "--json"])
+    document = json.loads(planned.stdout)
+    assert document["remaining"] == 2 * len(document["networks"])
+    assert "each with 2 seeds for 1 epochs" in planned.stderr
+    _fill(
+        Retraining(run, [run.candidate(key)], epochs=1, seeds=2), lambda number, seed: 0.5 + 0.1 * (number == 0) + 0.01 * seed
+    )
+    told = runner.invoke(app, ["retrain", path, key, "--epochs", "1", "--seeds", "2"])
+    assert told.exit_code == 0
+    assert "The test split was read here for the first time" in told.stdout
+    assert "+10.00 points" in told.stdout
+    assert json.loads((Path(path) / "retraining.json").read_text())["networks"][0]["key"] == key
+    unknown = runner.invoke(app, ["retrain", path, "zzz"])
+    assert isinstance(unknown.exception, RunError)
