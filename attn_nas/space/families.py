@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from attn_nas.space.geometry import Block, TrunkFamily
+from attn_nas.space.geometry import Block, Layout, TrunkFamily
+from attn_nas.space.layouts import CONVNEXT, cifar_layout, inverted_layout, resnet_layout
 from attn_nas.target import Target
 
 _MODELS = "attn_nas.models"
@@ -16,7 +18,8 @@ def _cifar_blocks(depth: int, width: int) -> tuple[Block, ...]:
     for stage in range(3):
         out = width << stage
         for index in range((depth - 2) // 6):
-            blocks.append(Block(stage, channels, out, out, out, 2 if stage and not index else 1))
+            layout = cifar_layout(keeps_shape=channels == out)
+            blocks.append(Block(stage, channels, out, out, out, 2 if stage and not index else 1, layout=layout))
             channels = out
     return tuple(blocks)
 
@@ -24,7 +27,7 @@ def _cifar_blocks(depth: int, width: int) -> tuple[Block, ...]:
 RESNET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
-def _resnet_blocks(depth: int, width: int, mid_ratio: int = 1) -> tuple[Block, ...]:
+def _resnet_blocks(depth: int, width: int, mid_ratio: int = 1, middle: str = "conv 3x3") -> tuple[Block, ...]:
     bottleneck = depth >= 50
     blocks = []
     channels = width
@@ -33,7 +36,8 @@ def _resnet_blocks(depth: int, width: int, mid_ratio: int = 1) -> tuple[Block, .
         out = (width << stage) * (4 if bottleneck else 1)
         for index in range(count):
             stride = 2 if stage and not index else 1
-            blocks.append(Block(stage, channels, mid, mid, out, stride, stride if bottleneck else 1))
+            layout = resnet_layout(bottleneck=bottleneck, keeps_shape=channels == out, replaced=middle)
+            blocks.append(Block(stage, channels, mid, mid, out, stride, stride if bottleneck else 1, layout=layout))
             channels = out
     return tuple(blocks)
 
@@ -49,7 +53,7 @@ def _resnet_arguments(depth: int, width: int) -> dict[str, Any]:
 
 
 def _resnext_blocks(depth: int, width: int) -> tuple[Block, ...]:
-    return _resnet_blocks(depth, width, 2)
+    return _resnet_blocks(depth, width, 2, "grouped 3x3")
 
 
 def _resnext_arguments(depth: int, width: int) -> dict[str, Any]:
@@ -85,14 +89,14 @@ V3_ROWS = (
 """MobileNetV3-large: hidden and output channels, kernel size, own SE, hard swish, stride (arXiv 1905.02244, table 1)."""
 
 
-def _inverted(rows: list[tuple[int, int, int, str]], in_channels: int) -> tuple[Block, ...]:
-    """Inverted residual blocks from hidden channels, output channels, stride and the place of the depthwise convolution."""
+def _inverted(rows: list[tuple[int, int, int, str, Layout]], in_channels: int) -> tuple[Block, ...]:
+    """Inverted residual blocks from hidden and output channels, stride, the place of the depthwise convolution, layout."""
     blocks = []
     stage = 0
-    for hidden, out, stride, depthwise in rows:
+    for hidden, out, stride, depthwise, layout in rows:
         stage += stride > 1
         shortcut = stride == 1 and in_channels == out
-        blocks.append(Block(stage, in_channels, hidden, hidden, out, stride, stride, depthwise, shortcut))
+        blocks.append(Block(stage, in_channels, hidden, hidden, out, stride, stride, depthwise, shortcut, layout))
         in_channels = out
     return tuple(blocks)
 
@@ -103,17 +107,26 @@ def _mobilenet_v2_blocks(depth: int, width: int) -> tuple[Block, ...]:
     for expansion, out, count, stride in V2_ROWS:
         for index in range(count):
             depthwise = "conv.0.0" if expansion == 1 else "conv.1.0"
-            rows.append((channels * expansion, round_channels(out * width / 32), 1 if index else stride, depthwise))
+            out_channels = round_channels(out * width / 32)
+            layout = inverted_layout(expands=expansion > 1, activation="relu6")
+            rows.append((channels * expansion, out_channels, 1 if index else stride, depthwise, layout))
             channels = rows[-1][1]
     return _inverted(rows, round_channels(width))
 
 
-def _mobilenet_v3_blocks(depth: int, width: int) -> tuple[Block, ...]:
+def _mobilenet_v3_blocks(depth: int, width: int, *, own_gates: bool) -> tuple[Block, ...]:
     channels = round_channels(width)
     rows = []
-    for hidden, out, _, _, _, stride in V3_ROWS:
+    for hidden, out, kernel_size, has_gate, hard_swish, stride in V3_ROWS:
         wide = round_channels(hidden * width / 16)
-        rows.append((wide, round_channels(out * width / 16), stride, "block.0.0" if wide == channels else "block.1.0"))
+        layout = inverted_layout(
+            expands=wide != channels,
+            activation="h-swish" if hard_swish else "relu",
+            kernel_size=kernel_size,
+            own_gate=own_gates and has_gate,
+        )
+        depthwise = "block.0.0" if wide == channels else "block.1.0"
+        rows.append((wide, round_channels(out * width / 16), stride, depthwise, layout))
         channels = rows[-1][1]
     return _inverted(rows, round_channels(width))
 
@@ -122,11 +135,13 @@ CONVNEXT_STAGES = {59: (3, 3, 9, 3), 113: (3, 3, 27, 3)}
 """Blocks of the stages of ConvNeXt-T and -S by depth (arXiv 2201.03545)."""
 
 
+def _convnext_block(stage: int, channels: int) -> Block:
+    return Block(stage, channels, 4 * channels, channels, channels, replace_slot="block.0", layout=CONVNEXT)
+
+
 def _convnext_blocks(depth: int, width: int) -> tuple[Block, ...]:
     return tuple(
-        Block(stage, width << stage, 4 * (width << stage), width << stage, width << stage, replace_slot="block.0")
-        for stage, count in enumerate(CONVNEXT_STAGES[depth])
-        for _ in range(count)
+        _convnext_block(stage, width << stage) for stage, count in enumerate(CONVNEXT_STAGES[depth]) for _ in range(count)
     )
 
 
@@ -182,7 +197,7 @@ FAMILIES = (
         f"{_MODELS}.mobilenet:MobileNetV3",
         "48",
         lambda depth: depth == 48,
-        _mobilenet_v3_blocks,
+        partial(_mobilenet_v3_blocks, own_gates=True),
         lambda depth, width: {"width": width, "own_gate": Target(f"{_MODELS}.mobilenet:OwnSqueezeExcitation")},
         default_depth=48,
         default_width=16,
@@ -193,7 +208,7 @@ FAMILIES = (
         f"{_MODELS}.mobilenet:MobileNetV3",
         "48",
         lambda depth: depth == 48,
-        _mobilenet_v3_blocks,
+        partial(_mobilenet_v3_blocks, own_gates=False),
         lambda depth, width: {"width": width, "own_gate": None},
         default_depth=48,
         default_width=16,

@@ -7,8 +7,42 @@ from dataclasses import dataclass
 from typing import Any
 
 from attn_nas.attention.mechanism import POSITIONS, Position
+from attn_nas.errors import SpaceError
 
 _WITHIN_BRANCH: tuple[Position, ...] = ("standard", "inner", "pre_norm", "replace")
+_OF_PARTS: dict[str, tuple[Position, ...]] = {
+    "branch": ("pre", *_WITHIN_BRANCH),
+    "shortcut": ("identity",),
+    "after": ("post",),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an image passes in a block, in order: insertion points by their position, layers by a name.
+
+    ``branch`` and ``shortcut`` lead to the addition, ``after`` comes behind it; ``replace`` stands for the layer
+    ``replaced``. Convolutions end in their size (``conv 3x3``), other layers have the name of their torch function
+    (``relu``), but ``norm``, ``scale`` and ``h-swish``. Layers may be left out, as in a layout without arguments.
+
+    Raises:
+        SpaceError: a position that is missing, there twice, or in another part.
+
+    """
+
+    branch: tuple[str, ...] = ("pre", "inner", "replace", "pre_norm", "standard")
+    shortcut: tuple[str, ...] = ("identity",)
+    after: tuple[str, ...] = ("post",)
+    replaced: str = "conv"
+
+    def __post_init__(self) -> None:
+        for part, positions in _OF_PARTS.items():
+            found = [name for name in getattr(self, part) if name in POSITIONS]
+            if sorted(found) != sorted(positions):
+                raise SpaceError(
+                    f"the {part} of a block's layout passes {', '.join(found) or 'no position'}: "
+                    f"name each of {', '.join(positions)} once"
+                )
 
 
 @dataclass(frozen=True)
@@ -17,7 +51,7 @@ class Block:
 
     ``mid_channels`` are those of ``inner``, ``replace_channels`` those of the convolution that `replace` takes the place of,
     which is the attribute ``replace_slot`` of the block and has the stride ``replace_stride``. A block without a ``shortcut``
-    is its branch alone.
+    is its branch alone. ``layout`` is the order of its layers and insertion points, for drawings.
     """
 
     stage: int
@@ -29,6 +63,7 @@ class Block:
     replace_stride: int = 1
     replace_slot: str = "conv2"
     shortcut: bool = True
+    layout: Layout = Layout()
 
     @property
     def positions(self) -> tuple[Position, ...]:

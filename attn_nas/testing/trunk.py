@@ -11,6 +11,7 @@ from attn_nas.models.build import build_model, build_trunk, get_slot
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
+from attn_nas.testing.passage import in_order, passages
 from attn_nas.testing.placements import legal_placements
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class TrunkContract:
     """Subclass it in a test file under a name that pytest collects, set ``trunk``, and the contract is tested.
 
     What its family declares is true of the module: every slot is there, is passed through, and sees the channels and stride
-    that the geometry says; filled slots change the output and nothing else of the trunk; costs add up.
+    that the geometry says; slots and layers come in the order of the blocks' layouts; filled slots change the output and
+    nothing else of the trunk; costs add up.
     """
 
     trunk: Trunk
@@ -60,6 +62,14 @@ class TrunkContract:
                 channels, side = site.block.replace_channels, 8 // site.stride_at("replace")
                 replaced = get_slot(model, site.slot("replace"))
                 assert replaced(torch.zeros(1, channels, 8, 8)).shape == (1, channels, side, side)
+
+    def test_slots_and_layers_come_in_the_declared_order(self) -> None:
+        """An image passes what the layout of each block names, on the branch and on the shortcut, in that order."""
+        for index, passage in enumerate(passages(self._bare(), self.trunk, self.task)):
+            for declared in in_order(self.trunk.blocks[index]):
+                rest = iter(passage)
+                late = next((name for name in declared if name not in rest), None)
+                assert late is None, f"block {index} passes {passage}, where {late!r} is not in the order of {declared}"
 
     def test_filled_slots_leave_the_rest_of_the_trunk_alone(self) -> None:
         """With equal seeds the attended network has the bare one's weights, and another output."""

@@ -1,0 +1,100 @@
+"""What an image passes in a block of a trunk, in the words of a block's layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attn_nas.attention.mechanism import POSITIONS
+from attn_nas.models.build import get_slot
+from attn_nas.space.geometry import Block
+from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_WORDS = {
+    "add": "+",
+    "mul": "scale",
+    "hardswish": "h-swish",
+    "hardtanh": "relu6",
+    "batch_norm": "norm",
+    "group_norm": "norm",
+    "instance_norm": "norm",
+    "layer_norm": "norm",
+    "rms_norm": "norm",
+}
+
+
+def in_order(block: Block) -> list[list[str]]:
+    """What `passages` must find one after the other: along the branch, and along the shortcut if there is one.
+
+    Layers whose names are no torch functions are left out.
+    """
+    layout = block.layout
+    after = ["+", *layout.after] if block.shortcut else []
+    paths = [[*layout.branch, *after]] + ([[*layout.shortcut, *after]] if block.shortcut else [])
+    return [[word for name in path for word in _words(name, block) if word] for path in paths]
+
+
+def _words(name: str, block: Block) -> list[str]:
+    if name in POSITIONS:
+        slot = [name] if name in block.positions else []
+        return slot + (_words(block.layout.replaced, block) if name == "replace" else [])
+    from torch.nn import functional
+
+    last = name.rpartition(" ")[2]
+    known = last in _WORDS.values() or re.fullmatch(r"\d+x\d+", last) or hasattr(functional, last)
+    return [last] if known else []
+
+
+def passages(model: nn.Module, trunk: Trunk, task: Task) -> list[list[str]]:
+    """For each block the slots and torch functions that one image of ``task`` passes, as layouts call them.
+
+    A convolution is its kernel's size, ``3x3``.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    found: list[list[str]] = []
+    within: list[str] | None = None
+
+    class Recorded(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if within is not None:
+                within.append(_word(func, args, kwargs or {}))
+            return func(*args, **(kwargs or {}))
+
+    def begin(*_: object) -> None:
+        nonlocal within
+        within = []
+
+    def end(*_: object) -> None:
+        nonlocal within
+        found.append(within or [])
+        within = None
+
+    def note(position: str) -> Callable[..., None]:
+        return lambda *_: within.append(position) if within is not None else None
+
+    hooks = []
+    for index, block in enumerate(trunk.blocks):
+        module = get_slot(model, f"blocks.{index}")
+        hooks += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+        for position in block.positions:
+            hooks.append(get_slot(module, block.slot(position)).register_forward_pre_hook(note(position)))
+    with torch.no_grad(), Recorded():
+        model.eval()(torch.zeros(1, task.channels, task.height, task.width))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def _word(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str:
+    name = func.__name__.strip("_")
+    if name == "conv2d":
+        weight = args[1] if len(args) > 1 else named["weight"]
+        return "x".join(map(str, weight.shape[2:]))
+    return _WORDS.get(name, name)
