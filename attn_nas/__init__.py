@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from attn_nas.attention.catalog import register_mechanism
     from attn_nas.attention.mechanism import Hyperparameters, Mechanism
     from attn_nas.cost import CostTable, count_cost
+    from attn_nas.drawing import draw_svg, draw_text
     from attn_nas.errors import AttnNasError
     from attn_nas.export import export_front
     from attn_nas.models.build import build_model
     from attn_nas.models.slots import SlottedBlock, SlottedTrunk
     from attn_nas.sampling.known_cost import KnownCostSampler
     from attn_nas.space.genotype import Genotype, Placement
-    from attn_nas.space.geometry import Block, TrunkFamily
+    from attn_nas.space.geometry import Block, Layout, TrunkFamily
     from attn_nas.space.loading import load_space
     from attn_nas.space.task import Task
     from attn_nas.space.trunks import Trunk, register_trunk
@@ -33,6 +34,7 @@ _HOMES = {
     "Genotype": "attn_nas.space.genotype",
     "Hyperparameters": "attn_nas.attention.mechanism",
     "KnownCostSampler": "attn_nas.sampling.known_cost",
+    "Layout": "attn_nas.space.geometry",
     "Mechanism": "attn_nas.attention.mechanism",
     "Placement": "attn_nas.space.genotype",
     "Run": "attn_nas.study.results",
@@ -44,6 +46,8 @@ _HOMES = {
     "TrunkFamily": "attn_nas.space.geometry",
     "build_model": "attn_nas.models.build",
     "count_cost": "attn_nas.cost",
+    "draw_svg": "attn_nas.drawing",
+    "draw_text": "attn_nas.drawing",
     "export_front": "attn_nas.export",
     "load_space": "attn_nas.space.loading",
     "register_mechanism": "attn_nas.attention.catalog",
@@ -58,6 +62,7 @@ __all__ = [
     "Genotype",
     "Hyperparameters",
     "KnownCostSampler",
+    "Layout",
     "Mechanism",
     "Placement",
     "Run",
@@ -70,6 +75,8 @@ __all__ = [
     "__version__",
     "build_model",
     "count_cost",
+    "draw_svg",
+    "draw_text",
     "export_front",
     "load_space",
     "register_mechanism",

@@ -44,7 +44,9 @@ def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched
     assert done.stderr == ""
     shown = _run(*lines[-1].split()[2:], cwd=folder)
     assert shown.returncode == 0
-    assert "site     stage  channels  attention" in shown.stdout
+    assert "cifar_resnet depth 8 width 8: attention at " in shown.stdout
+    assert "\nstage 2: 16 → 32 channels, stride 2\n  block 2" in shown.stdout
+    assert "\x1b" not in shown.stdout
     assert "time     training step" in shown.stdout
     assert "x the bare trunk's), inference of 1 image" in shown.stdout
 

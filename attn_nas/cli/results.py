@@ -41,7 +41,7 @@ def show(
     key: Annotated[str, typer.Argument(help="Key of a candidate, or its beginning.")],
     json: JsonOption = False,
 ) -> None:
-    """Print one candidate: its placements block by block, its costs and its learning curve."""
+    """Print one candidate: the network drawn block by block, its costs and its learning curve."""
     from attn_nas.study.results import Run
 
     candidate = Run(run).candidate(key)
@@ -50,21 +50,15 @@ def show(
         results = [result.to_dict() for result in candidate.results]
         print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
         return
-    from rich.table import Table
-
     from attn_nas.terminal.console import console
+    from attn_nas.terminal.drawing import drawing
     from attn_nas.terminal.numbers import percent
 
     out = console(highlight=False)
     name = f", reference {record.reference!r}" if record.reference else ""
-    out.print(f"candidate {record.key} (trial {record.number}{name}) on {record.genotype.trunk}")
-    table = Table(box=None, pad_edge=False)
-    for heading in ("site", "stage", "channels", "attention"):
-        table.add_column(heading)
-    for site, placement in record.genotype.sites:
-        if placement or not site.at_stage_end:
-            table.add_row(str(site), str(site.block.stage), str(site.block.out_channels), str(placement or "-"))
-    out.print(table)
+    out.print(f"candidate {record.key} (trial {record.number}{name})\n")
+    out.print(drawing(record.genotype), soft_wrap=True)
+    out.print()
     belief = candidate.belief
     if belief:
         out.print(

@@ -9,11 +9,12 @@ from math import ceil, copysign, floor, log10
 from attn_nas.report.line_svg import round_step
 from attn_nas.space.schema import TIMED
 from attn_nas.study.results import Candidate, Run
+from attn_nas.svg import GREY, INK, PALETTE, document
 
 _WIDTH, _HEIGHT = 860, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 48, 58
 _LINEAR_BELOW = 1e3
-_INK, _GREY, _FRONT, _REFERENCE = "#333333", "#999999", "#0072b2", "#d55e00"
+_FRONT, _REFERENCE = PALETTE[:2]
 _MAX_ROWS = 12
 _UNITS = {
     "flops": "FLOPs (multiply-adds)",
@@ -35,20 +36,14 @@ def front_svg(run: Run) -> str:
     bottom = _HEIGHT * len(run.axes)
     height = bottom + 26 * (len(rows) + 1)
     title = f"{run.meta['space_name']}: {len(run.candidates)} candidates, front of {len(front)}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" '
-        f'font-size="13" fill="{_INK}" role="img">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{_LEFT}" y="28" font-size="16">{escape(title)}</text>',
-    ]
+    parts = []
     for number, axis in enumerate(run.axes):
         parts += [f'<g transform="translate(0 {_HEIGHT * number})">', *_panel(run, front, axis), "</g>"]
     parts += [
         f'<text x="{_LEFT}" y="{bottom + 10 + 26 * (index + 1)}">{escape(_short_line(row))}</text>'
         for index, row in enumerate(rows)
     ]
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return document(title, _WIDTH, height, parts, heading=(_LEFT, 28))
 
 
 def _panel(run: Run, front: Sequence[Candidate], axis: str) -> list[str]:
@@ -62,7 +57,7 @@ def _panel(run: Run, front: Sequence[Candidate], axis: str) -> list[str]:
     on_front = {c.record.key for c in front}
     for c in candidates:
         if c.record.key not in on_front and not c.record.reference:
-            parts.append(_dot(place[c.record.key], _GREY, 4, str(c.record.genotype)))
+            parts.append(_dot(place[c.record.key], GREY, 4, str(c.record.genotype)))
     if front and len(run.axes) == 1:
         steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in _staircase([place[c.record.key] for c in front]))
         parts.append(f'<polyline points="{steps}" fill="none" stroke="{_FRONT}" stroke-width="1.5"/>')
@@ -114,7 +109,7 @@ def _warp(value: float) -> float:
 
 def _axes(scale: _Scale, axis: str, bare: float) -> list[str]:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-    parts = [f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="{_INK}"/>']
+    parts = [f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="{INK}"/>']
     step = round_step(scale.y1 - scale.y0)
     tick = (floor(scale.y0 / step) + 1) * step
     while tick < scale.y1:
@@ -125,7 +120,7 @@ def _axes(scale: _Scale, axis: str, bare: float) -> list[str]:
     for value in _ratio_ticks(*scale.added) if axis in TIMED else _cost_ticks(*scale.added):
         x = scale.place(value, scale.y0)[0]
         label = f"{1 + value:.4g}" if axis in TIMED else _short(value)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{_INK}"/>')
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{INK}"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{label}</text>')
     added = f"added to the bare trunk ({bare:,.0f}); log scale, linear within 1k"
     words = f"{_UNITS[axis]}, of the bare trunk's" if axis in TIMED else f"{_UNITS[axis]} {added}"

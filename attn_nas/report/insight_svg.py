@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 
 from attn_nas.sampling.insight import Effect, Insight
+from attn_nas.svg import GREY, INK, document
 
 _CELL_WIDTH, _CELL_HEIGHT = 84, 28
 _LEFT, _TOP = 150, 120
-_INK, _PALE = "#333333", "#999999"
 _BETTER, _WORSE = (0, 114, 178), (213, 94, 0)
 
 
@@ -22,12 +22,7 @@ def insight_svg(insight: Insight, title: str) -> str:
     height = _TOP + _CELL_HEIGHT * len(insight.cells) + 40
     most = max((abs(effect.change) for row in insight.cells.values() for effect in row.values()), default=0.0) or 1.0
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13" '
-        f'fill="{_INK}" role="img">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="16" y="28" font-size="16">{escape(title)}</text>',
-        f'<text x="16" y="48" fill="{_PALE}">points of accuracy over nothing there; pale: no effect beyond noise (90 %)</text>',
+        f'<text x="16" y="48" fill="{GREY}">points of accuracy over nothing there; pale: no effect beyond noise (90 %)</text>'
     ]
     for column, name in enumerate(names):
         x = _LEFT + _CELL_WIDTH * column + _CELL_WIDTH / 2
@@ -38,7 +33,7 @@ def insight_svg(insight: Insight, title: str) -> str:
         for column, name in enumerate(names):
             if name in row:
                 parts.append(_cell(row[name], f"{name} at {site}", _LEFT + _CELL_WIDTH * column, y, most))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return document(title, width, height, parts)
 
 
 def _cell(effect: Effect, what: str, x: int, y: int, most: float) -> str:
@@ -46,7 +41,7 @@ def _cell(effect: Effect, what: str, x: int, y: int, most: float) -> str:
     full = _BETTER if effect.change > 0 else _WORSE
     tint = "#" + "".join(f"{round(255 - (255 - channel) * strength):02x}" for channel in full)
     fill = tint if effect.beyond_noise else "#f6f6f6"
-    ink = _PALE if not effect.beyond_noise else "white" if strength > 0.6 else _INK
+    ink = GREY if not effect.beyond_noise else "white" if strength > 0.6 else INK
     label = f"{what}: {100 * effect.change:+.2f} [{100 * effect.low:+.2f}, {100 * effect.high:+.2f}] points"
     return (
         f'<rect x="{x}" y="{y}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}" fill="{fill}">'

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
+from attn_nas.svg import INK, PALETTE, document
+
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM = 760, 400, 70, 24, 56
 _LINE = 18
-_INK, _GRID = "#333333", "#e5e5e5"
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Told apart by colour-blind readers (Okabe and Ito); after the last one they are dashed."""
+_GRID = "#e5e5e5"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Series:
 def line_svg(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> str:
     """An SVG document with one curve for each of ``series``, named above the plot.
 
-    The vertical axis begins at zero, or below that where a band reaches lower.
+    The vertical axis begins at zero, or below that where a band reaches lower. When the palette is used up, lines are dashed.
     """
     top = 24 + _LINE * (len(series) + 1)
     height = _HEIGHT + top
@@ -39,28 +39,22 @@ def line_svg(title: str, x_label: str, y_label: str, series: Sequence[Series]) -
     def place(x: float, y: float) -> tuple[float, float]:
         return _LEFT + x_axis.share(x) * (right - _LEFT), bottom - y_axis.share(y) * (bottom - top)
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="13" '
-        f'fill="{_INK}" role="img">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{_LEFT}" y="22" font-size="16">{escape(title)}</text>',
-    ]
+    parts = []
     for tick in y_axis.ticks:
         y = place(0, tick)[1]
         parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_GRID}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,.6g}</text>')
     for tick in x_axis.ticks:
         x = place(tick, y_axis.low)[0]
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{_INK}"/>')
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{INK}"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{tick:,.6g}</text>')
-    parts.append(f'<path d="M{_LEFT} {top}V{bottom}H{right}" fill="none" stroke="{_INK}"/>')
+    parts.append(f'<path d="M{_LEFT} {top}V{bottom}H{right}" fill="none" stroke="{INK}"/>')
     parts.append(f'<text x="{(_LEFT + right) / 2}" y="{bottom + 42}" text-anchor="middle">{escape(x_label)}</text>')
     middle = (top + bottom) / 2
     parts.append(f'<text transform="translate(18 {middle}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>')
     for number, each in enumerate(series):
-        colour = _COLOURS[number % len(_COLOURS)]
-        dashes = ' stroke-dasharray="6 3"' if number >= len(_COLOURS) else ""
+        colour = PALETTE[number % len(PALETTE)]
+        dashes = ' stroke-dasharray="6 3"' if number >= len(PALETTE) else ""
         if each.errors:
             upper = [place(x, y + error) for (x, y), error in zip(each.points, each.errors, strict=True)]
             lower = [place(x, y - error) for (x, y), error in zip(each.points, each.errors, strict=True)]
@@ -72,7 +66,7 @@ def line_svg(title: str, x_label: str, y_label: str, series: Sequence[Series]) -
             f'<line x1="{_LEFT}" x2="{_LEFT + 24}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" stroke-width="2"{dashes}/>'
         )
         parts.append(f'<text x="{_LEFT + 32}" y="{y}" fill="{colour}">{escape(each.name)}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return document(title, _WIDTH, height, parts, heading=(_LEFT, 22))
 
 
 def round_step(extent: float) -> float:

@@ -62,15 +62,19 @@ class Placement:
         """The fields that say something, as plain data."""
         return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
 
-    def __str__(self) -> str:
+    @property
+    def label(self) -> str:
+        """Mechanism and hyperparameters without the position: ``gsop r2``."""
         parts = [self.mechanism]
         for letter, value in (("r", self.reduction), ("k", self.kernel_size), ("g", self.groups)):
             if value is not None:
                 parts.append(f"{letter}{value}")
         if self.identity_init:
             parts.append("init=1")
-        position = "" if self.position in ("standard", "stage_end") else f"@{self.position}"
-        return " ".join(parts) + position
+        return " ".join(parts)
+
+    def __str__(self) -> str:
+        return self.label if self.position in ("standard", "stage_end") else f"{self.label}@{self.position}"
 
 
 def _check_fields(kind: str, given: Mapping[str, Any], wanted: type[Trunk | Placement | Genotype]) -> None:

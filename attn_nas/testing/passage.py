@@ -36,7 +36,7 @@ def in_order(block: Block) -> list[list[str]]:
     layout = block.layout
     after = ["+", *layout.after] if block.shortcut else []
     paths = [[*layout.branch, *after]] + ([[*layout.shortcut, *after]] if block.shortcut else [])
-    return [[word for name in path for word in _words(name, block) if word] for path in paths]
+    return [[word for name in path for word in _words(name, block)] for path in paths]
 
 
 def _words(name: str, block: Block) -> list[str]:

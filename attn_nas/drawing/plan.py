@@ -1,0 +1,122 @@
+"""What is drawn of a genotype: stages, runs of equal blocks, and the steps along a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from math import prod
+
+from attn_nas.attention.mechanism import POSITIONS
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.geometry import Block
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer of a block, or a point between two layers; an ``open`` point may hold a mechanism in its trunk."""
+
+    name: str
+    placement: Placement | None = None
+    is_point: bool = False
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring blocks of a stage that are drawn as one: all bare, or with equal geometry and placement."""
+
+    first: int
+    blocks: tuple[Block, ...]
+    placement: Placement | None
+
+    @property
+    def name(self) -> str:
+        """``block 3``, or ``blocks 3-5``."""
+        last = self.first + len(self.blocks) - 1
+        return f"block {last}" if last == self.first else f"blocks {self.first}-{last}"
+
+    @property
+    def shape(self) -> str:
+        """Channels and stride of its blocks in sequence."""
+        return shape(self.blocks)
+
+    @property
+    def branch(self) -> list[Step]:
+        """The steps up to the addition."""
+        return self._steps(self.blocks[0].layout.branch)
+
+    @property
+    def after(self) -> list[Step]:
+        """The steps behind the addition."""
+        return self._steps(self.blocks[0].layout.after)
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether something is added to the branch."""
+        return self.blocks[0].shortcut
+
+    @property
+    def shortcut(self) -> list[Step]:
+        """The steps of the shortcut."""
+        return self._steps(self.blocks[0].layout.shortcut)
+
+    def _steps(self, names: tuple[str, ...]) -> list[Step]:
+        block = self.blocks[0]
+        steps = []
+        for name in names:
+            placement = self.placement if self.placement and self.placement.position == name else None
+            if name == "replace":
+                steps.append(Step(block.layout.replaced, placement))
+            else:
+                steps.append(Step(name, placement, name in POSITIONS, name in block.positions))
+        return steps
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: its runs, and what sits between it and the next one."""
+
+    number: int
+    runs: tuple[Run, ...]
+    end: Placement | None
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks of the stage."""
+        return tuple(block for run in self.runs for block in run.blocks)
+
+
+def shape(blocks: tuple[Block, ...], unit: str = "") -> str:
+    """Channels and stride of blocks in sequence: ``16 → 32, stride 2``, or ``16`` where nothing changes."""
+    before, after = blocks[0].in_channels, blocks[-1].out_channels
+    stride = prod(block.stride for block in blocks)
+    channels = f"{after}{unit}" if before == after else f"{before} → {after}{unit}"
+    return channels if stride == 1 else f"{channels}, stride {stride}"
+
+
+def stages(genotype: Genotype) -> list[Stage]:
+    """The stages of a genotype from input to output."""
+    runs = list(_runs(genotype))
+    ends = (*genotype.stage_ends, None)
+    by_stage = groupby(runs, key=lambda run: run.blocks[0].stage)
+    return [Stage(number, tuple(found), ends[number]) for number, found in by_stage]
+
+
+def _runs(genotype: Genotype) -> Iterator[Run]:
+    numbered = enumerate(zip(genotype.trunk.blocks, genotype.placements, strict=True))
+    for _, found in groupby(numbered, key=lambda each: _kind(*each[1])):
+        members = list(found)
+        first, (_, placement) = members[0]
+        yield Run(first, tuple(block for _, (block, _) in members), placement)
+
+
+def _kind(block: Block, placement: Placement | None) -> tuple[object, ...]:
+    """What neighbouring blocks have in common that are drawn as one."""
+    return (block, placement) if placement else (block.stage,)
+
+
+def headline(genotype: Genotype) -> str:
+    """The trunk, and how many of its sites have attention."""
+    attended = f"attention at {genotype.num_attended} of {len(genotype.trunk.sites)} sites"
+    return f"{genotype.trunk}: {attended if genotype.num_attended else 'no attention'}"
