@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli import auditing, benching, catalogue, insights, mechanisms, results, retraining, searching
+from attn_nas.cli import auditing, benching, catalogue, insights, mapping, mechanisms, results, retraining, searching
 from attn_nas.errors import AttnNasError
 from attn_nas.version import __version__
 
@@ -23,6 +23,7 @@ app.command()(results.front)
 app.command()(results.show)
 app.command()(results.export)
 app.command()(insights.insight)
+app.command()(mapping.maps)
 app.command()(retraining.retrain)
 app.command()(auditing.audit)
 app.command()(benching.bench)

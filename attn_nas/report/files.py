@@ -40,7 +40,7 @@ def write_front(run: Run, folder: str | Path) -> list[Path]:
         "front.csv": _csv(run),
         "front.svg": front_svg(run),
     }
-    return _write(contents, Path(folder))
+    return write_files(contents, Path(folder))
 
 
 def write_insight(insight: Insight, run: Run, folder: str | Path) -> list[Path]:
@@ -55,10 +55,16 @@ def write_insight(insight: Insight, run: Run, folder: str | Path) -> list[Path]:
         "insight.json": json.dumps(insight.to_dict(), indent=2) + "\n",
         "insight.svg": insight_svg(insight, title),
     }
-    return _write(contents, Path(folder))
+    return write_files(contents, Path(folder))
 
 
-def _write(contents: Mapping[str, str], target: Path) -> list[Path]:
+def write_files(contents: Mapping[str, str | bytes], target: Path) -> list[Path]:
+    """Write ``contents``, by file name, into the folder ``target``, each whole or not at all; returns their paths.
+
+    Raises:
+        ExportError: the folder cannot be written.
+
+    """
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

@@ -13,10 +13,10 @@ from attn_nas import plugins
 from attn_nas.errors import RunError, UsageError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all; raises OSError."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write ``content`` to ``path``, whole or not at all; raises OSError."""
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
     unfinished.replace(path)
 
 
@@ -33,6 +33,7 @@ class RunFolder:
         self.cache = self.path / ".cache"
         self.events = self.path / "events.jsonl"
         self.plugins = self.path / "plugins"
+        self.maps = self.path / "maps"
 
     def weights_of(self, key: str) -> Path:
         """The trained weights of a candidate, if they are kept."""

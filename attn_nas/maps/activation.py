@@ -1,0 +1,100 @@
+"""Class activation maps: where in an image the evidence for a class lies.
+
+Shapes: ``B`` images ``(B, C, H, W)``, feature maps of ``K`` channels and ``h x w`` places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from attn_nas.maps.hooks import watching
+from attn_nas.models.build import get_slot
+from attn_nas.space.trunks import Trunk
+
+
+@dataclass(frozen=True)
+class ActivationMap:
+    """The evidence for one class per image ``(B, h, w)``: the ``method``, and ``where`` in the network the map is from."""
+
+    method: Literal["CAM", "Grad-CAM"]
+    where: str
+    values: Tensor
+
+    @staticmethod
+    def joined(parts: Sequence[ActivationMap]) -> ActivationMap:
+        """One map of those of successive batches."""
+        return replace(parts[0], values=torch.cat([part.values for part in parts]))
+
+
+@dataclass(frozen=True)
+class PooledHead:
+    """A head that is one linear ``layer`` on the mean over places of ``features`` ``(B, K, h, w)``."""
+
+    features: Tensor
+    layer: nn.Linear
+
+    def activation(self, classes: Tensor) -> Tensor:
+        """The class activation map ``sum_k w_ck A_k`` ``(B, h, w)`` of the ``classes`` ``(B,)``.
+
+        Its mean over places is the logit less the bias.
+
+        Zhou et al., "Learning Deep Features for Discriminative Localization", arXiv 1512.04150, Eq. 2.
+        """
+        return torch.einsum("bk,bkhw->bhw", self.layer.weight[classes], self.features).detach()
+
+
+def pooled_head(model: nn.Module, images: Tensor) -> PooledHead | None:
+    """The head of ``model``, found and verified by its numbers in a forward pass; None if it has another form."""
+    seen: dict[str, Any] = {}
+
+    def watch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(module, nn.Linear):
+            seen["layer"], seen["pooled"], seen["logits"] = module, inputs[0], output
+        elif isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
+            seen["features"] = output
+
+    with torch.no_grad(), watching(model.modules(), watch):
+        logits = model(images)
+    if not {"layer", "features"} <= seen.keys() or seen["logits"] is not logits:
+        return None
+    features, pooled = seen["features"], seen["pooled"]
+    mean = features.mean((2, 3))
+    if mean.shape != pooled.shape or not torch.allclose(mean, pooled, rtol=1e-4, atol=1e-5):
+        return None
+    return PooledHead(features, seen["layer"])
+
+
+def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+    """Grad-CAM ``relu(sum_k a_k A_k)`` ``(B, h, w)`` of the ``classes`` ``(B,)`` at the output ``A`` of ``layer``.
+
+    The weight ``a_k`` is the mean over places of the gradient of the logit; ``model`` must be in eval mode, so that images do
+    not depend on each other. Selvaraju et al., "Grad-CAM", arXiv 1610.02391, Eq. 1-2.
+    """
+    outputs: list[Tensor] = []
+    with torch.enable_grad(), watching([layer], lambda module, inputs, output: outputs.append(output)):
+        logits = model(images.detach().requires_grad_())
+        (features,) = outputs
+        (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), features)
+    weights = gradient.mean((2, 3), keepdim=True)
+    return (weights * features.detach()).sum(1).relu()
+
+
+def activation_maps(model: nn.Module, trunk: Trunk, images: Tensor, classes: Tensor) -> tuple[ActivationMap, ...]:
+    """Maps of the ``classes`` ``(B,)``: of the last feature map, then finer ones from the end of the stage before the last.
+
+    The first is the closed form where the head allows it, otherwise Grad-CAM at the end of the last stage.
+    """
+    ends = {block.stage: index for index, block in enumerate(trunk.blocks)}
+    *_, before, last = (None, *ends)
+    head = pooled_head(model, images)
+    stages = [stage for stage in (None if head else last, before) if stage is not None]
+    found = [ActivationMap("CAM", "last map", head.activation(classes))] if head else []
+    for stage in stages:
+        layer = get_slot(model, f"blocks.{ends[stage]}")
+        found.append(ActivationMap("Grad-CAM", f"stage {stage}", grad_cam(model, layer, images, classes)))
+    return tuple(found)

@@ -1,0 +1,213 @@
+"""Comparisons of networks as pictures: a row per image, and for each network where it looks and what its gates do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from math import ceil
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from attn_nas.maps import ActivationMap, Comparison, Gate, Observed
+from attn_nas.report.files import write_files
+from attn_nas.report.raster import Size, fitted, gate_colours, gate_map, heat_colours, heated, picture
+
+_BOX = 140
+_STRIP = 12
+_GAP, _GROUP_GAP, _MARGIN = 10, 30, 20
+_LINE = 17
+_INK, _GREY, _WRONG = "#333333", "#777777", "#b34700"
+_LEAST_RANGE = 0.05
+_LEGENDS = {
+    "gate": "gate: what it multiplies by, 1 leaves things as they are",
+    "change": "change: of its input, in norm, 0 leaves things as they are",
+    "output": "output: over its mean, of what stands for a convolution",
+}
+
+
+def write_maps(comparisons: Sequence[Comparison], folder: str | Path) -> list[Path]:
+    """Write a picture ``KEY.png`` of each comparison into ``folder``, whole or not at all; returns their paths.
+
+    Raises:
+        ExportError: the folder cannot be written.
+
+    """
+    return write_files({f"{each.networks[0].key}.png": maps_png(each) for each in comparisons}, Path(folder))
+
+
+def maps_png(comparison: Comparison) -> bytes:
+    """The picture of `maps_image` as a PNG file."""
+    content = BytesIO()
+    maps_image(comparison).save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def maps_image(comparison: Comparison) -> Image.Image:
+    """A row for each image: itself, then for each network its activation maps, then each gate by place and, below, by channel.
+
+    Evidence is for the class the network takes the image for, each map relative to its own maximum. A gate has one scale for
+    all rows, named above its column, of at least 5 % of its mean, so that next to nothing does not look like something.
+    """
+    height, width = comparison.sample.images.shape[2:]
+    size = fitted(width, height, _BOX)
+    groups = [_images(comparison, size)]
+    for network, activations in zip(comparison.networks, comparison.activations, strict=True):
+        groups.append(_network(comparison, network, activations, size))
+    return _Sheet(groups, size, _title(comparison), _legend(comparison)).image()
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Lines above, and a cell for each row."""
+
+    heading: Sequence[str]
+    cells: Sequence[Image.Image]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Columns under one heading, with a caption above each row and whether it is alarming."""
+
+    heading: Sequence[str]
+    captions: Sequence[tuple[str, bool]]
+    columns: Sequence[_Column]
+
+
+def _title(comparison: Comparison) -> tuple[str, str]:
+    first, *others = comparison.networks
+    beside = f", beside {' and '.join(network.name for network in others)}" if others else ""
+    return f"{comparison.title}: where {first.name} looks{beside}", f"{first.key}: {first.genotype}"
+
+
+def _legend(comparison: Comparison) -> list[tuple[Image.Image | None, str]]:
+    """Scales and what they mean."""
+    bar = (_BOX, _STRIP)
+    kinds = {gate.kind for network in comparison.networks for gate in network.gates}
+    words: list[tuple[Image.Image | None, str]] = [
+        (heat_colours(bar), "evidence for the class that the network takes the image for, from none to the map's most")
+    ]
+    if kinds:
+        words.append(
+            (
+                gate_colours(bar),
+                "what a mechanism does, from the lower to the upper figure above its column; the strip below: its channels",
+            )
+        )
+    return words + [(None, words) for kind, words in _LEGENDS.items() if kind in kinds]
+
+
+def _images(comparison: Comparison, size: Size) -> _Group:
+    shown = comparison.sample.take(comparison.shown)
+    captions = [(f"class {label}", False) for label in shown.labels.tolist()]
+    return _Group(("validation image",), captions, [_Column((), [picture(pixels, size) for pixels in shown.images])])
+
+
+def _network(comparison: Comparison, network: Observed, activations: Sequence[ActivationMap], size: Size) -> _Group:
+    shown = comparison.shown
+    pixels = comparison.sample.images[shown]
+    captions = [
+        (f"{'right' if right else 'wrong'}: {predicted}, {probability:.0%}", not right)
+        for right, predicted, probability in zip(
+            network.right[shown].tolist(), network.predicted[shown].tolist(), network.probability[shown].tolist(), strict=True
+        )
+    ]
+    columns = [_activation_column(activation, pixels, size) for activation in activations]
+    columns += [_gate_column(gate, shown, size) for gate in network.gates]
+    accuracy = f"{100 * network.accuracy:.1f} % of {len(comparison.sample):,} images right"
+    return _Group((network.name, accuracy), captions, columns)
+
+
+def _activation_column(activation: ActivationMap, pixels: Tensor, size: Size) -> _Column:
+    height, width = activation.values.shape[1:]
+    cells = [heated(image, evidence, size) for image, evidence in zip(pixels, activation.values, strict=True)]
+    return _Column((activation.method, activation.where, f"{height} x {width}"), cells)
+
+
+def _gate_column(gate: Gate, shown: Tensor, size: Size) -> _Column:
+    maps, strips = gate.by_place[shown], gate.by_channel[shown]
+    low, high = _limits(maps, strips)
+    cells = []
+    for places, channels in zip(maps, strips, strict=True):
+        cell = Image.new("RGB", (size[0], size[1] + 2 + _STRIP), "white")
+        cell.paste(gate_map(places, (low, high), size))
+        cell.paste(gate_map(channels[None], (low, high), (size[0], _STRIP)), (0, size[1] + 2))
+        cells.append(cell)
+    return _Column((str(gate.site), str(gate.placement), f"{gate.kind} {low:.2f} to {high:.2f}"), cells)
+
+
+def _limits(*values: Tensor) -> tuple[float, float]:
+    """The least and the largest of ``values``, moved apart where they are within 5 % of their middle."""
+    low, high = min(float(each.min()) for each in values), max(float(each.max()) for each in values)
+    middle = (low + high) / 2
+    half = max((high - low) / 2, _LEAST_RANGE / 2 * abs(middle), 1e-6)
+    return middle - half, middle + half
+
+
+class _Sheet:
+    """Groups of columns laid out side by side, each as wide as its widest text or cell."""
+
+    def __init__(
+        self,
+        groups: Sequence[_Group],
+        cell: Size,
+        title: Sequence[str],
+        legend: Sequence[tuple[Image.Image | None, str]],
+    ) -> None:
+        self._groups, self._title, self._legend = groups, title, legend
+        self._fonts = {name: ImageFont.load_default(size) for name, size in (("plain", 12), ("heading", 14), ("title", 17))}
+        self._row_height = _LINE + cell[1] + 2 + _STRIP + _GAP
+        self._heading_top = _MARGIN + 24 + _LINE + _GAP
+        self._lines = max(len(group.heading) for group in groups)
+        self._column_lines = max(len(column.heading) for group in groups for column in group.columns)
+        self._rows_top = self._heading_top + (self._lines + self._column_lines) * _LINE + _GAP
+
+    def image(self) -> Image.Image:
+        """The sheet, drawn."""
+        number = len(self._groups[0].captions)
+        legend_top = self._rows_top + number * self._row_height + _GAP
+        inner = [sum(map(self._group_width, self._groups)) + _GROUP_GAP * (len(self._groups) - 1)]
+        inner += [self._width(self._title[0], "title"), self._width(self._title[1])]
+        inner += [_BOX + _GAP + self._width(words) for _, words in self._legend]
+        sheet = Image.new("RGB", (2 * _MARGIN + max(inner), legend_top + len(self._legend) * _LINE + _MARGIN), "white")
+        draw = ImageDraw.Draw(sheet)
+        draw.text((_MARGIN, _MARGIN), self._title[0], _INK, self._fonts["title"])
+        draw.text((_MARGIN, _MARGIN + 24), self._title[1], _GREY, self._fonts["plain"])
+        x = _MARGIN
+        for group in self._groups:
+            self._draw_group(sheet, draw, group, x)
+            x += self._group_width(group) + _GROUP_GAP
+        for line, (scale, words) in enumerate(self._legend):
+            y = legend_top + line * _LINE
+            if scale:
+                sheet.paste(scale, (_MARGIN, y + 2))
+            draw.text((_MARGIN + _BOX + _GAP, y), words, _GREY, self._fonts["plain"])
+        return sheet
+
+    def _draw_group(self, sheet: Image.Image, draw: ImageDraw.ImageDraw, group: _Group, x: int) -> None:
+        for line, words in enumerate(group.heading):
+            font, colour = ("plain", _GREY) if line else ("heading", _INK)
+            draw.text((x, self._heading_top + line * _LINE), words, colour, self._fonts[font])
+        for row, (caption, alarming) in enumerate(group.captions):
+            y = self._rows_top + row * self._row_height
+            draw.text((x, y), caption, _WRONG if alarming else _INK, self._fonts["plain"])
+        for column in group.columns:
+            for line, words in enumerate(column.heading):
+                y = self._heading_top + (self._lines + line) * _LINE + _GAP // 2
+                draw.text((x, y), words, _GREY, self._fonts["plain"])
+            for row, cell in enumerate(column.cells):
+                sheet.paste(cell, (x, self._rows_top + row * self._row_height + _LINE))
+            x += self._column_width(column) + _GAP
+
+    def _group_width(self, group: _Group) -> int:
+        columns = sum(map(self._column_width, group.columns)) + _GAP * (len(group.columns) - 1)
+        captions = [self._width(caption) for caption, _ in group.captions]
+        return max(columns, *(self._width(words, "heading") for words in group.heading), *captions)
+
+    def _column_width(self, column: _Column) -> int:
+        return max(column.cells[0].width, *(self._width(words) for words in column.heading), 0)
+
+    def _width(self, words: str, font: str = "plain") -> int:
+        return ceil(self._fonts[font].getlength(words))
