@@ -15,10 +15,10 @@ from attn_nas import cli
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.zoo.cbam import SpatialGate
 from attn_nas.errors import DataError, ExportError, RunError, UsageError
-from attn_nas.maps import Gate, PooledHead, activation_maps, compare, gates_of, grad_cam, pooled_head
+from attn_nas.maps import Gate, PooledHead, activation_maps, compare, gates_of, grad_cam, pooled_head, without
 from attn_nas.maps import comparison as comparison_module
 from attn_nas.maps.comparison import dealt
-from attn_nas.models.build import build_model, build_trunk, get_slot
+from attn_nas.models.build import build_model, build_trunk, fill_slot, get_slot
 from attn_nas.report import write_maps
 from attn_nas.report.maps import maps_image, maps_png
 from attn_nas.report.raster import fitted, gate_map, heated, picture
@@ -273,6 +273,29 @@ def test_gates_of_batches_are_those_of_all_images():
         assert torch.allclose(found.by_channel, gate.by_channel, atol=1e-6)
 
 
+class _Scale(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        return self.scale * x
+
+
+def test_a_network_without_a_gate_scales_by_its_mean():
+    """The same logits as of a network that has the mean in the gate's place, or nothing in that of a change."""
+    genotype, model, _ = _network(SE, None, Placement("gc", reduction=4))
+    images = _images()
+    gate, change = gates_of(model, genotype, images)[1]
+    for found, stand_in in ((gate, _Scale(gate.by_channel.mean())), (change, nn.Identity())):
+        logits = without(model, found, images)
+        expected = _network(SE, None, Placement("gc", reduction=4))[1]
+        fill_slot(expected, found.site.slot("standard"), stand_in)
+        with torch.no_grad():
+            assert torch.allclose(logits, expected(images), atol=1e-5)
+            assert not torch.allclose(logits, model(images), atol=1e-3)
+
+
 def test_images_are_dealt_in_turns_and_shown_by_group():
     """The first of each group, then the second; an exhausted group is passed over."""
     groups = [torch.tensor([4, 5, 9]), torch.tensor([], dtype=torch.long), torch.tensor([0]), torch.tensor([7, 8])]
@@ -313,6 +336,7 @@ data: {name: cluttered_digits, num_train: 256, num_validation: 200}
 mechanisms:
   - {name: se, reductions: [2, 4]}
   - {name: cbam, reductions: [2], kernel_sizes: [3]}
+  - {name: sk, reductions: [2]}
 proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}
 """
 
@@ -343,6 +367,18 @@ def test_networks_are_compared_on_the_same_images(run, compared):
         assert network.accuracy == pytest.approx(recorded, abs=1.5 / 200)
         assert network.logits.shape == (200, 10)
     assert [[each.values.shape for each in maps] for maps in compared.activations] == [[(4, 4, 4), (4, 8, 8)]] * 3
+
+
+def test_a_mechanism_is_worth_the_accuracy_that_is_lost_without_it(run, compared):
+    """In shares of the sample; what stands in the place of a convolution cannot be left out."""
+    se = compared.networks[0]
+    inputs = comparison_module._normalised(run, compared.sample.images)
+    for gate, worth in zip(se.gates, se.worth, strict=True):
+        right = without(se.model, gate, inputs).argmax(1) == compared.sample.labels
+        assert worth == pytest.approx((int(se.right.sum()) - int(right.sum())) / 200)
+    (found,) = compare(run, [_reference(run, "sk everywhere")], 1)
+    assert found.networks[0].worth == (None, None, None)
+    assert maps_image(found).width > 0
 
 
 def test_outcomes_count_who_is_right(compared):
@@ -411,6 +447,7 @@ def test_the_document_has_every_figure(compared):
     gate = document["networks"][0]["gates"][0]
     assert (gate["site"], gate["kind"]) == ("block 0", "gate")
     assert gate["mean"] == compared.networks[0].gates[0].spread.mean
+    assert gate["worth"] == compared.networks[0].worth[0]
     assert gate["finding"] == compared.networks[0].gates[0].finding
 
 

@@ -2,7 +2,7 @@
 
 from attn_nas.maps.activation import ActivationMap, PooledHead, activation_maps, grad_cam, pooled_head
 from attn_nas.maps.comparison import Comparison, Observed, compare
-from attn_nas.maps.gates import Gate, Kind, Spread, gates_of
+from attn_nas.maps.gates import Gate, Kind, Spread, gates_of, without
 
 __all__ = [
     "ActivationMap",
@@ -17,4 +17,5 @@ __all__ = [
     "gates_of",
     "grad_cam",
     "pooled_head",
+    "without",
 ]

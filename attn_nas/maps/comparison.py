@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attn_nas.data import Dataset, Split, load_dataset
 from attn_nas.errors import DataError, RunError, UsageError, first_line
 from attn_nas.maps.activation import ActivationMap, activation_maps
-from attn_nas.maps.gates import Gate, gates_of
+from attn_nas.maps.gates import Gate, gates_of, without
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
 from attn_nas.study.results import Candidate, Run
@@ -29,7 +29,8 @@ class Observed:
     """A trained network on the sample of ``S`` validation images.
 
     ``logits`` are ``(S, num_classes)``, ``right`` ``(S,)`` says where it takes an image for what it is, ``gates`` what its
-    attention does to each image.
+    attention does to each image, and ``worth`` what each of these is worth: accuracy, as a share of 1, that is lost where it
+    scales by its mean everywhere, or a change is left out, without training again (None in the place of a convolution).
     """
 
     key: str
@@ -39,6 +40,7 @@ class Observed:
     logits: Tensor
     right: Tensor
     gates: tuple[Gate, ...]
+    worth: tuple[float | None, ...]
 
     @property
     def predicted(self) -> Tensor:
@@ -80,7 +82,9 @@ class Comparison:
                     "key": network.key,
                     "name": network.name,
                     "accuracy": network.accuracy,
-                    "gates": [gate.to_dict() for gate in network.gates],
+                    "gates": [
+                        {**gate.to_dict(), "worth": worth} for gate, worth in zip(network.gates, network.worth, strict=True)
+                    ],
                 }
                 for network in self.networks
             ],
@@ -167,8 +171,16 @@ def _observe(candidate: Candidate, model: nn.Module, inputs: Tensor, labels: Ten
     parts = [gates_of(model, record.genotype, batch) for batch in _batches(inputs)]
     logits = torch.cat([part for part, _ in parts])
     gates = tuple(map(Gate.joined, zip(*(gates for _, gates in parts), strict=True)))
-    name = record.reference or record.key
-    return Observed(record.key, name, record.genotype, model, logits, logits.argmax(1) == labels, gates)
+    right = logits.argmax(1) == labels
+    worth = tuple(_worth(model, gate, inputs, labels, right) for gate in gates)
+    return Observed(record.key, record.reference or record.key, record.genotype, model, logits, right, gates, worth)
+
+
+def _worth(model: nn.Module, gate: Gate, inputs: Tensor, labels: Tensor, right: Tensor) -> float | None:
+    if gate.kind == "output":
+        return None
+    logits = torch.cat([without(model, gate, batch) for batch in _batches(inputs)])
+    return float(right.float().mean() - (logits.argmax(1) == labels).float().mean())
 
 
 def _compared(title: str, networks: Sequence[Observed], sample: Split, inputs: Tensor, number: int) -> Comparison:

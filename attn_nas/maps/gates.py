@@ -107,6 +107,14 @@ def gates_of(model: nn.Module, genotype: Genotype, images: Tensor) -> tuple[Tens
     return logits, tuple(gates)
 
 
+def without(model: nn.Module, gate: Gate, images: Tensor) -> Tensor:
+    """Logits ``(B, num_classes)`` of ``model`` where the module of ``gate`` scales by its mean, or leaves its change out."""
+    scale = gate.spread.mean if gate.kind == "gate" else 1.0
+    module = get_slot(model, gate.site.slot(gate.placement.position))
+    with torch.no_grad(), watching([module], lambda module, inputs, output: scale * inputs[0]):
+        return model(images)
+
+
 def _gate(site: Site, placement: Placement, module: nn.Module, x: Tensor) -> Gate:
     if placement.position == "replace":
         return Gate(site, placement, "output", *_relative_norms(module(x)))

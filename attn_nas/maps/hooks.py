@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-Watch = Callable[[nn.Module, tuple[Any, ...], Any], None]
-"""Told after each forward pass of a watched module: the module, its inputs, its output."""
+Watch = Callable[[nn.Module, tuple[Any, ...], Any], Any]
+"""Told a watched module, its inputs and its output; what it returns, unless None, takes the place of the output."""
 
 
 @contextmanager

@@ -21,11 +21,14 @@ _GAP, _GROUP_GAP, _MARGIN = 10, 30, 20
 _LINE = 17
 _INK, _GREY, _WRONG = "#333333", "#777777", "#b34700"
 _LEAST_RANGE = 0.05
-_LEGENDS = {
+_EVIDENCE = "evidence for the class that the network takes the image for, from none to the map's most"
+_SCALE = "what a mechanism does, from the lower to the upper figure above its column; the strip below: its channels"
+_KINDS = {
     "gate": "gate: what it multiplies by, 1 leaves things as they are",
     "change": "change: of its input, in norm, 0 leaves things as they are",
     "output": "output: over its mean, of what stands for a convolution",
 }
+_WORTH = "worth: accuracy lost where it scales by its mean everywhere, or changes nothing, without training again"
 
 
 def write_maps(comparisons: Sequence[Comparison], folder: str | Path) -> list[Path]:
@@ -85,18 +88,13 @@ def _title(comparison: Comparison) -> tuple[str, str]:
 def _legend(comparison: Comparison) -> list[tuple[Image.Image | None, str]]:
     """Scales and what they mean."""
     bar = (_BOX, _STRIP)
+    lines: list[tuple[Image.Image | None, str]] = [(heat_colours(bar), _EVIDENCE)]
     kinds = {gate.kind for network in comparison.networks for gate in network.gates}
-    words: list[tuple[Image.Image | None, str]] = [
-        (heat_colours(bar), "evidence for the class that the network takes the image for, from none to the map's most")
-    ]
     if kinds:
-        words.append(
-            (
-                gate_colours(bar),
-                "what a mechanism does, from the lower to the upper figure above its column; the strip below: its channels",
-            )
-        )
-    return words + [(None, words) for kind, words in _LEGENDS.items() if kind in kinds]
+        lines.append((gate_colours(bar), _SCALE))
+        lines += [(None, words) for kind, words in _KINDS.items() if kind in kinds]
+        lines.append((None, _WORTH))
+    return lines
 
 
 def _images(comparison: Comparison, size: Size) -> _Group:
@@ -115,7 +113,7 @@ def _network(comparison: Comparison, network: Observed, activations: Sequence[Ac
         )
     ]
     columns = [_activation_column(activation, pixels, size) for activation in activations]
-    columns += [_gate_column(gate, shown, size) for gate in network.gates]
+    columns += [_gate_column(gate, worth, shown, size) for gate, worth in zip(network.gates, network.worth, strict=True)]
     accuracy = f"{100 * network.accuracy:.1f} % of {len(comparison.sample):,} images right"
     return _Group((network.name, accuracy), captions, columns)
 
@@ -126,7 +124,7 @@ def _activation_column(activation: ActivationMap, pixels: Tensor, size: Size) ->
     return _Column((activation.method, activation.where, f"{height} x {width}"), cells)
 
 
-def _gate_column(gate: Gate, shown: Tensor, size: Size) -> _Column:
+def _gate_column(gate: Gate, worth: float | None, shown: Tensor, size: Size) -> _Column:
     maps, strips = gate.by_place[shown], gate.by_channel[shown]
     low, high = _limits(maps, strips)
     cells = []
@@ -135,7 +133,10 @@ def _gate_column(gate: Gate, shown: Tensor, size: Size) -> _Column:
         cell.paste(gate_map(places, (low, high), size))
         cell.paste(gate_map(channels[None], (low, high), (size[0], _STRIP)), (0, size[1] + 2))
         cells.append(cell)
-    return _Column((str(gate.site), str(gate.placement), f"{gate.kind} {low:.2f} to {high:.2f}"), cells)
+    heading = [str(gate.site), str(gate.placement), f"{gate.kind} {low:.2f} to {high:.2f}"]
+    if worth is not None:
+        heading.append(f"worth {100 * worth:.1f} points")
+    return _Column(heading, cells)
 
 
 def _limits(*values: Tensor) -> tuple[float, float]:

@@ -14,12 +14,15 @@ def gate_table(network: Observed) -> Table:
     """A row for each attention module: what it multiplies by, or changes, and what that depends on."""
     title = f"{network.name}: {percent(network.accuracy)}"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
-    for heading in ("site", "attention", "", "mean", "channels", "places", "images"):
-        table.add_column(heading, justify="right" if heading in ("mean", "channels", "places", "images") else "left")
+    for heading in ("site", "attention", ""):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("mean", "channels", "places", "images", "worth"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("what that amounts to", no_wrap=True)
-    for gate in network.gates:
+    for gate, worth in zip(network.gates, network.worth, strict=True):
         spread = gate.spread
         figures = [f"{value:.3f}" for value in (spread.mean, spread.channels, spread.places, spread.images)]
+        figures.append("-" if worth is None else f"{100 * worth:+.1f}")
         table.add_row(str(gate.site), str(gate.placement), gate.kind, *figures, gate.finding)
     return table
 
@@ -43,5 +46,6 @@ def comparison_words(comparison: Comparison) -> list[str]:
 GLOSSARY = (
     "gate: what the module multiplies its input by, 1 leaves it as it is; change: norm of the change over that of the input, "
     "0 leaves it as it is; output: of a module that replaces a convolution, over its own mean. channels, places, images: "
-    "standard deviation of the channels, of the places of an image, and from image to image."
+    "standard deviation of the channels, of the places of an image, and from image to image. worth: points of accuracy lost "
+    "where it scales by its mean everywhere, or changes nothing, without training again."
 )
