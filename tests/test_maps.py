@@ -378,7 +378,10 @@ def test_a_mechanism_is_worth_the_accuracy_that_is_lost_without_it(run, compared
         assert worth == pytest.approx((int(se.right.sum()) - int(right.sum())) / 200)
     (found,) = compare(run, [_reference(run, "sk everywhere")], 1)
     assert found.networks[0].worth == (None, None, None)
-    assert maps_image(found).width > 0
+    sheet, output = np.array(maps_image(found)), found.networks[0].gates[0]
+    for values, size in ((output.by_place[found.shown][0], (128, 128)), (output.by_channel[found.shown], (128, 12))):
+        limits = (float(values.min()), float(values.max()))
+        assert _contains(sheet, np.array(gate_map(values, limits, size)))
 
 
 def test_outcomes_count_who_is_right(compared):

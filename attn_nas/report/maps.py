@@ -52,7 +52,8 @@ def maps_image(comparison: Comparison) -> Image.Image:
     """A row for each image: itself, then for each network its activation maps, then each gate by place and, below, by channel.
 
     Evidence is for the class the network takes the image for, each map relative to its own maximum. A gate has one scale for
-    all rows, named above its column, of at least 5 % of its mean, so that next to nothing does not look like something.
+    all rows, its places and its channels, named above its column, of at least 5 % of its mean, so that next to nothing does
+    not look like something; places and channels of other kinds have scales of their own.
     """
     height, width = comparison.sample.images.shape[2:]
     size = fitted(width, height, _BOX)
@@ -126,17 +127,24 @@ def _activation_column(activation: ActivationMap, pixels: Tensor, size: Size) ->
 
 def _gate_column(gate: Gate, worth: float | None, shown: Tensor, size: Size) -> _Column:
     maps, strips = gate.by_place[shown], gate.by_channel[shown]
-    low, high = _limits(maps, strips)
+    shared = gate.kind == "gate"
+    of_places, of_channels = (_limits(maps, strips),) * 2 if shared else (_limits(maps), _limits(strips))
     cells = []
     for places, channels in zip(maps, strips, strict=True):
         cell = Image.new("RGB", (size[0], size[1] + 2 + _STRIP), "white")
-        cell.paste(gate_map(places, (low, high), size))
-        cell.paste(gate_map(channels[None], (low, high), (size[0], _STRIP)), (0, size[1] + 2))
+        cell.paste(gate_map(places, of_places, size))
+        cell.paste(gate_map(channels[None], of_channels, (size[0], _STRIP)), (0, size[1] + 2))
         cells.append(cell)
-    heading = [str(gate.site), str(gate.placement), f"{gate.kind} {low:.2f} to {high:.2f}"]
+    heading = [str(gate.site), str(gate.placement), _range(gate.kind, of_places)]
+    if not shared:
+        heading.append(_range("channels", of_channels))
     if worth is not None:
         heading.append(f"worth {100 * worth:.1f} points")
     return _Column(heading, cells)
+
+
+def _range(what: str, limits: tuple[float, float]) -> str:
+    return f"{what} {limits[0]:.2f} to {limits[1]:.2f}"
 
 
 def _limits(*values: Tensor) -> tuple[float, float]:
