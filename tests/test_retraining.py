@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.cost import Cost
+from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import RunError, UsageError
 from attn_nas.models.build import build_trunk
 from attn_nas.proxy import ProxyResult, Scores
@@ -22,6 +23,7 @@ from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.gains import Gain, corrected
 from attn_nas.study.jobs import Trained
+from attn_nas.study.pretrained import check_pretrained
 from attn_nas.study.resources import Resources
 from attn_nas.study.results import Run
 from attn_nas.study.retraining import Retraining, full_recipe, plain_trunk
@@ -95,13 +97,9 @@ def test_a_plain_trunk_has_at_least_as_many_flops():
     found = plain_trunk(trunk, TASK, flops + 1)
     assert found == Genotype.bare(Trunk("cifar_resnet", 8, 9))
     wider = plain_trunk(trunk, TASK, 2 * flops)
-    assert cost_of(wider, TASK).flops >= 2 * flops > cost_of(plain_trunk_below(wider), TASK).flops
+    narrower = Genotype.bare(replace(wider.trunk, width=wider.trunk.width - 1))
+    assert cost_of(wider, TASK).flops >= 2 * flops > cost_of(narrower, TASK).flops
     assert plain_trunk(trunk, TASK, 100 * flops) is None
-
-
-def plain_trunk_below(genotype):
-    trunk = genotype.trunk
-    return Genotype.bare(replace(trunk, width=trunk.width - 1))
 
 
 def test_winners_meet_all_references_and_a_plain_trunk(run):
@@ -240,6 +238,18 @@ def test_wrong_weights_are_refused(run, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UsageError, match="is not read as safetensors"):
         Retraining(run, run.front, pretrained=path)
+
+
+def test_torchvisions_weights_are_those_of_an_imagenet_trunk(tmp_path):
+    """Under the same names, but for a classifier of other classes."""
+    torchvision_datasets()
+    from torchvision import models
+
+    path = tmp_path / "trunk.safetensors"
+    save_file(models.resnet18().state_dict(), path)
+    trunk = Trunk("resnet", 18, 64)
+    assert check_pretrained(path, trunk, Task(3, 64, 64, 7)) == ["fc.weight", "fc.bias"]
+    assert check_pretrained(path, trunk, Task(3, 64, 64, 1000)) == []
 
 
 def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny_space):
