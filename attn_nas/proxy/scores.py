@@ -41,12 +41,16 @@ class Scores:
         return cls(**data)
 
 
+def evaluation_batch(size: tuple[int, int], numerics: Numerics, micro_batch: int) -> int:
+    """How many images of ``size`` are scored at a time by a network that was trained with ``micro_batch``."""
+    return max(1, min(_PIXELS[numerics.device] // (size[0] * size[1]), _MICRO_BATCHES * micro_batch))
+
+
 def evaluate(model: nn.Module, images: DeviceImages, micro_batch: int) -> Scores:
     """Scores of ``model``, trained with ``micro_batch`` images at a time, on the validation split in large batches."""
     model.eval()
     split, numerics = images.validation, images.numerics
-    height, width = images.size
-    batch = max(1, min(_PIXELS[numerics.device] // (height * width), _MICRO_BATCHES * micro_batch))
+    batch = evaluation_batch(images.size, numerics, micro_batch)
     sums = torch.zeros(3, dtype=torch.float64, device=numerics.device)
     with torch.no_grad():
         for pixels, target in zip(split.images.split(batch), split.labels.split(batch), strict=True):

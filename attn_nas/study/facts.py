@@ -86,19 +86,11 @@ class Setting:
         resolve_device(stored.device)
         return stored
 
-    def _measured(self) -> dict[str, Any]:
-        """What the data set and the counting are now; a run cannot go on with others."""
-        mean, std = channel_statistics(self.dataset.train)
-        return {
-            "task": asdict(self.dataset.task),
-            "normalization": {"mean": (mean.flatten() / 255).tolist(), "std": (std.flatten() / 255).tolist()},
-            "bare_cost": self.table.bare.to_dict(),
-        }
-
     def _begun(self) -> dict[str, Any]:
         return {
             "numerics": self.numerics.to_dict(),
-            **self._measured(),
+            **_described(self.dataset),
+            "bare_cost": self.table.bare.to_dict(),
             "reference_point": [self.dataset.task.chance, *map(self._dearest, self.space.objectives.costs)],
             "flops_convention": CONVENTION,
             "format": FORMAT,
@@ -106,13 +98,9 @@ class Setting:
         }
 
     def _resumed(self, facts: dict[str, Any]) -> dict[str, Any]:
-        now = self._measured()
-        same_data = facts["task"] == now["task"] and all(
-            np.allclose(facts["normalization"][name], now["normalization"][name], rtol=1e-4) for name in ("mean", "std")
-        )
-        if not same_data:
+        if not is_data_of(facts, self.dataset):
             raise UsageError(f"the data set {self.space.data.name} is not the one the run was begun with: begin a new run")
-        if facts["bare_cost"] != now["bare_cost"]:
+        if facts["bare_cost"] != self.table.bare.to_dict():
             raise UsageError("costs are counted in another way than when the run was begun: begin a new run")
         return facts
 
@@ -121,6 +109,22 @@ class Setting:
         if axis in TIMED:
             return SLOWEST
         return int(min(self.table.dearest(self.encoding, axis), self.limits.most(axis)))
+
+
+def _described(dataset: Dataset) -> dict[str, Any]:
+    mean, std = channel_statistics(dataset.train)
+    return {
+        "task": asdict(dataset.task),
+        "normalization": {"mean": (mean.flatten() / 255).tolist(), "std": (std.flatten() / 255).tolist()},
+    }
+
+
+def is_data_of(facts: dict[str, Any], dataset: Dataset) -> bool:
+    """Whether a run was begun with ``dataset``, as far as its shape and its pixels' statistics tell."""
+    now = _described(dataset)
+    return facts["task"] == now["task"] and all(
+        np.allclose(facts["normalization"][name], now["normalization"][name], rtol=1e-4) for name in ("mean", "std")
+    )
 
 
 def new_facts(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from attn_nas import plugins
-from attn_nas.errors import RunError, unknown
+from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.estimates import Mean
 from attn_nas.front import Point, front_indices, hypervolume, knee_index
 from attn_nas.proxy import ProxyResult
@@ -216,22 +217,35 @@ class Run:
 
     def weights(self, candidate: Candidate) -> dict[str, Tensor]:
         """The trained weights of a member of the front or of a reference; raises RunError."""
-        return load_file(self._weights_of(candidate))
+        with self._weights_of(candidate) as path:
+            return load_file(path)
 
     def weights_seed(self, candidate: Candidate) -> int:
-        """With which seed the weights were trained; raises RunError."""
-        with safe_open(self._weights_of(candidate), "pt") as file:
-            return int(file.metadata()["seed"])
+        """With which of the candidate's seeds the weights were trained; raises RunError."""
+        with self._weights_of(candidate) as path:
+            with safe_open(path, "pt") as file:
+                found = (file.metadata() or {}).get("seed")
+            seeds = {str(result.seed): result.seed for result in candidate.results}
+            if found not in seeds:
+                raise ValueError(f"its seed is {found}, trained were {', '.join(seeds)}")
+            return seeds[found]
 
-    def _weights_of(self, candidate: Candidate) -> Path:
-        path = self.folder.weights_of(candidate.record.key)
+    @contextmanager
+    def _weights_of(self, candidate: Candidate) -> Iterator[Path]:
+        """The file of a candidate's weights; what goes wrong with it in the block is a RunError that says what to do."""
+        path, key = self.folder.weights_of(candidate.record.key), candidate.record.key
+        again = (
+            f"One more seed trains the front again: attn-nas search --resume --run {self.folder.path} "
+            f"--confirm {self.meta['confirm'] + 1}"
+        )
         if not path.exists():
+            raise RunError(f"the weights of {key} were not kept: only the front and the references keep theirs. {again}")
+        try:
+            yield path
+        except (SafetensorError, OSError, ValueError) as error:
             raise RunError(
-                f"the weights of {candidate.record.key} were not kept: only the front and the references keep theirs. One more "
-                f"seed trains the front again: attn-nas search --resume --run {self.folder.path} "
-                f"--confirm {self.meta['confirm'] + 1}"
-            )
-        return path
+                f"{path} is damaged, or not what the run has written ({first_line(error)}): delete it. {again}"
+            ) from None
 
     def to_dict(self) -> dict[str, Any]:
         """The front and the references as one document."""
