@@ -72,14 +72,20 @@ def test_front_prints_a_table_or_one_document(searched):
 
 
 def test_export_writes_to_a_folder(searched):
-    """Model folders and the three files, their paths printed."""
+    """Model folders and the three files of the front, their paths printed; of other candidates the folders alone."""
     folder, _ = searched
     done = _run("export", "run", "--to", "out", cwd=folder)
     assert done.returncode == 0
     assert all((folder / line).exists() for line in done.stdout.splitlines())
-    document = json.loads(_run("export", "run", "--to", "out", "--json", cwd=folder).stdout)
-    assert len(document["models"]) >= 1
-    assert len(document["files"]) == 3
+    assert len(list((folder / "out").iterdir())) == len(done.stdout.splitlines())
+    refused = _run("export", "run", "--to", "out", cwd=folder)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "is there already: add --force" in refused.stderr
+    key = json.loads((folder / "run" / "front.json").read_text())["knee"]
+    options = ["--trial", key[:6], "--format", "hub", "--without-data", "--json"]
+    document = json.loads(_run("export", "run", *options, cwd=folder).stdout)
+    files = ["README.md", "config.json", "hubconf.py", "model.py", "model.safetensors"]
+    assert document == {"models": [{"key": key, "folder": f"export/{key}", "files": files}], "files": []}
 
 
 def test_precision_workers_and_threads_are_set_by_hand_and_recorded(tmp_path):
@@ -149,6 +155,7 @@ def test_resume_takes_the_latest_run(searched):
         (["search", "--run", "file/run", "--budget", "1"], 1, "cannot be made"),
         (["front", "nowhere"], 1, "nowhere is not a run"),
         (["export", "nowhere", "--to", "x"], 1, "nowhere is not a run"),
+        (["export", "nowhere", "--format", "onx"], 2, "unknown format 'onx'"),
         (["mechanisms", "see"], 2, "did you mean se?"),
         (["mechanisms", "--channels", "0"], 2, "--channels 0 --size 32: choose integers of at least 1"),
         (["spaces", "cued"], 2, "choose from"),

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.errors import ExportError, RunError
 from attn_nas.export import export_candidates, export_front
-from attn_nas.export import write as write_module
+from attn_nas.export import formats as formats_module
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.report import write_front
@@ -176,23 +176,25 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
         "replace"
     }
     (folder, *_) = export_candidates(run, [bam, split, mhsa], tmp_path / "models")
-    assert "model.stage_ends[0] = BottleneckAttention(" in (folder / "model.py").read_text()
+    assert "self.stage_ends[0] = BottleneckAttention(" in (folder / "model.py").read_text()
     assert "end of stage 0 (stage 0): bam r2 init=1" in (folder / "model.py").read_text()
 
 
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):
     """Other logits, other costs or a broken source end in an error and no folder."""
-    original = write_module.model_source
+    original = formats_module.model_source
     breaks = {
         "other logits": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
-        "exported FLOPs": lambda source: source.replace("x = block(x)", "x = block(x) * 1.0"),
-        "does not load by itself": lambda source: source.replace("from torch import", "import attn_nas\nfrom torch import", 1),
+        r"FLOPs and .* parameters, recorded were": lambda source: source.replace("x = block(x)", "x = block(x) * 1.0"),
+        "model.py does not run by itself: ModuleNotFoundError": lambda source: source.replace(
+            "from torch import", "import attn_nas\nfrom torch import", 1
+        ),
     }
     for message, spoil in breaks.items():
-        monkeypatch.setattr(write_module, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
+        monkeypatch.setattr(formats_module, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
         with pytest.raises(ExportError, match=message):
             export_front(run, tmp_path / "models")
-        assert list((tmp_path / "models").iterdir()) == []
+        assert not (tmp_path / "models").exists()
 
 
 def test_a_candidate_without_weights_cannot_be_exported(run, tmp_path):
@@ -215,11 +217,14 @@ def test_an_unwritable_target_is_an_error(run, tmp_path):
             function(run, tmp_path / "file")
 
 
-def test_an_existing_export_is_replaced(run, tmp_path):
-    """Exporting twice leaves one whole folder per candidate."""
+def test_an_existing_export_is_replaced_by_force_alone(run, tmp_path):
+    """Exporting twice leaves one whole folder per candidate; unasked it is an error that names the folder."""
     (first, *_) = export_front(run, tmp_path)
     (first / "stale").write_text("")
-    export_front(run, tmp_path)
+    with pytest.raises(ExportError, match=f"{first} is there already: add --force"):
+        export_front(run, tmp_path)
+    assert (first / "stale").exists()
+    export_front(run, tmp_path, force=True)
     assert not (first / "stale").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(candidate.record.key for candidate in run.front)
 

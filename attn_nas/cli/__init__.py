@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli import auditing, benching, catalogue, insights, mapping, mechanisms, results, retraining, searching
+from attn_nas.cli import (
+    auditing,
+    benching,
+    catalogue,
+    exporting,
+    insights,
+    mapping,
+    mechanisms,
+    results,
+    retraining,
+    searching,
+)
 from attn_nas.errors import AttnNasError
 from attn_nas.version import __version__
 
@@ -21,7 +32,7 @@ app = typer.Typer(
 app.command()(searching.search)
 app.command()(results.front)
 app.command()(results.show)
-app.command()(results.export)
+app.command()(exporting.export)
 app.command()(insights.insight)
 app.command()(mapping.maps)
 app.command()(retraining.retrain)

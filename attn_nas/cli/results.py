@@ -1,4 +1,4 @@
-"""``attn-nas front``, ``show`` and ``export``: what a run has found."""
+"""``attn-nas front`` and ``show``: what a run has found."""
 
 from __future__ import annotations
 
@@ -83,23 +83,3 @@ def show(
         )
         out.print(f"memory   {beside.step_memory_mb:.1f} MB in a training step ({beside.step_memory_ratio:.2f} x)")
     out.print(f"trained  {result.seconds:.1f} s, peak memory of its process {result.peak_memory_mb:.0f} MB")
-
-
-def export(
-    run: RunArgument,
-    to: Annotated[Path, typer.Option("--to", help="Folder to export to.")],
-    json: JsonOption = False,
-) -> None:
-    """Export the front: front.json, front.csv, front.svg and a verified model folder per member."""
-    from attn_nas.export import export_front
-    from attn_nas.report import write_front
-    from attn_nas.study.results import Run
-
-    opened = Run(run)
-    folders = export_front(opened, to)
-    files = write_front(opened, to)
-    if json:
-        print(json_module.dumps({"models": [str(path) for path in folders], "files": [str(path) for path in files]}))
-        return
-    for path in (*folders, *files):
-        print(path)

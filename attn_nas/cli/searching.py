@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -88,18 +89,18 @@ def search(
         )
     finished, where = ended[-1], found.folder.path
     written = write_front(found, where)
-    exported = export_front(found, where / "export", prune=True) if export and finished.why != "interrupted" else []
     if not json:
         out.print(terminal.front_table(found.front, f"Pareto front of {len(found.front)}"))
     lines = terminal.closing_words(found, finished)
     lines.append(f"Written: {', '.join(path.name for path in written)} in {where}")
-    if exported:
-        lines.append(f"Models, verified: {where / 'export'}/KEY/model.py")
-    if found.knee:
-        lines.append(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
     say = err if json else out
+    show = partial(say.print, markup=False, highlight=False, soft_wrap=not say.is_terminal)
     for line in lines:
-        say.print(line, markup=False, highlight=False, soft_wrap=not say.is_terminal)
+        show(line)
+    if export and finished.why != "interrupted" and export_front(found, where / "export", force=True, prune=True):
+        show(f"Models, verified: {where / 'export'}/KEY/model.py")
+    if found.knee:
+        show(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
     if finished.why == "interrupted":
         raise typer.Exit(130)
     if not found.candidates:

@@ -1,4 +1,4 @@
-"""Standalone source of one network: the classes it uses, as they stand in this package, and `build_model`."""
+"""Standalone source of one network: the classes it uses, as they stand in this package, itself, and `build_model`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from attn_nas.space.genotype import Genotype
 
 _PACKAGE = "attn_nas"
 _LINE = 128
+_CLASS = "AttentionNetwork"
 
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
-    """A Python module that imports torch (and the standard library) alone and defines ``build_model``."""
+    """A Python module that imports torch (and the standard library) alone and defines ``build_model`` and its class."""
     trunk, trunk_arguments = trunk_call(genotype.trunk)
     collected = _Collector()
     collected.add(trunk)
@@ -30,23 +31,39 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
         if inspect.isclass(value):
             collected.add(value)
     forwarded = {"num_classes": _Name("num_classes"), "in_channels": _Name("in_channels")}
-    lines = [_assignment("model", trunk, [], {**trunk_arguments, **forwarded})]
+    lines = [_call("super().__init__", [], {**trunk_arguments, **forwarded})]
     for site, placement in genotype.sites:
         if placement is not None:
             module, channels, arguments = site_call(placement, site)
             collected.add(module)
-            target = re.sub(r"\.(\d+)", r"[\1]", f"model.{site.slot(placement.position)}")
-            lines.append(_assignment(target, module, [channels], _without_defaults(module, arguments)))
-    build = "\n".join(
+            slot = re.sub(r"\.(\d+)", r"[\1]", f"self.{site.slot(placement.position)}")
+            lines.append(_call(f"{slot} = {module.__name__}", [channels], _without_defaults(module, arguments)))
+    sizes = f"num_classes: int = {num_classes}, in_channels: int = {in_channels}"
+    network = "\n".join(
         [
-            f"def build_model(num_classes: int = {num_classes}, in_channels: int = {in_channels}) -> nn.Module:",
-            '    """The network with fresh weights: images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``."""',
+            f"class {_CLASS}({trunk.__name__}):",
+            f'    """{genotype.trunk} with attention at {_plural(genotype.num_attended, "site")}.',
+            "",
+            "    Images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``.",
+            '    """',
+            "",
+            f"    def __init__(self, {sizes}) -> None:",
             *lines,
-            "    return model",
         ]
     )
-    parts = [f'"""{docstring}"""', collected.imports(), *collected.definitions, build]
+    build = "\n".join(
+        [
+            f"def build_model({sizes}) -> {_CLASS}:",
+            '    """The network with fresh weights."""',
+            f"    return {_CLASS}(num_classes, in_channels)",
+        ]
+    )
+    parts = [f'"""{docstring}"""', collected.imports(), *collected.definitions, network, build]
     return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 class _Name(str):
@@ -55,16 +72,16 @@ class _Name(str):
     __slots__ = ()
 
 
-def _assignment(target: str, function: type, positional: list[Any], keywords: dict[str, Any]) -> str:
-    """``target = function(...)`` as a formatter would lay it out."""
+def _call(function: str, positional: list[Any], keywords: dict[str, Any]) -> str:
+    """A statement of a method that calls ``function``, as a formatter would lay it out."""
     passed = [*map(_literal, positional), *(f"{name}={_literal(value)}" for name, value in keywords.items())]
-    call = f"    {target} = {function.__name__}("
-    line, wrapped = f"{call}{', '.join(passed)})", f"        {', '.join(passed)}"
+    call, indent = f"        {function}(", " " * 12
+    line, wrapped = f"{call}{', '.join(passed)})", f"{indent}{', '.join(passed)}"
     if len(line) <= _LINE:
         return line
     if len(wrapped) <= _LINE:
-        return f"{call}\n{wrapped}\n    )"
-    return "".join([call, *(f"\n        {argument}," for argument in passed), "\n    )"])
+        return f"{call}\n{wrapped}\n        )"
+    return "".join([call, *(f"\n{indent}{argument}," for argument in passed), "\n        )"])
 
 
 def _literal(value: Any) -> str:

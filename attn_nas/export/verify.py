@@ -1,4 +1,4 @@
-"""Verification of exported folders in an isolated Python process in which this package cannot be imported."""
+"""Verification of exported folders: what their files do in an isolated process must be what was trained."""
 
 from __future__ import annotations
 
@@ -6,78 +6,186 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from attn_nas.cost import handles
+from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
+from attn_nas.export import isolated
+from attn_nas.export.formats import FORMATS
+from attn_nas.export.winner import Winner
 from attn_nas.space.task import Task
 
-# Runs under `python -I`: argv holds a work folder, the file of operator counters, and the exported folders.
-_SCRIPT = """
-import importlib.util, json, pathlib, sys, warnings
-warnings.filterwarnings("ignore")
-sys.modules["attn_nas"] = None
-import torch
-from fvcore.nn import FlopCountAnalysis
-from safetensors.torch import load_file, save_file
-
-def load(path, name):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-torch.set_num_threads(1)
-work, handles = pathlib.Path(sys.argv[1]), load(sys.argv[2], "handles")
-images = load_file(work / "images.safetensors")["images"]
-logits, costs = {}, {}
-for index, folder in enumerate(map(pathlib.Path, sys.argv[3:])):
-    model = load(folder / "model.py", f"model_{index}").build_model()
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    model.eval()
-    with torch.no_grad():
-        logits[folder.name] = model(images)
-    analysis = FlopCountAnalysis(model, images[:1])
-    analysis.set_op_handle(**handles.HANDLES, **dict.fromkeys(handles.FREE))
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    costs[folder.name] = [analysis.total(), sum(p.numel() for p in model.parameters())]
-save_file(logits, work / "logits.safetensors")
-(work / "costs.json").write_text(json.dumps(costs))
-"""
+BATCHES = (1, 2, 8)
+"""Batch sizes at which logits are compared."""
 
 
-def sample_images(task: Task, number: int = 8) -> Tensor:
-    """A fixed batch of normalised random images ``(number, C, H, W)``."""
+@dataclass(frozen=True, eq=False)
+class Written:
+    """The folder of a ``winner`` with files of these ``formats``, and the trained network that they must be."""
+
+    winner: Winner
+    model: nn.Module
+    folder: Path
+    formats: tuple[str, ...]
+
+    @property
+    def runnable(self) -> list[str]:
+        """The formats whose file is a network."""
+        return [name for name in self.formats if FORMATS[name].tolerance is not None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one file of an exported folder was found to do.
+
+    ``difference`` is that of its logits from the trained network's, the largest as a share of the largest logit; ``cost``
+    FLOPs and parameters, where they can be counted; ``right`` of ``num_images`` validation images were classified rightly.
+    """
+
+    difference: float
+    cost: tuple[int, int] | None
+    right: int | None
+    num_images: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        flops, params = self.cost or (None, None)
+        accuracy = None if self.right is None else self.right / self.num_images
+        return {"difference": self.difference, "flops": flops, "params": params, "accuracy": accuracy}
+
+    def __str__(self) -> str:
+        logits = f"up to {self.difference:.0e} of the largest logit off" if self.difference else "logits equal to the bit"
+        parts = [f"{logits} at batch sizes {', '.join(map(str, BATCHES))}"]
+        if self.cost:
+            parts.append("{:,} FLOPs and {:,} parameters".format(*self.cost))
+        if self.right is None:
+            parts.append("the recorded accuracy was not reproduced, for want of the data")
+        else:
+            parts.append(f"{self.right / self.num_images:.2%} of {self.num_images:,} validation images right")
+        return "; ".join(parts)
+
+
+def sample_images(task: Task) -> dict[str, Tensor]:
+    """Normalised random images ``(B, C, H, W)`` for every batch size of `BATCHES`, always the same."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn((number, task.channels, task.height, task.width), generator=generator)
+    return {str(batch): torch.randn(batch, task.channels, task.height, task.width, generator=generator) for batch in BATCHES}
 
 
-def verify(folders: Sequence[Path], expected: Mapping[str, tuple[Tensor, int, int]], task: Task) -> None:
-    """Load every exported folder in isolation and compare logits (to the bit), FLOPs and parameters with ``expected``.
+def verify(written: Sequence[Written], validation: Split | None) -> list[dict[str, Found]]:
+    """Run every folder in isolation and return, for each, what was found by format.
 
-    ``expected`` maps a folder's name to the logits of `sample_images` on one thread, the FLOPs and the parameters.
+    Logits must be those of the trained network at `BATCHES` (to the bit, or within the format's tolerance), FLOPs and
+    parameters the recorded ones, and so the accuracy on ``validation``, unless that is None. It may differ by as many images
+    as change their class with the precision, or by one.
 
     Raises:
-        ExportError: a folder does not load, or differs.
+        ExportError: a file does not load, or differs; the message says by how much.
 
     """
+    if not written:
+        return []
+    tasks = {each.winner.task for each in written}
+    assert len(tasks) == 1
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        save_file({"images": sample_images(task)}, work / "images.safetensors")
-        command = [sys.executable, "-I", "-B", "-c", _SCRIPT, str(work), str(handles.__file__), *map(str, folders)]
+        inputs = sample_images(tasks.pop())
+        save_file(inputs, work / "inputs.safetensors")
+        if validation is not None:
+            tensors = {"images": validation.images.contiguous(), "labels": validation.labels}
+            save_file(tensors, work / "validation.safetensors")
+        num_images = len(validation) if validation else 0
+        (work / "job.json").write_text(json.dumps([_described(each, num_images) for each in written]))
+        command = [sys.executable, "-I", "-B", str(isolated.__file__), str(work)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
-            reason = (finished.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ExportError(f"the exported model does not load by itself: {reason}")
+            reason = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
+            raise ExportError(f"the exported models cannot be verified: {reason}")
         logits = load_file(work / "logits.safetensors")
-        costs = json.loads((work / "costs.json").read_text())
-    for name, (wanted, flops, params) in expected.items():
-        if not torch.equal(logits[name], wanted):
-            raise ExportError(f"{name}: the exported model gives other logits than the trained one")
-        if costs[name] != [flops, params]:
-            raise ExportError(f"{name}: exported FLOPs and parameters are {costs[name]}, recorded were {[flops, params]}")
+        found = json.loads((work / "found.json").read_text())
+    return [_judged(each, _logits(each.model, inputs), logits, found[each.winner.key], num_images) for each in written]
+
+
+def _described(written: Written, num_images: int) -> dict[str, Any]:
+    """What the isolated process has to know of a folder."""
+    winner = written.winner
+    return {
+        "folder": str(written.folder),
+        "formats": written.runnable,
+        "handles": str(handles.__file__),
+        "normalization": winner.normalization,
+        "numerics": winner.recorded.numerics.to_dict(),
+        "batch": winner.recorded.batch,
+        "correct": round(winner.recorded.accuracy * num_images),
+    }
+
+
+def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the trained network, computed as the isolated process does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            return {batch: model(images) for batch, images in inputs.items()}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _judged(
+    written: Written, wanted: dict[str, Tensor], logits: dict[str, Tensor], found: dict[str, Any], num_images: int
+) -> dict[str, Found]:
+    """What was found of one folder, by format; raises ExportError where it is not what was trained."""
+    key = written.winner.key
+    for name, each in found.items():
+        if "error" in each:
+            raise ExportError(f"{key}: {FORMATS[name].file} does not run by itself: {each['error']}")
+    judged = {}
+    for name in written.runnable:
+        file, tolerance = FORMATS[name].file, FORMATS[name].tolerance
+        difference = max(_difference(logits[f"{key}/{name}/{batch}"], wanted[batch]) for batch in wanted)
+        if not difference <= (tolerance or 0.0):
+            raise ExportError(
+                f"{key}: {file} gives other logits than the trained network: up to {difference:.1e} of the largest is off, "
+                f"allowed is {tolerance:.0e}"
+            )
+        judged[name] = Found(difference, _cost(written, name, found[name]), found[name].get("correct"), num_images)
+        _check_accuracy(written, name, found[name], num_images)
+    return judged
+
+
+def _difference(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference as a share of the largest logit; infinite between other shapes."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    return 0.0 if torch.equal(found, wanted) else ((found - wanted).abs().max() / wanted.abs().max()).item()
+
+
+def _cost(written: Written, name: str, found: dict[str, int]) -> tuple[int, int] | None:
+    if "flops" not in found:
+        return None
+    cost, recorded = (found["flops"], found["params"]), written.winner.cost
+    if cost != (recorded.flops, recorded.params):
+        raise ExportError(
+            f"{written.winner.key}: {FORMATS[name].file} has {cost[0]:,} FLOPs and {cost[1]:,} parameters, recorded were "
+            f"{recorded.flops:,} and {recorded.params:,}"
+        )
+    return cost
+
+
+def _check_accuracy(written: Written, name: str, found: dict[str, int], num_images: int) -> None:
+    if "correct" not in found:
+        return
+    recorded = round(written.winner.recorded.accuracy * num_images)
+    off, allowed = abs(found["correct"] - recorded), max(1, found.get("undecided", 0))
+    if off > allowed:
+        raise ExportError(
+            f"{written.winner.key}: {FORMATS[name].file} has {found['correct']:,} of {num_images:,} validation images right, "
+            f"recorded were {recorded:,}: {off:,} images off, of which precision explains {allowed:,}"
+        )

@@ -2,86 +2,141 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from safetensors.torch import save
-from torch import Tensor
-
+from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
-from attn_nas.export.card import config, docstring, model_card
-from attn_nas.export.source import model_source
-from attn_nas.export.verify import sample_images, verify
-from attn_nas.models.build import build_model
+from attn_nas.export.card import config, model_card
+from attn_nas.export.formats import ALWAYS_TRIED, DEFAULT_FORMATS, FORMATS, chosen_formats
+from attn_nas.export.validation import validation_split
+from attn_nas.export.verify import Found, Written, verify
+from attn_nas.export.winner import Winner
 from attn_nas.study.results import Candidate, Run
 
 
-def export_front(run: Run, to: str | Path, *, prune: bool = False) -> list[Path]:
+def export_front(
+    run: Run, to: str | Path, *, formats: Sequence[str] = DEFAULT_FORMATS, force: bool = False, prune: bool = False
+) -> list[Path]:
     """Export every member of the front; see `export_candidates`.
 
     With ``prune``, model folders in ``to`` whose candidates have left the front are removed.
     """
-    kept = export_candidates(run, run.front, to)
+    kept = export_candidates(run, run.front, to, formats=formats, force=force)
     for described in Path(to).glob("*/config.json") if prune else ():
         if described.parent not in kept:
             shutil.rmtree(described.parent)
     return kept
 
 
-def export_candidates(run: Run, candidates: Sequence[Candidate], to: str | Path) -> list[Path]:
-    """For each candidate the folder ``to/KEY`` with ``model.py``, ``model.safetensors``, ``config.json``, ``README.md``.
+def export_candidates(
+    run: Run,
+    candidates: Sequence[Candidate],
+    to: str | Path,
+    *,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    force: bool = False,
+    without_data: bool = False,
+    download: bool = False,
+) -> list[Path]:
+    """For each candidate the folder ``to/KEY`` with ``config.json``, ``README.md`` and the files of the ``formats``.
 
-    All are verified in an isolated process before any is kept; a folder of the same key is replaced.
+    The recorded accuracy is reproduced on the run's data set, which is fetched only if ``download`` is true, unless
+    ``without_data`` says to leave that out.
 
     Raises:
-        ExportError: a folder cannot be written, or its verification fails; nothing new is left behind.
-        RunError: the weights of a candidate were not kept.
+        RunError: the weights of a candidate were not kept, or are damaged.
+        UsageError, ExportError: see `export_winners`; or the data set is not there.
 
     """
-    target = Path(to)
+    chosen_formats(formats)
+    winners = [Winner.of(run, candidate) for candidate in candidates]
+    _check_target(Path(to), winners, force)
+    validation = None if without_data or not winners else validation_split(run, download=download)
+    return export_winners(winners, to, validation, formats=formats, force=force)
+
+
+def export_winners(
+    winners: Sequence[Winner],
+    to: str | Path,
+    validation: Split | None,
+    *,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    force: bool = False,
+) -> list[Path]:
+    """For each winner the folder ``to/KEY``; all are verified in an isolated process before any is kept.
+
+    Accuracies are reproduced on ``validation``, unless it is None.
+
+    Raises:
+        UsageError: an unknown format, or one whose packages are missing.
+        ExportError: a folder is there already and ``force`` is false, one cannot be written, or its verification fails;
+            nothing new is left behind.
+
+    """
+    target, chosen = Path(to), chosen_formats(formats)
+    _check_target(target, winners, force)
+    was_there = target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)
         for leftover in target.glob(".export-*"):
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(dir=target, prefix=".export-") as temporary:
-            folders = [Path(temporary) / candidate.record.key for candidate in candidates]
-            expected = {
-                folder.name: _write(run, candidate, folder) for candidate, folder in zip(candidates, folders, strict=True)
-            }
-            if folders:
-                verify(folders, expected, run.task)
-            return [_keep(folder, target / folder.name) for folder in folders]
+            written = [_write(winner, Path(temporary) / winner.key, chosen) for winner in winners]
+            for each, found in zip(written, verify(written, validation), strict=True):
+                _describe(each, chosen, found)
+            return [_keep(each.folder, target) for each in written]
     except OSError as error:
         raise ExportError(f"cannot export to {target}: {error.strerror or error}") from None
-
-
-def _keep(folder: Path, final: Path) -> Path:
-    if final.exists():
-        shutil.rmtree(final)
-    return folder.rename(final)
-
-
-def _write(run: Run, candidate: Candidate, folder: Path) -> tuple[Tensor, int, int]:
-    """Write one folder; returns what its verification must find: logits, FLOPs and parameters."""
-    genotype, task = candidate.record.genotype, run.task
-    weights = run.weights(candidate)
-    model = build_model(genotype, task.num_classes, task.channels)
-    model.load_state_dict(weights)
-    folder.mkdir()
-    source = model_source(genotype, task.num_classes, task.channels, docstring(run, candidate))
-    (folder / "model.py").write_text(source, encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(save(weights, metadata={"genotype": genotype.to_json()}))
-    (folder / "config.json").write_text(json.dumps(config(run, candidate), indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(model_card(run, candidate), encoding="utf-8")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.no_grad():
-            logits = model.eval()(sample_images(task))
     finally:
-        torch.set_num_threads(threads)
-    return logits, candidate.record.cost.flops, candidate.record.cost.params
+        if not was_there and target.is_dir() and not any(target.iterdir()):
+            target.rmdir()
+
+
+def _check_target(target: Path, winners: Sequence[Winner], force: bool) -> None:
+    """Raise ExportError if folders cannot be made there, or one would have to be replaced that should not be."""
+    if target.exists() and not target.is_dir():
+        raise ExportError(f"cannot export to {target}: it is a file")
+    taken = [target / winner.key for winner in winners if (target / winner.key).exists()]
+    if taken and not force:
+        raise ExportError(f"{taken[0]} is there already: add --force to replace it, or name another folder with --to")
+
+
+def _write(winner: Winner, folder: Path, formats: Sequence[str]) -> Written:
+    """The files of a winner, and those with which they are compared."""
+    model = winner.model()
+    folder.mkdir()
+    names = tuple(name for name in FORMATS if name in {*formats, *ALWAYS_TRIED})
+    for name in names:
+        (folder / FORMATS[name].file).write_bytes(FORMATS[name].content(winner, model))
+    (folder / "config.json").write_text(config(winner, {}), encoding="utf-8")
+    return Written(winner, model, folder, names)
+
+
+def _describe(written: Written, formats: Sequence[str], found: dict[str, Found]) -> None:
+    """Leave what was asked for, and write what the verification has found into the configuration and the card."""
+    winner, folder = written.winner, written.folder
+    for name in set(written.formats) - set(formats):
+        (folder / FORMATS[name].file).unlink()
+    kept = {name: FORMATS[name] for name in formats}
+    verified = {name: each for name, each in found.items() if name in kept}
+    (folder / "config.json").write_text(
+        config(winner, {name: each.to_dict() for name, each in verified.items()}), encoding="utf-8"
+    )
+    card = model_card(
+        winner,
+        {format_.file: format_.summary for format_ in kept.values()},
+        [(format_.file, format_.loading) for format_ in kept.values() if format_.loading],
+        [f"`{kept[name].file}`: {each}" for name, each in verified.items()],
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _keep(folder: Path, target: Path) -> Path:
+    """The folder in its place; what was there goes where this came from, to be removed with it."""
+    final = target / folder.name
+    if final.exists():
+        final.rename(folder.with_suffix(".replaced"))
+    return folder.rename(final)

@@ -1,0 +1,60 @@
+"""The network as a graph that needs no source: PyTorch's ``.pt2`` and ONNX, both for batches of any size."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import BytesIO, StringIO
+
+import torch
+from torch import Tensor, nn
+
+from attn_nas.errors import ExportError, first_line
+
+OPSET = 20
+"""Version of the ONNX operators that are written."""
+
+
+def pt2_bytes(model: nn.Module, images: Tensor) -> bytes:
+    """A ``.pt2`` archive for `torch.export.load`; example ``images`` ``(2, C, H, W)`` fix all sizes but the first.
+
+    It holds raw tensors and JSON. The example inputs are left out because they would be pickled.
+    """
+    with _exporting("pt2"):
+        exported = torch.export.export(model, (images,), dynamic_shapes=(_ANY_BATCH,))
+        exported.example_inputs = None
+        written = BytesIO()
+        torch.export.save(exported, written)
+    return written.getvalue()
+
+
+def onnx_bytes(model: nn.Module, images: Tensor) -> bytes:
+    """An ONNX file with the input ``images`` and the output ``logits``; example images as for `pt2_bytes`."""
+    with _exporting("onnx"):
+        program = torch.onnx.export(
+            model,
+            (images,),
+            dynamo=True,
+            dynamic_shapes=(_ANY_BATCH,),
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+        assert program is not None
+        return program.model_proto.SerializeToString()
+
+
+_ANY_BATCH = {0: torch.export.Dim("batch", min=1)}
+
+
+@contextmanager
+def _exporting(name: str) -> Iterator[None]:
+    """Keep the exporters' prints and warnings to themselves, and turn their failures into ExportError."""
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            raise ExportError(f"torch cannot write this network as {name}: {first_line(error)}") from error

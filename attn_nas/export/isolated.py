@@ -1,0 +1,182 @@
+"""Runs exported models where attn_nas does not exist; started by its path, under ``python -I``, with a work folder.
+
+The folder has ``job.json`` (see `attn_nas.export.verify`), ``inputs.safetensors`` with normalised images by batch size, and,
+where accuracies are to be reproduced, ``validation.safetensors`` with images of bytes and their labels. What the models do is
+left in ``found.json`` and ``logits.safetensors``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+Network = Callable[[Tensor], Tensor]
+
+
+def load_module(path: Path) -> ModuleType:
+    """The Python file at ``path``, executed."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_source(folder: Path) -> Network:
+    """``model.py`` with the weights beside it."""
+    network: nn.Module = load_module(folder / "model.py").build_model()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return network.eval()
+
+
+def load_hub(folder: Path) -> Network:
+    """What `torch.hub` makes of the folder."""
+    network: nn.Module = torch.hub.load(str(folder), "attn_model", source="local")
+    return network
+
+
+def load_pt2(folder: Path) -> Network:
+    """``model.pt2`` by itself."""
+    return torch.export.load(folder / "model.pt2").module()
+
+
+def load_onnx(folder: Path) -> Network:
+    """``model.onnx`` by itself, in ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+
+LOADERS: dict[str, Callable[[Path], Network]] = {
+    "source": load_source,
+    "hub": load_hub,
+    "pt2": load_pt2,
+    "onnx": load_onnx,
+}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Images ``(N, C, H, W)`` of bytes with labels ``(N,)``, and the ``mean`` and ``std`` of pixels from 0 to 1."""
+
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def load(cls, path: Path, normalization: dict[str, list[float]]) -> Validation:
+        """The split in the file at ``path``."""
+        mean, std = (255 * torch.tensor(normalization[name])[:, None, None] for name in ("mean", "std"))
+        return cls(**load_file(path), mean=mean, std=std)
+
+    @torch.no_grad()
+    def classes(self, network: Network, batch: int, device: str, precision: str, channels_last: bool) -> Tensor:
+        """The class ``(N,)`` that ``network`` sees in each image, computed as a proxy's validation is."""
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        found = []
+        for pixels in self.images.split(batch):
+            images = ((pixels.float() - self.mean) / self.std).contiguous(memory_format=layout).to(device)
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
+                found.append(network(images).float().argmax(1).cpu())
+        return torch.cat(found)
+
+
+class Unhooked(nn.Module):
+    """``network`` without its hooks: the one that checks the inputs of a ``.pt2`` cannot be traced."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network does."""
+        return self.network.forward(x)
+
+
+def count_cost(module: nn.Module, image: Tensor, handles: ModuleType) -> dict[str, int]:
+    """Complete FLOPs and parameters."""
+    from fvcore.nn import FlopCountAnalysis
+
+    analysis = FlopCountAnalysis(Unhooked(module), image)
+    analysis.set_op_handle(**handles.HANDLES, **dict.fromkeys(handles.FREE))
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return {"flops": round(analysis.total()), "params": sum(parameter.numel() for parameter in module.parameters())}
+
+
+def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], threads: int) -> dict[str, Any]:
+    """What the models of one folder do, by format; their logits are added to ``logits``."""
+    folder = Path(described["folder"])
+    inputs = load_file(work / "inputs.safetensors")
+    handles = load_module(Path(described["handles"]))
+    networks: dict[str, Network] = {}
+    found: dict[str, Any] = {}
+    torch.set_num_threads(1)
+    for name in described["formats"]:
+        try:
+            network = networks[name] = LOADERS[name](folder)
+            with torch.no_grad():
+                logits |= {f"{folder.name}/{name}/{batch}": network(images) for batch, images in inputs.items()}
+            found[name] = count_cost(network, inputs["1"], handles) if isinstance(network, nn.Module) else {}
+        except Exception as error:  # noqa: BLE001  whatever an exported file may raise
+            reason = str(error).strip().splitlines() or [""]
+            return {name: {"error": f"{type(error).__name__}: {reason[0]}"}}
+    torch.set_num_threads(threads)
+    if (work / "validation.safetensors").exists():
+        reproduce(described, networks, found, Validation.load(work / "validation.safetensors", described["normalization"]))
+    return found
+
+
+def reproduce(described: dict[str, Any], networks: dict[str, Network], found: dict[str, Any], data: Validation) -> None:
+    """Add how many validation images each network has right, ``correct``, to what was ``found`` of it.
+
+    Modules are run as the training validated, on this machine's devices; graphs in fp32 on the CPU. Where the number is not
+    the recorded one, ``undecided`` is added: the images that fp32 and bf16 put into different classes.
+    """
+    batch: int = described["batch"]
+    plain: dict[str, Any] = {"device": "cpu", "precision": "fp32", "channels_last": False}
+    numerics = {**described["numerics"], **({} if torch.cuda.is_available() else {"device": "cpu"})}
+    layout = torch.channels_last if numerics["channels_last"] else torch.contiguous_format
+    for name, network in networks.items():
+        chosen = plain
+        if name in ("source", "hub"):
+            assert isinstance(network, nn.Module)
+            network.to(numerics["device"], memory_format=layout)  # type: ignore[call-overload]
+            chosen = numerics
+        found[name]["correct"] = int((data.classes(network, batch, **chosen) == data.labels).sum())
+    if any(each["correct"] != described["correct"] for each in found.values()):
+        source = networks["source"]
+        half, single = (data.classes(source, batch, **{**numerics, "precision": each}) for each in ("bf16", "fp32"))
+        for each in found.values():
+            each["undecided"] = int((half != single).sum())
+
+
+def main() -> None:
+    """Examine every folder of the job."""
+    warnings.filterwarnings("ignore")
+    sys.modules["attn_nas"] = None  # type: ignore[assignment]
+    work, threads = Path(sys.argv[1]), torch.get_num_threads()
+    logits: dict[str, Tensor] = {}
+    job = json.loads((work / "job.json").read_text())
+    found = {Path(described["folder"]).name: examine(described, work, logits, threads) for described in job}
+    save_file({name: tensor.contiguous() for name, tensor in logits.items()}, work / "logits.safetensors")
+    (work / "found.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

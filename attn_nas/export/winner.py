@@ -1,0 +1,156 @@
+"""What is exported: a trained network, what its training recorded, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from attn_nas.cost import Cost
+from attn_nas.errors import ExportError
+from attn_nas.models.build import build_model
+from attn_nas.proxy import Numerics, StepProfile
+from attn_nas.proxy.scores import evaluation_batch
+from attn_nas.sampling import Belief
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.task import Task
+from attn_nas.study.results import Candidate, Run
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The validation ``accuracy``, a share of 1, that the training of the weights ended with.
+
+    It was computed for ``batch`` images at a time, in ``numerics``.
+    """
+
+    accuracy: float
+    batch: int
+    numerics: Numerics
+
+
+@dataclass(frozen=True, eq=False)
+class Winner:
+    """A trained network to be exported.
+
+    ``normalization`` has a ``mean`` and a ``std`` per channel, of pixels from 0 to 1; ``data`` names the data set and
+    ``accuracy``, a share of 1, is what the card reports for it. ``summary`` says in paragraphs what was measured, ``facts`` are
+    the same and more as plain data.
+    """
+
+    genotype: Genotype
+    task: Task
+    weights: Mapping[str, Tensor]
+    recorded: Recorded
+    normalization: Mapping[str, list[float]]
+    cost: Cost
+    data: str
+    accuracy: float
+    summary: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The genotype's key."""
+        return self.genotype.key
+
+    def model(self) -> nn.Module:
+        """The trained network in evaluation mode; raises ExportError if the weights are not those of the genotype."""
+        model = build_model(self.genotype, self.task.num_classes, self.task.channels)
+        try:
+            model.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            reasons = [line.strip() for line in str(error).splitlines()]
+            raise ExportError(f"the weights of {self.key} do not fit its network: {' '.join(reasons[1:2])}") from None
+        return model.eval()
+
+    @classmethod
+    def of(cls, run: Run, candidate: Candidate) -> Winner:
+        """A candidate with the weights that the run has kept.
+
+        Raises:
+            RunError: the weights were not kept, or cannot be read.
+
+        """
+        record, seed = candidate.record, run.weights_seed(candidate)
+        (trained,) = (result for result in candidate.results if result.seed == seed)
+        numerics = Numerics.from_dict(run.meta["numerics"])
+        batch = evaluation_batch((run.task.height, run.task.width), numerics, trained.micro_batch)
+        return cls(
+            record.genotype,
+            run.task,
+            run.weights(candidate),
+            Recorded(trained.accuracy, batch, numerics),
+            run.meta["normalization"],
+            record.cost,
+            run.meta["space"]["data"]["name"],
+            candidate.measured.value,
+            _summary(run, candidate, seed),
+            _facts(run, candidate, seed),
+        )
+
+
+def _summary(run: Run, candidate: Candidate, weights_seed: int) -> tuple[str, ...]:
+    results, cost, meta, task = candidate.results, candidate.record.cost, run.meta, run.task
+    seeds = _plural(len(results), "seed")
+    error = ", the mean and its standard error" if len(results) > 1 else ""
+    own = next(result.accuracy for result in results if result.seed == weights_seed)
+    versions = meta["versions"]
+    return (
+        f"Validation accuracy {candidate.measured.hundredths()} % on {meta['space']['data']['name']} after a short proxy "
+        f"training of {_plural(results[0].epochs, 'epoch')} with {seeds}{error}; the weights are those of seed {weights_seed}, "
+        f"which reached {100 * own:.2f} %.{_believed(candidate.belief)}",
+        f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}), "
+        f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
+        f"{_times(candidate.record.profile)}",
+        f"Input: pixels from 0 to 1, {task.channels} x {task.height} x {task.width}, "
+        f"minus {_numbers(meta['normalization']['mean'])}, divided by {_numbers(meta['normalization']['std'])}.",
+        f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {run.meta['numerics']['precision']} on "
+        f"{run.meta['numerics']['device']}.",
+    )
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def _believed(belief: Belief | None) -> str:
+    if belief is None:
+        return ""
+    return (
+        f" With what the run's other candidates say it is between {100 * belief.low:.2f} and {100 * belief.high:.2f} % with a "
+        f"probability of 90 %, and on the run's front with one of {100 * belief.chance:.0f} %."
+    )
+
+
+def _times(profile: StepProfile | None) -> str:
+    if profile is None:
+        return ""
+    return (
+        f" Beside the bare trunk, in turns: training step {profile.step_ratio:.2f} x, inference of one image "
+        f"{profile.latency_1_ratio:.2f} x, of 128 images {profile.latency_128_ratio:.2f} x, memory of a training step "
+        f"{profile.step_memory_ratio:.2f} x."
+    )
+
+
+def _numbers(values: list[float]) -> str:
+    return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"
+
+
+def _facts(run: Run, candidate: Candidate, weights_seed: int) -> dict[str, Any]:
+    profile = candidate.record.profile
+    return {
+        "data": run.meta["space"]["data"],
+        "proxy": run.meta["space"]["proxy"],
+        "numerics": run.meta["numerics"],
+        "results": [result.to_dict() for result in candidate.results],
+        "belief": candidate.belief.to_dict() if candidate.belief else None,
+        "weights_seed": weights_seed,
+        "cost": candidate.record.cost.to_dict(),
+        "added_flops": candidate.added_flops,
+        "profile": profile.to_dict() if profile else None,
+        "flops_convention": run.meta["flops_convention"],
+        "versions": run.meta["versions"],
+    }
