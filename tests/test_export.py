@@ -1,8 +1,10 @@
 """Exported winners: they work alone, they are what was trained, and what fails its verification is not kept."""
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import torch
@@ -10,13 +12,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.drawing import draw_text
 from attn_nas.errors import ExportError, RunError
 from attn_nas.export import export_candidates, export_front
 from attn_nas.export import formats as formats_module
+from attn_nas.export.slots import without_slots
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
+from attn_nas.models.slots import SlottedBlock
 from attn_nas.report import write_front
-from attn_nas.space.genotype import Genotype
+from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import parse_space
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.search import search
@@ -49,7 +54,9 @@ def test_exported_models_work_where_the_package_does_not_exist(run, tmp_path):
     folders = export_front(run, tmp_path / "models")
     assert {folder.name for folder in folders} == {candidate.record.key for candidate in run.front}
     for candidate, folder in zip(run.front, folders, strict=True):
-        assert {path.name for path in folder.iterdir()} == {"model.py", "model.safetensors", "config.json", "README.md"}
+        assert {path.name for path in folder.iterdir()} == {
+            *("model.py", "model.safetensors", "config.json", "README.md", "placements.svg")
+        }
         printed = subprocess.run(
             [sys.executable, "-I", "-c", ALONE, str(folder)], check=True, capture_output=True, text=True
         ).stdout
@@ -152,6 +159,55 @@ def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, name
     assert formatted.returncode == 0, source
 
 
+TRUNKS = [SMALL, *(trunk for trunk, _ in CASES if trunk != SMALL)]
+
+
+@pytest.mark.parametrize("trunk", TRUNKS, ids=str)
+def test_blocks_have_no_slots_but_those_that_are_filled(trunk, tmp_path):
+    """For each slot and for none: one `nn.Identity` at most to be made, the same logits, and formatted all the same."""
+    images = torch.randn(2, 3, 64, 64)
+    slots = [name for name, _ in SlottedBlock().named_children()]
+    for slot in (*slots, None):
+        placements = [Placement("eca", slot, kernel_size=3) if slot in site.positions else None for site in trunk.sites]
+        genotype = Genotype.of_sites(trunk, placements)
+        source = model_source(genotype, 7, 3, "A network.")
+        (tmp_path / f"{slot}.py").write_text(source)
+        block = source.split("class SlottedBlock(nn.Module):")[1].split("\n\n\n")[0]
+        assert re.findall(r"self\.(\w+) = nn.Identity\(\)", block) == ([slot] if slot else [])
+        assert not re.search(rf"self\.({'|'.join(set(slots) - {slot})})\(", source)
+        namespace = {"__name__": "exported"}
+        exec(compile(source, "model.py", "exec"), namespace)
+        exported, ours = namespace["build_model"](), build_model(genotype, 7, seed=0)
+        exported.load_state_dict(ours.state_dict())
+        with torch.no_grad():
+            assert torch.equal(exported.eval()(images), ours.eval()(images))
+    options = ["--isolated", "--line-length", "128", "--check", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "ruff", "format", *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+BLOCK = """class Own(SlottedBlock):
+    def forward(self, x):
+        x = self.pre(x)
+        y = x * self.inner(x + 1)
+        for slot in (self.post,):
+            y = slot(y)
+        return self.standard(self.post(y) + x)
+"""
+
+
+def test_an_empty_slot_leaves_what_it_was_called_with():
+    """Parentheses stay where they mean something, idle lines go, and a slot that is not just called stays."""
+    base = "class SlottedBlock(nn.Module):\n    def __init__(self):\n        self.pre = nn.Identity()\n        self.k = 1\n"
+    other = "class Other(nn.Module):\n    def forward(self, x):\n        return self.pre(x)\n"
+    pruned = without_slots([base, other, BLOCK], {"pre", "inner", "post", "standard"})
+    assert pruned[0] == base.replace("        self.pre = nn.Identity()\n", "")
+    assert pruned[1] == other
+    assert pruned[2] == BLOCK.replace("        x = self.pre(x)\n", "").replace("self.inner(x + 1)", "(x + 1)").replace(
+        "self.standard(self.post(y) + x)", "self.post(y) + x"
+    )
+
+
 @pytest.mark.parametrize("trunk", ["{name: cifar_resnet, depth: 8, width: 8}", "{name: mobilenet_v3_large_bare, width: 8}"])
 def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     """BAM between stages and convolutions replaced: trained, counted as the table says, and exported with equal logits."""
@@ -177,7 +233,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     }
     (folder, *_) = export_candidates(run, [bam, split, mhsa], tmp_path / "models")
     assert "self.stage_ends[0] = BottleneckAttention(" in (folder / "model.py").read_text()
-    assert "end of stage 0 (stage 0): bam r2 init=1" in (folder / "model.py").read_text()
+    assert textwrap.indent(draw_text(bam.record.genotype), "    ") in (folder / "model.py").read_text()
 
 
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ from attn_nas.study.selection import Selection
 from attn_nas.study.storage import FACTS
 
 SHAPE = (3, 16, 16)
+ALWAYS = {"README.md", "config.json", "placements.svg"}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def _images(batch):
 
 def test_all_formats_are_written_and_say_what_their_verification_found(folder, candidate):
     """A file each; costs and accuracy of the table, to the image; what is found stands in the configuration and the card."""
-    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", *(each.file for each in FORMATS.values())}
+    assert {path.name for path in folder.iterdir()} == {*ALWAYS, *(each.file for each in FORMATS.values())}
     verified = json.loads((folder / "config.json").read_text())["verified"]
     cost = candidate.record.cost
     exact = {"difference": 0.0, "flops": cost.flops, "params": cost.params, "accuracy": candidate.results[0].accuracy}
@@ -178,7 +179,7 @@ def test_the_readmes_ways_of_loading_work(folder, trained, tmp_path):
 def test_what_was_not_asked_for_is_not_kept(run, candidate, tmp_path):
     """Of one format its file, the configuration and the card, which then says that no accuracy was reproduced."""
     (folder,) = export_candidates(run, [candidate], tmp_path, formats=["pt2"], without_data=True)
-    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "model.pt2"}
+    assert {path.name for path in folder.iterdir()} == {*ALWAYS, "model.pt2"}
     assert "the recorded accuracy was not reproduced" in (folder / "README.md").read_text()
     assert list(json.loads((folder / "config.json").read_text())["verified"]) == ["pt2"]
 

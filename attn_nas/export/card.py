@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attn_nas.drawing import draw_text
 from attn_nas.export.winner import Winner
 
 _WIDTH = 120
@@ -14,10 +15,10 @@ _WIDTH = 120
 
 def docstring(winner: Winner, loading: str) -> str:
     """The docstring of ``model.py``: the network block by block, what was measured, how to load it."""
-    sites = [f"    {site} (stage {stage}): {attention}" for site, stage, attention in _sites(winner)]
+    drawing = textwrap.indent(draw_text(winner.genotype), "    ")
     measured = [line for paragraph in winner.summary for line in ("", *textwrap.wrap(paragraph, _WIDTH))]
-    code = textwrap.indent(loading, "    ").splitlines()
-    return "\n".join([_title(winner) + ".", "", *sites, *measured, "", "To load the weights:", "", *code, ""])
+    code = textwrap.indent(loading, "    ")
+    return "\n".join([_title(winner) + ".", "", drawing, *measured, "", "To load the weights:", "", code, ""])
 
 
 def config(winner: Winner, verified: Mapping[str, Any]) -> str:
@@ -40,7 +41,11 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
 
     ``files`` says what each file is, ``loading`` has the Python that loads a file, and ``verified`` a line for each.
     """
-    rows = [f"| {site} | {stage} | {attention} |" for site, stage, attention in _sites(winner)]
+    rows = [
+        f"| {site} | {site.block.stage} | {placement or '-'} |"
+        for site, placement in winner.genotype.sites
+        if placement or not site.at_stage_end
+    ]
     snippets = [line for name, code in loading for line in (f"`{name}`:", "", "```python", *code.splitlines(), "```", "")]
     return "\n".join(
         [
@@ -49,6 +54,8 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "---",
             "",
             f"# {_title(winner)}",
+            "",
+            f"![{winner.genotype}](placements.svg)",
             "",
             "| site | stage | attention |",
             "| --- | --- | --- |",
@@ -76,15 +83,6 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
 
 def _title(winner: Winner) -> str:
     return f"{winner.genotype.trunk} with attention, candidate {winner.key}"
-
-
-def _sites(winner: Winner) -> list[tuple[str, int, str]]:
-    """Name, stage and attention of every block, and of every stage end that has one."""
-    return [
-        (str(site), site.block.stage, str(placement or "-"))
-        for site, placement in winner.genotype.sites
-        if placement or not site.at_stage_end
-    ]
 
 
 def _metadata(winner: Winner) -> dict[str, Any]:

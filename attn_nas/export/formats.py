@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from attn_nas.drawing import draw_svg
 from attn_nas.errors import UsageError, unknown
 from attn_nas.export.card import docstring
 from attn_nas.export.graphs import OPSET, onnx_bytes, pt2_bytes
@@ -85,6 +86,10 @@ FORMATS: dict[str, Format] = {
         tolerance=1e-4,
     ),
 }
+COMPANIONS: dict[str, tuple[Callable[[Winner], str], str]] = {
+    "placements.svg": (lambda winner: draw_svg(winner.genotype), "the placements, drawn"),
+}
+"""Files that come with every format: how their text is made, and what they are."""
 DEFAULT_FORMATS = ("source", "safetensors")
 ALWAYS_TRIED = DEFAULT_FORMATS
 """What is written and verified whatever is asked for: the others are compared with it."""

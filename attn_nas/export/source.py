@@ -14,30 +14,32 @@ from typing import Any
 from torch import nn
 
 from attn_nas.errors import ExportError
+from attn_nas.export.slots import without_slots
 from attn_nas.models.build import site_call, trunk_call
+from attn_nas.models.slots import SlottedBlock
 from attn_nas.space.genotype import Genotype
 
 _PACKAGE = "attn_nas"
-_LINE = 128
+LINE = 128
 _CLASS = "AttentionNetwork"
 
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
     """A Python module that imports torch (and the standard library) alone and defines ``build_model`` and its class."""
     trunk, trunk_arguments = trunk_call(genotype.trunk)
-    collected = _Collector()
+    collected = Collector()
     collected.add(trunk)
     for value in trunk_arguments.values():
         if inspect.isclass(value):
             collected.add(value)
-    forwarded = {"num_classes": _Name("num_classes"), "in_channels": _Name("in_channels")}
+    forwarded = {"num_classes": Name("num_classes"), "in_channels": Name("in_channels")}
     lines = [_call("super().__init__", [], {**trunk_arguments, **forwarded})]
     for site, placement in genotype.sites:
         if placement is not None:
             module, channels, arguments = site_call(placement, site)
             collected.add(module)
             slot = re.sub(r"\.(\d+)", r"[\1]", f"self.{site.slot(placement.position)}")
-            lines.append(_call(f"{slot} = {module.__name__}", [channels], _without_defaults(module, arguments)))
+            lines.append(_call(f"{slot} = {module.__name__}", [channels], without_defaults(module, arguments)))
     sizes = f"num_classes: int = {num_classes}, in_channels: int = {in_channels}"
     network = "\n".join(
         [
@@ -58,46 +60,54 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
             f"    return {_CLASS}(num_classes, in_channels)",
         ]
     )
-    parts = [f'"""{docstring}"""', collected.imports(), *collected.definitions, network, build]
-    return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
+    collected.definitions = without_slots(collected.definitions, _empty_slots(genotype))
+    return collected.module(docstring, network, build)
+
+
+def _empty_slots(genotype: Genotype) -> set[str]:
+    """The slots of a block in which no block has anything."""
+    filled = {site.slot(placement.position).rpartition(".")[2] for site, placement in genotype.sites if placement}
+    return {name for name, _ in SlottedBlock().named_children()} - filled
 
 
 def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-class _Name(str):
-    """A bare name in the generated source."""
+class Name(str):
+    """A bare name in generated source."""
 
     __slots__ = ()
 
 
 def _call(function: str, positional: list[Any], keywords: dict[str, Any]) -> str:
     """A statement of a method that calls ``function``, as a formatter would lay it out."""
-    passed = [*map(_literal, positional), *(f"{name}={_literal(value)}" for name, value in keywords.items())]
+    passed = [*map(literal, positional), *(f"{name}={literal(value)}" for name, value in keywords.items())]
     call, indent = f"        {function}(", " " * 12
     line, wrapped = f"{call}{', '.join(passed)})", f"{indent}{', '.join(passed)}"
-    if len(line) <= _LINE:
+    if len(line) <= LINE:
         return line
-    if len(wrapped) <= _LINE:
+    if len(wrapped) <= LINE:
         return f"{call}\n{wrapped}\n        )"
     return "".join([call, *(f"\n{indent}{argument}," for argument in passed), "\n        )"])
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """``value`` as generated source has it."""
     if inspect.isclass(value):
         return value.__name__
-    if isinstance(value, _Name):
+    if isinstance(value, Name):
         return str(value)
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
-def _without_defaults(module: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:
+def without_defaults(module: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:
+    """``arguments`` of ``module`` that say something: those that are not its defaults, and the reduction."""
     parameters = inspect.signature(module).parameters
     return {name: value for name, value in arguments.items() if parameters[name].default != value or name == "reduction"}
 
 
-class _Collector:
+class Collector:
     """Definitions of this package in the order in which they need each other, and the imports that they use."""
 
     def __init__(self) -> None:
@@ -138,6 +148,11 @@ class _Collector:
             self._names.setdefault(str(statement.module), set()).add(ast.unparse(alias))
         elif statement is not None:
             self._add(module, name, ast.get_source_segment(inspect.getsource(module), statement) or "")
+
+    def module(self, docstring: str, *rest: str) -> str:
+        """The whole Python module: docstring, imports, the definitions taken, and what follows them."""
+        parts = [f'"""{docstring}"""', self.imports(), *self.definitions, *rest]
+        return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
 
     def imports(self) -> str:
         """The import statements, standard library first."""

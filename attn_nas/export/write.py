@@ -10,7 +10,7 @@ from pathlib import Path
 from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
 from attn_nas.export.card import config, model_card
-from attn_nas.export.formats import ALWAYS_TRIED, DEFAULT_FORMATS, FORMATS, chosen_formats
+from attn_nas.export.formats import ALWAYS_TRIED, COMPANIONS, DEFAULT_FORMATS, FORMATS, chosen_formats
 from attn_nas.export.validation import validation_split
 from attn_nas.export.verify import Found, Written, verify
 from attn_nas.export.winner import Winner
@@ -41,7 +41,7 @@ def export_candidates(
     without_data: bool = False,
     download: bool = False,
 ) -> list[Path]:
-    """For each candidate the folder ``to/KEY`` with ``config.json``, ``README.md`` and the files of the ``formats``.
+    """For each candidate the folder ``to/KEY`` with the files of the ``formats``, ``config.json``, a card and a drawing.
 
     The recorded accuracy is reproduced on the run's data set, which is fetched only if ``download`` is true, unless
     ``without_data`` says to leave that out.
@@ -111,6 +111,8 @@ def _write(winner: Winner, folder: Path, formats: Sequence[str]) -> Written:
     names = tuple(name for name in FORMATS if name in {*formats, *ALWAYS_TRIED})
     for name in names:
         (folder / FORMATS[name].file).write_bytes(FORMATS[name].content(winner, model))
+    for name, (content, _) in COMPANIONS.items():
+        (folder / name).write_text(content(winner), encoding="utf-8")
     (folder / "config.json").write_text(config(winner, {}), encoding="utf-8")
     return Written(winner, model, folder, names)
 
@@ -127,7 +129,7 @@ def _describe(written: Written, formats: Sequence[str], found: dict[str, Found])
     )
     card = model_card(
         winner,
-        {format_.file: format_.summary for format_ in kept.values()},
+        {format_.file: format_.summary for format_ in kept.values()} | {name: what for name, (_, what) in COMPANIONS.items()},
         [(format_.file, format_.loading) for format_ in kept.values() if format_.loading],
         [f"`{kept[name].file}`: {each}" for name, each in verified.items()],
     )
