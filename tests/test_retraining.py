@@ -16,6 +16,7 @@ from attn_nas.cli import app
 from attn_nas.cost import Cost
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import RunError, UsageError
+from attn_nas.export import export_candidates
 from attn_nas.models.build import build_trunk
 from attn_nas.proxy import ProxyResult, Scores
 from attn_nas.space.genotype import Genotype
@@ -186,6 +187,41 @@ def test_trainings_are_done_once_and_keep_weights(run):
     assert not run.folder.cache.exists()
     verdict = again.verdict()
     assert verdict.retrained[0].profile.step_seconds > 0
+
+
+def test_winners_are_exported_with_the_weights_of_their_full_training(run, tmp_path):
+    """By default the winners of the last verdict, verified; the card has the test split's accuracy; others are refused."""
+    winner = _winner(run)
+    with pytest.raises(RunError, match="has no full training yet: attn-nas retrain"):
+        export_candidates(run, [winner], tmp_path, retrained=True)
+    plan = Retraining(run, [winner], epochs=1, seeds=1)
+    plan.train(ONE, lambda replicate, outcome: None)
+    plan.write(plan.verdict())
+    command = ["export", str(run.folder.path), "--retrained", "--to", str(tmp_path), "--json"]
+    told = json.loads(CliRunner().invoke(app, command).stdout)
+    assert [model["key"] for model in told["models"]] == [winner.record.key]
+    folder = tmp_path / winner.record.key
+    weights = plan.series.weights / f"{winner.record.key}.safetensors"
+    assert {name: tensor.tolist() for name, tensor in load_file(folder / "model.safetensors").items()} == {
+        name: tensor.tolist() for name, tensor in load_file(weights).items()
+    }
+    trained = plan.series.trained[winner.record.key][0]
+    described = json.loads((folder / "config.json").read_text())
+    assert described["weights_seed"] == plan.series.seeds[0]
+    assert described["verified"]["source"]["accuracy"] == pytest.approx(trained.result.accuracy)
+    card = (folder / "README.md").read_text()
+    assert f"Test accuracy {100 * trained.test.accuracy:.2f} %" in card
+    assert '"split": "test"' in card
+    stranger = next(each for each in run.candidates if not each.record.reference and each.record.key != winner.record.key)
+    with pytest.raises(RunError, match="was not trained in full with 1 seeds: attn-nas retrain"):
+        export_candidates(run, [stranger], tmp_path, retrained=True)
+    weights.write_bytes(b"cut off")
+    with pytest.raises(RunError, match="is missing or damaged"):
+        export_candidates(run, [winner], tmp_path, retrained=True, force=True)
+    assert folder.exists()
+    (run.folder.path / "retraining.json").write_text("{")
+    with pytest.raises(RunError, match="is damaged"):
+        export_candidates(run, [winner], tmp_path, retrained=True)
 
 
 @pytest.mark.parametrize(

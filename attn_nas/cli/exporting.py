@@ -22,6 +22,9 @@ def export(
     format: Annotated[
         str, typer.Option(help="Formats: source, safetensors, hub, pt2, onnx; several with commas.")
     ] = "source,safetensors",
+    retrained: Annotated[
+        bool, typer.Option("--retrained", help="With the weights of the full training; its winners by default.")
+    ] = False,
     to: Annotated[Path, typer.Option(help="Folder to export to.")] = Path("export"),
     force: Annotated[bool, typer.Option("--force", help="Replace folders that are there already.")] = False,
     without_data: Annotated[
@@ -33,14 +36,25 @@ def export(
     """Export candidates, a verified folder each, to use without attn-nas; with the front also its table and picture."""
     from attn_nas.export import chosen_formats, export_candidates
     from attn_nas.report import write_front
+    from attn_nas.study.full_training import FullTraining
     from attn_nas.study.results import Run
     from attn_nas.study.selection import Selection
 
     formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
     opened = Run(run)
-    chosen = Selection(trial or (), knee, front, best_under).of(opened)
-    folders = export_candidates(opened, chosen, to, formats=formats, force=force, without_data=without_data, download=download)
-    with_front = front or not (trial or knee or best_under)
+    asked = bool(trial or knee or front or best_under)
+    keys = FullTraining.of(opened).winners if retrained and not asked else tuple(trial or ())
+    folders = export_candidates(
+        opened,
+        Selection(keys, knee, front, best_under).of(opened),
+        to,
+        formats=formats,
+        force=force,
+        retrained=retrained,
+        without_data=without_data,
+        download=download,
+    )
+    with_front = front or not (asked or retrained)
     files = write_front(opened, to) if with_front else []
     if json:
         models = [

@@ -88,7 +88,7 @@ def _title(winner: Winner) -> str:
 def _metadata(winner: Winner) -> dict[str, Any]:
     results = {
         "task": {"type": "image-classification"},
-        "dataset": {"name": winner.data, "type": winner.data, "split": "validation"},
+        "dataset": {"name": winner.data, "type": winner.data, "split": winner.split},
         "metrics": [{"type": "accuracy", "value": round(winner.accuracy, 4)}],
     }
     return {

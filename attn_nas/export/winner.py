@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attn_nas.cost import Cost
 from attn_nas.errors import ExportError
 from attn_nas.models.build import build_model
-from attn_nas.proxy import Numerics, StepProfile
+from attn_nas.proxy import Numerics, ProxyResult, StepProfile
 from attn_nas.proxy.scores import evaluation_batch
 from attn_nas.sampling import Belief
 from attn_nas.space.genotype import Genotype
@@ -30,14 +30,21 @@ class Recorded:
     batch: int
     numerics: Numerics
 
+    @classmethod
+    def of(cls, run: Run, trained: ProxyResult) -> Recorded:
+        """That of one training of ``run``."""
+        numerics = Numerics.from_dict(run.meta["numerics"])
+        batch = evaluation_batch((run.task.height, run.task.width), numerics, trained.micro_batch)
+        return cls(trained.accuracy, batch, numerics)
+
 
 @dataclass(frozen=True, eq=False)
 class Winner:
     """A trained network to be exported.
 
-    ``normalization`` has a ``mean`` and a ``std`` per channel, of pixels from 0 to 1; ``data`` names the data set and
-    ``accuracy``, a share of 1, is what the card reports for it. ``summary`` says in paragraphs what was measured, ``facts`` are
-    the same and more as plain data.
+    ``normalization`` has a ``mean`` and a ``std`` per channel, of pixels from 0 to 1; ``data`` names the data set, and
+    ``accuracy``, a share of 1, is what the card reports for its ``split``. ``summary`` says in paragraphs what was measured,
+    ``facts`` are the same and more as plain data.
     """
 
     genotype: Genotype
@@ -48,6 +55,7 @@ class Winner:
     cost: Cost
     data: str
     accuracy: float
+    split: str
     summary: tuple[str, ...]
     facts: Mapping[str, Any]
 
@@ -76,32 +84,39 @@ class Winner:
         """
         record, seed = candidate.record, run.weights_seed(candidate)
         (trained,) = (result for result in candidate.results if result.seed == seed)
-        numerics = Numerics.from_dict(run.meta["numerics"])
-        batch = evaluation_batch((run.task.height, run.task.width), numerics, trained.micro_batch)
         return cls(
             record.genotype,
             run.task,
             run.weights(candidate),
-            Recorded(trained.accuracy, batch, numerics),
+            Recorded.of(run, trained),
             run.meta["normalization"],
             record.cost,
             run.meta["space"]["data"]["name"],
             candidate.measured.value,
+            "validation",
             _summary(run, candidate, seed),
             _facts(run, candidate, seed),
         )
 
 
 def _summary(run: Run, candidate: Candidate, weights_seed: int) -> tuple[str, ...]:
-    results, cost, meta, task = candidate.results, candidate.record.cost, run.meta, run.task
+    results = candidate.results
     seeds = _plural(len(results), "seed")
     error = ", the mean and its standard error" if len(results) > 1 else ""
     own = next(result.accuracy for result in results if result.seed == weights_seed)
-    versions = meta["versions"]
     return (
-        f"Validation accuracy {candidate.measured.hundredths()} % on {meta['space']['data']['name']} after a short proxy "
+        f"Validation accuracy {candidate.measured.hundredths()} % on {run.meta['space']['data']['name']} after a short proxy "
         f"training of {_plural(results[0].epochs, 'epoch')} with {seeds}{error}; the weights are those of seed {weights_seed}, "
         f"which reached {100 * own:.2f} %.{_believed(candidate.belief)}",
+        *described(run, candidate),
+    )
+
+
+def described(run: Run, candidate: Candidate) -> tuple[str, ...]:
+    """Paragraphs that hold whatever a network was trained for: costs, input, and what it was trained with."""
+    cost, meta, task = candidate.record.cost, run.meta, run.task
+    versions = meta["versions"]
+    return (
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}), "
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
         f"{_times(candidate.record.profile)}",
@@ -140,14 +155,21 @@ def _numbers(values: list[float]) -> str:
 
 
 def _facts(run: Run, candidate: Candidate, weights_seed: int) -> dict[str, Any]:
+    return {
+        "proxy": run.meta["space"]["proxy"],
+        **known(run, candidate),
+        "weights_seed": weights_seed,
+    }
+
+
+def known(run: Run, candidate: Candidate) -> dict[str, Any]:
+    """What a run knows of a candidate, as plain data."""
     profile = candidate.record.profile
     return {
         "data": run.meta["space"]["data"],
-        "proxy": run.meta["space"]["proxy"],
         "numerics": run.meta["numerics"],
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,
-        "weights_seed": weights_seed,
         "cost": candidate.record.cost.to_dict(),
         "added_flops": candidate.added_flops,
         "profile": profile.to_dict() if profile else None,

@@ -11,9 +11,11 @@ from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
 from attn_nas.export.card import config, model_card
 from attn_nas.export.formats import ALWAYS_TRIED, COMPANIONS, DEFAULT_FORMATS, FORMATS, chosen_formats
+from attn_nas.export.retrained import retrained_winner
 from attn_nas.export.validation import validation_split
 from attn_nas.export.verify import Found, Written, verify
 from attn_nas.export.winner import Winner
+from attn_nas.study.full_training import FullTraining
 from attn_nas.study.results import Candidate, Run
 
 
@@ -38,21 +40,24 @@ def export_candidates(
     *,
     formats: Sequence[str] = DEFAULT_FORMATS,
     force: bool = False,
+    retrained: bool = False,
     without_data: bool = False,
     download: bool = False,
 ) -> list[Path]:
     """For each candidate the folder ``to/KEY`` with the files of the ``formats``, ``config.json``, a card and a drawing.
 
+    Weights are those that the search has kept, or, with ``retrained``, those of the run's full training.
     The recorded accuracy is reproduced on the run's data set, which is fetched only if ``download`` is true, unless
     ``without_data`` says to leave that out.
 
     Raises:
-        RunError: the weights of a candidate were not kept, or are damaged.
+        RunError: the weights of a candidate were not kept, or are damaged; or it was not trained in full.
         UsageError, ExportError: see `export_winners`; or the data set is not there.
 
     """
     chosen_formats(formats)
-    winners = [Winner.of(run, candidate) for candidate in candidates]
+    training = FullTraining.of(run) if retrained else None
+    winners = [retrained_winner(training, each) if training else Winner.of(run, each) for each in candidates]
     _check_target(Path(to), winners, force)
     validation = None if without_data or not winners else validation_split(run, download=download)
     return export_winners(winners, to, validation, formats=formats, force=force)

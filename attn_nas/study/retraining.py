@@ -216,6 +216,7 @@ class Retraining:
         return {
             "recipe": self.recipe.model_dump(mode="json"),
             "seeds": list(self.series.seeds),
+            "folder": str(self.series.folder.path.relative_to(self.run.folder.path)),
             "pretrained": str(self.series.pretrained) if self.series.pretrained else None,
             "networks": [
                 {"key": each.genotype.key, "role": each.role, "name": each.name, "summary": str(each.genotype)}

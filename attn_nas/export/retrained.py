@@ -1,0 +1,51 @@
+"""Winners with the weights of a full training."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from attn_nas.estimates import Mean
+from attn_nas.export.winner import Recorded, Winner, described, known
+from attn_nas.study.full_training import FullTraining
+from attn_nas.study.results import Candidate
+
+
+def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
+    """``candidate`` as its run's full training left it; the weights are those of the first seed.
+
+    Raises:
+        RunError: it was not trained in full, or its weights cannot be read.
+
+    """
+    run, genotype = training.run, candidate.record.genotype
+    trainings = training.trainings(candidate)
+    seed, weights = training.weights(genotype)
+    (own,) = (each for each in trainings if each.result.seed == seed)
+    tests = [each.test.accuracy for each in trainings if each.test]
+    data, epochs = run.meta["space"]["data"]["name"], training.recipe.epochs
+    seeds = f"{len(tests)} seed{'s' * (len(tests) > 1)}" + ", the mean and its standard error" * (len(tests) > 1)
+    reached = f"{100 * own.test.accuracy:.2f} % there and " if own.test else ""
+    summary = (
+        f"Test accuracy {Mean.of(tests).hundredths()} % on {data} after a full training of {epochs} epochs with {seeds}; the "
+        f"weights are those of seed {seed}, which reached {reached}{100 * own.result.accuracy:.2f} % on the validation split.",
+        *described(run, candidate),
+    )
+    facts = {
+        "recipe": training.recipe.model_dump(mode="json"),
+        **known(run, candidate),
+        "full_training": [each.to_dict() for each in trainings],
+        "weights_seed": seed,
+    }
+    return Winner(
+        genotype,
+        run.task,
+        weights,
+        Recorded.of(run, own.result),
+        run.meta["normalization"],
+        candidate.record.cost,
+        data,
+        fmean(tests),
+        "test",
+        summary,
+        facts,
+    )
