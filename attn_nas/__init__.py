@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from attn_nas.errors import AttnNasError
     from attn_nas.export import export_front
     from attn_nas.models.build import build_model
+    from attn_nas.models.insertion import insert
     from attn_nas.models.slots import SlottedBlock, SlottedTrunk
     from attn_nas.sampling.known_cost import KnownCostSampler
     from attn_nas.space.genotype import Genotype, Placement
@@ -49,6 +50,7 @@ _HOMES = {
     "draw_svg": "attn_nas.drawing",
     "draw_text": "attn_nas.drawing",
     "export_front": "attn_nas.export",
+    "insert": "attn_nas.models.insertion",
     "load_space": "attn_nas.space.loading",
     "register_mechanism": "attn_nas.attention.catalog",
     "register_trunk": "attn_nas.space.trunks",
@@ -78,6 +80,7 @@ __all__ = [
     "draw_svg",
     "draw_text",
     "export_front",
+    "insert",
     "load_space",
     "register_mechanism",
     "register_trunk",

@@ -53,7 +53,9 @@ def attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return int(scores * (query[-1] + value[-1] + 4))
 
 
-_FREE = "pad expand_as contiguous unflatten split roll numel view_as repeat repeat_interleave clamp_min hardtanh hardtanh_"
+_FREE = (
+    "pad expand_as contiguous unflatten split roll numel view_as repeat repeat_interleave clamp_min hardtanh hardtanh_ dropout_"
+)
 FREE = tuple(f"aten::{name}" for name in _FREE.split())
 
 _ARITHMETIC = "add add_ sub rsub mul mul_ div div_ pow neg abs sign floor round reciprocal maximum minimum addcmul lerp"

@@ -1,0 +1,76 @@
+"""What a block does to a feature map, observed by sending one through a copy of it."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+SLOTS = ("pre", "inner", "pre_norm", "standard", "identity", "post")
+
+
+class Geometry(NamedTuple):
+    """Channels before and behind a block, its stride, whether it has a shortcut, and its layers with weights.
+
+    The layers are convolutions and linear ones; those of the shortcut and of filled slots are left out.
+    """
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    shortcut: bool
+    num_layers: int
+
+    def __str__(self) -> str:
+        shortcut = "with" if self.shortcut else "without"
+        return (
+            f"{self.num_layers} layers from {self.in_channels} to {self.out_channels} channels at stride {self.stride} "
+            f"{shortcut} a shortcut"
+        )
+
+
+class Witness(nn.Module):
+    """An identity that remembers how many channels have passed it, 0 for none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` itself."""
+        self.channels = x.shape[1]
+        return x
+
+
+def probe(block: nn.Module, side: int = 16) -> Tensor:
+    """A feature map ``(1, C_in, side, side)`` for ``block``."""
+    conv = next(module for module in block.modules() if isinstance(module, nn.Conv2d))
+    places = torch.arange(conv.in_channels * side * side, device=conv.weight.device)
+    return places.sin().reshape(1, conv.in_channels, side, side).to(conv.weight.dtype)
+
+
+def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
+    """The geometry of a block with slots, and the channels at each slot that is passed; the block itself stays as it is."""
+    twin = copy.deepcopy(block).eval()
+    witnesses = {position: Witness() for position in SLOTS}
+    for position, witness in witnesses.items():
+        setattr(twin, position, witness)
+    x = probe(twin)
+    with torch.no_grad():
+        y = twin(x)
+    seen = {position: witness.channels for position, witness in witnesses.items()}
+    num_layers = sum(
+        isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear))
+        for path, module in twin.named_modules()
+        if path.partition(".")[0] not in ("downsample", "stage_end")
+    )
+    geometry = Geometry(x.shape[1], y.shape[1], x.shape[2] // y.shape[2], seen["identity"] > 0, num_layers)
+    return geometry, {position: channels for position, channels in seen.items() if channels}
+
+
+def computes_the_same(block: nn.Module, other: nn.Module) -> bool:
+    """Whether two blocks give the same output, copies of both being sent the same feature map in eval mode."""
+    x = probe(block)
+    with torch.no_grad():
+        y, z = (copy.deepcopy(each).eval()(x) for each in (block, other))
+    return x.is_meta or torch.allclose(y, z, rtol=1e-2, atol=1e-5, equal_nan=True)
