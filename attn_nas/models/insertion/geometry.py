@@ -42,7 +42,7 @@ class Witness(nn.Module):
         return x
 
 
-def probe(block: nn.Module, side: int = 16) -> Tensor:
+def probe(block: nn.Module, side: int = 8) -> Tensor:
     """A feature map ``(1, C_in, side, side)`` for ``block``."""
     conv = next(module for module in block.modules() if isinstance(module, nn.Conv2d))
     places = torch.arange(conv.in_channels * side * side, device=conv.weight.device)
@@ -52,20 +52,19 @@ def probe(block: nn.Module, side: int = 16) -> Tensor:
 def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
     """The geometry of a block with slots, and the channels at each slot that is passed; the block itself stays as it is."""
     twin = copy.deepcopy(block).eval()
-    witnesses = {position: Witness() for position in SLOTS}
+    witnesses = {position: Witness() for position in (*SLOTS, "stage_end")}
     for position, witness in witnesses.items():
         setattr(twin, position, witness)
     x = probe(twin)
     with torch.no_grad():
         y = twin(x)
-    seen = {position: witness.channels for position, witness in witnesses.items()}
     num_layers = sum(
         isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear))
         for path, module in twin.named_modules()
-        if path.partition(".")[0] not in ("downsample", "stage_end")
+        if path.partition(".")[0] != "downsample"
     )
-    geometry = Geometry(x.shape[1], y.shape[1], x.shape[2] // y.shape[2], seen["identity"] > 0, num_layers)
-    return geometry, {position: channels for position, channels in seen.items() if channels}
+    seen = {position: witness.channels for position, witness in witnesses.items() if witness.channels}
+    return Geometry(x.shape[1], y.shape[1], x.shape[2] // y.shape[2], "identity" in seen, num_layers), seen
 
 
 def computes_the_same(block: nn.Module, other: nn.Module) -> bool:

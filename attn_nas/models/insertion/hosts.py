@@ -28,6 +28,7 @@ class HostBlock(SlottedBlock):
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.stage_end = nn.Identity()
+        self.train(block.training)
         for name, value in vars(block).items():
             if not name.startswith("_"):
                 setattr(self, name, value)

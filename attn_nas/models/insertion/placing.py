@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -42,12 +43,12 @@ class Found(NamedTuple):
     channels: dict[str, int]
 
 
-def insert_places(model: nn.Module, plan: Plan, hosts: Sequence[type[HostBlock]]) -> nn.Module:
+def insert_places(model: nn.Module, plan: Plan, hosts: Sequence[type[HostBlock]], *, identity_init: bool = False) -> nn.Module:
     """Put the mechanisms of ``plan`` into ``model``, in place, and return it; all else keeps its weights and their names.
 
     A block that gets a mechanism is replaced by a host, which takes over its modules. Blocks are known by their structure:
     those of the trunk itself, and those of ``hosts``. Mechanisms are made for the channels that the model has, on the device
-    and with the data type of their block.
+    and with the data type of their block; with ``identity_init``, those that can start as the identity.
 
     Raises:
         ValueError: the model is not made of such blocks, differs from the trunk, or has attention where some is to go;
@@ -58,7 +59,7 @@ def insert_places(model: nn.Module, plan: Plan, hosts: Sequence[type[HostBlock]]
     check_number(model, found, plan, hosts)
     targets = [find_target(model, found, plan, place) for place in plan.places]
     check_blocks(found, plan)
-    modules = [make(place, found[block_of(plan, place)]) for place in plan.places]
+    modules = [make(place, found[block_of(plan, place)], identity_init) for place in plan.places]
     for index in sorted({block_of(plan, place) for place in plan.places}):
         put(model, found[index].path, found[index].slotted)
     for target, module in zip(targets, modules, strict=True):
@@ -108,22 +109,27 @@ def check_number(model: nn.Module, found: list[Found], plan: Plan, hosts: Sequen
 
 
 def check_blocks(found: list[Found], plan: Plan) -> None:
-    """Raise ValueError for the first block that is another than the trunk's; only the number of channels may differ."""
+    """Raise ValueError for the first block that is another than the trunk's.
+
+    Channels may differ, and with them whether there is a shortcut.
+    """
     theirs, ours = [each.geometry for each in found], list(plan.blocks)
     for index, (their, our) in enumerate(zip(traits(theirs), traits(ours), strict=True)):
         if their != our:
+            more = theirs[index].num_layers > ours[index].num_layers
             raise ValueError(
                 f"block {index} ({found[index].path}) has {theirs[index]}; in {plan.trunk}, on which the placements were "
                 f"found, it has {ours[index]}"
+                + more
+                * ": if it has attention of its own, put an nn.Identity in its place first"
             )
 
 
-def traits(blocks: list[Geometry]) -> list[tuple[int, bool, int, bool]]:
-    """What must agree: stride, shortcut, number of layers, and whether the channels change between two blocks."""
+def traits(blocks: list[Geometry]) -> list[tuple[int, int, bool]]:
+    """What must agree: stride, number of layers, and whether the channels change between two blocks."""
     before = [blocks[0].in_channels, *(block.out_channels for block in blocks[:-1])]
     return [
-        (block.stride, block.shortcut, block.num_layers, block.in_channels == channels)
-        for block, channels in zip(blocks, before, strict=True)
+        (block.stride, block.num_layers, block.in_channels == channels) for block, channels in zip(blocks, before, strict=True)
     ]
 
 
@@ -134,13 +140,15 @@ def block_of(plan: Plan, place: Place) -> int:
 
 def find_target(model: nn.Module, found: list[Found], plan: Plan, place: Place) -> str:
     """The path in the model at which ``place`` will be; raises ValueError if there is attention already."""
-    path, _, slotted, *_ = found[block_of(plan, place)]
+    path, _, slotted, _, channels = found[block_of(plan, place)]
     if place.position == "stage_end" and not hasattr(slotted, "stage_end"):
         ends = next(name for name, _ in model.named_modules() if name.rpartition(".")[2] == "stage_ends")
         target, there = f"{ends}.{place.site}", model.get_submodule(f"{ends}.{place.site}")
     else:
         slot = slot_of(place, slotted)
         target, there = f"{path}.{slot}", slotted.get_submodule(slot)
+    if place.position in SLOTS and place.position not in channels:
+        raise ValueError(f"{path} of the model has no shortcut, and so no place for a mechanism at {place.position}")
     if not isinstance(there, nn.Conv2d if place.position == "replace" else nn.Identity):
         raise ValueError(f"the model has attention at {target} already: {type(there).__name__}")
     return target
@@ -151,9 +159,11 @@ def slot_of(place: Place, slotted: nn.Module) -> str:
     return getattr(slotted, "replaced", place.replaces) if place.position == "replace" else place.position
 
 
-def make(place: Place, found: Found) -> nn.Module:
+def make(place: Place, found: Found, identity_init: bool) -> nn.Module:
     """The mechanism of ``place``, sized for its block."""
     channels, arguments = found.channels.get(place.position, found.geometry.out_channels), place.arguments
+    if identity_init and "identity_init" in signature(place.mechanism).parameters:
+        arguments = {**arguments, "identity_init": True}
     if place.position == "replace":
         conv: Any = found.slotted.get_submodule(slot_of(place, found.slotted))
         channels, arguments = conv.in_channels, {**arguments, "stride": conv.stride[0]}

@@ -48,13 +48,14 @@ HOSTS: dict[type[nn.Module], tuple[type[HostBlock], ...]] = {
 """For each kind of block the blocks of other libraries that can stand for it."""
 
 
-def insert(model: nn.Module, genotype: Genotype | Mapping[str, Any] | str | Path) -> nn.Module:
+def insert(model: nn.Module, genotype: Genotype | Mapping[str, Any] | str | Path, *, identity_init: bool = False) -> nn.Module:
     """Put the placements of ``genotype`` into ``model``, in place, and return it; its weights and their names stay.
 
     ``model`` is, or contains, one of torchvision's or timm's ResNets, ConvNeXts, MobileNetV2 or V3, or a trunk of ours, with
     the blocks of the genotype's trunk; it may be wider or narrower, and mechanisms are sized by the channels it has. Fresh
-    mechanisms are drawn from torch's global generator, on the device and with the data type of their block. ``genotype`` may
-    be given as its plain data or as the path of an exported folder or its ``config.json``.
+    mechanisms are drawn from torch's global generator, on the device and with the data type of their block; with
+    ``identity_init`` all start as the identity that can, whatever the genotype says, as pretrained weights want it.
+    ``genotype`` may be given as its plain data or as the path of an exported folder or its ``config.json``.
 
     Raises:
         UsageError: no such blocks, others than the trunk's (the first that differs is named), attention in the place
@@ -70,7 +71,7 @@ def insert(model: nn.Module, genotype: Genotype | Mapping[str, Any] | str | Path
     plan = plan_of(read_genotype(genotype))
     every_host = tuple(dict.fromkeys(host for hosts in HOSTS.values() for host in hosts))
     try:
-        return insert_places(model, plan, every_host)
+        return insert_places(model, plan, every_host, identity_init=identity_init)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

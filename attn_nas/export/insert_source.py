@@ -1,0 +1,100 @@
+"""Standalone source that puts the placements of one genotype into a model of torchvision, timm or ours."""
+
+from __future__ import annotations
+
+from attn_nas.export.source import LINE, Collector, literal, without_defaults
+from attn_nas.models.insertion import hosts_of, plan_of
+from attn_nas.models.insertion.hosts import HostBlock
+from attn_nas.models.insertion.placing import Place, Plan, insert_places
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.trunks import Trunk
+
+_INSERT = '''def insert(model: nn.Module, *, identity_init: bool = False) -> nn.Module:
+    """Put the attention into ``model``, in place, and return it.
+
+    With ``identity_init``, gates that can start as the identity do so, and leave pretrained features as they are at first.
+
+    Raises:
+        ValueError: the model has other blocks, or attention there already; it is left as it was.
+
+    """
+    return insert_places(model, PLAN, HOSTS, identity_init=identity_init)'''
+
+
+def insert_source(genotype: Genotype) -> str:
+    """A Python module that imports torch (and the standard library) alone and defines ``insert(model)``.
+
+    It does what `attn_nas.insert` does with ``genotype``, and knows the blocks of its trunk's family alone.
+    """
+    hosts, plan = hosts_of(genotype.trunk), plan_of(genotype)
+    collected = Collector()
+    for item in (HostBlock, *hosts, *(place.mechanism for place in plan.places), insert_places):
+        collected.add(item)
+    names = [host.__name__ for host in hosts]
+    found = f"HOSTS: tuple[type[HostBlock], ...] = ({', '.join(names)}{',' * (len(names) == 1)})"
+    return collected.module(_docstring(genotype), f"{found}\n{_plan(plan)}", _INSERT)
+
+
+def _docstring(genotype: Genotype) -> str:
+    trunk, places = genotype.trunk, [placement for _, placement in genotype.sites if placement]
+    replacing = any(placement.position == "replace" for placement in places)
+    return "\n".join(
+        [
+            f"Attention for the blocks of {trunk}, found by attn-nas (candidate {genotype.key}).",
+            "",
+            *(f"    {site}: {placement}" for site, placement in genotype.sites if placement),
+            *[""] * bool(places),
+            "With this file beside yours:",
+            "",
+            *(f"    {line}".rstrip() for line in _example(trunk)),
+            "",
+            "Known are the blocks of",
+            "",
+            *(f"    {title}" for title in (*(host.title for host in hosts_of(trunk)), f"{trunk} itself")),
+            "",
+            "The model may be wider or narrower. It is changed in place: its weights keep their values and names, new modules",
+            "start with fresh weights, so fine-tune it." + " Convolutions that are replaced lose their weights." * replacing,
+            "",
+        ]
+    )
+
+
+def _example(trunk: Trunk) -> list[str]:
+    function = {
+        "resnet": f"resnet{trunk.depth}",
+        "resnext": "resnext50_32x4d",
+        "mobilenet_v2": "mobilenet_v2",
+        "mobilenet_v3_large": "mobilenet_v3_large",
+        "convnext": {59: "convnext_tiny", 113: "convnext_small"}.get(trunk.depth),
+    }.get(trunk.name)
+    if function is None:
+        return ["from insert import insert", "", "model = insert(model, identity_init=True)"]
+    imports = ["from insert import insert", f"from torchvision.models import {function}"]
+    return [*imports, "", f'model = insert({function}(weights="DEFAULT"), identity_init=True)']
+
+
+def _plan(plan: Plan) -> str:
+    return "\n".join(
+        [
+            "PLAN = Plan(",
+            f"    {literal(plan.trunk)},",
+            f"    stage_lengths={plan.stage_lengths!r},",
+            "    blocks=(",
+            *(f"        Geometry({', '.join(map(literal, block))})," for block in plan.blocks),
+            "    ),",
+            *(["    places=(", *map(_place, plan.places), "    ),"] if plan.places else ["    places=(),"]),
+            ")",
+        ]
+    )
+
+
+def _place(place: Place) -> str:
+    arguments = without_defaults(place.mechanism, place.arguments)
+    written = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in arguments.items())
+    values = [*map(literal, place[:3]), f"{{{written}}}", *map(literal, filter(None, [place.replaces]))]
+    line = f"        Place({', '.join(values)}),"
+    return (
+        line
+        if len(line) <= LINE
+        else "\n".join(["        Place(", *(f"            {value}," for value in values), "        ),"])
+    )
