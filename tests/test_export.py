@@ -55,7 +55,7 @@ def test_exported_models_work_where_the_package_does_not_exist(run, tmp_path):
     assert {folder.name for folder in folders} == {candidate.record.key for candidate in run.front}
     for candidate, folder in zip(run.front, folders, strict=True):
         assert {path.name for path in folder.iterdir()} == {
-            *("model.py", "model.safetensors", "config.json", "README.md", "placements.svg")
+            *("model.py", "model.safetensors", "insert.py", "config.json", "README.md", "placements.svg")
         }
         printed = subprocess.run(
             [sys.executable, "-I", "-c", ALONE, str(folder)], check=True, capture_output=True, text=True

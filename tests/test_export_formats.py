@@ -291,7 +291,7 @@ def test_data_that_are_gone_or_others_are_said_so(run, candidate, tmp_path, monk
 
 def test_formats_are_chosen_by_name():
     """In the order of the registry and with what they need; an unknown one is an error that knows better."""
-    assert chosen_formats(["safetensors", "source"]) == DEFAULT_FORMATS
+    assert chosen_formats(["insert", "safetensors", "source"]) == DEFAULT_FORMATS
     assert chosen_formats(["hub"]) == ("source", "safetensors", "hub")
     with pytest.raises(UsageError, match=r"unknown format 'onx': choose from .* \(did you mean onnx\?\)"):
         chosen_formats(["source", "onx"])

@@ -20,8 +20,8 @@ def export(
         str | None, typer.Option(help="The most accurate with so many FLOPs: in all (45M), or over the bare trunk (+1%).")
     ] = None,
     format: Annotated[
-        str, typer.Option(help="Formats: source, safetensors, hub, pt2, onnx; several with commas.")
-    ] = "source,safetensors",
+        str, typer.Option(help="Formats: source, safetensors, insert, hub, pt2, onnx; several with commas.")
+    ] = "source,safetensors,insert",
     retrained: Annotated[
         bool, typer.Option("--retrained", help="With the weights of the full training; its winners by default.")
     ] = False,

@@ -15,6 +15,7 @@ from attn_nas.errors import UsageError, unknown
 from attn_nas.export.card import docstring
 from attn_nas.export.graphs import OPSET, onnx_bytes, pt2_bytes
 from attn_nas.export.hub import HUBCONF
+from attn_nas.export.insert_source import insert_source
 from attn_nas.export.source import model_source
 from attn_nas.export.winner import Winner
 
@@ -61,6 +62,13 @@ FORMATS: dict[str, Format] = {
         tolerance=0.0,
     ),
     "safetensors": Format("model.safetensors", _safetensors, "the trained weights"),
+    "insert": Format(
+        "insert.py",
+        lambda winner, model: insert_source(winner.genotype).encode(),
+        "the placements alone, as Python that puts them into a model of yours",
+        "from insert import insert\n\nmodel = insert(model)  # with weights of its own, as its docstring says",
+        tolerance=0.0,
+    ),
     "hub": Format(
         "hubconf.py",
         lambda winner, model: HUBCONF.encode(),
@@ -90,8 +98,8 @@ COMPANIONS: dict[str, tuple[Callable[[Winner], str], str]] = {
     "placements.svg": (lambda winner: draw_svg(winner.genotype), "the placements, drawn"),
 }
 """Files that come with every format: how their text is made, and what they are."""
-DEFAULT_FORMATS = ("source", "safetensors")
-ALWAYS_TRIED = DEFAULT_FORMATS
+DEFAULT_FORMATS = ("source", "safetensors", "insert")
+ALWAYS_TRIED = ("source", "safetensors")
 """What is written and verified whatever is asked for: the others are compared with it."""
 
 

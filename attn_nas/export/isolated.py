@@ -1,8 +1,8 @@
 """Runs exported models where attn_nas does not exist; started by its path, under ``python -I``, with a work folder.
 
-The folder has ``job.json`` (see `attn_nas.export.verify`), ``inputs.safetensors`` with normalised images by batch size, and,
-where accuracies are to be reproduced, ``validation.safetensors`` with images of bytes and their labels. What the models do is
-left in ``found.json`` and ``logits.safetensors``.
+The folder has ``job.json`` (see `attn_nas.export.verify`), ``inputs.safetensors`` with normalised images by batch size, a
+``KEY.py`` with the bare trunk of each network, and, where accuracies are to be reproduced, ``validation.safetensors`` with
+images of bytes and their labels. What the models do is left in ``found.json`` and ``logits.safetensors``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ def load_source(folder: Path) -> Network:
     return network.eval()
 
 
+def load_inserted(folder: Path) -> Network:
+    """The bare trunk, of which the work folder has the source, with what ``insert.py`` puts into it and the weights."""
+    bare: nn.Module = load_module(Path(sys.argv[1]) / f"{folder.name}.py").build_model()
+    network: nn.Module = load_module(folder / "insert.py").insert(bare)
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return network.eval()
+
+
 def load_hub(folder: Path) -> Network:
     """What `torch.hub` makes of the folder."""
     network: nn.Module = torch.hub.load(str(folder), "attn_model", source="local")
@@ -64,6 +72,7 @@ def load_onnx(folder: Path) -> Network:
 
 LOADERS: dict[str, Callable[[Path], Network]] = {
     "source": load_source,
+    "insert": load_inserted,
     "hub": load_hub,
     "pt2": load_pt2,
     "onnx": load_onnx,
@@ -154,7 +163,7 @@ def reproduce(described: dict[str, Any], networks: dict[str, Network], found: di
     layout = torch.channels_last if numerics["channels_last"] else torch.contiguous_format
     for name, network in networks.items():
         chosen = plain
-        if name in ("source", "hub"):
+        if name in ("source", "insert", "hub"):
             assert isinstance(network, nn.Module)
             network.to(numerics["device"], memory_format=layout)  # type: ignore[call-overload]
             chosen = numerics

@@ -18,6 +18,7 @@ from attn_nas.export.slots import without_slots
 from attn_nas.models.build import site_call, trunk_call
 from attn_nas.models.slots import SlottedBlock
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.trunks import Trunk
 
 _PACKAGE = "attn_nas"
 LINE = 128
@@ -28,10 +29,7 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     """A Python module that imports torch (and the standard library) alone and defines ``build_model`` and its class."""
     trunk, trunk_arguments = trunk_call(genotype.trunk)
     collected = Collector()
-    collected.add(trunk)
-    for value in trunk_arguments.values():
-        if inspect.isclass(value):
-            collected.add(value)
+    collected.add_call(trunk, trunk_arguments)
     forwarded = {"num_classes": Name("num_classes"), "in_channels": Name("in_channels")}
     lines = [_call("super().__init__", [], {**trunk_arguments, **forwarded})]
     for site, placement in genotype.sites:
@@ -62,6 +60,16 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     )
     collected.definitions = without_slots(collected.definitions, _empty_slots(genotype))
     return collected.module(docstring, network, build)
+
+
+def bare_source(trunk: Trunk, num_classes: int, in_channels: int) -> str:
+    """As `model_source` for the trunk without attention, but with all its slots."""
+    module, arguments = trunk_call(trunk)
+    collected = Collector()
+    collected.add_call(module, arguments)
+    sizes = {"num_classes": num_classes, "in_channels": in_channels}
+    passed = ", ".join(f"{name}={literal(value)}" for name, value in {**arguments, **sizes}.items())
+    return collected.module(f"{trunk}.", f"def build_model() -> nn.Module:\n    return {module.__name__}({passed})")
 
 
 def _empty_slots(genotype: Genotype) -> set[str]:
@@ -115,6 +123,11 @@ class Collector:
         self._seen: set[str] = set()
         self._modules: dict[str, None] = {}
         self._names: dict[str, set[str]] = {"torch": {"nn"}}
+
+    def add_call(self, module: type[nn.Module], arguments: dict[str, Any]) -> None:
+        """Take the source of ``module`` and of the classes among its ``arguments``."""
+        for item in (module, *filter(inspect.isclass, arguments.values())):
+            self.add(item)
 
     def add(self, item: Any) -> None:
         """Take the source of a class or function, after that of everything it uses."""

@@ -20,6 +20,7 @@ from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
 from attn_nas.export import isolated
 from attn_nas.export.formats import FORMATS
+from attn_nas.export.source import bare_source
 from attn_nas.export.winner import Winner
 from attn_nas.space.task import Task
 
@@ -102,6 +103,9 @@ def verify(written: Sequence[Written], validation: Split | None) -> list[dict[st
             tensors = {"images": validation.images.contiguous(), "labels": validation.labels}
             save_file(tensors, work / "validation.safetensors")
         num_images = len(validation) if validation else 0
+        for each in written:
+            source = bare_source(each.winner.genotype.trunk, each.winner.task.num_classes, each.winner.task.channels)
+            (work / f"{each.winner.key}.py").write_text(source, encoding="utf-8")
         (work / "job.json").write_text(json.dumps([_described(each, num_images) for each in written]))
         command = [sys.executable, "-I", "-B", str(isolated.__file__), str(work)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
