@@ -20,9 +20,11 @@ from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, Usag
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
 from attn_nas.export import validation as validation_module
 from attn_nas.export.formats import Format
+from attn_nas.export.insert_source import insert_source
 from attn_nas.export.verify import Found, Written, _check_accuracy
 from attn_nas.export.winner import Winner
 from attn_nas.models.build import build_model
+from attn_nas.space.genotype import Genotype
 from attn_nas.study.facts import FORMAT
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
@@ -235,6 +237,17 @@ def test_a_file_that_does_something_else_is_named_and_not_kept(run, candidate, t
         ExportError, match=rf"{honest.file} gives other logits .* up to (1.0e-03|9.9e-04|9.\de-04) of the largest is off"
     ):
         export_candidates(run, [candidate], tmp_path / "models", formats=[name], without_data=True)
+    assert not (tmp_path / "models").exists()
+
+
+def test_an_insertion_of_other_placements_is_not_kept(run, candidate, tmp_path, monkeypatch):
+    """The weights are not those of the network that it makes."""
+    honest = FORMATS["insert"]
+    other = insert_source(Genotype.bare(candidate.record.genotype.trunk)).encode()
+    spoilt = Format(honest.file, lambda winner, model: other, honest.summary, tolerance=honest.tolerance)
+    monkeypatch.setitem(FORMATS, "insert", spoilt)
+    with pytest.raises(ExportError, match="insert.py does not run by itself: RuntimeError"):
+        export_candidates(run, [candidate], tmp_path / "models", without_data=True)
     assert not (tmp_path / "models").exists()
 
 
