@@ -246,7 +246,7 @@ def test_an_insertion_of_other_placements_is_not_kept(run, candidate, tmp_path, 
     other = insert_source(Genotype.bare(candidate.record.genotype.trunk)).encode()
     spoilt = Format(honest.file, lambda winner, model: other, honest.summary, tolerance=honest.tolerance)
     monkeypatch.setitem(FORMATS, "insert", spoilt)
-    with pytest.raises(ExportError, match="insert.py does not run by itself: RuntimeError"):
+    with pytest.raises(ExportError, match=r"insert\.py does not run by itself: RuntimeError"):
         export_candidates(run, [candidate], tmp_path / "models", without_data=True)
     assert not (tmp_path / "models").exists()
 

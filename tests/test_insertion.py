@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from attn_nas import insert
@@ -19,7 +20,7 @@ from attn_nas.cost import count_cost
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.export.insert_source import insert_source
-from attn_nas.export.source import model_source
+from attn_nas.export.source import bare_source
 from attn_nas.models.build import build_model, build_trunk, get_slot
 from attn_nas.models.insertion import hosts_of
 from attn_nas.models.insertion.placing import find_blocks
@@ -466,7 +467,7 @@ def test_exported_insertion_does_the_same(trunk, make):
         assert list(given) == list(wanted)
         assert all(torch.equal(value, wanted[key]) for key, value in given.items())
     ours = perturbed(build_model(genotype, 10, seed=0)).eval()
-    bare = _module(model_source(Genotype.bare(trunk), 10, 3, "The bare trunk.")).build_model()
+    bare = _module(bare_source(trunk, 10, 3)).build_model()
     with pytest.warns(UserWarning, match="their weights are gone"):
         exported.insert(bare).load_state_dict(ours.state_dict())
     assert torch.equal(_logits(bare.eval()), _logits(ours))
@@ -504,6 +505,7 @@ import sys
 sys.modules["attn_nas"] = None
 sys.path.insert(0, sys.argv[1])
 import torch
+from safetensors.torch import load_file
 from bare import build_model
 from insert import insert
 from safetensors.torch import load_file, save_file
@@ -521,14 +523,12 @@ except ValueError as error:
 
 def test_exported_insertion_works_where_the_package_does_not_exist(tmp_path):
     """In an isolated interpreter: the trained network's logits to the bit, and a second insertion is refused."""
-    from safetensors.torch import load_file, save_file
-
     trunk = Trunk("cifar_resnet", 8, 8)
     bam = Placement("bam", "stage_end", reduction=2)
     genotype = Genotype(trunk, (Placement("cbam", "pre", reduction=2, kernel_size=3), None, SE), (None, bam))
     model = perturbed(build_model(genotype, 10, seed=0)).eval()
     (tmp_path / "insert.py").write_text(insert_source(genotype))
-    (tmp_path / "bare.py").write_text(model_source(Genotype.bare(trunk), 10, 3, "The bare trunk."))
+    (tmp_path / "bare.py").write_text(bare_source(trunk, 10, 3))
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     done = subprocess.run([sys.executable, "-I", "-c", ALONE, str(tmp_path)], capture_output=True, text=True, check=True)
     assert torch.equal(load_file(tmp_path / "logits.safetensors")["logits"], _logits(model, side=16))
@@ -558,7 +558,7 @@ def test_the_tutorial_fine_tunes(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "resnet50", lambda weights=None: models.ResNet(Bottleneck, [3, 4, 6, 3], width_per_group=8))
     tutorial = _module(code.replace("epochs=10", "epochs=1"))
     tutorial.main([(torch.rand(2, 3, 32, 32), torch.tensor([1, 2]))])
-    saved = torch.load("attended.pt", weights_only=True)
+    saved = load_file("attended.safetensors")
     again = tutorial.attended_resnet("runs/mine/export/51626d17d50a")
     again.load_state_dict(saved)
     assert saved["layer1.0.standard.fc2.weight"].abs().sum() > 0
