@@ -6,31 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
-_MARGIN = 1e-4
 
 
 @dataclass(frozen=True)
 class AccuracyScale:
-    """Logits of shares, on which a gain near 100 % counts for as much as a larger one far below; other values as they are."""
+    """Angles of shares, whose noise does not depend on the share (Anscombe, 1948); other values as they are.
+
+    The angle of a share ``p`` is twice the arc sine of its root: from 0 to pi.
+    """
 
     shares: bool
 
     @classmethod
     def of(cls, accuracies: Floats) -> AccuracyScale:
-        """Logits, if all ``accuracies`` are shares of 1."""
+        """Angles, if all ``accuracies`` are shares of 1."""
         return cls(bool(((accuracies >= 0) & (accuracies <= 1)).all()))
 
     def __call__(self, accuracies: Floats) -> Floats:
-        """From accuracies; 0 and 1 lie at finite places."""
-        return np.asarray(logit(np.clip(accuracies, _MARGIN, 1 - _MARGIN))) if self.shares else accuracies
+        """From accuracies."""
+        return np.asarray(2 * np.arcsin(np.sqrt(accuracies))) if self.shares else accuracies
 
     def back(self, values: Floats) -> Floats:
         """To accuracies."""
-        return np.asarray(expit(values)) if self.shares else values
+        return np.asarray(np.sin(np.clip(values, 0.0, np.pi) / 2) ** 2) if self.shares else values
 
     def slope(self, accuracies: Floats) -> Floats:
         """By how much accuracy changes with what is modelled."""
-        return accuracies * (1 - accuracies) if self.shares else np.ones_like(accuracies)
+        return np.sqrt(accuracies * (1 - accuracies)) if self.shares else np.ones_like(accuracies)
