@@ -32,6 +32,7 @@ from attn_nas.study.search import search
 from attn_nas.study.selection import Selection
 from attn_nas.study.series import Use, cost_of, seeds_for
 from attn_nas.study.trainer import ProxyTrainer
+from attn_nas.terminal.retraining import retraining_words
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -55,6 +56,8 @@ def _fill(plan, test, validation=None):
             accuracy = float((validation or test)(number, index))
             curve = (accuracy,) * plan.recipe.epochs
             result = ProxyResult(accuracy, 0.0, 0.0, curve, curve, curve, curve, 1.0, 1.0, 1.0, 32, replicate.seed)
+            plan.series.weights.mkdir(parents=True, exist_ok=True)
+            (plan.series.weights / f"{entrant.genotype.key}.safetensors").touch()
             plan.series.folder.keep(
                 replicate, Trained(result, Cost(9, 8, 7, 6), None, Scores(float(test(number, index)), 0.0, 0.0))
             )
@@ -70,8 +73,7 @@ def test_paired_gains_are_those_of_the_t_test():
     assert gain.mean == pytest.approx((own - other).mean())
     alone = Gain.paired([0.9], [0.8]).to_dict()
     assert alone == {"mean": pytest.approx(0.1), "low": None, "high": None, "p": None}
-    assert Gain.paired([0.5, 0.6], [0.5, 0.6]) == Gain(0.0, 0.0, 0.0, 1.0)
-    assert Gain.paired([0.75, 0.5], [0.5, 0.25]) == Gain(0.25, 0.25, 0.25, 0.0)
+    assert Gain.paired([0.75, 0.5], [0.5, 0.25]).to_dict() == {"mean": 0.25, "low": None, "high": None, "p": None}
 
 
 def test_of_many_gains_the_chance_is_corrected():
@@ -79,6 +81,9 @@ def test_of_many_gains_the_chance_is_corrected():
     found = corrected([Gain(0.1, 0.0, 0.2, p) for p in (0.01, 0.04, 0.03)])
     assert [gain.p for gain in found] == pytest.approx([0.03, 0.06, 0.06])
     assert corrected([Gain(0.1, 0.0, 0.2, 0.9)] * 2)[0].p == 1.0
+    unknown, known = corrected([Gain.paired([0.9], [0.8]), Gain(0.1, 0.0, 0.2, 0.04)])
+    assert np.isnan(unknown.p)
+    assert known.p == 0.04
 
 
 def test_the_recipe_is_long_and_without_what_made_the_proxy_short(tiny_space):
@@ -113,11 +118,42 @@ def test_winners_meet_all_references_and_a_plain_trunk(run):
     assert plan.remaining == 2 * len(plan.entrants)
     others = [*seeds_for(run, Use.AUDIT, 200), *seeds_for(run, Use.LONG_AUDIT, 200), *range(20)]
     assert not {*plan.series.seeds} & {*others}
-    bare = next(each for each in run.references if not each.record.genotype.num_attended)
-    assert [each.role for each in Retraining(run, [bare], epochs=3).entrants] == [
-        "winner",
-        *["reference"] * (len(run.references) - 1),
-    ]
+    attended = next(each for each in run.references if each.record.genotype.num_attended)
+    with_reference = Retraining(run, [attended, winner], epochs=3)
+    assert [each.genotype.key for each in with_reference.entrants] == [each.genotype.key for each in plan.entrants]
+    assert [each.role for each in with_reference.entrants] == roles
+
+
+def test_one_seed_proves_nothing_and_the_test_split_is_read_once(run):
+    """In words, and in the document; what has not all its trainings is named."""
+    plan = Retraining(run, [_winner(run)], epochs=3, seeds=1)
+    _fill(plan, lambda number, seed: 0.5 + 0.1 * (number == 0))
+    verdict = plan.verdict()
+    words = retraining_words(verdict)
+    assert words[0].startswith("The test split was read here for the first time")
+    assert "+10.00 points, with too few seeds to prove anything, against the bare trunk." in words[1]
+    assert verdict.to_dict()["networks"][0]["gains"]["bare"]["p"] is None
+    other = Retraining(run, [_winner(run)], epochs=4, seeds=1)
+    _fill(other, lambda number, seed: 0.5)
+    other.series.folder.forget(other.series.replicates[1])
+    second = other.verdict()
+    assert "was read before, by 1 other full training of this run" in retraining_words(second)[0]
+    assert second.incomplete == {other.entrants[1].name: 0}
+    assert f"left out, for want of trainings: {other.entrants[1].name} has 0 of 1" in retraining_words(second)
+
+
+def test_what_failed_or_lost_its_weights_is_trained_again(run):
+    """A full training that failed may have failed by chance; weights are those of the first seed."""
+    plan = Retraining(run, [_winner(run)], epochs=3, seeds=2)
+    _fill(plan, lambda number, seed: 0.5)
+    assert plan.remaining == 0
+    first, *_ = plan.series.replicates
+    (plan.series.weights / f"{first.genotype.key}.safetensors").unlink()
+    assert plan.series.missing == [first]
+    last = plan.series.replicates[-1]
+    plan.series.folder.forget(last)
+    plan.series.folder.keep(last, "diverged")
+    assert plan.series.missing == [first, last]
 
 
 def test_the_verdict_compares_by_seed(run):

@@ -71,3 +71,5 @@ def retrain(
         for line in terminal.retraining_words(verdict):
             out.print(line, markup=False, highlight=False, soft_wrap=not out.is_terminal)
     say.print(f"Written: {planned.write(verdict)}", markup=False, highlight=False, soft_wrap=True)
+    if verdict.incomplete:
+        raise typer.Exit(1)

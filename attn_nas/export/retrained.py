@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import fmean
 
 from attn_nas.estimates import Mean
@@ -24,15 +25,19 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
     tests = [each.test.accuracy for each in trainings if each.test]
     data, epochs = run.meta["space"]["data"]["name"], training.recipe.epochs
     seeds = f"{len(tests)} seed{'s' * (len(tests) > 1)}" + ", the mean and its standard error" * (len(tests) > 1)
+    start = f", begun from {Path(training.pretrained).name}," if training.pretrained else ""
     reached = f"{100 * own.test.accuracy:.2f} % there and " if own.test else ""
     summary = (
-        f"Test accuracy {Mean.of(tests).hundredths()} % on {data} after a full training of {epochs} epochs with {seeds}; the "
-        f"weights are those of seed {seed}, which reached {reached}{100 * own.result.accuracy:.2f} % on the validation split.",
-        *described(run, candidate),
+        f"Test accuracy {Mean.of(tests).hundredths()} % on {data} after a full training of {epochs} epochs{start} with "
+        f"{seeds}; the weights are those of seed {seed}, which reached {reached}"
+        f"{100 * own.result.accuracy:.2f} % on the validation split.",
+        *described(run, candidate, training.versions),
     )
     facts = {
         "recipe": training.recipe.model_dump(mode="json"),
+        "pretrained": training.pretrained and Path(training.pretrained).name,
         **known(run, candidate),
+        "versions": dict(training.versions),
         "full_training": [each.to_dict() for each in trainings],
         "weights_seed": seed,
     }

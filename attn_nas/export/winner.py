@@ -108,14 +108,13 @@ def _summary(run: Run, candidate: Candidate, weights_seed: int) -> tuple[str, ..
         f"Validation accuracy {candidate.measured.hundredths()} % on {run.meta['space']['data']['name']} after a short proxy "
         f"training of {_plural(results[0].epochs, 'epoch')} with {seeds}{error}; the weights are those of seed {weights_seed}, "
         f"which reached {100 * own:.2f} %.{_believed(candidate.belief)}",
-        *described(run, candidate),
+        *described(run, candidate, run.meta["versions"]),
     )
 
 
-def described(run: Run, candidate: Candidate) -> tuple[str, ...]:
+def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tuple[str, ...]:
     """Paragraphs that hold whatever a network was trained for: costs, input, and what it was trained with."""
     cost, meta, task = candidate.record.cost, run.meta, run.task
-    versions = meta["versions"]
     return (
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}), "
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
@@ -166,7 +165,7 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
     """What a run knows of a candidate, as plain data."""
     profile = candidate.record.profile
     return {
-        "data": run.meta["space"]["data"],
+        "data": {name: value for name, value in run.meta["space"]["data"].items() if name != "root"},
         "numerics": run.meta["numerics"],
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -87,8 +88,9 @@ def export_winners(
     try:
         target.mkdir(parents=True, exist_ok=True)
         for leftover in target.glob(".export-*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(dir=target, prefix=".export-") as temporary:
+            if not _is_alive(int(leftover.name.split("-")[1])):
+                shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(dir=target, prefix=f".export-{os.getpid()}-") as temporary:
             written = [_write(winner, Path(temporary) / winner.key, chosen) for winner in winners]
             for each, found in zip(written, verify(written, validation), strict=True):
                 _describe(each, chosen, found)
@@ -143,7 +145,17 @@ def _describe(written: Written, formats: Sequence[str], found: dict[str, Found])
 
 def _keep(folder: Path, target: Path) -> Path:
     """The folder in its place; what was there goes where this came from, to be removed with it."""
-    final = target / folder.name
+    final, replaced = target / folder.name, folder.with_suffix(".replaced")
     if final.exists():
-        final.rename(folder.with_suffix(".replaced"))
-    return folder.rename(final)
+        final.rename(replaced)
+    try:
+        return folder.rename(final)
+    except BaseException:
+        if replaced.exists():
+            replaced.rename(final)
+        raise
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this number runs here."""
+    return Path(f"/proc/{process}").exists()

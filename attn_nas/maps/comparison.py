@@ -15,6 +15,7 @@ from attn_nas.maps.activation import ActivationMap, activation_maps
 from attn_nas.maps.gates import Gate, gates_of, without
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
+from attn_nas.study.facts import is_data_of
 from attn_nas.study.results import Candidate, Run
 
 BESIDE = ("none", "cbam everywhere")
@@ -152,8 +153,8 @@ def _trained(run: Run, candidate: Candidate) -> nn.Module:
 
 
 def _sample(run: Run, dataset: Dataset) -> Split:
-    if dataset.task != run.task:
-        raise DataError(f"{dataset.name} is not what it was when the run was begun: {dataset.task}, then {run.task}")
+    if not is_data_of(run.meta, dataset):
+        raise DataError(f"{dataset.name} is not the data set that the run was begun with")
     return dataset.validation.take(torch.arange(min(_SAMPLE, len(dataset.validation))))
 
 

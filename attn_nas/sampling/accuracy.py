@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from attn_nas.sampling.placement_process import Placed, PlacementProcess
-from attn_nas.sampling.scale import AccuracyScale
+from attn_nas.sampling.scale import LOGITS, AccuracyScale
 
 Floats = NDArray[np.float64]
 LEAST = 4
@@ -33,15 +33,15 @@ class Observations:
 
 
 class AccuracyModel:
-    """A Gaussian process over placements, fitted to ``seen`` on the `AccuracyScale`.
+    """A Gaussian process over placements, fitted to ``seen`` on an `AccuracyScale`, for shares of 1 on that of ``shares``.
 
     What trainings of one seed have in common is not held for a merit of their networks.
     """
 
-    def __init__(self, seen: Observations, *, like: AccuracyModel | None = None) -> None:
+    def __init__(self, seen: Observations, *, like: AccuracyModel | None = None, shares: AccuracyScale = LOGITS) -> None:
         """``like`` is a model whose hyperparameters are taken."""
         self.seen = seen
-        self.scale = AccuracyScale.of(seen.accuracies)
+        self.scale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
         self._process: PlacementProcess = PlacementProcess(
             seen.networks,
             self.scale(seen.accuracies)[:, None],

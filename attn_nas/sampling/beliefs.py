@@ -12,6 +12,7 @@ from attn_nas.estimates import Mean
 from attn_nas.front import front_indices
 from attn_nas.sampling.accuracy import LEAST, AccuracyModel, Floats, Observations, chances
 from attn_nas.sampling.placement_process import Placed
+from attn_nas.sampling.scale import ANGLES
 from attn_nas.space.genotype import Genotype
 
 _DRAWS = 500
@@ -35,7 +36,7 @@ def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
         np.array([training.seed for training in trainings], dtype=np.int64),
         np.ones(len(trainings)),
     )
-    return AccuracyModel(seen)
+    return AccuracyModel(seen, shares=ANGLES)
 
 
 @dataclass(frozen=True)

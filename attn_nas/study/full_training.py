@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from attn_nas.study.results import Candidate, Run
 class FullTraining:
     """The last full training of a run that came to a verdict.
 
-    ``folder`` keeps its results and weights, ``winners`` are the keys of what was compared with the references.
+    ``folder`` keeps its results and weights, ``winners`` are the keys of what was compared with the references, ``pretrained``
+    names the weights that it began from, and ``versions`` are those that it was made with.
     """
 
     run: Run
@@ -29,6 +31,8 @@ class FullTraining:
     seeds: tuple[int, ...]
     folder: Path
     winners: tuple[str, ...]
+    pretrained: str | None
+    versions: Mapping[str, str]
 
     @classmethod
     def of(cls, run: Run) -> FullTraining:
@@ -38,7 +42,15 @@ class FullTraining:
             plan = json.loads(path.read_text(encoding="utf-8"))["plan"]
             winners = tuple(each["key"] for each in plan["networks"] if each["role"] == "winner")
             recipe = ProxySettings.model_validate(plan["recipe"])
-            return cls(run, recipe, tuple(plan["seeds"]), run.folder.path / plan["folder"], winners)
+            return cls(
+                run,
+                recipe,
+                tuple(plan["seeds"]),
+                run.folder.path / plan["folder"],
+                winners,
+                plan["pretrained"],
+                plan["versions"],
+            )
         except FileNotFoundError:
             raise RunError(f"{run.folder.path} has no full training yet: attn-nas retrain {run.folder.path}") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -62,5 +74,5 @@ class FullTraining:
                 return seed, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a file is no mapping
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise RunError(
-                f"{path} is missing or damaged ({first_line(error)}): remove {self.folder} and train in full again"
+                f"{path} is missing or damaged ({first_line(error)}): remove it, and the same attn-nas retrain makes it again"
             ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import nan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from attn_nas.estimates import without_nan
 class Gain:
     """Mean paired difference in accuracy, its 95 % interval and the probability of one as large by chance alone.
 
-    Interval and ``p`` are of the two-sided paired t-test (Student, 1908); NaN for one seed.
+    Interval and ``p`` are of the two-sided paired t-test (Student, 1908); NaN where seeds are too few to tell: for one seed, or
+    if all differ by the same.
     """
 
     mean: float
@@ -31,8 +32,8 @@ class Gain:
         """That of accuracies ``(seeds,)`` over others of the same seeds."""
         differences = np.asarray(own, dtype=np.float64) - np.asarray(other, dtype=np.float64)
         mean, deviation = float(differences.mean()), float(differences.std(ddof=1)) if len(differences) > 1 else nan
-        if not deviation:
-            return cls(mean, mean, mean, float(mean == 0))
+        if not deviation > 0:
+            return cls(mean, nan, nan, nan)
         test = stats.t(len(differences) - 1, scale=deviation / len(differences) ** 0.5)
         reach = float(test.ppf(0.975))
         return cls(mean, mean - reach, mean + reach, float(2 * test.sf(abs(mean))))
@@ -43,10 +44,13 @@ class Gain:
 
 
 def corrected(gains: Sequence[Gain]) -> list[Gain]:
-    """The same with ``p`` such that any one of them is by chance below a level with at most that probability (Holm, 1979)."""
-    order = sorted(range(len(gains)), key=lambda index: gains[index].p)
+    """The same with ``p`` such that any one of them is by chance below a level with at most that probability (Holm, 1979).
+
+    Those without ``p`` do not count.
+    """
+    known = [index for index, gain in enumerate(gains) if not isnan(gain.p)]
     found, largest = list(gains), 0.0
-    for rank, index in enumerate(order):
-        largest = min(1.0, max(largest, (len(gains) - rank) * gains[index].p))
+    for rank, index in enumerate(sorted(known, key=lambda index: gains[index].p)):
+        largest = min(1.0, max(largest, (len(known) - rank) * gains[index].p))
         found[index] = replace(gains[index], p=largest)
     return found

@@ -56,6 +56,11 @@ class ReplicateFolder:
         """Those with neither a result nor a failure."""
         return [each for each in replicates if self.get(each) is None and self.failure(each) is None]
 
+    def forget(self, replicate: Replicate) -> None:
+        """Have it trained again; raises OSError."""
+        for suffix in ("json", "failed"):
+            (self.path / f"{replicate}.{suffix}").unlink(missing_ok=True)
+
     def keep(self, replicate: Replicate, outcome: Trained | str) -> None:
         """Write a result, or the reason of a failure; raises RunError."""
         failed = isinstance(outcome, str)

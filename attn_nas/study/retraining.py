@@ -12,6 +12,7 @@ from statistics import fmean, median
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from scipy import stats
 
 from attn_nas.cost import Cost
@@ -30,6 +31,7 @@ from attn_nas.study.replicates import OnReplicate, ReplicateFolder
 from attn_nas.study.resources import Resources
 from attn_nas.study.results import Candidate, Run
 from attn_nas.study.series import Series, Use, cost_of, predicted_seconds, seeds_for, train_series
+from attn_nas.version import __version__
 
 TIMES_THE_PROXY = 10
 _FINE_TUNING = 0.1
@@ -132,13 +134,16 @@ class Retrained:
 class Verdict:
     """What a retraining found: winners first, then references, then plain trunks.
 
-    ``best_reference`` is the key of the one, other than the bare trunk, that is best on the validation split; ``failures`` are
-    reasons by key and seed.
+    ``best_reference`` is the key of the one, other than the bare trunk, that is best on the validation split; ``incomplete``
+    says of the networks that are left out, by name, how many of their trainings there are, ``failures`` are reasons by key and
+    seed. ``earlier`` is the number of other full trainings of the run, which have read the test split before.
     """
 
     retrained: tuple[Retrained, ...]
     best_reference: str | None
+    incomplete: dict[str, int]
     failures: dict[str, str]
+    earlier: int
     plan: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,7 +152,9 @@ class Verdict:
             "plan": self.plan,
             "best_reference": self.best_reference,
             "networks": [each.to_dict() for each in self.retrained],
+            "incomplete": self.incomplete,
             "failures": self.failures,
+            "test_split_read_by_earlier_trainings": self.earlier,
         }
 
 
@@ -155,8 +162,9 @@ class Retraining:
     """Full training of ``winners`` of a run, of its references and of plain trunks with at least a winner's FLOPs.
 
     All are trained by one recipe (see `full_recipe`) with the same ``seeds`` seeds, none of them the search's, and scored on
-    the test split once, after the last epoch. With ``pretrained``, a safetensors file of weights of the bare trunk, all begin
-    from these, at a tenth of the proxy's learning rate unless ``lr`` is given; trunks of another width are left out then.
+    the test split once, after the last epoch. References among the winners stay references. With ``pretrained``, a
+    safetensors file of weights of the bare trunk, all begin from these, at a tenth of the proxy's learning rate unless ``lr``
+    is given; trunks of another width are left out then.
 
     Raises:
         UsageError: no seed, no epoch, a learning rate that is not above 0, or weights that do not fit.
@@ -186,8 +194,9 @@ class Retraining:
         self.fresh = check_pretrained(pretrained, trunk, run.task) if pretrained else []
         rate = _FINE_TUNING * run.space.proxy.lr if pretrained and lr is None else lr
         self.recipe = full_recipe(run.space.proxy, epochs, rate)
-        self._plain = {} if pretrained else _plain_trunks(run, winners)
-        self.entrants = tuple(_entrants(run, winners, self._plain.values()))
+        found = [candidate for candidate in winners if not candidate.record.reference]
+        self._plain = {} if pretrained else _plain_trunks(run, found)
+        self.entrants = tuple(_entrants(run, found, self._plain.values()))
         folder = run.folder.path / "retraining" / f"{self.recipe.epochs}-epochs-{_digest(self.recipe, pretrained)}"
         self.series = Series(
             self.recipe,
@@ -218,6 +227,8 @@ class Retraining:
             "seeds": list(self.series.seeds),
             "folder": str(self.series.folder.path.relative_to(self.run.folder.path)),
             "pretrained": str(self.series.pretrained) if self.series.pretrained else None,
+            "numerics": self.run.meta["numerics"],
+            "versions": {"attn_nas": __version__, "torch": torch.__version__},
             "networks": [
                 {"key": each.genotype.key, "role": each.role, "name": each.name, "summary": str(each.genotype)}
                 for each in self.entrants
@@ -259,7 +270,24 @@ class Retraining:
                     gains if entrant.role == "winner" else {},
                 )
             )
-        return Verdict(tuple(retrained), best.genotype.key if best else None, self.series.failures, self.describe())
+        return Verdict(
+            tuple(retrained),
+            best.genotype.key if best else None,
+            {each.name: self._done(each) for each in self.entrants if each.genotype.key not in trained},
+            self.series.failures,
+            self._earlier,
+            self.describe(),
+        )
+
+    def _done(self, entrant: Entrant) -> int:
+        replicates = (each for each in self.series.replicates if each.genotype == entrant.genotype)
+        return sum(self.series.folder.get(each) is not None for each in replicates)
+
+    @property
+    def _earlier(self) -> int:
+        """Folders of other full trainings of the run that have a result."""
+        folders = {path.parent for path in self.series.folder.path.parent.glob("*/*.json")}
+        return len(folders - {self.series.folder.path})
 
     def _compared(
         self, winners: Sequence[Entrant], trained: dict[str, list[Trained]], over: str, best: Entrant | None
@@ -289,13 +317,11 @@ class Retraining:
 
 
 def _entrants(run: Run, winners: Sequence[Candidate], plain: Iterable[Genotype]) -> Iterator[Entrant]:
-    """Winners, the references that are none of them, and plain trunks."""
-    keys = {candidate.record.key for candidate in winners}
+    """Winners, references and plain trunks."""
     for candidate in winners:
-        yield Entrant(candidate.record.genotype, "winner", candidate.record.reference or candidate.record.key)
+        yield Entrant(candidate.record.genotype, "winner", candidate.record.key)
     for candidate in run.references:
-        if candidate.record.key not in keys:
-            yield Entrant(candidate.record.genotype, "reference", str(candidate.record.reference))
+        yield Entrant(candidate.record.genotype, "reference", str(candidate.record.reference))
     for genotype in dict.fromkeys(plain):
         yield Entrant(genotype, "plain trunk", f"width {genotype.trunk.width}")
 

@@ -65,8 +65,13 @@ class Series:
 
     @property
     def missing(self) -> list[Replicate]:
-        """What is still to be trained."""
-        return self.folder.missing(self.replicates)
+        """What is still to be trained; in full also what has failed, and the first seed of what has lost its weights."""
+        if not self.in_full:
+            return self.folder.missing(self.replicates)
+        return [each for each in self.replicates if self.folder.get(each) is None or self._has_lost_weights(each)]
+
+    def _has_lost_weights(self, replicate: Replicate) -> bool:
+        return replicate.seed == self.seeds[0] and not (self.weights / f"{replicate.genotype.key}.safetensors").exists()
 
     @property
     def failures(self) -> dict[str, str]:
@@ -97,6 +102,7 @@ class Series:
             run.cache,
             run.trunks,
             self.weights if self.in_full else None,
+            kept_seed=self.seeds[0] if self.in_full else None,
             pretrained=self.pretrained,
             profiled=self.in_full,
             tested=self.in_full,
@@ -140,6 +146,8 @@ def train_series(
         setting = Setting(run.meta, run.folder.path, download=download)
         share_dataset(setting.dataset, run.folder.cache, test=any(each.in_full for each in waiting))
         for each in waiting:
+            for replicate in each.missing if each.in_full else ():
+                each.folder.forget(replicate)
             trainer = each.trainer(run.folder, setting.numerics, resources.threads)
             executor = make_executor(trainer, resources, each.genotypes)
             try:

@@ -86,8 +86,8 @@ def shared_dataset(folder: Path) -> Dataset:
 class ProxyTrainer:
     """Trains a candidate, counts its network in full, and keeps its weights as ``KEY.safetensors`` if it has a folder for them.
 
-    Of several trainings the weights of the first are kept; their seed is in the file's metadata. What is paused is kept in
-    ``pauses_folder`` until it is over.
+    Of several trainings the weights of the first are kept, or those of ``kept_seed``; their seed is in the file's metadata.
+    What is paused is kept in ``pauses_folder`` until it is over.
 
     ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained,
     ``tested`` ones are scored on the test split, which then has to be shared as well.
@@ -102,6 +102,7 @@ class ProxyTrainer:
     trunks_folder: Path
     weights_folder: Path | None = None
     pauses_folder: Path | None = None
+    kept_seed: int | None = None
     pretrained: Path | None = None
     gpu: int = 0
     profiled: bool = False
@@ -146,8 +147,9 @@ class ProxyTrainer:
                 self._check_device(error)
                 raise
             cost = count_cost(model, self.dataset.task)
-            if self.weights_folder and state is None:
-                self._keep(model, seed, self.weights_folder / f"{genotype.key}.safetensors")
+            path = self.weights_folder / f"{genotype.key}.safetensors" if self.weights_folder and state is None else None
+            if path and (seed == self.kept_seed or (self.kept_seed is None and not path.exists())):
+                self._keep(model, seed, path)
             profile = earlier.trained.profile if earlier else None
             if self.profiled and profile is None:
                 profile = self._profile(genotype, result.micro_batch)
@@ -227,8 +229,6 @@ class ProxyTrainer:
 
     @staticmethod
     def _keep(model: nn.Module, seed: int, path: Path) -> None:
-        if path.exists():
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}

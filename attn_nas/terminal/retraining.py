@@ -72,13 +72,15 @@ def _gain(gain: Gain | None) -> str:
 
 
 def _chance(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def retraining_words(verdict: Verdict) -> list[str]:
     """The verdict in words: for each winner what it gains, and whether that is beyond the chance of seeds."""
     named = {each.key: each.entrant.name for each in verdict.retrained}
-    words = ["The test split was read here for the first time, once for each training, after its last epoch."]
+    words = [_test_split(verdict.earlier)]
+    seeds = len(verdict.plan["seeds"])
+    words += [f"left out, for want of trainings: {name} has {done} of {seeds}" for name, done in verdict.incomplete.items()]
     for each in verdict.retrained:
         for over, gain in each.gains.items():
             other = f" ({named[verdict.best_reference]})" if over == "reference" and verdict.best_reference else ""
@@ -87,11 +89,20 @@ def retraining_words(verdict: Verdict) -> list[str]:
     return words
 
 
+def _test_split(earlier: int) -> str:
+    if not earlier:
+        return "The test split was read here for the first time, once for each training, after its last epoch."
+    return (
+        f"The test split was read before, by {earlier} other full training{'s' * (earlier > 1)} of this run: what was chosen "
+        "by its accuracies is flattered."
+    )
+
+
 def _said(gain: Gain) -> str:
     points = f"{100 * gain.mean:+.2f}"
     if isnan(gain.p):
-        return f"{points} points with one seed, which proves nothing, against"
-    interval = f"{points} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p = {_chance(gain.p)},"
+        return f"{points} points, with too few seeds to prove anything, against"
+    interval = f"{points} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p {_chance(gain.p)},"
     if gain.p >= _LEVEL:
         return f"{interval} cannot be told apart from"
     return f"{interval} {'better' if gain.mean > 0 else 'worse'} than"

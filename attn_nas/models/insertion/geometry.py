@@ -68,8 +68,15 @@ def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
 
 
 def computes_the_same(block: nn.Module, other: nn.Module) -> bool:
-    """Whether two blocks give the same output, copies of both being sent the same feature map in eval mode."""
+    """Whether two blocks give the same output, copies of both being sent the same feature map in eval mode.
+
+    Scales that start at zero, as of the last norm of a branch, are one in the copies, lest the branch do nothing.
+    """
     x = probe(block)
+    twins = [copy.deepcopy(each).eval() for each in (block, other)]
     with torch.no_grad():
-        y, z = (copy.deepcopy(each).eval()(x) for each in (block, other))
+        for parameter in (parameter for twin in twins for parameter in twin.parameters()):
+            if parameter.ndim == 1 and not parameter.is_meta and not parameter.any():
+                parameter.fill_(1.0)
+        y, z = (twin(x) for twin in twins)
     return x.is_meta or torch.allclose(y, z, rtol=1e-2, atol=1e-5, equal_nan=True)

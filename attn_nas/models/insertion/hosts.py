@@ -34,6 +34,8 @@ class HostBlock(SlottedBlock):
                 setattr(self, name, value)
         for name, parameter in block.named_parameters(recurse=False):
             self.register_parameter(name, parameter)
+        for name, buffer in block.named_buffers(recurse=False):
+            self.register_buffer(name, buffer, name not in block._non_persistent_buffers_set)
         for name, module in block.named_children():
             self.add_module(name, module)
 
