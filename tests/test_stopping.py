@@ -13,7 +13,7 @@ from attn_nas.cost import CostTable
 from attn_nas.errors import UsageError
 from attn_nas.proxy import Checkpoint
 from attn_nas.sampling.rungs import RungModel
-from attn_nas.sampling.scale import AccuracyScale
+from attn_nas.sampling.scale import LOGITS
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
@@ -27,7 +27,6 @@ from attn_nas.study.stopping import Stopping
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-SHARES = AccuracyScale(shares=True)
 
 
 class CurveTrainer(TableTrainer):
@@ -204,13 +203,13 @@ def test_a_reading_is_unbiased_and_as_unsure_as_the_rung():
     rng = np.random.default_rng(0)
     final = rng.normal(1.0, 0.5, size=400)
     rung = 0.5 * final - 0.3 + rng.normal(0, 0.1, size=400)
-    model = RungModel(SHARES.back(np.stack([rung, final], 1)), SHARES)
-    reading = model.read([float(SHARES.back(np.array(0.5 * 1.4 - 0.3)))])
+    model = RungModel(LOGITS.back(np.stack([rung, final], 1)), LOGITS)
+    reading = model.read([float(LOGITS.back(np.array(0.5 * 1.4 - 0.3)))])
     assert reading.value == pytest.approx(1.4, abs=0.05)
     assert reading.variance == pytest.approx((0.1 / 0.5) ** 2, rel=0.2)
     assert model.read([0.5, 0.6]) is None
     assert model.read([]) is None
-    assert RungModel(SHARES.back(np.stack([rung, final], 1)[:5]), SHARES).read([0.5]) is None
+    assert RungModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).read([0.5]) is None
 
 
 def test_a_damaged_pause_is_none(tiny_space, tmp_path):

@@ -41,7 +41,7 @@ class AccuracyModel:
     def __init__(self, seen: Observations, *, like: AccuracyModel | None = None, shares: AccuracyScale = LOGITS) -> None:
         """``like`` is a model whose hyperparameters are taken."""
         self.seen = seen
-        self.scale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
+        self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
         self._process: PlacementProcess = PlacementProcess(
             seen.networks,
             self.scale(seen.accuracies)[:, None],
