@@ -82,7 +82,8 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
 
 
 def _title(winner: Winner) -> str:
-    return f"{winner.genotype.trunk} with attention, candidate {winner.key}"
+    attention = "with attention" if winner.genotype.num_attended else "without attention"
+    return f"{winner.genotype.trunk} {attention}, candidate {winner.key}"
 
 
 def _metadata(winner: Winner) -> dict[str, Any]:

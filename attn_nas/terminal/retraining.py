@@ -38,6 +38,8 @@ def retraining_table(verdict: Verdict) -> Table:
     for heading in ("accuracy", "deviation", "interval", "added", "step", "latency", *map(_heading, _OVER)):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("placements")
+    references = [each for each in verdict.retrained if each.entrant.role == "reference"]
+    bare = next((each for each in references if not each.entrant.genotype.num_attended), None)
     roles = list(dict.fromkeys(each.entrant.role for each in verdict.retrained))
     for each in sorted(verdict.retrained, key=lambda each: (roles.index(each.entrant.role), -each.accuracy)):
         low, high = each.interval
@@ -47,7 +49,7 @@ def retraining_table(verdict: Verdict) -> Table:
             "-" if isnan(each.deviation) else f"{100 * each.deviation:.2f}",
             "-" if isnan(low) else f"{100 * low:.2f}..{100 * high:.2f}",
             f"+{count(each.added_flops)}",
-            *_times(each),
+            *_times(each, bare),
             *(_gain(each.gains.get(over)) for over in _OVER),
             str(each.entrant.genotype),
             style="bold" if each.entrant.role == "winner" else "",
@@ -59,10 +61,17 @@ def _heading(over: str) -> str:
     return f"over {over}"
 
 
-def _times(each: Retrained) -> tuple[str, str]:
+def _times(each: Retrained, bare: Retrained | None) -> tuple[str, str]:
+    """Training step and inference of one image over the bare trunk's, beside which all but wider trunks were timed."""
     if each.profile is None:
         return "-", "-"
-    return f"{1e3 * each.profile.step_seconds:.1f} ms", f"{1e3 * each.profile.latency_1:.2f} ms"
+    ratios = each.profile.step_ratio, each.profile.latency_1_ratio
+    if each.entrant.role == "plain trunk":
+        if bare is None or bare.profile is None:
+            return "-", "-"
+        beside = bare.profile
+        ratios = each.profile.step_seconds / beside.step_seconds, each.profile.latency_1 / beside.latency_1
+    return f"{ratios[0]:.2f}x", f"{ratios[1]:.2f}x"
 
 
 def _gain(gain: Gain | None) -> str:
@@ -77,16 +86,25 @@ def _chance(p: float) -> str:
 
 def retraining_words(verdict: Verdict) -> list[str]:
     """The verdict in words: for each winner what it gains, and whether that is beyond the chance of seeds."""
-    named = {each.key: each.entrant.name for each in verdict.retrained}
     words = [_test_split(verdict.earlier)]
     seeds = len(verdict.plan["seeds"])
     words += [f"left out, for want of trainings: {name} has {done} of {seeds}" for name, done in verdict.incomplete.items()]
     for each in verdict.retrained:
         for over, gain in each.gains.items():
-            other = f" ({named[verdict.best_reference]})" if over == "reference" and verdict.best_reference else ""
-            words.append(f"{each.entrant.name}: {_said(gain)} {_OVER[over]}{other}.")
+            words.append(f"{each.entrant.name}: {_said(gain)} {_OVER[over]}{_which(verdict, each, over)}.")
     words += [f"failed: {name}: {reason}" for name, reason in verdict.failures.items()]
     return words
+
+
+def _which(verdict: Verdict, winner: Retrained, over: str) -> str:
+    """The name of what a winner is compared with, and by how much a plain trunk is dearer."""
+    if over == "reference":
+        return f" ({next(each.entrant.name for each in verdict.retrained if each.key == verdict.best_reference)})"
+    dearer = [each for each in verdict.retrained if each.entrant.role == "plain trunk" and each.cost.flops >= winner.cost.flops]
+    if over == "bare" or not dearer:
+        return ""
+    plain = min(dearer, key=lambda each: each.cost.flops)
+    return f" ({plain.entrant.name}, {plain.cost.flops / winner.cost.flops - 1:+.1%} FLOPs)"
 
 
 def _test_split(earlier: int) -> str:
