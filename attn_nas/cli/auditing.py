@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import Annotated
 
 import typer
@@ -22,36 +21,11 @@ def audit(
     json: JsonOption = False,
 ) -> None:
     """Train a sample of a run's candidates for longer and say how well the proxy ranks them; goes on where it was stopped."""
-    from attn_nas.proxy import Numerics
+    from attn_nas.cli.planned import tell_found, train_planned
     from attn_nas.study.audit import AuditPlan
-    from attn_nas.study.resources import Resources
     from attn_nas.study.results import Run
-    from attn_nas.terminal import audit as terminal
-    from attn_nas.terminal.console import console
-    from attn_nas.terminal.replicates import replicate_lines
+    from attn_nas.terminal.audit import audit_plan, audit_table, audit_words
 
-    opened = Run(run)
-    planned = AuditPlan(opened, candidates, seeds, epochs)
-    resources = Resources.choose(Numerics.from_dict(opened.meta["numerics"]), max(1, planned.remaining), workers, threads)
-    out, err = console(), console(stderr=True)
-    say = err if json else out
-    say.print(terminal.audit_plan(planned, resources), markup=False, highlight=False, soft_wrap=True)
-    if plan:
-        if json:
-            cost = {"remaining": planned.remaining, "seconds": planned.seconds(resources.at_first)}
-            print(json_module.dumps({**planned.describe(), **cost}, indent=2))
-        return
-    try:
-        with replicate_lines(say, planned.remaining) as on_end:
-            planned.train(resources, on_end, download)
-    except KeyboardInterrupt:
-        say.print("stopped; what is done is kept: the same command goes on")
-        raise
-    found = planned.result()
-    if json:
-        print(json_module.dumps(found.to_dict(), indent=2))
-    else:
-        out.print(terminal.audit_table(found))
-        for line in terminal.audit_words(found):
-            out.print(line, markup=False, highlight=False, soft_wrap=not out.is_terminal)
-    say.print(f"Written: {planned.write(found)}", markup=False, highlight=False, soft_wrap=True)
+    planned = AuditPlan(Run(run), candidates, seeds, epochs)
+    if train_planned(planned, audit_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
+        tell_found(planned.result(), audit_table, audit_words, planned.write, json=json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated
 
@@ -35,41 +34,18 @@ def retrain(
 
     Goes on where it was stopped.
     """
-    from attn_nas.proxy import Numerics
-    from attn_nas.study.resources import Resources
+    from attn_nas.cli.planned import tell_found, train_planned
     from attn_nas.study.results import Run
     from attn_nas.study.retraining import Retraining
     from attn_nas.study.selection import Selection
-    from attn_nas.terminal import retraining as terminal
-    from attn_nas.terminal.console import console
-    from attn_nas.terminal.replicates import replicate_lines
+    from attn_nas.terminal.retraining import retraining_plan, retraining_table, retraining_words
 
     opened = Run(run)
     asked = bool(keys or knee or front or best_under)
     winners = Selection(tuple(keys or ()), knee or not asked, front, best_under).of(opened)
     planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
-    resources = Resources.choose(Numerics.from_dict(opened.meta["numerics"]), max(1, planned.remaining), workers, threads)
-    out, err = console(), console(stderr=True)
-    say = err if json else out
-    say.print(terminal.retraining_plan(planned, resources), markup=False, highlight=False, soft_wrap=True)
-    if plan:
-        if json:
-            cost = {"remaining": planned.remaining, "seconds": planned.seconds(resources.at_first)}
-            print(json_module.dumps({**planned.describe(), **cost}, indent=2))
-        return
-    try:
-        with replicate_lines(say, planned.remaining) as on_end:
-            planned.train(resources, on_end, download)
-    except KeyboardInterrupt:
-        say.print("stopped; what is done is kept: the same command goes on")
-        raise
-    verdict = planned.verdict()
-    if json:
-        print(json_module.dumps(verdict.to_dict(), indent=2))
-    else:
-        out.print(terminal.retraining_table(verdict))
-        for line in terminal.retraining_words(verdict):
-            out.print(line, markup=False, highlight=False, soft_wrap=not out.is_terminal)
-    say.print(f"Written: {planned.write(verdict)}", markup=False, highlight=False, soft_wrap=True)
-    if verdict.incomplete:
-        raise typer.Exit(1)
+    if train_planned(planned, retraining_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
+        verdict = planned.verdict()
+        tell_found(verdict, retraining_table, retraining_words, planned.write, json=json)
+        if verdict.incomplete:
+            raise typer.Exit(1)

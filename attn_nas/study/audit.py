@@ -16,7 +16,6 @@ from attn_nas.errors import RunError, UsageError
 from attn_nas.estimates import Estimate
 from attn_nas.proxy import ProxyResult
 from attn_nas.space.schema import ProxySettings
-from attn_nas.study.folder import write_whole
 from attn_nas.study.replicates import OnReplicate, ReplicateFolder
 from attn_nas.study.resources import Resources
 from attn_nas.study.results import Candidate, Run
@@ -194,12 +193,7 @@ class AuditPlan:
 
     def write(self, audit: Audit) -> Path:
         """Write ``audit`` as ``audit.json`` into the run's folder; raises RunError."""
-        path = self.run.folder.path / "audit.json"
-        try:
-            write_whole(path, json.dumps(audit.to_dict(), indent=2) + "\n")
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from None
-        return path
+        return self.run.folder.write_document("audit.json", audit.to_dict())
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data."""

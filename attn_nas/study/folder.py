@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from attn_nas import plugins
 from attn_nas.errors import RunError, UsageError
@@ -60,6 +62,15 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"the run folder {self.path} cannot be made: {error.strerror}") from None
+
+    def write_document(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Write plain data as the JSON file ``name``; returns its path, or raises RunError."""
+        path = self.path / name
+        try:
+            write_whole(path, json.dumps(document, indent=2) + "\n")
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        return path
 
     @contextmanager
     def locked(self) -> Iterator[None]:

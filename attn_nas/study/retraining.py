@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, nan
@@ -23,7 +22,6 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.folder import write_whole
 from attn_nas.study.gains import Gain, corrected
 from attn_nas.study.jobs import Trained
 from attn_nas.study.pretrained import check_pretrained
@@ -308,12 +306,7 @@ class Retraining:
 
     def write(self, verdict: Verdict) -> Path:
         """Write ``verdict`` as ``retraining.json`` into the run's folder; raises RunError."""
-        path = self.run.folder.path / "retraining.json"
-        try:
-            write_whole(path, json.dumps(verdict.to_dict(), indent=2) + "\n")
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from None
-        return path
+        return self.run.folder.write_document("retraining.json", verdict.to_dict())
 
 
 def _entrants(run: Run, winners: Sequence[Candidate], plain: Iterable[Genotype]) -> Iterator[Entrant]:
