@@ -119,7 +119,9 @@ def test_show_json_has_the_curve(searched):
     """One candidate as a document."""
     folder, _ = searched
     key = json.loads((folder / "run" / "front.json").read_text())["knee"]
-    assert len(json.loads(_run("show", "run", key, "--json", cwd=folder).stdout)["results"][0]["curve"]) == 1
+    shown = _run("show", "run", key, "--json", "--svg", "drawn/network.svg", cwd=folder)
+    assert len(json.loads(shown.stdout)["results"][0]["curve"]) == 1
+    assert (folder / "drawn" / "network.svg").read_text().startswith("<svg")
 
 
 def test_resume_takes_the_latest_run(searched):

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from attn_nas import plugins
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.drawing import draw_svg, draw_text
 from attn_nas.drawing.colours import FAMILY_COLOURS, colour_of
@@ -46,14 +45,6 @@ GATES = cycle(
         {"mechanism": "cbam", "reduction": 2, "kernel_size": 7, "identity_init": True},
     ]
 )
-
-
-@pytest.fixture(autouse=True)
-def _forgotten(monkeypatch):
-    """What a test registers is gone after it."""
-    for registry in plugins._registries:
-        for name in ("_records", "_aliases", "_origins"):
-            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
 
 
 def _everything(trunk):

@@ -488,7 +488,7 @@ def test_data_that_are_missing_or_have_changed_are_errors(run, monkeypatch, tmp_
         compare(run, [run.references[0]])
     cued = load_dataset(load_space("cued_digits").data.model_copy(update={"num_train": 100, "num_validation": 50}))
     monkeypatch.setattr(comparison_module, "load_dataset", lambda settings, download: cued)
-    with pytest.raises(DataError, match="cued_digits is not what it was when the run was begun"):
+    with pytest.raises(DataError, match="cued_digits is not the data set that the run was begun with"):
         compare(run, [run.references[0]])
 
 

@@ -23,15 +23,6 @@ from attn_nas.study.search import search
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-@pytest.fixture(autouse=True)
-def _forgotten(monkeypatch):
-    """What a test loads into this process is gone after it."""
-    for registry in plugins._registries:
-        for name in ("_records", "_aliases", "_origins"):
-            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
-    monkeypatch.setattr(plugins, "_active", dict(plugins._active))
-
-
 @pytest.fixture
 def tutorial(tmp_path):
     """The files that the README's tutorial shows, in a folder."""

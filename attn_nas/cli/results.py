@@ -39,13 +39,18 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
 def show(
     run: RunArgument,
     key: Annotated[str, typer.Argument(help="Key of a candidate, or its beginning.")],
+    svg: Annotated[Path | None, typer.Option(help="Draw the network to this file too.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Print one candidate: the network drawn block by block, its costs and its learning curve."""
+    from attn_nas.drawing import draw_svg
+    from attn_nas.report.files import write_files
     from attn_nas.study.results import Run
 
     candidate = Run(run).candidate(key)
     record, result = candidate.record, candidate.results[0]
+    if svg:
+        write_files({svg.name: draw_svg(record.genotype)}, svg.parent)
     if json:
         results = [result.to_dict() for result in candidate.results]
         print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
