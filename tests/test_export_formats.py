@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 from attn_nas.cli.exporting import export as export_command
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
-from attn_nas.export import validation as validation_module
 from attn_nas.export.formats import Format
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.verify import Found, Written, _check_accuracy
 from attn_nas.export.winner import Winner
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
+from attn_nas.study import facts as facts_module
 from attn_nas.study.facts import FORMAT
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
@@ -291,7 +291,7 @@ def test_data_that_are_gone_or_others_are_said_so(run, candidate, tmp_path, monk
         raise DataError("no such files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(validation_module, "load_dataset", gone)
+        patch.setattr(facts_module, "load_dataset", gone)
         with pytest.raises(ExportError, match=r"cannot be reproduced: no such files. To export without .* --without-data"):
             export_candidates(run, [candidate], tmp_path / "models")
     others = {**run.meta, "normalization": {"mean": [0.5] * 3, "std": [0.5] * 3}}

@@ -26,6 +26,7 @@ from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import parse_space
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
+from attn_nas.study import facts as facts_module
 from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer, legal_placements, perturbed
 
@@ -483,11 +484,11 @@ def test_data_that_are_missing_or_have_changed_are_errors(run, monkeypatch, tmp_
 
     monkeypatch.setenv("ATTN_NAS_DATA", str(tmp_path))
     cifar = load_space("cifar10_resnet20").data
-    monkeypatch.setattr(comparison_module, "load_dataset", lambda settings, download: load_dataset(cifar, download=download))
+    monkeypatch.setattr(facts_module, "load_dataset", lambda settings, download: load_dataset(cifar, download=download))
     with pytest.raises(DataError, match="--download"):
         compare(run, [run.references[0]])
     cued = load_dataset(load_space("cued_digits").data.model_copy(update={"num_train": 100, "num_validation": 50}))
-    monkeypatch.setattr(comparison_module, "load_dataset", lambda settings, download: cued)
+    monkeypatch.setattr(facts_module, "load_dataset", lambda settings, download: cued)
     with pytest.raises(DataError, match="cued_digits is not the data set that the run was begun with"):
         compare(run, [run.references[0]])
 

@@ -42,11 +42,13 @@ def export(
 
     formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
     opened = Run(run)
-    asked = bool(trial or knee or front or best_under)
-    keys = FullTraining.of(opened).winners if retrained and not asked else tuple(trial or ())
+    selection = Selection(trial or (), knee, front, best_under)
+    with_front = front or not (selection.is_asked_for or retrained)
+    if retrained and not selection.is_asked_for:
+        selection = Selection(FullTraining.of(opened).winners)
     folders = export_candidates(
         opened,
-        Selection(keys, knee, front, best_under).of(opened),
+        selection.of(opened),
         to,
         formats=formats,
         force=force,
@@ -54,7 +56,6 @@ def export(
         without_data=without_data,
         download=download,
     )
-    with_front = front or not (asked or retrained)
     files = write_front(opened, to) if with_front else []
     if json:
         models = [

@@ -31,8 +31,7 @@ def maps(
     from attn_nas.terminal.maps import GLOSSARY, comparison_tables, comparison_words
 
     opened = Run(run)
-    nothing_else = not (keys or front or best_under)
-    selected = Selection(keys or (), knee or nothing_else, front, best_under).of(opened)
+    selected = Selection(keys or (), knee, front, best_under, otherwise="knee").of(opened)
     comparisons = compare(opened, selected, images, download=download)
     written = write_maps(comparisons, to or opened.folder.maps)
     if json:

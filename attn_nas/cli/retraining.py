@@ -41,8 +41,7 @@ def retrain(
     from attn_nas.terminal.retraining import retraining_plan, retraining_table, retraining_words
 
     opened = Run(run)
-    asked = bool(keys or knee or front or best_under)
-    winners = Selection(tuple(keys or ()), knee or not asked, front, best_under).of(opened)
+    winners = Selection(keys or (), knee, front, best_under, otherwise="knee").of(opened)
     planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
     if train_planned(planned, retraining_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         verdict = planned.verdict()

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from attn_nas.estimates import Mean
-from attn_nas.export.winner import Recorded, Winner, described, known
+from attn_nas.export.winner import Recorded, Winner, described, known, mean_of_seeds
 from attn_nas.study.full_training import FullTraining
 from attn_nas.study.results import Candidate
 
@@ -24,12 +24,11 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
     (own,) = (each for each in trainings if each.result.seed == seed)
     tests = [each.test.accuracy for each in trainings if each.test]
     data, epochs = run.meta["space"]["data"]["name"], training.recipe.epochs
-    seeds = f"{len(tests)} seed{'s' * (len(tests) > 1)}" + ", the mean and its standard error" * (len(tests) > 1)
     start = f", begun from {Path(training.pretrained).name}," if training.pretrained else ""
     reached = f"{100 * own.test.accuracy:.2f} % there and " if own.test else ""
     summary = (
         f"Test accuracy {Mean.of(tests).hundredths()} % on {data} after a full training of {epochs} epochs{start} with "
-        f"{seeds}; the weights are those of seed {seed}, which reached {reached}"
+        f"{mean_of_seeds(len(tests))}; the weights are those of seed {seed}, which reached {reached}"
         f"{100 * own.result.accuracy:.2f} % on the validation split.",
         *described(run, candidate, training.versions),
     )

@@ -94,20 +94,16 @@ class Winner:
             run.meta["space"]["data"]["name"],
             candidate.measured.value,
             "validation",
-            _summary(run, candidate, seed),
+            _summary(run, candidate, trained),
             _facts(run, candidate, seed),
         )
 
 
-def _summary(run: Run, candidate: Candidate, weights_seed: int) -> tuple[str, ...]:
-    results = candidate.results
-    seeds = _plural(len(results), "seed")
-    error = ", the mean and its standard error" if len(results) > 1 else ""
-    own = next(result.accuracy for result in results if result.seed == weights_seed)
+def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str, ...]:
     return (
         f"Validation accuracy {candidate.measured.hundredths()} % on {run.meta['space']['data']['name']} after a short proxy "
-        f"training of {_plural(results[0].epochs, 'epoch')} with {seeds}{error}; the weights are those of seed {weights_seed}, "
-        f"which reached {100 * own:.2f} %.{_believed(candidate.belief)}",
+        f"training of {_plural(trained.epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
+        f"of seed {trained.seed}, which reached {100 * trained.accuracy:.2f} %.{_believed(candidate.belief)}",
         *described(run, candidate, run.meta["versions"]),
     )
 
@@ -124,6 +120,11 @@ def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tu
         f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {run.meta['numerics']['precision']} on "
         f"{run.meta['numerics']['device']}.",
     )
+
+
+def mean_of_seeds(number: int) -> str:
+    """How many seeds a figure is of, and what it is of several."""
+    return _plural(number, "seed") + ", the mean and its standard error" * (number > 1)
 
 
 def _plural(number: int, noun: str) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attn_nas.data import Dataset, Split, load_dataset
-from attn_nas.errors import DataError, RunError, UsageError, first_line
+from attn_nas.data import Split
+from attn_nas.errors import RunError, UsageError, first_line
 from attn_nas.maps.activation import ActivationMap, activation_maps
 from attn_nas.maps.gates import Gate, gates_of, without
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
-from attn_nas.study.facts import is_data_of
+from attn_nas.study.facts import dataset_of
 from attn_nas.study.results import Candidate, Run
 
 BESIDE = ("none", "cbam everywhere")
@@ -133,7 +133,8 @@ def compare(run: Run, candidates: Sequence[Candidate], images: int = 6, *, downl
     beside = [candidate for name in BESIDE for candidate in run.references if candidate.record.reference == name]
     unique = {candidate.record.key: candidate for candidate in (*candidates, *beside)}
     models = {key: _trained(run, candidate) for key, candidate in unique.items()}
-    sample = _sample(run, load_dataset(run.space.data, download=download))
+    validation = dataset_of(run.meta, run.space, download=download).validation
+    sample = validation.take(torch.arange(min(_SAMPLE, len(validation))))
     inputs = _normalised(run, sample.images)
     observed = {key: _observe(unique[key], model, inputs, sample.labels) for key, model in models.items()}
     compared = []
@@ -150,12 +151,6 @@ def _trained(run: Run, candidate: Candidate) -> nn.Module:
     except RuntimeError as error:
         raise RunError(f"the weights of {candidate.record.key} are not those of its network: {first_line(error)}") from None
     return model.eval()
-
-
-def _sample(run: Run, dataset: Dataset) -> Split:
-    if not is_data_of(run.meta, dataset):
-        raise DataError(f"{dataset.name} is not the data set that the run was begun with")
-    return dataset.validation.take(torch.arange(min(_SAMPLE, len(dataset.validation))))
 
 
 def _normalised(run: Run, pixels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from attn_nas import plugins
 from attn_nas.cost import CONVENTION, CostTable, Limits
 from attn_nas.data import Dataset, load_dataset
-from attn_nas.errors import SpaceError, UsageError
+from attn_nas.errors import DataError, SpaceError, UsageError
 from attn_nas.proxy import Numerics, choose_numerics
 from attn_nas.proxy.device import resolve_device
 from attn_nas.proxy.images import channel_statistics, training_size
@@ -125,6 +125,14 @@ def is_data_of(facts: dict[str, Any], dataset: Dataset) -> bool:
     return facts["task"] == now["task"] and all(
         np.allclose(facts["normalization"][name], now["normalization"][name], rtol=1e-4) for name in ("mean", "std")
     )
+
+
+def dataset_of(facts: dict[str, Any], space: SearchSpace, *, download: bool = False) -> Dataset:
+    """The data set that a run of ``space`` was begun with; raises DataError if it is missing, or is another one."""
+    dataset = load_dataset(space.data, download=download)
+    if not is_data_of(facts, dataset):
+        raise DataError(f"{dataset.name} is not the data set that the run was begun with")
+    return dataset
 
 
 def new_facts(

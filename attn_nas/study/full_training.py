@@ -71,6 +71,8 @@ class FullTraining:
         try:
             with safe_open(path, "pt") as file:
                 seed = int((file.metadata() or {})["seed"])
+                if seed not in self.seeds:
+                    raise ValueError(f"its seed is {seed}, trained were {', '.join(map(str, self.seeds))}")
                 return seed, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a file is no mapping
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise RunError(

@@ -265,7 +265,7 @@ class Retraining:
                     cost,
                     cost.flops - bare,
                     _typical([training.profile for training in trainings if training.profile]),
-                    gains if entrant.role == "winner" else {},
+                    gains,
                 )
             )
         return Verdict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from attn_nas.errors import RunError
 from attn_nas.space.limits import most_allowed
@@ -12,7 +13,7 @@ from attn_nas.study.results import Candidate, Run
 
 @dataclass(frozen=True)
 class Selection:
-    """Candidates of a run; what is asked for more than once is meant once, and nothing asked for means the front.
+    """Candidates of a run; what is asked for more than once is meant once, and nothing asked for means ``otherwise``.
 
     ``keys`` are keys or their beginnings, ``best_under`` limits the complete FLOPs: a number, or such as ``"+1%"`` over the
     bare trunk.
@@ -22,6 +23,12 @@ class Selection:
     knee: bool = False
     front: bool = False
     best_under: int | str | None = None
+    otherwise: Literal["front", "knee"] = "front"
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything is."""
+        return bool(self.keys or self.knee or self.front) or self.best_under is not None
 
     def of(self, run: Run) -> list[Candidate]:
         """The candidates meant, those of the front first by rising cost.
@@ -34,7 +41,8 @@ class Selection:
         if not run.candidates:
             raise RunError(f"{run.folder.path} has no finished trial yet")
         found = [run.candidate(key) for key in self.keys]
-        if self.knee and run.knee:
+        by_default = None if self.is_asked_for else self.otherwise
+        if (self.knee or by_default == "knee") and run.knee:
             found.append(run.knee)
         if self.best_under is not None:
             found.append(self._best_under(run, self.best_under))
