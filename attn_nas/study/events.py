@@ -43,7 +43,7 @@ class SearchStarted(Event):
     """A search begins or goes on: ``finished`` candidates and their ``front`` are already there.
 
     ``budget`` is None, or ``time_budget`` in seconds, where it has no end by trials, or by time. ``confirm`` rounds of
-    confirmation come after it.
+    confirmation come after it. A whole training has ``epochs``.
     """
 
     run: str
@@ -61,6 +61,7 @@ class SearchStarted(Event):
     numerics: str
     trunk: str
     num_sites: int
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from attn_nas import plugins
 from attn_nas.errors import RunError, UsageError
@@ -20,6 +21,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
     unfinished.replace(path)
+
+
+_MOMENT = 1.0
+"""Seconds for which a reader may look whether a run is locked."""
 
 
 class RunFolder:
@@ -85,16 +90,40 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"the run folder {self.path} cannot be written: {error.strerror}") from None
         with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"another process works in {self.path}: wait for it, or name another folder") from None
+            if not _locked_within(handle, _MOMENT):
+                raise RunError(f"another process works in {self.path}: wait for it, or name another folder")
             for failure in self.trunks.glob("*.failed"):
                 failure.unlink()  # what could not be trained may be possible now
             try:
                 yield
             finally:
                 shutil.rmtree(self.cache, ignore_errors=True)
+
+    @property
+    def is_worked_in(self) -> bool:
+        """Whether a process holds the run now."""
+        try:
+            with (self.path / "lock").open() as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def _locked_within(handle: TextIO, seconds: float) -> bool:
+    """Take the lock; a reader that only looks holds it for an instant."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def new_run_folder(name: str) -> RunFolder:

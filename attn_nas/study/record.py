@@ -13,6 +13,7 @@ from attn_nas.proxy import ProxyResult, StepProfile
 from attn_nas.sampling import SEED
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import TIMED
+from attn_nas.study.storage import StoredTrial
 
 State = Literal["running", "finished", "failed", "paused", "interrupted", "lost", "duplicate"]
 
@@ -22,7 +23,8 @@ class Record:
     """A trial: the training of ``genotype`` with ``seed``.
 
     ``reference`` is the name of the hand-made placement it is, if any; ``reason`` says why it has no result; ``profile`` is the
-    step time beside the bare trunk, where it was measured; ``partial`` is what a paused one had reached.
+    step time beside the bare trunk, where it was measured; ``partial`` is what a paused one had reached; ``span`` is when it
+    was begun and ended, in seconds since the epoch, if that was read.
     """
 
     number: int
@@ -35,6 +37,7 @@ class Record:
     reason: str | None
     profile: StepProfile | None
     partial: ProxyResult | None = None
+    span: tuple[float, float] | None = None
 
     @property
     def key(self) -> str:
@@ -54,8 +57,8 @@ class Record:
         return self.state in ("finished", "failed", "paused")
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> Record | None:
-        """The record of an Optuna trial, or None if it was never described (the process died while it was made)."""
+    def of(cls, trial: FrozenTrial | StoredTrial) -> Record | None:
+        """The record of a trial, or None if it was never described (the process died while it was made)."""
         attributes: dict[str, Any] = trial.user_attrs
         if "genotype" not in attributes or "cost" not in attributes:
             return None
@@ -71,10 +74,11 @@ class Record:
             attributes.get("reason"),
             StepProfile.from_dict(profile) if profile else None,
             ProxyResult.from_dict(result) if result and trial.state == TrialState.PRUNED else None,
+            (trial.begun, trial.ended) if isinstance(trial, StoredTrial) and trial.begun and trial.ended else None,
         )
 
 
-def _state(trial: FrozenTrial) -> State:
+def _state(trial: FrozenTrial | StoredTrial) -> State:
     if trial.state == TrialState.COMPLETE:
         return "finished"
     if trial.state == TrialState.PRUNED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,7 @@ from attn_nas.study.confirmation import beliefs_of, costs_of, trainings_of
 from attn_nas.study.facts import FORMAT, stored_space
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.record import Record
-from attn_nas.study.storage import FACTS, open_study
+from attn_nas.study.storage import FACTS, StoredTrials, open_study
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(path)
         self.study: Study = open_study(self.folder.study)
+        self._stored = StoredTrials(self.study)
         found = self.meta.get("format", 1)
         if found != FORMAT:
             raise RunError(
@@ -126,7 +128,7 @@ class Run:
         """All described trials, in the order in which they were begun."""
         for file in self.meta["space"].get("plugins", ()):
             plugins.load_file(self.folder.path / file)
-        records = map(Record.of, self.study.get_trials(deepcopy=False))
+        records = map(Record.of, self._stored.read())
         return [record for record in records if record is not None]
 
     @property
@@ -166,29 +168,43 @@ class Run:
                 tuple(record.result for record in records if record.result),
                 dict(zip(self.axes, costs[key], strict=True)),
                 records[0].cost.flops - bare,
-                self.beliefs.networks[key] if self.beliefs else None,
+                self.beliefs.networks.get(key) if self.beliefs else None,
             )
             for key, records in scored.items()
         ]
+
+    def grown(self, *, beliefs: Beliefs | None) -> Run:
+        """The run as it is now, with ``beliefs`` of an earlier reading: what has ended is not read again.
+
+        Candidates of which nothing is believed yet are left out of the front, unless nothing is believed at all.
+        """
+        again = copy(self)
+        for name in ("meta", "space", "records", "candidates"):
+            vars(again).pop(name, None)
+        vars(again)["beliefs"] = beliefs
+        return again
 
     def point(self, candidate: Candidate) -> Point:
         """Where a candidate lies among the objectives."""
         return (candidate.accuracy, *candidate.costs.values())
 
     @property
-    def _points(self) -> list[Point]:
-        return [self.point(candidate) for candidate in self.candidates]
+    def _judged(self) -> list[Candidate]:
+        """The candidates whose accuracies can be compared."""
+        return [candidate for candidate in self.candidates if candidate.belief or self.beliefs is None]
 
     @property
     def front(self) -> list[Candidate]:
         """The candidates that none is expected to beat, by rising cost."""
-        return [self.candidates[index] for index in front_indices(self._points)]
+        judged = self._judged
+        return [judged[index] for index in front_indices([self.point(candidate) for candidate in judged])]
 
     @property
     def knee(self) -> Candidate | None:
         """The front's knee."""
-        index = knee_index(self._points)
-        return None if index is None else self.candidates[index]
+        judged = self._judged
+        index = knee_index([self.point(candidate) for candidate in judged])
+        return None if index is None else judged[index]
 
     @property
     def references(self) -> list[Candidate]:

@@ -195,6 +195,7 @@ def _run(
                 numerics=str(setting.numerics),
                 trunk=str(setting.encoding.trunk),
                 num_sites=setting.encoding.num_genes,
+                epochs=setting.space.proxy.epochs,
             )
         )
         why = coordinator.run()

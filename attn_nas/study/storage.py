@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import optuna
+from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel
 from optuna.study import Study, StudyDirection
+from optuna.trial import TrialState
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from attn_nas.errors import RunError, first_line
@@ -60,6 +65,66 @@ def open_study(path: Path) -> Study:
     if FACTS not in study.user_attrs:
         raise RunError(f"{path.parent} is not a run of attn-nas: its study does not say what was searched")
     return study
+
+
+class StoredTrial(NamedTuple):
+    """A trial as it is stored, without its parameters; ``begun`` and ``ended`` are in seconds since the epoch."""
+
+    number: int
+    state: TrialState
+    user_attrs: dict[str, Any]
+    begun: float | None = None
+    ended: float | None = None
+
+
+class StoredTrials:
+    """The trials of a study, read without their parameters, which are most of it; what has ended is read once."""
+
+    def __init__(self, study: Study) -> None:
+        self._study_id: int = study._study_id
+        self._engine: Engine = study._storage._backend.engine  # type: ignore[attr-defined]
+        self._ended: dict[int, StoredTrial] = {}
+        self._unsettled = 0
+        """All trials of a lower identity have ended."""
+
+    def read(self) -> list[StoredTrial]:
+        """All trials in the order of their numbers, as they are now; raises RunError."""
+        trial, attribute = TrialModel.__table__.c, TrialUserAttributeModel.__table__.c
+        columns = (trial.trial_id, trial.number, trial.state, trial.datetime_start, trial.datetime_complete)
+        trials = select(*columns).where(trial.study_id == self._study_id, trial.trial_id >= self._unsettled)
+        described = select(attribute.trial_id, attribute.key, attribute.value_json).where(attribute.trial_id >= self._unsettled)
+        attributes: dict[int, dict[str, Any]] = {}
+        try:
+            with self._engine.connect() as connection:
+                # The trials first: what has ended has all its attributes.
+                rows = connection.execute(trials.order_by(trial.trial_id)).all()
+                for trial_id, name, value in connection.execute(described):
+                    attributes.setdefault(trial_id, {})[name] = json.loads(value)
+        except STORAGE_ERRORS as error:
+            raise RunError(f"the study cannot be read: {first_line(error)}") from None
+        found = {
+            row.trial_id: StoredTrial(
+                row.number,
+                row.state,
+                attributes.get(row.trial_id, {}),
+                _seconds(row.datetime_start),
+                _seconds(row.datetime_complete),
+            )
+            for row in rows
+        }
+        trials_now = [*self._ended.values(), *(each for key, each in found.items() if key not in self._ended)]
+        for key, each in found.items():
+            if not each.state.is_finished():
+                self._unsettled = key
+                break
+            self._ended[key] = each
+            self._unsettled = key + 1
+        return sorted(trials_now, key=lambda each: each.number)
+
+
+def _seconds(stored: datetime | None) -> float | None:
+    """Seconds since the epoch of a time that is stored as UTC without saying so."""
+    return stored.replace(tzinfo=UTC).timestamp() if stored else None
 
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
