@@ -41,6 +41,20 @@ def document(
     )
 
 
+def figure(label: str, width: float, height: float, parts: Sequence[str], kind: str = "", role: str = "img") -> str:
+    """A picture to be put into a page, whose style sheet gives its ``ink``, ``pale``, ``grid`` and further classes colours.
+
+    ``role`` is ``group`` where parts of it can be chosen.
+    """
+    return "\n".join(
+        [
+            f'<svg class="figure {kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="{role}" aria-label="{escape(label)}">',
+            *parts,
+            "</svg>",
+        ]
+    )
+
+
 def text_width(text: str, font_size: float) -> float:
     """The width of ``text`` in pixels, in the widest of the usual sans-serif fonts."""
     ems = (0.98 if letter in _WIDE else 0.42 if letter in _NARROW else 0.65 for letter in text)

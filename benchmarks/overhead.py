@@ -29,7 +29,7 @@ from common import make_parser, present
 from attn_nas.data import load_dataset
 from attn_nas.proxy import choose_numerics
 from attn_nas.proxy.device import resolve_device
-from attn_nas.report.line_svg import Series, line_svg
+from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 from attn_nas.space.references import reference_genotypes

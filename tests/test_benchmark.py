@@ -42,8 +42,8 @@ from attn_nas.cost import CostTable
 from attn_nas.errors import TableError, UsageError
 from attn_nas.estimates import Mean
 from attn_nas.proxy import Numerics, ProxyResult, Scores, StepProfile
-from attn_nas.report.bench_svg import bench_svg
-from attn_nas.report.line_svg import Series, line_svg
+from attn_nas.report.charts.bench_svg import bench_svg
+from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.schema import SearchSpace

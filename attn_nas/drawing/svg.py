@@ -40,12 +40,12 @@ _DARK = {
 }
 
 
-def draw_svg(genotype: Genotype) -> str:
+def draw_svg(genotype: Genotype, *, styled: bool = True) -> str:
     """A self-contained SVG document: stages downwards, a row for each block, its layers and insertion points across.
 
     Equal blocks that follow each other are one row, and so are blocks without attention. Mechanisms are coloured by family,
     in colours that colour-blind readers tell apart, and say more to who points at them. The scheme, light or dark, is the
-    reader's.
+    reader's; without ``styled`` it is that of the page which the picture is put into.
     """
     drawn = stages(genotype)
     frame = _Frame.of(drawn)
@@ -60,7 +60,7 @@ def draw_svg(genotype: Genotype) -> str:
         if stage is not drawn[-1]:
             parts += _stage_end(stage, frame, y)
             y += _end_height(stage)
-    return document(title, width, y + _MARGIN, parts, (_MARGIN, 28), "genotype", _style())
+    return document(title, width, y + _MARGIN, parts, (_MARGIN, 28), "genotype", _style() if styled else "")
 
 
 def _style() -> str:

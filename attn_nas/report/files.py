@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attn_nas.errors import ExportError
-from attn_nas.report.front_svg import front_svg
-from attn_nas.report.insight_svg import insight_svg
+from attn_nas.report.charts.front_svg import front_svg
+from attn_nas.report.charts.insight_svg import insight_svg
 from attn_nas.sampling.insight import Insight
 from attn_nas.study.folder import write_whole
 from attn_nas.study.results import Run

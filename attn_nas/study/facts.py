@@ -24,10 +24,8 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, SearchSpace
+from attn_nas.study.storage import FORMAT
 from attn_nas.version import __version__
-
-FORMAT = 3
-"""Number of the way in which a run keeps its results; a run of another is not read."""
 
 
 class Setting:

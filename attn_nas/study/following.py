@@ -55,11 +55,12 @@ class EventLog:
 
     def new(self) -> list[Event]:
         """The events that were written since the last call; lines that are none are left out."""
-        found = (_parsed(line) for line in self.new_lines())
+        found = (event_in(line) for line in self.new_lines())
         return [event for event in found if event is not None]
 
 
-def _parsed(line: str) -> Event | None:
+def event_in(line: str) -> Event | None:
+    """The event that a line of a log says; None if it says none."""
     try:
         document = json.loads(line)
     except json.JSONDecodeError:

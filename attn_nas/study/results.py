@@ -27,10 +27,10 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.study.confirmation import beliefs_of, costs_of, trainings_of
-from attn_nas.study.facts import FORMAT, stored_space
+from attn_nas.study.facts import stored_space
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.record import Record
-from attn_nas.study.storage import FACTS, StoredTrials, open_study
+from attn_nas.study.storage import FACTS, StoredTrials, check_format, open_study
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Candidate:
     added_flops: int
     belief: Belief | None
 
-    @property
+    @cached_property
     def measured(self) -> Mean:
         """Validation accuracy over the seeds, a share of 1."""
         return Mean.of([result.accuracy for result in self.results])
 
-    @property
+    @cached_property
     def expected(self) -> Mean:
         """The validation accuracy to be expected, with its standard deviation: as believed, or else as measured."""
         return (
@@ -97,11 +97,8 @@ class Run:
         self.folder = RunFolder(path)
         self.study: Study = open_study(self.folder.study)
         self._stored = StoredTrials(self.study)
-        found = self.meta.get("format", 1)
-        if found != FORMAT:
-            raise RunError(
-                f"{self.folder.path} is a run of format {found}, this version reads {FORMAT}: use the one it was made by"
-            )
+        self._ended: dict[int, Record | None] = {}
+        check_format(self.meta, self.folder.path)
 
     @cached_property
     def meta(self) -> dict[str, Any]:
@@ -128,15 +125,23 @@ class Run:
         """All described trials, in the order in which they were begun."""
         for file in self.meta["space"].get("plugins", ()):
             plugins.load_file(self.folder.path / file)
-        records = map(Record.of, self._stored.read())
-        return [record for record in records if record is not None]
+        found = []
+        for trial in self._stored.read():
+            if trial.number not in self._ended:
+                record = Record.of(trial)
+                if trial.state.is_finished():
+                    self._ended[trial.number] = record
+            else:
+                record = self._ended[trial.number]
+            found.append(record)
+        return [record for record in found if record is not None]
 
     @property
     def failures(self) -> list[Record]:
         """The trials that ended without a score and count."""
         return [record for record in self.records if record.state == "failed"]
 
-    @property
+    @cached_property
     def trainings(self) -> list[Training]:
         """All trainings that have a score, those of the confirmation among them."""
         return trainings_of(self.records)
@@ -179,8 +184,9 @@ class Run:
         Candidates of which nothing is believed yet are left out of the front, unless nothing is believed at all.
         """
         again = copy(self)
-        for name in ("meta", "space", "records", "candidates"):
-            vars(again).pop(name, None)
+        for name, member in vars(Run).items():
+            if isinstance(member, cached_property):
+                vars(again).pop(name, None)
         vars(again)["beliefs"] = beliefs
         return again
 
@@ -188,18 +194,18 @@ class Run:
         """Where a candidate lies among the objectives."""
         return (candidate.accuracy, *candidate.costs.values())
 
-    @property
+    @cached_property
     def _judged(self) -> list[Candidate]:
         """The candidates whose accuracies can be compared."""
         return [candidate for candidate in self.candidates if candidate.belief or self.beliefs is None]
 
-    @property
+    @cached_property
     def front(self) -> list[Candidate]:
         """The candidates that none is expected to beat, by rising cost."""
         judged = self._judged
         return [judged[index] for index in front_indices([self.point(candidate) for candidate in judged])]
 
-    @property
+    @cached_property
     def knee(self) -> Candidate | None:
         """The front's knee."""
         judged = self._judged

@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ from attn_nas.errors import RunError, first_line
 
 STUDY_NAME = "attn-nas"
 FACTS = "run"
+FORMAT = 3
+"""Number of the way in which a run keeps its results; a run of another is not read."""
 STORAGE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, OSError)
 """What a study raises when its file cannot be read or written."""
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
@@ -65,6 +68,30 @@ def open_study(path: Path) -> Study:
     if FACTS not in study.user_attrs:
         raise RunError(f"{path.parent} is not a run of attn-nas: its study does not say what was searched")
     return study
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What was fixed when the run of the study in ``path`` began, read without its trials; raises RunError."""
+    if not path.exists():
+        raise RunError(f"{path.parent} is not a run: it has no {path.name}")
+    try:
+        with closing(_connect(path)) as connection:
+            query = "SELECT value_json FROM study_user_attributes WHERE key = ?"
+            found = connection.execute(query, (FACTS,)).fetchone()
+            facts: dict[str, Any] | None = json.loads(found[0]) if found else None
+    except (*STORAGE_ERRORS, json.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be opened as a study: {first_line(error)}") from None
+    if facts is None:
+        raise RunError(f"{path.parent} is not a run of attn-nas: its study does not say what was searched")
+    check_format(facts, path.parent)
+    return facts
+
+
+def check_format(facts: Mapping[str, Any], folder: Path) -> None:
+    """Raise RunError if the run in ``folder`` keeps its results in another way."""
+    found = facts.get("format", 1)
+    if found != FORMAT:
+        raise RunError(f"{folder} is a run of format {found}, this version reads {FORMAT}: use the one it was made by")
 
 
 class StoredTrial(NamedTuple):
@@ -112,14 +139,11 @@ class StoredTrials:
             )
             for row in rows
         }
-        trials_now = [*self._ended.values(), *(each for key, each in found.items() if key not in self._ended)]
-        for key, each in found.items():
-            if not each.state.is_finished():
-                self._unsettled = key
-                break
-            self._ended[key] = each
-            self._unsettled = key + 1
-        return sorted(trials_now, key=lambda each: each.number)
+        current = {**found, **self._ended}
+        self._ended |= {key: each for key, each in found.items() if key not in self._ended and each.state.is_finished()}
+        open_ones = [key for key in found if key not in self._ended]
+        self._unsettled = min(open_ones, default=max(found, default=self._unsettled - 1) + 1)
+        return sorted(current.values(), key=lambda each: each.number)
 
 
 def _seconds(stored: datetime | None) -> float | None:
@@ -128,15 +152,16 @@ def _seconds(stored: datetime | None) -> float | None:
 
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
-    def connect() -> sqlite3.Connection:
-        if not os.access(path.parent, os.W_OK):
-            address = f"file:{quote(str(path.absolute()))}?immutable=1"
-            return sqlite3.connect(address, uri=True, check_same_thread=False)
-        # Write-ahead log, synchronised at checkpoints: a killed process loses nothing that was committed.
-        connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
     # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
-    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    if not os.access(path.parent, os.W_OK):
+        address = f"file:{quote(str(path.absolute()))}?immutable=1"
+        return sqlite3.connect(address, uri=True, check_same_thread=False)
+    # Write-ahead log, synchronised at checkpoints: a killed process loses nothing that was committed.
+    connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection

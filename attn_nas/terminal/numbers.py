@@ -1,21 +1,3 @@
-"""Numbers as people read them."""
+from attn_nas.readable import count, duration, percent
 
-
-def percent(share: float) -> str:
-    """A share of 1 as ``71.23 %``."""
-    return f"{100 * share:.2f} %"
-
-
-def count(number: float) -> str:
-    """A large number in three digits: ``3.12 M``."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= unit:
-            return f"{number / unit:.3g} {name}"
-    return f"{number:g}"
-
-
-def duration(seconds: float) -> str:
-    """``1:02:03``, or ``02:03`` below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+__all__ = ["count", "duration", "percent"]

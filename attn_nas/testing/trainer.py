@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,12 +21,14 @@ from attn_nas.study.jobs import Trained
 class TableTrainer:
     """Answers like proxy training, at once: accuracy from ``table`` by key, else from a hash of the key.
 
-    ``failures`` maps keys to the reason with which they fail.
+    ``failures`` maps keys to the reason with which they fail. The curve rises over ``epochs``, each of which takes ``seconds``.
     """
 
     task: Task
     table: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    epochs: int = 1
+    seconds: float = 0.0
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.study.jobs.Trainer`."""
@@ -33,12 +36,15 @@ class TableTrainer:
             raise AttnNasError(self.failures[genotype.key])
         digest = hashlib.sha256(f"{genotype.key} {seed}".encode()).digest()
         accuracy = self.table.get(genotype.key, 0.5 + digest[0] / 1000)
-        on_epoch(1, accuracy)
         cost = _cost_table(genotype.trunk, self.task).cost(genotype)
-        loss, margin = 1.0 - accuracy, 2.0 * accuracy - 1.0
+        curve = tuple(accuracy * epoch / self.epochs for epoch in range(1, self.epochs + 1))
+        for epoch, reached in enumerate(curve, start=1):
+            time.sleep(self.seconds)
+            on_epoch(epoch, reached)
+        losses, margins = tuple(1.0 - each for each in curve), tuple(2.0 * each - 1.0 for each in curve)
         result = ProxyResult(
-            accuracy, loss, margin, (accuracy,), (loss,), (margin,), train_loss=(1.0,), seconds=0.0, cpu_seconds=0.0,
-            peak_memory_mb=0.0, micro_batch=1, seed=seed,
+            accuracy, losses[-1], margins[-1], curve, losses, margins, train_loss=(1.0,) * self.epochs,
+            seconds=self.epochs * self.seconds, cpu_seconds=0.0, peak_memory_mb=0.0, micro_batch=1, seed=seed,
         )  # fmt: skip
         return Trained(result, cost)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isnan
 
 from attn_nas.benchmark import Comparison, Summary
-from attn_nas.report.line_svg import Series, line_svg
+from attn_nas.report.charts.line_svg import Series, line_svg
 
 
 def bench_svg(comparison: Comparison, over: str = "trials") -> str:

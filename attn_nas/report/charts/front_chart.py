@@ -1,0 +1,212 @@
+"""Accuracy against one cost: all candidates as dots, and over them the front, the references and the plain trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis, short
+from attn_nas.space.schema import TIMED
+from attn_nas.study.plain import PlainPoint
+from attn_nas.study.results import Candidate, Run
+from attn_nas.svg import GREY, INK, PALETTE, figure, text_width
+
+WIDTH, HEIGHT = 860, 420
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 20, 58
+_FRONT, _REFERENCE, _PLAIN = PALETTE[:3]
+_GRID = "#e5e5e5"
+_LABEL = 13
+_MANY = 300
+NUMBERED = 12
+"""Members of the front that have a number beside them, at most."""
+
+Place = tuple[float, float]
+Link = Callable[[Candidate], str | None]
+
+
+def unlinked(candidate: Candidate) -> None:
+    """No link."""
+
+
+class FrontChart:
+    """The picture of a ``run`` over the cost ``axis``: added to the bare trunk's, or in ``total``.
+
+    Accuracies are believed ones, of the front with 90 % intervals; ``plain`` are trunks without attention.
+    """
+
+    def __init__(self, run: Run, axis: str, *, total: bool = False, plain: Sequence[PlainPoint] = ()) -> None:
+        self._run, self.axis = run, axis
+        self._front, self._references = run.front, run.references
+        self._plain = [] if axis in TIMED else plain
+        self._bare = 1.0 if axis in TIMED else float(run.meta["bare_cost"][axis])
+        costs = [candidate.costs[axis] for candidate in run.candidates]
+        bounds = [bound for each in self._front if each.belief for bound in (each.belief.low, each.belief.high)]
+        accuracies = [*(candidate.accuracy for candidate in run.candidates), *bounds]
+        self.x = cost_axis([*costs, *(self._cost(point) for point in self._plain)], self._bare, axis, total=total)
+        self.y = accuracy_axis([*accuracies, *(point.accuracy.value for point in self._plain)])
+
+    def _cost(self, point: PlainPoint) -> float:
+        return float(getattr(point, self.axis))
+
+    def place(self, cost: float, accuracy: float) -> Place:
+        """Where a point lies in the picture."""
+        x, y = self.x.share(cost), self.y.share(accuracy)
+        return LEFT + x * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y * (HEIGHT - TOP - BOTTOM)
+
+    def of(self, candidate: Candidate) -> Place:
+        """Where a candidate lies."""
+        return self.place(candidate.costs[self.axis], candidate.accuracy)
+
+    def svg(self, link: Link) -> str:
+        """The picture for a page."""
+        parts = [
+            '<g id="front-axes">',
+            *self.axes(),
+            f'</g><g id="front-dots" class="dots{crowd(len(self._run.candidates))}">',
+            *self.dots(),
+            '</g><g id="front-marks">',
+            *self.marks(link),
+            "</g>",
+        ]
+        label = f"Accuracy against {self.x.label}: {len(self._run.candidates)} candidates, front of {len(self._front)}"
+        return figure(label, WIDTH, HEIGHT, parts, "front", "group")
+
+    def axes(self) -> list[str]:
+        """Grid, ticks and labels."""
+        return axes_svg(self.x, self.y, (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))
+
+    def dots(self) -> list[str]:
+        """A dot for every candidate, named by the number of its trial."""
+        return [self.dot(candidate) for candidate in self._run.candidates]
+
+    def dot(self, candidate: Candidate) -> str:
+        """That of one."""
+        x, y = self.of(candidate)
+        return (
+            f'<circle id="t{candidate.record.number}" cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{GREY}">'
+            f"<title>{escape(described(candidate))}</title></circle>"
+        )
+
+    def marks(self, link: Link = unlinked) -> list[str]:
+        """The plain trunk's curve, the front with its steps and intervals, and the references."""
+        return [*self._plain_marks(), *self._steps(), *self._front_marks(link), *self._reference_marks(link)]
+
+    def _plain_marks(self) -> list[str]:
+        if len(self._plain) < 2:
+            return []
+        places = [self.place(self._cost(point), point.accuracy.value) for point in self._plain]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts = [f'<polyline class="plain" points="{line}" fill="none" stroke="{_PLAIN}" stroke-dasharray="5 3"/>']
+        for point, (x, y) in zip(self._plain, places, strict=True):
+            label = f"plain trunk, {point.name}: {point.accuracy.hundredths()} %"
+            parts.append(
+                f'<rect class="plain" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{_PLAIN}">'
+                f"<title>{escape(label)}</title></rect>"
+            )
+        x, y = places[-1]
+        parts.append(
+            f'<text class="plain" x="{x - 8:.1f}" y="{y + 18:.1f}" text-anchor="end" fill="{_PLAIN}">plain trunks</text>'
+        )
+        return parts
+
+    def _steps(self) -> list[str]:
+        if not self._front or len(self._run.axes) > 1:
+            return []
+        steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in _staircase([self.of(member) for member in self._front]))
+        return [f'<polyline class="front line" points="{steps}" fill="none" stroke="{_FRONT}" stroke-width="1.5"/>']
+
+    def _front_marks(self, link: Link) -> list[str]:
+        parts = []
+        for row, member in enumerate(self._front, start=1):
+            x, y = self.of(member)
+            if member.belief:
+                low, high = (self.place(0, value)[1] for value in (member.belief.low, member.belief.high))
+                parts.append(
+                    f'<line class="front line" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}" stroke="{_FRONT}"/>'
+                )
+            mark = f'<circle class="front" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{_FRONT}"/>'
+            parts.append(_linked(mark, member, link))
+            if row <= NUMBERED:
+                parts.append(
+                    f'<text class="front" x="{x - 4:.1f}" y="{y - 10:.1f}" fill="{_FRONT}" text-anchor="end">{row}</text>'
+                )
+        return parts
+
+    def _reference_marks(self, link: Link) -> list[str]:
+        parts = []
+        labels = _Labels()
+        for reference in self._references:
+            x, y = self.of(reference)
+            name = str(reference.record.reference)
+            mark = f'<path class="reference" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="{_REFERENCE}"/>'
+            parts.append(_linked(mark, reference, link))
+            left, below = labels.place(name, x, y + 4)
+            if below > y + 4:
+                parts.append(
+                    f'<line class="reference line" x1="{x:.1f}" y1="{y:.1f}" x2="{left:.1f}" y2="{below - 4:.1f}" '
+                    f'stroke="{_REFERENCE}"/>'
+                )
+            parts.append(f'<text class="reference" x="{left:.1f}" y="{below:.1f}" fill="{_REFERENCE}">{escape(name)}</text>')
+        return parts
+
+
+class _Labels:
+    """Names beside marks, each moved down until it covers no other."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[float, float, float]] = []
+
+    def place(self, name: str, x: float, y: float) -> Place:
+        """Where ``name`` begins, to the right of a mark at ``x``, or to its left where there is no room."""
+        width = text_width(name, _LABEL)
+        left = x + 9 if x + 9 + width < WIDTH else x - 9 - width
+        while any(abs(y - other) < _LABEL and left < end and begin < left + width for begin, end, other in self._taken):
+            y += _LABEL
+        self._taken.append((left, left + width, y))
+        return left, y
+
+
+def crowd(number: int) -> str:
+    """The class of marks that are too many to be drawn strongly."""
+    return " many" if number > _MANY else ""
+
+
+def described(candidate: Candidate) -> str:
+    """A candidate in a few words: its key, its accuracy, what it adds."""
+    name = f" ({candidate.record.reference})" if candidate.record.reference else ""
+    return f"{candidate.record.key}{name}: {candidate.expected.hundredths()} %, {short(candidate.added_flops) or '0'} FLOPs"
+
+
+def axes_svg(x: Axis, y: Axis, box: tuple[float, float, float, float]) -> list[str]:
+    """Grid, ticks and labels of a plot in the ``box`` of left, top, right and bottom."""
+    left, top, right, bottom = box
+    parts = []
+    for value, text in y.ticks:
+        at = bottom - y.share(value) * (bottom - top)
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}" stroke="{_GRID}"/>')
+        parts.append(f'<text class="ink" x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{text}</text>')
+    for value, text in x.ticks:
+        at = left + x.share(value) * (right - left)
+        parts.append(f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="{INK}"/>')
+        parts.append(f'<text class="ink" x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">{text}</text>')
+    parts.append(f'<path class="axis" d="M{left} {top}V{bottom}H{right}" fill="none" stroke="{INK}"/>')
+    parts.append(f'<text class="ink" x="{(left + right) / 2}" y="{bottom + 42}" text-anchor="middle">{escape(x.label)}</text>')
+    middle = (top + bottom) / 2
+    parts.append(
+        f'<text class="ink" transform="translate(18 {middle}) rotate(-90)" text-anchor="middle">{escape(y.label)}</text>'
+    )
+    return parts
+
+
+def _linked(mark: str, candidate: Candidate, link: Link) -> str:
+    label, href = escape(described(candidate)), link(candidate)
+    if href is None:
+        return f"<g>{mark}<title>{label}</title></g>"
+    return f'<a href="{escape(href)}" aria-label="{label}" data-t="{candidate.record.number}">{mark}<title>{label}</title></a>'
+
+
+def _staircase(points: Sequence[Place]) -> list[Place]:
+    steps = [points[0]]
+    for x, y in points[1:]:
+        steps += [(x, steps[-1][1]), (x, y)]
+    return steps

@@ -1,0 +1,139 @@
+"""Parallel coordinates: a line for each candidate through what it has at each site, what it costs and how accurate it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+from zlib import crc32
+
+from attn_nas.report.charts.front_chart import crowd
+from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis
+from attn_nas.space.genotype import Genotype
+from attn_nas.study.results import Candidate, Run
+from attn_nas.svg import PALETTE, figure
+
+_WIDTH, _PLOT = 860, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 60, 34, 26
+_MOST_SITES = 12
+_JITTER = 4
+_NOTHING = "-"
+_MOST_TICKS, _MOST_LABELS = 6, 20
+
+
+class ParallelChart:
+    """The lines of the candidates of ``run``; one axis for each site, or, of many, for the attended sites of each stage."""
+
+    def __init__(self, run: Run, cost: str) -> None:
+        self._run, self._cost = run, cost
+        candidates = run.candidates
+        self._genes = _Genes([candidate.record.genotype for candidate in candidates])
+        bare = float(run.meta["bare_cost"].get(cost, 1.0))
+        self._costs = cost_axis([candidate.costs[cost] for candidate in candidates], bare, cost)
+        self._accuracies = accuracy_axis([candidate.accuracy for candidate in candidates])
+        self._gap = (_WIDTH - _LEFT - _RIGHT) / (len(self._genes.names) + 1)
+
+    def svg(self) -> str:
+        """The picture for a page; a script lets ranges of the axes be chosen."""
+        names = [*self._genes.names, f"+{self._cost}", "accuracy, %"]
+        front = {member.record.key for member in self._run.front}
+        lines = [self.line(candidate) for candidate in self._run.candidates if candidate.record.key not in front]
+        members = [self.line(candidate) for candidate in self._run.front]
+        parts = [
+            f'<g class="wires{crowd(len(lines))}" transform="translate({_LEFT} {_TOP}) scale({self._gap:.3f} 1)">',
+            *lines,
+            "</g>",
+            f'<g class="wires front" color="{PALETTE[0]}" transform="translate({_LEFT} {_TOP}) scale({self._gap:.3f} 1)">',
+            *members,
+            "</g>",
+        ]
+        for number, name in enumerate(names):
+            parts += self._axis(number, name)
+        label = f"What {len(self._run.candidates)} candidates have at each site, what they cost and how accurate they are"
+        return figure(label, _WIDTH, _TOP + _PLOT + _BOTTOM, parts, "parallel", "group")
+
+    @property
+    def axes(self) -> str:
+        """Names what the shapes of lines depend on beside their candidates."""
+        drawn = "".join(part for number in range(len(self._genes.names) + 2) for part in self._axis(number, ""))
+        return f"{crc32(drawn.encode()):x}"
+
+    def line(self, candidate: Candidate) -> str:
+        """The line of a candidate, named by the number of its trial."""
+        return f'<path data-t="{candidate.record.number}" d="{self.shape(candidate)}"/>'
+
+    def shape(self, candidate: Candidate) -> str:
+        """The path of a line: steps of one to the right and so many pixels down."""
+        spread = crc32(candidate.record.key.encode()) % (2 * _JITTER + 1) - _JITTER
+        levels = [round(_PLOT * (1 - share)) + spread for share in self._genes.shares(candidate.record.genotype)]
+        levels.append(round(_PLOT * (1 - self._costs.share(candidate.costs[self._cost]))))
+        levels.append(round(_PLOT * (1 - self._accuracies.share(candidate.accuracy))))
+        changes = (after - before for before, after in pairwise(levels))
+        steps = " ".join(f"1{change}" if change < 0 else f"1 {change}" for change in changes)
+        return f"M0 {levels[0]}l{steps}"
+
+    def _axis(self, number: int, name: str) -> list[str]:
+        x = _LEFT + self._gap * number
+        parts = [
+            f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{_TOP + _PLOT + 4}"/>',
+            f'<text class="ink" x="{x:.1f}" y="{_TOP - 14}" text-anchor="middle">{escape(name)}</text>',
+        ]
+        for share, text in self._labels(number):
+            y = _TOP + _PLOT * (1 - share)
+            parts.append(f'<text class="tick" x="{x + 5:.1f}" y="{y + 4:.1f}">{escape(text)}</text>')
+        parts.append(
+            f'<rect class="brush" data-axis="{number}" x="{x - 12:.1f}" y="{_TOP - 6}" width="24" height="{_PLOT + 12}" '
+            f'tabindex="0" role="slider" aria-label="range of {escape(name)}" aria-valuemin="0" aria-valuemax="100" '
+            f'aria-valuenow="0" aria-valuetext="all"/>'
+        )
+        return parts
+
+    def _labels(self, number: int) -> Sequence[tuple[float, str]]:
+        if number < len(self._genes.names):
+            return self._genes.labels(number)
+        axis: Axis = self._costs if number == len(self._genes.names) else self._accuracies
+        every = -(-len(axis.ticks) // _MOST_TICKS)
+        return [(axis.share(value), text) for value, text in axis.ticks[::every] if 0 <= axis.share(value) <= 1]
+
+
+class _Genes:
+    """The choices of genotypes as axes."""
+
+    def __init__(self, genotypes: Sequence[Genotype]) -> None:
+        rows = [_mechanisms(genotype) for genotype in genotypes]
+        used = [index for index in range(len(rows[0]) if rows else 0) if any(row[index] != _NOTHING for row in rows)]
+        self._by_stage = len(used) > _MOST_SITES
+        if self._by_stage:
+            stages = [site.block.stage for site, _ in genotypes[0].sites]
+            self._axes = sorted(set(stages))
+            self.names = [f"sites in stage {stage}" for stage in self._axes]
+            self._choices = [[str(number) for number in range(stages.count(stage) + 1)] for stage in self._axes]
+        else:
+            self._axes = used
+            self.names = [str(genotypes[0].trunk.sites[index]) for index in used]
+            self._choices = [sorted({row[index] for row in rows} | {_NOTHING}) for index in used]
+
+    def shares(self, genotype: Genotype) -> list[float]:
+        """How high on each axis."""
+        row = _mechanisms(genotype)
+        if self._by_stage:
+            attended = [site.block.stage for site, placement in genotype.sites if placement]
+            chosen = [str(attended.count(stage)) for stage in self._axes]
+        else:
+            chosen = [row[index] for index in self._axes]
+        return [_share(choices.index(each), choices) for each, choices in zip(chosen, self._choices, strict=True)]
+
+    def labels(self, number: int) -> list[tuple[float, str]]:
+        """Where each choice of an axis stands."""
+        choices = self._choices[number]
+        every = -(-len(choices) // _MOST_LABELS)
+        return [(_share(index, choices), choice) for index, choice in enumerate(choices)][::every]
+
+
+def _mechanisms(genotype: Genotype) -> list[str]:
+    """What sits at each site."""
+    return [placement.mechanism if placement else _NOTHING for _, placement in genotype.sites]
+
+
+def _share(index: int, choices: Sequence[str]) -> float:
+    return index / max(1, len(choices) - 1)

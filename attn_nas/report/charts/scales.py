@@ -1,0 +1,103 @@
+"""From data to pixels: axes of accuracy and of costs, with ticks at round numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, copysign, floor, log10
+
+from attn_nas.space.schema import TIMED
+
+_LINEAR_BELOW = 1e3
+_LEAST_ACCURACY = 0.01
+_TICKS = 5
+UNITS = {
+    "flops": "FLOPs (multiply-adds)",
+    "macs": "MACs",
+    "params": "parameters",
+    "step_time": "time of a training step",
+    "latency": "time of inference of one image",
+}
+
+
+def round_step(extent: float) -> float:
+    """The round number that divides ``extent`` into five parts or fewer."""
+    raw = extent / _TICKS
+    power = 10.0 ** floor(log10(raw))
+    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw))
+
+
+def short(value: float, *, signed: bool = True) -> str:
+    """A number in three digits: ``+32.3k``."""
+    size = abs(value)
+    text = next(
+        (f"{size / unit:.3g}{name}" for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if size >= unit), f"{size:.3g}"
+    )
+    sign = "-" if value < 0 else "+" if value > 0 and signed else ""
+    return f"{sign}{text}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values from ``low`` to ``high``, both warped, as shares from 0 to 1; ``ticks`` are values and what is written there."""
+
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
+    label: str
+    warp: Callable[[float], float] = float
+
+    def share(self, value: float) -> float:
+        """Where ``value`` lies between the ends."""
+        return (self.warp(value) - self.low) / (self.high - self.low)
+
+
+def accuracy_axis(accuracies: Sequence[float]) -> Axis:
+    """From a tick to a tick, in per cent."""
+    low, high = min(accuracies, default=0.0), max(accuracies, default=1.0)
+    if high - low < _LEAST_ACCURACY:
+        low, high = low - _LEAST_ACCURACY, high + _LEAST_ACCURACY
+    step = round_step(high - low)
+    first, last = floor(low / step), ceil(high / step)
+    ticks = [(step * number, f"{100 * step * number:.4g}") for number in range(first, last + 1)]
+    return Axis(first * step, last * step, ticks, "validation accuracy, %")
+
+
+def cost_axis(costs: Sequence[float], bare: float, axis: str, *, total: bool = False) -> Axis:
+    """Of ``costs`` beside the bare trunk's: what is added, on a scale that is logarithmic beyond a thousand; or in ``total``.
+
+    Times are ratios to the bare trunk's, on a linear scale.
+    """
+    if axis in TIMED:
+        return _linear(costs, f"{UNITS[axis]}, of the bare trunk's", "{:.4g}".format)
+    if total:
+        return _linear(costs, UNITS[axis], lambda value: short(value, signed=False))
+    added = [cost - bare for cost in (*costs, bare)]
+    low, high = floor(2 * _warp(min(added)) - 0.5) / 2, ceil(2 * _warp(max(added)) + 0.5) / 2
+    label = f"{UNITS[axis]} added to the bare trunk ({bare:,.0f}); log scale, linear within 1k"
+    ticks = [(bare + tick, short(tick)) for tick in _cost_ticks(min(added), max(added))]
+    return Axis(low, high, ticks, label, lambda value: _warp(value - bare))
+
+
+def _linear(values: Sequence[float], label: str, written: Callable[[float], str]) -> Axis:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    step = round_step(high - low or abs(high) or 1.0)
+    first, last = floor(low / step), ceil(high / step)
+    if first == last:
+        first, last = first - 1, last + 1
+    return Axis(first * step, last * step, [(step * n, written(step * n)) for n in range(first, last + 1)], label)
+
+
+def _warp(value: float) -> float:
+    size = abs(value) / _LINEAR_BELOW
+    return copysign(size if size < 1 else 1 + log10(size), value)
+
+
+def _cost_ticks(low: float, high: float) -> list[float]:
+    ticks = [0.0]
+    for sign, limit in ((1, high), (-1, -low)):
+        power = 3
+        while 10**power <= limit:
+            ticks.append(sign * 10.0**power)
+            power += 1
+    return sorted(ticks)

@@ -1,0 +1,85 @@
+"""A run in Markdown, for a pull request or an issue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_nas.readable import count
+from attn_nas.report.charts.scales import short
+from attn_nas.report.pages.reading import Reading
+from attn_nas.study.results import Candidate, Run
+
+_HEADINGS = ("", "key", "accuracy, %", "measured, % (seeds)", "on front", "added FLOPs", "FLOPs", "params", "placements")
+
+
+def markdown_report(reading: Reading) -> str:
+    """What was searched, the front, the references, and how far the best is ahead of them."""
+    run, meta = reading.run, reading.run.meta
+    data, trunk = meta["space"]["data"]["name"], run.records[0].genotype.trunk if run.records else "no trial"
+    parts = [
+        f"# attn-nas: {reading.name}",
+        f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "
+        f"Hypervolume {count(run.hypervolume)}. {_noise(run)}",
+    ]
+    if not run.candidates:
+        return "\n\n".join([*parts, "No candidate has a score yet."]) + "\n"
+    parts += ["## Front", _table([(str(number), each) for number, each in enumerate(run.front, start=1)])]
+    parts += ["## References", _table([(str(each.record.reference), each) for each in run.references])]
+    parts += _leads(run)
+    if reading.plain:
+        parts += ["## Plain trunks", _plain(reading)]
+    parts.append(
+        "Accuracy on the validation split: what all trainings of the run together let one expect, with its standard deviation. "
+        f"One multiply-add is one FLOP. attn-nas {meta['versions']['attn_nas']}, torch {meta['versions']['torch']}, "
+        f"{meta['numerics']['precision']} on {meta['numerics']['device']}."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _noise(run: Run) -> str:
+    return f"One training is off by ± {100 * run.beliefs.noise:.2f} points." if run.beliefs else ""
+
+
+def _table(rows: Sequence[tuple[str, Candidate]]) -> str:
+    return _rows(_HEADINGS, [_cells(name, candidate) for name, candidate in rows])
+
+
+def _cells(name: str, candidate: Candidate) -> list[str]:
+    cost = candidate.record.cost
+    return [
+        name,
+        f"`{candidate.record.key}`",
+        candidate.expected.hundredths(),
+        f"{candidate.measured.hundredths()} ({len(candidate.results)})",
+        f"{candidate.belief.chance:.0%}" if candidate.belief else "-",
+        short(candidate.added_flops),
+        count(cost.flops),
+        count(cost.params),
+        f"`{candidate.record.genotype}`",
+    ]
+
+
+def _leads(run: Run) -> list[str]:
+    """By how much the most accurate of the front is ahead of each reference."""
+    best = max(run.front, key=lambda each: each.accuracy, default=None)
+    if best is None or run.beliefs is None:
+        return []
+    rows = []
+    for other in run.references:
+        if other.record.key != best.record.key and other.belief:
+            lead = run.beliefs.difference(best.record.key, other.record.key)
+            rows.append([str(other.record.reference), lead.mean.hundredths(signed=True), f"{lead.probability:.0%}"])
+    return [f"`{best.record.key}` against the references:", _rows(("reference", "points", "sure to be better"), rows)]
+
+
+def _plain(reading: Reading) -> str:
+    rows = [
+        [point.name, point.accuracy.hundredths(), f"{len(point.seeds)}", short(point.added_flops), count(point.params)]
+        for point in reading.plain
+    ]
+    return _rows(("plain trunk", "measured, %", "seeds", "added FLOPs", "params"), rows)
+
+
+def _rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

@@ -1,0 +1,24 @@
+"""The page of two to four candidates beside each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attn_nas.report.charts.line_svg import Series, line_figure
+from attn_nas.report.pages.candidate_page import curve_points, drawing_of
+from attn_nas.report.pages.links import Links
+from attn_nas.report.pages.reading import Reading
+from attn_nas.study.comparison import SideBySide
+
+
+def comparison_context(reading: Reading, compared: SideBySide, links: Links) -> dict[str, Any]:
+    """What the templates are given."""
+    series = [Series(each.record.key, curve_points(each.results[0].curve)) for each in compared.candidates]
+    return {
+        "compared": compared,
+        "curves": line_figure("learning curves of the first seed", "epoch", "validation accuracy, %", series),
+        "drawings": [drawing_of(each) for each in compared.candidates],
+        "reading": reading,
+        "links": links,
+        "title": f"Comparison - {reading.name}",
+    }

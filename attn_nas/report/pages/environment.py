@@ -1,0 +1,42 @@
+"""The templates of the pages, and how they write numbers."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from attn_nas.readable import count, duration, percent
+from attn_nas.report.charts.scales import short
+
+
+@cache
+def environment() -> Environment:
+    """All templates; whatever they are given is escaped unless it is said to be markup."""
+    made = Environment(
+        loader=PackageLoader("attn_nas.report.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(percent=percent, count=count, duration=duration, short=short, stamp=_stamp, markup=Markup)
+    return made
+
+
+def render(template: str, **context: Any) -> str:
+    """The ``template`` filled in."""
+    return environment().get_template(template).render(**context)
+
+
+def static(name: str) -> str:
+    """A style sheet or a script."""
+    return (files("attn_nas.report.pages") / "static" / name).read_text(encoding="utf-8")
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

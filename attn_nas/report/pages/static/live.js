@@ -1,0 +1,129 @@
+// What is looked at follows the search: parts that change, points that move; the list of runs is renewed now and then.
+(() => {
+  // A way to find the same element again in a part that was replaced.
+  const named = (element) => {
+    const href = element.getAttribute("href"), label = element.getAttribute("aria-label");
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    if (href) return `[href="${CSS.escape(href)}"]`;
+    if (label) return `[aria-label="${CSS.escape(label)}"]`;
+    return element.name ? `[name="${CSS.escape(element.name)}"]` : element.localName;
+  };
+
+  const swap = (element, html) => {
+    const focused = element.contains(document.activeElement) ? named(document.activeElement) : null;
+    const chosen = new Set([...element.querySelectorAll("input:checked")].map((input) => input.value));
+    const scrolled = [...element.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
+    element.innerHTML = html;
+    for (const input of element.querySelectorAll("input[type=checkbox]")) input.checked = chosen.has(input.value);
+    element.querySelectorAll(".scroll").forEach((each, index) => { each.scrollLeft = scrolled[index] || 0; });
+    if (focused) element.querySelector(focused)?.focus({ preventScroll: true });
+  };
+
+  const list = document.getElementById("runs");
+  if (list) {
+    setInterval(async () => {
+      if (document.hidden) return;
+      const answer = await fetch(location.href).catch(() => null); // it may answer the next time
+      if (!answer?.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const renewed = page.getElementById("runs");
+      if (renewed) swap(list, renewed.innerHTML);
+    }, 15000);
+  }
+
+  const run = document.getElementById("run");
+  if (!run?.dataset.updates) return;
+
+  const place = (figure, [number, x, y, title]) => {
+    let dot = document.getElementById(`t${number}`);
+    if (!dot) {
+      dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+      dot.id = `t${number}`;
+      dot.setAttribute("r", 4);
+      dot.classList.add("new");
+      dot.append(document.createElementNS("http://www.w3.org/2000/svg", "title"));
+      setTimeout(() => dot.classList.remove("new"), 4000);
+      figure.append(dot);
+    }
+    dot.setAttribute("cx", x);
+    dot.setAttribute("cy", y);
+    dot.querySelector("title").textContent = title;
+  };
+
+  const stretch = (wires, [number, shape]) => {
+    let wire = wires.parentElement.querySelector(`path[data-t="${number}"]`);
+    if (!wire) {
+      wire = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      wire.dataset.t = number;
+      wires.append(wire);
+    }
+    wire.setAttribute("d", shape);
+  };
+
+  const refetch = async (element, address) => {
+    const answer = await fetch(address).catch(() => null); // the stream will say that nobody answers
+    if (answer?.ok) swap(element, await answer.text());
+    return Boolean(answer?.ok);
+  };
+
+  // The table of trials is left alone while somebody works in it.
+  let trials = null;
+  const renewTrials = async (version, state) => {
+    const isOld = trials === null ? version !== run.dataset.version : trials !== state;
+    const table = document.getElementById("part-trials");
+    if (isOld && table.contains(document.activeElement)) return;
+    if (!isOld || (await refetch(table, table.dataset.part + location.search.slice(1)))) trials = state;
+  };
+
+  const show = async (update) => {
+    const life = (version) => version.split("-")[0];
+    if (life(update.version) !== life(run.dataset.version)) {
+      location.reload(); // another run has taken the place of this one
+      return;
+    }
+    for (const [name, html] of Object.entries(update.parts)) {
+      const element = document.getElementById(name);
+      if (element) swap(element, html);
+    }
+    const dots = document.getElementById("front-dots");
+    for (const moved of update.points) place(dots, moved);
+    const wires = document.querySelector(".wires");
+    if (update.axes !== run.dataset.axes) {
+      const parallel = document.getElementById("parallel-figure");
+      if (await refetch(parallel, parallel.dataset.part)) run.dataset.axes = update.axes;
+    } else if (wires) for (const changed of update.wires) stretch(wires, changed);
+    document.getElementById("part-empty")?.toggleAttribute("hidden", update.scored > 0);
+    await renewTrials(update.version, update.trials);
+    if (!update.more) run.dataset.version = update.version;
+    document.dispatchEvent(new Event("attn-nas:changed"));
+  };
+
+  const status = document.getElementById("part-status");
+  const lose = () => {
+    if (status.parentElement.querySelector(".lost")) return;
+    const note = Object.assign(document.createElement("p"), {
+      className: "note lost",
+      textContent: "The dashboard does not answer; this page goes on by itself when it does.",
+    });
+    note.setAttribute("role", "status");
+    status.after(note);
+  };
+
+  // One update after the other; a hidden page gives up its connection, of which a browser has few.
+  let source = null, work = Promise.resolve();
+  const follow = () => {
+    source?.close();
+    source = null;
+    if (document.hidden) return;
+    source = new EventSource(`${run.dataset.updates}&version=${encodeURIComponent(run.dataset.version)}`);
+    source.onopen = () => document.querySelector(".lost")?.remove();
+    source.onmessage = ({ data }) => { work = work.then(() => show(JSON.parse(data))); };
+    source.onerror = ({ target }) => {
+      lose();
+      // A browser goes on trying unless it was given an answer.
+      if (target.readyState === EventSource.CLOSED) setTimeout(() => { if (source === target) follow(); }, 5000);
+    };
+  };
+  document.addEventListener("visibilitychange", follow);
+  follow();
+})();

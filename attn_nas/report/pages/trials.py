@@ -1,0 +1,106 @@
+"""The table of a run's trials: sorted, filtered, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, inf
+from typing import get_args
+
+from attn_nas.study.record import Record, State
+from attn_nas.study.results import Run
+
+PAGE = 25
+STATES: tuple[str, ...] = tuple(state for state in get_args(State) if state != "duplicate")
+COLUMNS: dict[str, tuple[str, Callable[[Record], float]]] = {
+    "number": ("trial", lambda record: record.number),
+    "accuracy": ("accuracy", lambda record: _scored(record, -inf)),
+    "flops": ("added FLOPs", lambda record: record.cost.flops),
+    "params": ("parameters", lambda record: record.cost.params),
+    "seconds": ("trained, s", lambda record: record.result.seconds if record.result else -inf),
+}
+"""What can be sorted by: its heading and its value."""
+_FILTERS = ("q", "state", "mechanism", "seed")
+
+
+def _scored(record: Record, otherwise: float) -> float:
+    reached = record.result or record.partial
+    return reached.accuracy if reached else otherwise
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """The trials of ``run`` as ``query`` asks for them: q, state, mechanism, seed, sort, order, page; nonsense is ignored."""
+
+    run: Run
+    query: Mapping[str, str]
+    size: int | None = PAGE
+
+    @property
+    def sort(self) -> str:
+        """The column it is sorted by."""
+        found = self.query.get("sort", "")
+        return found if found in COLUMNS else "number"
+
+    @property
+    def descends(self) -> bool:
+        """Whether the largest is first."""
+        return self.query.get("order", "desc") != "asc"
+
+    @cached_property
+    def matching(self) -> list[Record]:
+        """All that pass the filters, in order."""
+        text, state = self.query.get("q", "").strip().lower(), self.query.get("state", "")
+        mechanism, seed = self.query.get("mechanism", ""), self.query.get("seed", "")
+        found = [
+            record
+            for record in self.run.records
+            if record.state in STATES
+            and (not state or record.state == state)
+            and (not seed or str(record.seed) == seed)
+            and (not mechanism or any(each and each.mechanism == mechanism for _, each in record.genotype.sites))
+            and (not text or text in f"{record.key} {record.genotype} {record.reference or ''}".lower())
+        ]
+        value = COLUMNS[self.sort][1]
+        return sorted(found, key=lambda record: (value(record), record.number), reverse=self.descends)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return max(1, ceil(len(self.matching) / self.size)) if self.size else 1
+
+    @property
+    def page(self) -> int:
+        """Which one this is, from 1."""
+        asked = self.query.get("page", "1")
+        return min(max(1, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1, self.pages)
+
+    @property
+    def rows(self) -> list[Record]:
+        """The trials of this page."""
+        first = (self.page - 1) * (self.size or 0)
+        return self.matching[first : first + self.size] if self.size else self.matching
+
+    def by(self, column: str) -> dict[str, str]:
+        """The query that sorts by ``column``, the other way round if that is how it is sorted."""
+        order = "asc" if column == self.sort and self.descends else "desc"
+        return {**self._kept, "sort": column, "order": order}
+
+    def at(self, page: int) -> dict[str, str]:
+        """The query for another page."""
+        return {**self._kept, "sort": self.sort, "order": "desc" if self.descends else "asc", "page": str(page)}
+
+    @property
+    def _kept(self) -> dict[str, str]:
+        return {name: self.query[name] for name in _FILTERS if self.query.get(name)}
+
+    @cached_property
+    def mechanisms(self) -> list[str]:
+        """All that some candidate has."""
+        return sorted({each.mechanism for record in self.run.records for _, each in record.genotype.sites if each})
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """All seeds that were trained with."""
+        return sorted({record.seed for record in self.run.records})

@@ -1,0 +1,245 @@
+"""The report of a run: one HTML file, Markdown, a table, TensorBoard's scalars; and how runs are read for them."""
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from optuna.trial import TrialState
+from typer.testing import CliRunner
+
+from attn_nas.cli import app
+from attn_nas.data import load_dataset
+from attn_nas.errors import RunError
+from attn_nas.report.document import html_report
+from attn_nas.report.markdown import markdown_report
+from attn_nas.report.pages.reading import Reading
+from attn_nas.sampling.baselines import at_random
+from attn_nas.study.growth import growth_of
+from attn_nas.study.results import Run
+from attn_nas.study.search import search
+from attn_nas.study.storage import StoredTrials
+from attn_nas.testing import TableTrainer
+
+BUDGET = 12
+
+
+def fake_run(space, folder, budget=BUDGET, **options):
+    """A run of ``space`` whose trainer answers at once."""
+    trainer = TableTrainer(load_dataset(space.data).task, epochs=3, **options)
+    return search(space, budget=budget, confirm=1, run=folder, workers=1, trainer=trainer, sampler=at_random)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_space, tmp_path_factory):
+    """A finished run with one confirmation."""
+    return fake_run(tiny_space, tmp_path_factory.mktemp("report") / "a <b>run")
+
+
+class Loaded(HTMLParser):
+    """What a page loads from elsewhere, its identities, and where its links inside lead."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.loads, self.identities, self.links, self.tags = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.tags.append(tag)
+        self.loads += [given[name] for name in ("src", "srcset", "data") if given.get(name)]
+        if tag == "link":
+            self.loads.append(given["href"])
+        if "id" in given:
+            self.identities.append(given["id"])
+        if tag == "a":
+            self.links.append(given.get("href", ""))
+
+
+def test_the_html_report_needs_nothing_from_elsewhere(run):
+    """No address is loaded, every link leads to a place in it, no identity is there twice, names are text."""
+    html = html_report(Reading.of(run.folder.path))
+    page = Loaded(html)
+    assert page.loads == []
+    assert "@import" not in html
+    assert len(page.identities) == len(set(page.identities))
+    assert {link[1:] for link in page.links} <= set(page.identities)
+    assert all(link.startswith("#") for link in page.links)
+    assert "a &lt;b&gt;run" in html
+    assert "<b>run" not in html
+
+
+def test_the_html_report_has_every_page(run):
+    """Front, references, every trial, comparison, insight, and the code of each member of the front."""
+    html = html_report(Reading.of(run.folder.path))
+    page = Loaded(html)
+    for candidate in (*run.front, *run.references):
+        assert f"candidate-{candidate.record.key}" in page.identities
+        assert f"code-model-{candidate.record.key}" in page.identities
+    assert {"run", "comparison", "insight", "trials"} <= set(page.identities)
+    assert len(re.findall(r'<circle id="t\d+"', html)) == len(run.candidates)
+    assert len(re.findall(r'<path data-t="\d+"', html)) == len(run.candidates)
+    table = html.partition('<table class="trials')[2].partition("</table>")[0]
+    assert table.count("<tr data-t=") == len(run.records)
+
+
+def test_the_html_report_of_two_hundred_trials_is_small(tiny_space, tmp_path):
+    """Less than 3 MB."""
+    large = fake_run(tiny_space, tmp_path / "large", budget=200)
+    assert len(large.records) >= 150
+    assert len(html_report(Reading.of(large.folder.path)).encode()) < 3_000_000
+
+
+def test_a_run_without_a_score_says_so(tiny_space, tmp_path):
+    """All have failed: both reports are written, and say what to look at."""
+    found = fake_run(tiny_space, tmp_path / "bad", budget=3, failures=_Every("it <i>diverged</i> | twice"))
+    reading = Reading.of(found.folder.path)
+    html = html_report(reading)
+    assert "No candidate has a score yet" in html
+    assert "it &lt;i&gt;diverged&lt;/i&gt;" in html
+    assert "No candidate has a score yet" in markdown_report(reading)
+
+
+class _Every(dict):
+    """The same reason for every key."""
+
+    def __init__(self, reason):
+        super().__init__()
+        self._reason = reason
+
+    def __contains__(self, key):
+        return True
+
+    def __getitem__(self, key):
+        return self._reason
+
+
+def test_markdown_has_the_front_the_references_and_the_leads(run):
+    """Rows have the cells that their heading has; figures are those of the run."""
+    text = markdown_report(Reading.of(run.folder.path))
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for block in tables:
+        widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(widths) == 1, block
+    front, references, leads = tables[:3]
+    assert len(front.splitlines()) == 2 + len(run.front)
+    assert len(references.splitlines()) == 2 + len(run.references)
+    best = max(run.front, key=lambda each: each.accuracy)
+    assert len(leads.splitlines()) == 2 + sum(each.record.key != best.record.key for each in run.references)
+    for member in run.front:
+        assert f"| {member.expected.hundredths()} |" in front
+
+
+def test_the_table_of_trials_has_them_all(run):
+    """One row for each, with its accuracy and costs."""
+    done = CliRunner().invoke(app, ["report", str(run.folder.path), "--format", "csv", "--to", "-"])
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [int(row["trial"]) for row in rows] == [record.number for record in run.records]
+    for row, record in zip(rows, run.records, strict=True):
+        assert (row["key"], row["state"], int(row["flops"])) == (record.key, record.state, record.cost.flops)
+        assert record.result is None or float(row["accuracy"]) == record.result.accuracy
+
+
+def test_tensorboard_reads_the_scalars(run, tmp_path):
+    """The curve of a trial, epoch by epoch, and the hypervolume of the search."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert (
+        CliRunner().invoke(app, ["report", str(run.folder.path), "--format", "tensorboard", "--to", str(tmp_path)]).exit_code
+        == 0
+    )
+    record = next(record for record in run.records if record.result)
+    (folder,) = tmp_path.glob(f"{record.number:05d}-*")
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    found = [(event.step, event.value) for event in events.Scalars("validation/accuracy")]
+    assert found == [(epoch, pytest.approx(value)) for epoch, value in enumerate(record.result.curve, start=1)]
+    search_events = accumulator.EventAccumulator(str(tmp_path / "search"))
+    search_events.Reload()
+    assert len(search_events.Scalars("hypervolume")) == len(growth_of(run))
+
+
+def test_the_command_writes_into_the_run_or_where_it_is_told(run, tmp_path):
+    """report.html by default; --to names a file, and - is stdout."""
+    runner = CliRunner()
+    assert runner.invoke(app, ["report", str(run.folder.path)]).exit_code == 0
+    assert (run.folder.path / "report.html").read_text().startswith("<!doctype html>")
+    assert runner.invoke(app, ["report", str(run.folder.path), "--format", "md", "--to", str(tmp_path / "x.md")]).exit_code == 0
+    shown = runner.invoke(app, ["report", str(run.folder.path), "--format", "md", "--to", "-"])
+    assert shown.stdout == (tmp_path / "x.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--format", "pdf"], "choose from html, md, csv, tensorboard"),
+        (["--format", "tensorboard", "--to", "-"], "name one"),
+        (["--to", "/proc/nowhere/x.html"], "cannot write"),
+    ],
+)
+def test_what_cannot_be_written_is_said(run, options, words):
+    """An unknown format, a folder on stdout, a place that cannot be written."""
+    error = CliRunner().invoke(app, ["report", str(run.folder.path), *options]).exception
+    assert words in str(error)
+
+
+def test_stored_trials_are_those_of_the_study_and_ended_ones_are_read_once(run):
+    """As Optuna reads them, but for the parameters; a trial that was running is read again until it has ended."""
+    study = Run(run.folder.path).study
+    stored = StoredTrials(study)
+    first = stored.read()
+    wanted = [(trial.number, trial.state, trial.user_attrs) for trial in study.get_trials(deepcopy=False)]
+    assert [(trial.number, trial.state, trial.user_attrs) for trial in first] == wanted
+    new = study.ask()
+    later = study.ask()
+    study.tell(later, state=TrialState.FAIL)
+    second = stored.read()
+    assert [trial.state for trial in second[-2:]] == [TrialState.RUNNING, TrialState.FAIL]
+    new.set_user_attr("late", [1])
+    study.tell(new, state=TrialState.FAIL)
+    third = stored.read()
+    assert third[-2].user_attrs == {"late": [1]}
+    assert third[-2].state == TrialState.FAIL
+    assert all(before is after for before, after in zip(first, third, strict=False))
+    assert third[-1] is second[-1]
+    spans = [trial.ended - trial.begun for trial in first]
+    assert all(0 <= span < 60 for span in spans)
+
+
+def test_a_grown_run_leaves_what_nothing_is_believed_of_out_of_its_front(tiny_space, tmp_path):
+    """With beliefs of an earlier reading, newer candidates are listed, but cannot be on the front."""
+    folder = tmp_path / "growing"
+    first = fake_run(tiny_space, folder, budget=8)
+    beliefs = first.beliefs
+    search(
+        budget=14,
+        run=folder,
+        resume=True,
+        workers=1,
+        trainer=TableTrainer(load_dataset(tiny_space.data).task),
+        sampler=at_random,
+    )
+    grown = first.grown(beliefs=beliefs)
+    assert len(grown.candidates) > len(first.candidates)
+    assert {candidate.record.key for candidate in grown.front} <= beliefs.networks.keys()
+    assert any(candidate.belief is None for candidate in grown.candidates)
+    assert {candidate.record.key for candidate in Run(folder).candidates} == {each.record.key for each in grown.candidates}
+
+
+def test_the_hypervolume_grows_with_the_front(run):
+    """It never falls, time never runs back, and the last is that of the search's own front."""
+    grown = growth_of(run)
+    assert [each.trials for each in grown] == list(range(1, len(grown) + 1))
+    for name in ("hypervolume", "seconds"):
+        values = [getattr(each, name) for each in grown]
+        assert values == sorted(values)
+    lines = (run.folder.path / "events.jsonl").read_text().splitlines()
+    first = [json.loads(line) for line in lines if '"TrialFinished"' in line and '"seed": 0' in line]
+    assert grown[-1].hypervolume == pytest.approx(first[-1]["hypervolume"])
+
+
+def test_a_reading_of_nothing_is_an_error(tmp_path):
+    """A folder without a study."""
+    with pytest.raises(RunError, match="is not a run"):
+        Reading.of(tmp_path)
