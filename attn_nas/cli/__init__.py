@@ -11,31 +11,44 @@ from attn_nas.cli import (
     auditing,
     benching,
     catalogue,
+    dashboards,
     exporting,
     insights,
+    listing,
     mapping,
     mechanisms,
+    plain,
+    reporting,
     results,
     retraining,
     searching,
+    watching,
 )
+from attn_nas.cli.pipes import Commands, quiet_pipe
 from attn_nas.errors import AttnNasError
 from attn_nas.version import __version__
 
 app = typer.Typer(
     name="attn-nas",
+    cls=Commands,
     help="Search where to put which attention mechanism into a CNN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(searching.search)
+app.command()(watching.watch)
+app.command()(listing.runs)
 app.command()(results.front)
 app.command()(results.show)
+app.command()(results.compare)
+app.command()(dashboards.dashboard)
+app.command()(reporting.report)
 app.command()(exporting.export)
 app.command()(insights.insight)
 app.command()(mapping.maps)
 app.command()(retraining.retrain)
+app.command()(plain.plain)
 app.command()(auditing.audit)
 app.command()(benching.bench)
 app.command()(catalogue.spaces)
@@ -58,9 +71,10 @@ def _options(
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 failed, 2 cannot be done as asked, 130 interrupted."""
+    """Entry point: exit code 0 done, 1 failed, 2 cannot be done as asked, 130 interrupted, 141 not read to the end."""
     try:
-        app()
+        with quiet_pipe():
+            app()
     except AttnNasError as error:
         print(f"attn-nas: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

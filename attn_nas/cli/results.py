@@ -1,4 +1,4 @@
-"""``attn-nas front`` and ``show``: what a run has found."""
+"""``attn-nas front``, ``show`` and ``compare``: what a run has found."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
         print(json_module.dumps(opened.to_dict(), indent=2))
         return
     from attn_nas.terminal.console import console
-    from attn_nas.terminal.search import front_table
+    from attn_nas.terminal.tables import front_table
 
     out = console()
-    out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}"))
+    out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}", out.width))
     out.print()
-    out.print(front_table(opened.references, "References"))
+    out.print(front_table(opened.references, "References", out.width))
     out.print(
         f"\nhypervolume {opened.hypervolume:,.4g} {' x '.join(('accuracy', *opened.axes))}, "
         f"reference point ({', '.join(f'{worst:,}' for worst in opened.reference_point)})",
@@ -69,7 +69,7 @@ def show(
         out.print(
             f"accuracy {candidate.expected.hundredths()} % (validation), with a probability of 90 % between "
             f"{percent(belief.low)} and {percent(belief.high)}; on the front with a probability of {belief.chance:.0%}",
-            soft_wrap=True,
+            soft_wrap=not out.is_terminal,
         )
     for each in candidate.results:
         out.print(f"seed {each.seed:<4} {percent(each.accuracy)}, loss {each.loss:.4f}")
@@ -84,7 +84,30 @@ def show(
             f"time     training step {1e3 * beside.step_seconds:.1f} ms ({beside.step_ratio:.2f} x the bare trunk's), "
             f"inference of 1 image {1e3 * beside.latency_1:.2f} ms ({beside.latency_1_ratio:.2f} x), of 128 images "
             f"{1e3 * beside.latency_128:.1f} ms ({beside.latency_128_ratio:.2f} x)",
-            soft_wrap=True,
+            soft_wrap=not out.is_terminal,
         )
         out.print(f"memory   {beside.step_memory_mb:.1f} MB in a training step ({beside.step_memory_ratio:.2f} x)")
     out.print(f"trained  {result.seconds:.1f} s, peak memory of its process {result.peak_memory_mb:.0f} MB")
+
+
+def compare(
+    run: RunArgument,
+    keys: Annotated[list[str], typer.Argument(help="Keys of two to four candidates, or their beginnings.")],
+    json: JsonOption = False,
+) -> None:
+    """Print candidates side by side: what differs, their figures, and how far the first is ahead."""
+    from attn_nas.study.comparison import SideBySide
+    from attn_nas.study.results import Run
+
+    compared = SideBySide.of(Run(run), keys)
+    if json:
+        print(json_module.dumps(compared.to_dict(), indent=2))
+        return
+    from attn_nas.terminal.comparing import comparison_table, comparison_words
+    from attn_nas.terminal.console import console
+
+    out = console(highlight=False)
+    out.print(comparison_table(compared))
+    out.print()
+    for line in comparison_words(compared):
+        out.print(line, markup=False, soft_wrap=not out.is_terminal)

@@ -48,8 +48,11 @@ def search(
     from attn_nas.report import write_front
     from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished
     from attn_nas.study.search import search as run_search
-    from attn_nas.terminal import search as terminal
-    from attn_nas.terminal.console import console
+    from attn_nas.terminal.closing import closing_words
+    from attn_nas.terminal.console import can_redraw, console
+    from attn_nas.terminal.lines import Lines
+    from attn_nas.terminal.live import live_view
+    from attn_nas.terminal.tables import front_table
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: choose from auto, cpu, cuda")
@@ -64,10 +67,10 @@ def search(
         shown: Listener
         if json:
             shown = JsonLines(sys.stdout)
-        elif out.is_terminal and err.is_terminal and not out.is_dumb_terminal:
-            shown = stack.enter_context(terminal.live_view(err))
+        elif can_redraw(out, err):
+            shown = stack.enter_context(live_view(err))
         else:
-            shown = terminal.Lines(out)
+            shown = Lines(out)
         found = run_search(
             space,
             budget=budget,
@@ -90,8 +93,8 @@ def search(
     finished, where = ended[-1], found.folder.path
     written = write_front(found, where)
     if not json:
-        out.print(terminal.front_table(found.front, f"Pareto front of {len(found.front)}"))
-    lines = terminal.closing_words(found, finished)
+        out.print(front_table(found.front, f"Pareto front of {len(found.front)}", out.width))
+    lines = closing_words(found, finished)
     lines.append(f"Written: {', '.join(path.name for path in written)} in {where}")
     say = err if json else out
     show = partial(say.print, markup=False, highlight=False, soft_wrap=not say.is_terminal)

@@ -1,0 +1,54 @@
+"""``attn-nas report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_nas.cli.results import RunArgument
+from attn_nas.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from attn_nas.report.pages.reading import Reading
+
+_FILES = {"html": "report.html", "md": "report.md", "csv": "trials.csv", "tensorboard": "tensorboard"}
+
+
+def report(
+    run: RunArgument,
+    format: Annotated[str, typer.Option(help="html, md, csv (all trials) or tensorboard (scalars).")] = "html",
+    to: Annotated[Path | None, typer.Option(help="File to write, - for stdout; in the run by default.")] = None,
+) -> None:
+    """Write what the dashboard shows as one self-contained HTML file, or a summary for a pull request."""
+    from attn_nas.report.files import write_files
+    from attn_nas.report.pages.reading import Reading
+    from attn_nas.report.scalars import write_scalars
+    from attn_nas.terminal.console import console
+
+    if format not in _FILES:
+        raise UsageError(unknown("format", format, _FILES))
+    reading = Reading.of(run)
+    target = to or run / _FILES[format]
+    if format == "tensorboard":
+        if str(to) == "-":
+            raise UsageError("--to -: TensorBoard's scalars are a folder; name one")
+        written = write_scalars(reading.run, target)
+    else:
+        content = _content(format, reading)
+        if str(to) == "-":
+            print(content, end="")
+            return
+        (written,) = write_files({target.name: content}, target.parent)
+    console(stderr=True).print(f"Written: {written}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _content(format: str, reading: Reading) -> str:
+    from attn_nas.report.document import html_report
+    from attn_nas.report.markdown import markdown_report
+    from attn_nas.report.scalars import trials_csv
+
+    if format == "csv":
+        return trials_csv(reading.run)
+    return markdown_report(reading) if format == "md" else html_report(reading)

@@ -1,0 +1,94 @@
+"""``attn-nas watch``: a search that runs elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_nas.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from attn_nas.study.watching import News, Watch
+
+
+def watch(
+    run: Annotated[str, typer.Argument(metavar="RUN_OR_URL", help="Run folder, or a run's address in a dashboard.")],
+    json: Annotated[bool, typer.Option("--json", help="The run's events as JSON Lines, those so far first.")] = False,
+) -> None:
+    """Follow a search that runs in another process, or on another machine; Ctrl-C leaves it alone."""
+    from attn_nas.study.remote import remote_news
+    from attn_nas.study.watching import Watch, news_of
+    from attn_nas.terminal.console import console
+
+    is_remote = run.startswith(("http://", "https://"))
+    watched = Watch(remote_news(run) if is_remote else news_of(run))
+    say = console(stderr=json, highlight=False)
+    try:
+        _show(watched, json=json)
+    except KeyboardInterrupt:
+        say.print("left; the search goes on", markup=False)
+        raise typer.Exit(130) from None
+    say.print(_closing(watched, None if is_remote else run), markup=False, soft_wrap=not say.is_terminal)
+
+
+def _show(watched: Watch, *, json: bool) -> None:
+    """Lines, JSON Lines or the live picture, until the end."""
+    from attn_nas.terminal.console import can_redraw, console
+
+    out, err = console(), console(stderr=True)
+    if json:
+        _pass_on(iter(watched))
+    elif can_redraw(out, err):
+        from attn_nas.terminal.picture import picture
+
+        _draw(watched)
+        if watched.progress.started:
+            out.print(picture(watched.progress, now=watched.progress.last))
+    else:
+        from attn_nas.terminal.lines import Lines
+
+        lines, news = Lines(out), iter(watched)
+        lines.catch_up(next(news).events)
+        for each in news:
+            for event in each.events:
+                lines(event)
+
+
+def _pass_on(news: Iterator[News]) -> None:
+    for each in news:
+        for line in each.lines:
+            print(line, flush=True)
+
+
+def _draw(watched: Watch) -> None:
+    from attn_nas.study.progress import Progress
+    from attn_nas.terminal.console import console
+    from attn_nas.terminal.live import live_view
+    from attn_nas.terminal.picture import LEAVE
+
+    shown, news = Progress(), iter(watched)
+    for event in next(news).events:
+        shown(event)
+    with live_view(console(stderr=True), shown, LEAVE) as listener:
+        for each in news:
+            for event in each.events:
+                listener(event)
+
+
+def _closing(watched: Watch, folder: str | None) -> str:
+    """How the search has ended and what comes next; raises RunError if it has not, and nobody works on it."""
+    from attn_nas.terminal.lines import ENDED, trained
+
+    progress = watched.progress
+    start, ended = progress.started, progress.ended
+    where = shlex.quote(folder or (start.run if start else "RUN"))
+    there = "" if folder else " (where it ran)"
+    if ended is None:
+        finished = f"{progress.finished}{f' of {start.budget}' if start and start.budget else ''} candidates are done"
+        raise RunError(f"no search works on this run: {finished}. Go on{there} with: attn-nas search --resume --run {where}")
+    more = f" Go on{there} with: attn-nas search --resume --run {where}." if ended.why == "interrupted" else ""
+    return f"The search has ended: {trained(ended)}, {ENDED[ended.why]}.{more} Next{there}: attn-nas front {where}"

@@ -1,0 +1,237 @@
+"""The addresses of the dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from attn_nas.dashboard.downloads import Downloads
+from attn_nas.dashboard.guard import Guard, Rules
+from attn_nas.dashboard.library import Library
+from attn_nas.dashboard.live import Follower, Scenes
+from attn_nas.dashboard.raw_study import PATHS, RawStudies
+from attn_nas.dashboard.watched import WatchedRun
+from attn_nas.errors import AttnNasError, RunError, UsageError
+from attn_nas.report.pages.candidate_page import CandidatePage
+from attn_nas.report.pages.comparison_page import comparison_context
+from attn_nas.report.pages.environment import render, static
+from attn_nas.report.pages.insight_page import insight_context
+from attn_nas.report.pages.links import Addresses
+from attn_nas.report.pages.reading import Reading
+from attn_nas.report.pages.run_page import RunPage
+from attn_nas.sampling.insight import Insight
+from attn_nas.study.comparison import SideBySide
+from attn_nas.study.following import EventLog
+
+ASSETS = ("style.css", "theme.js", "page.js", "live.js", "icon.svg")
+_TICK, _HEARTBEAT, _MOMENT = 1.0, 10.0, 0.05
+"""Seconds between updates, between signs of life, and between portions of one update."""
+_INSIGHTS_KEPT = 16
+
+
+class Dashboard:
+    """The pages of a ``library``; its streams end when the server ``is_leaving``."""
+
+    def __init__(self, library: Library, is_leaving: Callable[[], bool]) -> None:
+        self._library = library
+        self._is_leaving = is_leaving
+        self._scenes = Scenes()
+        self._downloads = Downloads()
+        self._insights: OrderedDict[Path, tuple[str, Insight | None]] = OrderedDict()
+        self.raw = RawStudies(library)
+
+    def runs(self, request: Request) -> Response:
+        """All runs; of a single one its page."""
+        if self._library.is_single:
+            return RedirectResponse(f"/runs/{quote(self._library.path.name)}")
+        return _page("runs.html", runs=self._library.summaries(), folder=self._library.path, title="Runs")
+
+    def run(self, request: Request) -> Response:
+        """A run."""
+        return HTMLResponse(self._run_page(request).html())
+
+    def part(self, name: str, request: Request) -> Response:
+        """A part of its page, alone."""
+        page = self._run_page(request)
+        return HTMLResponse(page.parallel.svg() if name == "parallel" else page.part(name))
+
+    def candidate(self, request: Request) -> Response:
+        """A candidate."""
+        return HTMLResponse(self._candidate_page(request).html())
+
+    def download(self, request: Request) -> Response:
+        """A file of a candidate."""
+        return self._downloads.file(self._candidate_page(request), request.path_params["file"])
+
+    def compare(self, request: Request) -> Response:
+        """Candidates beside each other."""
+        reading, links = self._reading(request), self._links(request)
+        compared = SideBySide.of(reading.run, request.query_params.getlist("key"))
+        return _page("compare.html", **comparison_context(reading, compared, links))
+
+    def insight(self, request: Request) -> Response:
+        """What mechanisms do at each site; made once for every state of the run."""
+        watched = self._watched(request)
+        reading = watched.reading()
+        version, insight = self._insights.pop(watched.path, ("", None))
+        if version != reading.version:
+            try:
+                insight = reading.run.insight
+            except RunError:
+                insight = None
+        self._insights[watched.path] = (reading.version, insight)
+        while len(self._insights) > _INSIGHTS_KEPT:
+            self._insights.popitem(last=False)
+        return _page("insight.html", **insight_context(reading, insight, self._links(request)))
+
+    def raw_study(self, request: Request) -> Response:
+        """The study of a run in Optuna's dashboard."""
+        return self.raw.enter(request.path_params["name"])
+
+    async def updates(self, request: Request) -> Response:
+        """What changes on the page of a run, as server-sent events."""
+        watched = await run_in_threadpool(self._watched, request)
+        query = _query(request)
+        follower = Follower(watched, self._links(request), query, query.get("version", ""), self._scenes)
+        return StreamingResponse(_events(follower, self._is_leaving), media_type="text/event-stream")
+
+    async def log(self, request: Request) -> Response:
+        """The events of a run as JSON lines, as they are written, until nobody works on it any more."""
+        watched = await run_in_threadpool(self._watched, request)
+        reading = await run_in_threadpool(watched.reading)
+        lines = _lines(EventLog(reading.run.folder.events), watched, self._is_leaving)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    def _watched(self, request: Request) -> WatchedRun:
+        return self._library.run(request.path_params["name"])
+
+    def _reading(self, request: Request) -> Reading:
+        return self._watched(request).reading()
+
+    def _links(self, request: Request) -> Addresses:
+        return Addresses(quote(request.path_params["name"]), has_runs=not self._library.is_single)
+
+    def _run_page(self, request: Request) -> RunPage:
+        page = RunPage(self._reading(request), self._links(request), _query(request))
+        self._scenes.of(page)
+        return page
+
+    def _candidate_page(self, request: Request) -> CandidatePage:
+        reading = self._reading(request)
+        return CandidatePage(reading, reading.run.candidate(request.path_params["key"]), self._links(request))
+
+
+def dashboard_app(library: Library, rules: Rules, is_leaving: Callable[[], bool] = lambda: False) -> Guard:
+    """The whole of it behind its guard."""
+    pages = Dashboard(library, is_leaving)
+    run = "/runs/{name}"
+    routes = [
+        Route("/", pages.runs),
+        Route("/assets/{file}", _asset),
+        Route(run, pages.run),
+        Route(f"{run}/trials", partial(pages.part, "trials")),
+        Route(f"{run}/parallel", partial(pages.part, "parallel")),
+        Route(f"{run}/updates", pages.updates),
+        Route(f"{run}/events", pages.log),
+        Route(f"{run}/compare", pages.compare),
+        Route(f"{run}/insight", pages.insight),
+        Route(f"{run}/raw", pages.raw_study),
+        Route(f"{run}/candidates/{{key}}", pages.candidate),
+        Route(f"{run}/candidates/{{key}}/{{file}}", pages.download),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(GZipMiddleware, minimum_size=1000)],
+        exception_handlers={AttnNasError: _error, 404: _missing},
+    )
+    return Guard(_Split(app, pages.raw), rules, PATHS)
+
+
+class _Split:
+    """What optuna-dashboard answers goes there, everything else to our pages."""
+
+    def __init__(self, own: Any, raw: Any) -> None:
+        self._own, self._raw = own, raw
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        is_raw = scope["type"] == "http" and scope["path"].startswith(PATHS)
+        await (self._raw if is_raw else self._own)(scope, receive, send)
+
+
+def _asset(request: Request) -> Response:
+    name = request.path_params["file"]
+    if name not in ASSETS:
+        return PlainTextResponse("there is no such file\n", status_code=404)
+    return Response(static(name), media_type=mimetypes.guess_type(name)[0])
+
+
+async def _events(follower: Follower, is_leaving: Callable[[], bool]) -> AsyncIterator[str]:
+    silent = 0.0
+    while not is_leaving():
+        try:
+            update = await run_in_threadpool(follower.update)
+        except AttnNasError:
+            update = None  # the run is being replaced, or cannot be read for a moment
+        silent = 0.0 if update else silent + _TICK
+        if update:
+            yield f"data: {update}\n\n"
+        elif silent >= _HEARTBEAT:
+            silent = 0.0
+            yield ": still here\n\n"
+        await asyncio.sleep(_MOMENT if follower.has_more else _TICK)
+
+
+async def _lines(log: EventLog, watched: WatchedRun, is_leaving: Callable[[], bool]) -> AsyncIterator[str]:
+    silent = 0.0
+    while not is_leaving():
+        going_on = await run_in_threadpool(_is_running, watched)
+        lines = await run_in_threadpool(log.new_lines)
+        silent = 0.0 if lines else silent + _TICK
+        if lines:
+            yield "".join(f"{line}\n" for line in lines)
+        elif silent >= _HEARTBEAT / 2:
+            silent = 0.0
+            yield "\n"
+        if not going_on:
+            return
+        await asyncio.sleep(_TICK)
+
+
+def _is_running(watched: WatchedRun) -> bool:
+    try:
+        return watched.reading().state == "running"
+    except AttnNasError:
+        return False
+
+
+def _query(request: Request) -> Mapping[str, str]:
+    return dict(request.query_params)
+
+
+def _page(template: str, **context: Any) -> Response:
+    return HTMLResponse(render(template, **context))
+
+
+def _error(request: Request, error: Exception) -> Response:
+    title, status = ("Not found", 404) if isinstance(error, RunError) else ("Not as asked", 400)
+    if not isinstance(error, RunError | UsageError):
+        title, status = "It did not work", 500
+    return HTMLResponse(render("error.html", title=title, message=str(error)), status_code=status)
+
+
+def _missing(request: Request, error: Exception) -> Response:
+    return HTMLResponse(render("error.html", title="Not found", message="There is no such page."), status_code=404)

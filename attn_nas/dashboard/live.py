@@ -1,0 +1,167 @@
+"""What changes on the page of a run, in small portions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from zlib import crc32
+
+from attn_nas.dashboard.watched import WatchedRun
+from attn_nas.report.charts.front_chart import FrontChart, described
+from attn_nas.report.pages.links import Addresses
+from attn_nas.report.pages.run_page import LIVE_PARTS, RESTLESS_PARTS, RunPage
+from attn_nas.study.results import Candidate
+
+_PORTION = 10_000
+"""Letters in one update, about; what is left follows in the next. A part is never divided."""
+_SCENES_KEPT = 4
+
+_Name = TypeVar("_Name", bound=Hashable)
+_Content = TypeVar("_Content", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything on a page that changes with the trials: parts by the identity of their element, points and lines by trial."""
+
+    version: str
+    parts: Mapping[str, str]
+    points: Mapping[int, tuple[int, int, int, str]]
+    wires: Mapping[int, tuple[int, str]]
+    axes: str
+    scored: int
+    trials: str
+
+    @classmethod
+    def of(cls, page: RunPage) -> Scene:
+        """That of a run's page."""
+        run, chart = page.reading.run, page.chart
+        parts = {f"part-{name}": page.part(name) for name in LIVE_PARTS}
+        parts["front-axes"] = "\n".join(chart.axes())
+        parts["front-marks"] = "\n".join(chart.marks(page.link))
+        numbered = {candidate.record.number: candidate for candidate in run.candidates}
+        return cls(
+            page.reading.version,
+            parts,
+            {number: _point(number, each, chart) for number, each in numbered.items()},
+            {number: (number, page.parallel.shape(each)) for number, each in numbered.items()},
+            page.parallel.axes,
+            len(numbered),
+            f"{crc32(' '.join(record.state for record in run.records).encode()):x}",
+        )
+
+
+def _point(number: int, candidate: Candidate, chart: FrontChart) -> tuple[int, int, int, str]:
+    x, y = chart.of(candidate)
+    return number, round(x), round(y), described(candidate)
+
+
+class Scenes:
+    """The last scenes of a run, by version and what is shown; made once for all who look."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, ...], Scene] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, page: RunPage) -> Scene:
+        """The scene of a page."""
+        name = (page.reading.name, page.reading.version, *page.view.values())
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = Scene.of(page)
+                while len(self._kept) > _SCENES_KEPT:
+                    self._kept.popitem(last=False)
+            return self._kept[name]
+
+    def get(self, page: RunPage, version: str) -> Scene | None:
+        """That of an earlier version, if it is kept."""
+        with self._lock:
+            return self._kept.get((page.reading.name, version, *page.view.values()))
+
+
+class Follower:
+    """One who looks at the page of ``watched``, and has seen what ``version`` of it shows.
+
+    ``has_more`` says that the last update was a portion of what is new.
+    """
+
+    def __init__(self, watched: WatchedRun, links: Addresses, query: Mapping[str, str], version: str, scenes: Scenes) -> None:
+        self._watched, self._links, self._query, self._scenes = watched, links, query, scenes
+        self._version = version
+        self._sent: dict[Hashable, int] = {}
+        self._is_new = True
+        self.has_more = False
+
+    def update(self) -> str | None:
+        """What is new since the last call, as JSON; None if nothing is. Raises RunError."""
+        reading = self._watched.reading()
+        page = RunPage(reading, self._links, self._query)
+        scene = self._scenes.of(page)
+        if self._is_new:
+            seen = self._scenes.get(page, self._version)
+            if seen:
+                self._note(seen)
+            self._is_new = False
+        parts = {f"part-{name}": page.part(name) for name in RESTLESS_PARTS}
+        parts = {name: html for name, html in parts.items() if self._is_news(name, html)}
+        portion = _Portion(self._sent)
+        parts |= portion.of((name, html) for name, html in scene.parts.items())
+        points = portion.of((("point", number), scene.points[number]) for number in sorted(scene.points, reverse=True))
+        wires = portion.of((("wire", number), scene.wires[number]) for number in sorted(scene.wires, reverse=True))
+        self.has_more = portion.is_full
+        if not (self._is_news("axes", scene.axes) or parts or points or wires):
+            return None
+        update: dict[str, Any] = {
+            "version": scene.version,
+            "more": self.has_more,
+            "parts": parts,
+            "points": [*points.values()],
+            "wires": [*wires.values()],
+            "axes": scene.axes,
+            "scored": scene.scored,
+            "trials": scene.trials,
+        }
+        return json.dumps(update, separators=(",", ":"))
+
+    def _note(self, scene: Scene) -> None:
+        """Count all of ``scene`` as sent."""
+        self._sent |= {name: hash(html) for name, html in scene.parts.items()}
+        self._sent |= {("point", number): hash(point) for number, point in scene.points.items()}
+        self._sent |= {("wire", number): hash(wire) for number, wire in scene.wires.items()}
+        self._sent["axes"] = hash(scene.axes)
+
+    def _is_news(self, name: str, content: str) -> bool:
+        """Whether ``content`` was not sent yet; it is noted as sent."""
+        found = hash(content)
+        news = self._sent.get(name) != found
+        self._sent[name] = found
+        return news
+
+
+class _Portion:
+    """As much of what was not ``sent`` yet as there is room for; it is noted as sent."""
+
+    def __init__(self, sent: dict[Hashable, int]) -> None:
+        self._sent = sent
+        self._room = _PORTION
+        self.is_full = False
+
+    def of(self, items: Iterable[tuple[_Name, _Content]]) -> dict[_Name, _Content]:
+        """Those of the named ``items``, in their order, that are new and fit; the first does in any case."""
+        found: dict[_Name, _Content] = {}
+        for name, content in items:
+            seen = hash(content)
+            if self._sent.get(name) == seen:
+                continue
+            size = len(json.dumps(content))
+            if size > self._room < _PORTION:
+                self.is_full = True
+                break
+            self._sent[name] = seen
+            self._room -= size
+            found[name] = content
+        return found

@@ -1,0 +1,69 @@
+"""The raw study: optuna-dashboard on the study of one run at a time, the one that a cookie names."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import quote, unquote
+
+import optuna_dashboard
+from a2wsgi import WSGIMiddleware
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from attn_nas.dashboard.library import Library
+from attn_nas.errors import AttnNasError
+from attn_nas.study.storage import open_study
+
+PATHS = ("/dashboard", "/api/", "/static/", "/csv/", "/artifacts/", "/favicon.ico")
+"""What optuna-dashboard answers; its pages have absolute addresses."""
+_COOKIE = "attn-nas-raw"
+_MOST_OPEN = 4
+
+
+class RawStudies:
+    """An ASGI application for `PATHS`."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._open: OrderedDict[tuple[str, int], Any] = OrderedDict()
+
+    def enter(self, name: str) -> Response:
+        """Lead to the study of the run ``name``; raises RunError."""
+        study = open_study(self._library.run(name).path / "study.db")
+        answer = RedirectResponse(f"/dashboard/studies/{study._study_id}", status_code=303)
+        answer.set_cookie(_COOKIE, quote(name, safe=""), httponly=True, samesite="strict")
+        return answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        headers = Headers(scope=scope)
+        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+        asked = unquote(cookie.value) if cookie else None
+        try:
+            names = self._library.names()
+            name = asked if asked in names else next(iter(names), None)
+            app = self._app(name) if name else None
+        except (AttnNasError, OSError) as error:
+            await PlainTextResponse(f"{error}\n", status_code=500)(scope, receive, send)
+            return
+        if app is None:
+            await PlainTextResponse("there is no run yet\n", status_code=404)(scope, receive, send)
+            return
+        # It takes this header for granted.
+        MutableHeaders(scope=scope).setdefault("accept-encoding", "identity")
+        await app(scope, receive, send)
+
+    def _app(self, name: str) -> Any:
+        path = self._library.run(name).path / "study.db"
+        # A run may be replaced by another of the same name.
+        key = (name, path.stat().st_ino)
+        found = self._open.pop(key, None)
+        if found is None:
+            found = WSGIMiddleware(optuna_dashboard.wsgi(open_study(path)._storage), workers=2)
+        self._open[key] = found
+        while len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)
+        return found

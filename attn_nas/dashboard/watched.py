@@ -1,0 +1,129 @@
+"""A run that is read again when it has changed; what is believed of it is computed on the side."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from attn_nas.errors import AttnNasError
+from attn_nas.report.pages.reading import Reading
+from attn_nas.sampling import Beliefs
+from attn_nas.study.confirmation import beliefs_of
+from attn_nas.study.following import EventLog
+from attn_nas.study.plain import DOCUMENT
+from attn_nas.study.progress import Progress
+from attn_nas.study.results import Run
+
+_SOON = 1.0
+"""Seconds within which a run is not read again."""
+_AT_ONCE = 250
+"""Trainings up to which beliefs are computed before the first page is shown."""
+_SHARE = 0.1
+"""Of one core, at most, goes into beliefs of a run that grows."""
+
+Signature = tuple[object, ...]
+
+
+class WatchedRun:
+    """The run in the folder ``path``; may be asked by many threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._boot = f"{os.getpid():x}{time.time_ns():x}"
+        self._number = 0
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin as with a run that was never read."""
+        self._log = EventLog(self.path / "events.jsonl")
+        self._progress = Progress()
+        self._run: Run | None = None
+        self._read_at = 0.0
+        self._signature: Signature = ()
+        self._reading: Reading | None = None
+        self._beliefs: Beliefs | None = None
+        self._believed = 0
+        self._rest_until = 0.0
+        self._thinking: threading.Thread | None = None
+
+    @property
+    def _version(self) -> str:
+        """Names the run, and what was read of it last: that changes when trials or beliefs do, and is never used again."""
+        return f"{self._signature[0]}-{self._boot}-{self._number}"
+
+    def reading(self) -> Reading:
+        """The run as it is, read at most once a second; raises RunError."""
+        with self._lock:
+            if self._reading is None or time.monotonic() - self._read_at > _SOON:
+                try:
+                    self._reading = self._read()
+                except AttnNasError:
+                    self._forget()
+                    raise
+                self._read_at = time.monotonic()
+            return self._reading
+
+    def _read(self) -> Reading:
+        signature = self._sign()
+        if self._run is None or signature[0] != self._signature[0]:
+            self._forget()
+            self._run = Run(self.path)
+            self._refresh(self._run)
+        elif signature != self._signature:
+            self._refresh(self._run)
+        self._signature = signature
+        # In this order: what a search that is gone has written was written before.
+        is_worked_in = self._run.folder.is_worked_in
+        for event in self._log.new():
+            self._progress(event)
+        self._think(self._run)
+        is_believed = self._beliefs is not None or len(self._run.candidates) < 4
+        return Reading(self._run, self._progress, is_worked_in, is_believed=is_believed, version=self._version)
+
+    def _refresh(self, run: Run) -> None:
+        """Read what is new."""
+        self._run = run.grown(beliefs=self._beliefs)
+        self._number += 1
+        if self._beliefs is None and len(self._run.trainings) <= _AT_ONCE:
+            self._believe(self._run)
+
+    def _sign(self) -> Signature:
+        """What shows that files have changed; the first item that there is another run."""
+        study = _stat(self.path / "study.db")
+        others = (_stat(self.path / name) for name in ("study.db-wal", DOCUMENT))
+        return (study and study.st_ino, *((each.st_mtime_ns, each.st_size) if each else None for each in (study, *others)))
+
+    def _think(self, run: Run) -> None:
+        """Compute beliefs on the side if there are new trainings and it has rested."""
+        idle = self._thinking is None or not self._thinking.is_alive()
+        if idle and len(run.trainings) != self._believed and time.monotonic() > self._rest_until:
+            # No daemon: one that is cut off inside compiled code at the end of the process aborts it.
+            self._thinking = threading.Thread(target=self._rethink, args=(run,))
+            self._thinking.start()
+
+    def _rethink(self, run: Run) -> None:
+        begun = time.monotonic()
+        # From what was read before: two threads may not read at once.
+        beliefs = beliefs_of(run.records, run.axes)
+        with self._lock:
+            if self._run is not None and run.study is self._run.study:
+                self._beliefs, self._believed = beliefs, len(run.trainings)
+                self._rest_until = time.monotonic() + (time.monotonic() - begun) / _SHARE
+                self._run = self._run.grown(beliefs=beliefs)
+                self._number += 1
+
+    def _believe(self, run: Run) -> None:
+        """Compute beliefs here and now."""
+        vars(run).pop("beliefs")
+        vars(run).pop("candidates", None)
+        self._beliefs, self._believed = run.beliefs, len(run.trainings)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
