@@ -156,6 +156,10 @@ def test_resume_takes_the_latest_run(searched):
         (["search", "--space", "cifar10_resnet20"], 1, "--download"),
         (["search", "--run", "file/run", "--budget", "1"], 1, "cannot be made"),
         (["front", "nowhere"], 1, "nowhere is not a run"),
+        (["watch", "nowhere"], 1, "nowhere is not a run"),
+        (["watch", "http://127.0.0.1/nowhere"], 2, "give the address of a run, such as http"),
+        (["runs", "nowhere"], 1, "nowhere cannot be read"),
+        (["compare", "nowhere", "a", "b"], 1, "nowhere is not a run"),
         (["export", "nowhere", "--to", "x"], 1, "nowhere is not a run"),
         (["export", "nowhere", "--format", "onx"], 2, "unknown format 'onx'"),
         (["mechanisms", "see"], 2, "did you mean se?"),
@@ -190,6 +194,26 @@ def test_an_interrupted_search_ends_with_130_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "finished first; interrupt again to stop now" in output
     assert "Go on with: attn-nas search --resume --run run" in output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("arguments", [["front", "run", "--json"], ["front", "run"], ["watch", "run", "--json"], ["--version"]])
+def test_a_reader_who_goes_ends_the_command_quietly(searched, arguments):
+    """As `head` does, here before anything is written: exit code 141 as of any tool, and no traceback."""
+    command, (folder, _) = [sys.executable, "-m", "attn_nas", *arguments], searched
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_search_whose_reader_goes_ends_quietly(tmp_path):
+    """It is no failure of the run, which goes on with --resume."""
+    command = [sys.executable, "-m", "attn_nas", "search", "--space", str(SPACE), "--run", "run", "--workers", "1", "--json"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+    assert (tmp_path / "run" / "study.db").exists()
 
 
 def test_help_is_quick_and_loads_no_heavy_package():

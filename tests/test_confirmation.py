@@ -19,8 +19,12 @@ from attn_nas.errors import AttnNasError, UsageError
 from attn_nas.export import export_front
 from attn_nas.space.task import Task
 from attn_nas.study.events import ConfirmationStarted, SearchFinished, TrialFinished
+from attn_nas.study.progress import Progress
 from attn_nas.study.search import search
-from attn_nas.terminal.search import Lines, View, closing_words, front_table, picture
+from attn_nas.terminal.closing import closing_words
+from attn_nas.terminal.lines import Lines
+from attn_nas.terminal.live.picture import picture
+from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -235,17 +239,17 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(tiny_space, tmp_path
 
 def test_the_views_follow_the_rounds(tiny_space, tmp_path):
     """A line that announces each round and one per training; a bar that begins anew."""
-    view, out = View(), Console(width=200, file=io.StringIO(), record=True)
+    progress, out = Progress(), Console(width=200, file=io.StringIO(), record=True)
     lines = Lines(out)
     seen = []
 
     def look(event):
         if isinstance(event, TrialFinished) and event.seed == 2:
             screen = Console(width=120, file=io.StringIO(), record=True)
-            screen.print(picture(view))
+            screen.print(picture(progress))
             seen.append(screen.export_text())
 
-    run = _search(tiny_space, tmp_path, listeners=[view, lines, look])
+    run = _search(tiny_space, tmp_path, listeners=[progress, lines, look])
     count = len(_by_seed(run)[2])
     assert f"confirming, seed 2 (round 2/2): {count}/{count}" in seen[-1]
     text = out.export_text()

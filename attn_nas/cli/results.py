@@ -55,9 +55,9 @@ def show(
         results = [result.to_dict() for result in candidate.results]
         print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
         return
+    from attn_nas.readable import percent
     from attn_nas.terminal.console import console
     from attn_nas.terminal.drawing import drawing
-    from attn_nas.terminal.numbers import percent
 
     out = console(highlight=False)
     name = f", reference {record.reference!r}" if record.reference else ""

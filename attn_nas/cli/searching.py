@@ -51,7 +51,7 @@ def search(
     from attn_nas.terminal.closing import closing_words
     from attn_nas.terminal.console import can_redraw, console
     from attn_nas.terminal.lines import Lines
-    from attn_nas.terminal.live import live_view
+    from attn_nas.terminal.live.view import live_view
     from attn_nas.terminal.tables import front_table
 
     if device not in ("auto", "cpu", "cuda"):

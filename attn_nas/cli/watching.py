@@ -43,7 +43,7 @@ def _show(watched: Watch, *, json: bool) -> None:
     if json:
         _pass_on(iter(watched))
     elif can_redraw(out, err):
-        from attn_nas.terminal.picture import picture
+        from attn_nas.terminal.live.picture import picture
 
         _draw(watched)
         if watched.progress.started:
@@ -67,8 +67,8 @@ def _pass_on(news: Iterator[News]) -> None:
 def _draw(watched: Watch) -> None:
     from attn_nas.study.progress import Progress
     from attn_nas.terminal.console import console
-    from attn_nas.terminal.live import live_view
-    from attn_nas.terminal.picture import LEAVE
+    from attn_nas.terminal.live.picture import LEAVE
+    from attn_nas.terminal.live.view import live_view
 
     shown, news = Progress(), iter(watched)
     for event in next(news).events:

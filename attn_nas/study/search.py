@@ -124,6 +124,8 @@ def search(
         try:
             with folder.events.open("a", encoding="utf-8") as log:
                 _run(setting, clock, resources, folder, study, sampler, trainer, (JsonLines(log), *listeners))
+        except BrokenPipeError:  # a listener's, not the folder's
+            raise
         except STORAGE_ERRORS as error:
             raise RunError(
                 f"{folder.path} cannot be written any more: {first_line(error)}. What was finished is kept: make room, then "

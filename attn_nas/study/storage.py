@@ -75,7 +75,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise RunError(f"{path.parent} is not a run: it has no {path.name}")
     try:
-        with closing(_connect(path)) as connection:
+        with closing(_connect_to_read(path)) as connection:
             query = "SELECT value_json FROM study_user_attributes WHERE key = ?"
             found = connection.execute(query, (FACTS,)).fetchone()
             facts: dict[str, Any] | None = json.loads(found[0]) if found else None
@@ -158,10 +158,14 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
 def _connect(path: Path) -> sqlite3.Connection:
     if not os.access(path.parent, os.W_OK):
-        address = f"file:{quote(str(path.absolute()))}?immutable=1"
-        return sqlite3.connect(address, uri=True, check_same_thread=False)
+        return _connect_to_read(path)
     # Write-ahead log, synchronised at checkpoints: a killed process loses nothing that was committed.
     connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    how = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, check_same_thread=False)

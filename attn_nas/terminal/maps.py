@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from attn_nas.maps import Comparison, Observed
-from attn_nas.terminal.numbers import percent
+from attn_nas.readable import percent
 
 
 def gate_table(network: Observed) -> Table:

@@ -1,0 +1,113 @@
+"""A search in lines, for pipes, logs and terminals without cursor movement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+
+from attn_nas.readable import duration, percent
+from attn_nas.study.events import (
+    ConfirmationStarted,
+    Event,
+    SearchFinished,
+    SearchStarted,
+    StopRequested,
+    TrialFailed,
+    TrialFinished,
+    TrialPaused,
+)
+from attn_nas.study.progress import Round
+
+ENDED = {
+    "budget": "the budget is used up",
+    "time": "the time is up",
+    "interrupted": "stopped before the end",
+    "exhausted": "the space is searched through",
+}
+"""Why a search has ended, in words."""
+
+
+class Lines:
+    """One line per finished trial."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started: SearchStarted | None = None
+        self._round = Round()
+
+    def __call__(self, event: Event) -> None:
+        """Print what ``event`` has to say, if anything."""
+        self._note(event)
+        line = self._line(event)
+        if line:
+            self._print(line)
+
+    def catch_up(self, events: Iterable[Event]) -> None:
+        """Take in what has happened so far, of which only the opening of the current search is printed."""
+        for event in events:
+            self._note(event)
+        if self._started:
+            self._print(opening(self._started))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _note(self, event: Event) -> None:
+        self._round(event)
+        if isinstance(event, SearchStarted):
+            self._started = event
+
+    def _line(self, event: Event) -> str | None:
+        if isinstance(event, SearchStarted):
+            return opening(event)
+        if isinstance(event, ConfirmationStarted):
+            return _confirming(event)
+        if isinstance(event, TrialFinished):
+            mark = " front" if any(point.key == event.key for point in event.front) else ""
+            name = f" [{event.reference}]" if event.reference else ""
+            return (
+                f"[{self._done(event)}] {event.key} {percent(event.accuracy)} {event.added_flops:+,} FLOPs "
+                f"{event.seconds:.1f} s  {event.placements}{name}{mark}"
+            )
+        if isinstance(event, TrialPaused):
+            return (
+                f"[{self._done(event)}] {event.key} paused after {event.epochs} epochs with {percent(event.accuracy)}  "
+                f"{event.placements}"
+            )
+        if isinstance(event, TrialFailed):
+            outcome = f"[{self._done(event)}] {event.key} failed" if event.counts else f"{event.key} put back"
+            return f"{outcome}: {event.reason}  {event.placements}"
+        if isinstance(event, StopRequested):
+            return f"stopping: {event.running} running trials are finished first; interrupt again to stop now"
+        return None
+
+    def _done(self, event: TrialFinished | TrialPaused | TrialFailed) -> str:
+        if self._round.begun:
+            return f"seed {event.seed}: {self._round.done}/{self._round.begun.trainings}"
+        budget = self._started.budget if self._started else None
+        return str(event.finished) if budget is None else f"{event.finished}/{budget}"
+
+
+def opening(event: SearchStarted) -> str:
+    """What is searched, with what, and where it is kept."""
+    workers = f"{event.workers} worker{'s' * (event.workers > 1)} of {event.threads} thread{'s' * (event.threads > 1)}"
+    if event.gpus:
+        workers += f" on {event.gpus} GPU{'s' * (event.gpus > 1)}"
+    again = f", then the likely front with {event.confirm} new seed{'s' * (event.confirm > 1)}" if event.confirm else ""
+    gone_on = f", {event.finished} done before" if event.finished else ""
+    return f"{event.space} on {event.trunk}: {workers}, {event.numerics}, seed {event.seed}{again}{gone_on} -> {event.run}"
+
+
+def trained(event: SearchFinished) -> str:
+    """How many candidates a search has trained, and how long that took."""
+    number = f"{event.finished}" if event.budget is None else f"{event.finished} of {event.budget}"
+    return f"{number} candidates trained in {duration(event.seconds)}"
+
+
+def _confirming(event: ConfirmationStarted) -> str:
+    references = f" and {event.references} references" if event.references else ""
+    return (
+        f"Confirming, round {event.round} of {event.rounds}: {event.candidates} candidates that may be on the front"
+        f"{references}, again with seed {event.seed}: {event.trainings} trainings, about {duration(event.seconds)}"
+    )

@@ -1,0 +1,1 @@
+"""The live view: a search as a picture that fits its window."""

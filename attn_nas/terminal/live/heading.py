@@ -1,0 +1,74 @@
+"""How far a search is, and how its front has grown: rows of its picture."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from attn_nas.readable import duration
+from attn_nas.study.events import SearchStarted
+from attn_nas.study.progress import Progress
+from attn_nas.terminal.lines import ENDED
+from attn_nas.terminal.live.frame import Frame
+
+_TREND = 10
+"""Trainings over which the change of the hypervolume is shown."""
+_RISE = 0.1
+"""The share of the trainings, the first, in which it rises so much that all later change could not be seen beside it."""
+
+
+def heading(progress: Progress, start: SearchStarted, frame: Frame, now: float) -> list[Text]:
+    """What is done of what there is to do, and how long that takes."""
+    words, times = f"{start.space}  {_done(progress, frame)}", _times(progress, start, now)
+    bar = frame.bar(_share(progress, start, now))
+    if len(words) + len(times) + 2 > frame.width:
+        return [frame.row(words, "bold"), frame.row(times), bar]
+    both = frame.row(f"{words}  {times}")
+    both.stylize("bold", 0, len(words))
+    return [both, bar]
+
+
+def _done(progress: Progress, frame: Frame) -> str:
+    (done, total), begun = progress.done, progress.round.begun
+    counted = f"{done}" if total is None else f"{done}/{total}"
+    if not begun:
+        return f"trial {counted}"
+    if frame.is_narrow:
+        return f"round {begun.round}/{begun.rounds}: {counted}"
+    return f"confirming, seed {begun.seed} (round {begun.round}/{begun.rounds}): {counted}"
+
+
+def _times(progress: Progress, start: SearchStarted, now: float) -> str:
+    if progress.ended:
+        return f"took {duration(progress.ended.seconds)}, {ENDED[progress.ended.why]}"
+    seconds = progress.seconds_left(now)
+    left = "--:--" if seconds is None else duration(max(0.0, seconds))
+    most = "" if start.time_budget is None else f", {duration(start.time_budget)} at most"
+    return f"elapsed {duration(max(0.0, now - start.time))}  left {left}{most}"
+
+
+def _share(progress: Progress, start: SearchStarted, now: float) -> float:
+    done, total = progress.done
+    if total is not None:
+        return done / max(1, total)
+    return (now - start.time) / start.time_budget if start.time_budget else 0.0
+
+
+def hypervolume(progress: Progress, frame: Frame) -> list[Text]:
+    """How the front's hypervolume has grown; nothing before the first score."""
+    volumes = progress.hypervolumes
+    if not volumes:
+        return []
+    label = "hypervolume (accuracy x cost)" if frame.is_wide else "hypervolume"
+    low = min(volumes[int(_RISE * len(volumes)) :])
+    bars = frame.bars(volumes, 8 if frame.is_narrow else 20, low)
+    value = f"{volumes[-1]:,.0f}" if volumes[-1] >= 1e4 else f"{volumes[-1]:.4g}"
+    return [frame.row(f"{label} {bars} {value}{_change(volumes, frame)}")]
+
+
+def _change(volumes: list[float], frame: Frame) -> str:
+    back = min(_TREND, len(volumes) - 1)
+    before = volumes[-1 - back]
+    if not back or before <= 0:
+        return ""
+    of = f" in {back}" if frame.is_narrow else f" in the last {back} training{'s' * (back > 1)}"
+    return f"  {100 * (volumes[-1] / before - 1):+.2f} %{of}"

@@ -1,0 +1,77 @@
+"""What each worker trains, the front, and what has failed: rows of the picture of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from rich.text import Text
+
+from attn_nas.study.events import FrontPoint
+from attn_nas.study.progress import Progress, Underway
+from attn_nas.terminal.live.frame import Frame
+
+_T = TypeVar("_T")
+
+
+def worker_rows(progress: Progress, frame: Frame, room: int) -> list[Text]:
+    """Each worker with its training and learning curve, in at most ``room`` rows."""
+    workers = progress.workers
+    if not workers or room < 2:
+        return []
+    accuracies = [accuracy for underway in workers if underway for _, accuracy in underway.curve]
+    epochs = progress.started.epochs if progress.started else None
+    bounds = (min(accuracies, default=0.0), max(accuracies, default=1.0))
+    shown = _fitting(workers, room - 1)
+    found = [_worker(index, underway, epochs, bounds, frame) for index, underway in enumerate(shown)]
+    headings = ["worker", "trial", "placements", "epoch", "accuracy %", "curve"]
+    if frame.is_narrow:
+        headings, found = ["trial", "placements", "epoch", "%", "curve"], [row[1:] for row in found]
+    rows = frame.rows(headings, found, "placements", ("placements", "curve"))
+    return [*rows, *_rest(len(workers) - len(shown), "workers", frame)]
+
+
+def _worker(
+    index: int, underway: Underway | None, epochs: int | None, bounds: tuple[float, float], frame: Frame
+) -> list[str | Text]:
+    if underway is None:
+        return [str(index), "", Text("idle", "dim"), "", "", ""]
+    accuracies = [accuracy for _, accuracy in underway.curve]
+    epoch = underway.curve[-1][0] if underway.curve else 0
+    return [
+        str(index),
+        f"#{underway.begun.number}",
+        frame.network(underway.begun.placements),
+        f"{epoch}" if epochs is None else f"{epoch}/{epochs}",
+        f"{100 * accuracies[-1]:.2f}" if accuracies else "-",
+        frame.bars(accuracies, 20 if frame.is_wide else 6 if frame.is_narrow else 10, *bounds),
+    ]
+
+
+def front_rows(front: Sequence[FrontPoint], frame: Frame, room: int) -> list[Text]:
+    """The front with its placements in at most ``room`` rows, the dearest members if there is no room for all."""
+    if not front or room < 1:
+        return []
+    title = f"front of {len(front)}, as measured"
+    if room < min(len(front), 2) + 2:
+        return [frame.row(f"{title}: up to {100 * max(point.accuracy for point in front):.2f} %", "bold")]
+    shown = _fitting(front[::-1], room - 2)[::-1]
+    found = [(f"{100 * point.accuracy:.2f}", f"{point.added_flops:+,}", frame.network(point.placements)) for point in shown]
+    last = "placements" if frame.is_narrow else "placements, stage by stage"
+    head, *rows = frame.rows(["accuracy %", "added FLOPs", last], found, last, (last,))
+    return [frame.row(title, "bold"), head, *_rest(len(front) - len(shown), "that cost less", frame), *rows]
+
+
+def failure_rows(progress: Progress, frame: Frame, room: int) -> list[Text]:
+    """The last failures with their reasons."""
+    last = list(progress.failures)[-room:] if room > 0 else []
+    return [frame.row(f"failed: {each.key} {each.reason}", "yellow") for each in last]
+
+
+def _fitting(items: Sequence[_T], room: int) -> Sequence[_T]:
+    """The first of them, with a row to spare where they are not all."""
+    return items if len(items) <= room else items[: max(0, room - 1)]
+
+
+def _rest(number: int, what: str, frame: Frame) -> list[Text]:
+    return [frame.row(f"... and {number} more {what}", "dim")] if number > 0 else []

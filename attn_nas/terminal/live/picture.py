@@ -1,0 +1,78 @@
+"""Where a search stands as a picture that fits its window."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
+from attn_nas.study.events import SearchStarted
+from attn_nas.study.progress import Progress
+from attn_nas.terminal.lines import opening
+from attn_nas.terminal.live.frame import Frame
+from attn_nas.terminal.live.heading import heading, hypervolume
+from attn_nas.terminal.live.panes import failure_rows, front_rows, worker_rows
+
+_MOST_FAILURES = 3
+_SHARE_OF_FAILURES = 6
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What Ctrl-C does: ``before`` a stop was asked for, and ``after``."""
+
+    before: str
+    after: str
+
+
+STOP = Hints("Ctrl-C stops after the running trials", "stopping after the running trials; Ctrl-C again stops now")
+LEAVE = Hints("Ctrl-C leaves, the search goes on", "stopping after the running trials; Ctrl-C leaves")
+
+
+def picture(progress: Progress, hints: Hints = STOP, now: float | None = None) -> RenderableType:
+    """Budget, workers with what they train, front, trend and failures, as far as the window has room for them.
+
+    ``now`` is the time at which it is drawn, unless it is given.
+    """
+    return _Picture(progress, hints, now)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    progress: Progress
+    hints: Hints
+    now: float | None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Its rows in the window as it is now."""
+        start = self.progress.started
+        if start is None:
+            yield Text("preparing the data and the cost table ...")
+        else:
+            frame = Frame(options.max_width, options.ascii_only)
+            yield Group(*self._rows(start, frame, options.size.height - 1))
+
+    def _rows(self, start: SearchStarted, frame: Frame, height: int) -> list[Text]:
+        """At most ``height`` rows: the front is cut first, then the workers."""
+        progress = self.progress
+        above = [
+            frame.row(opening(start), "dim"),
+            *heading(progress, start, frame, time.time() if self.now is None else self.now),
+        ]
+        trend, notes = hypervolume(progress, frame), self._notes(frame)
+        room = height - len(above) - len(trend) - len(notes)
+        failures = failure_rows(progress, frame, min(_MOST_FAILURES, room // _SHARE_OF_FAILURES))
+        room -= len(failures)
+        workers = [] if progress.ended else worker_rows(progress, frame, room - bool(progress.front))
+        front = front_rows(progress.front, frame, room - len(workers))
+        return [*above, *workers, *front, *trend, *failures, *notes][: max(1, height)]
+
+    def _notes(self, frame: Frame) -> list[Text]:
+        progress = self.progress
+        counts = [f"{what} {number}" for what, number in (("failed", progress.failed), ("paused", progress.paused)) if number]
+        found = [frame.row("  ".join(counts), "yellow")] if counts else []
+        if progress.ended is None:
+            found.append(frame.row(self.hints.after if progress.stopping else self.hints.before, "dim"))
+        return found

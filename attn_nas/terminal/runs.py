@@ -1,0 +1,74 @@
+"""The runs of a folder as a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from attn_nas.readable import count
+from attn_nas.study.overview import RunSummary
+from attn_nas.terminal.grid import grid
+
+_STYLES = {"running": "green", "finished": "", "stopped": "yellow", "broken": "red"}
+_DROPPED = ("trunk", "hypervolume", "front", "space", "failed", "active", "candidates")
+"""What is left out of a narrow table, the least important first."""
+_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def runs_table(summaries: Sequence[RunSummary], width: int, now: float | None = None) -> RenderableType:
+    """A row for each run, as they come; under it why one is broken."""
+    moment = time.time() if now is None else now
+    rows = [_row(summary, moment) for summary in summaries]
+    headings = list(rows[0])
+    for dropped in _DROPPED:
+        if max(line.cell_len for line in _lines(headings, rows)) > width:
+            headings.remove(dropped)
+    head, *lines = _lines(headings, rows, width)
+    found: list[RenderableType] = [head]
+    for summary, line in zip(summaries, lines, strict=True):
+        found += [line, *([Padding(Text(summary.reason, "red"), (0, 0, 0, 4), expand=False)] if summary.reason else [])]
+    return Group(*found)
+
+
+def _row(summary: RunSummary, now: float) -> dict[str, str | Text]:
+    return {
+        "run": summary.name,
+        "state": Text(summary.state, _STYLES[summary.state]),
+        "candidates": _candidates(summary),
+        "best accuracy %": "-" if summary.best is None else f"{100 * summary.best:.2f}{'' if summary.believed else ' *'}",
+        "front": str(summary.front) if summary.front else "-",
+        "hypervolume": "-" if summary.hypervolume is None else count(summary.hypervolume),
+        "failed": str(summary.failed) if summary.failed else "-",
+        "active": "-" if summary.last_active is None else _ago(now - summary.last_active),
+        "space": summary.space or "-",
+        "trunk": summary.trunk or "-",
+    }
+
+
+def _lines(headings: Sequence[str], rows: Sequence[dict[str, str | Text]], width: int | None = None) -> list[Text]:
+    cells = [[row[heading] for heading in headings] for row in rows]
+    return grid(headings, cells, width, cut="run", left=("run", "state", "space", "trunk"))
+
+
+def _candidates(summary: RunSummary) -> str:
+    if summary.state == "broken":
+        return "-"
+    done = str(summary.finished) if summary.budget is None else f"{summary.finished} of {summary.budget}"
+    return f"{done}, round {summary.round}/{summary.rounds}" if summary.round and summary.ended is None else done
+
+
+def _ago(seconds: float) -> str:
+    for unit, name in _UNITS:
+        if seconds >= unit:
+            return f"{seconds / unit:.0f} {name} ago"
+    return "now"
+
+
+def runs_words(summaries: Sequence[RunSummary]) -> list[str]:
+    """How to read the table."""
+    measured = any(summary.best is not None and not summary.believed for summary in summaries)
+    return ["*: as measured; what all trainings let one expect stands there when the search has ended."] if measured else []

@@ -1,0 +1,93 @@
+"""Candidates as a table that fits the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from attn_nas.readable import count, percent
+from attn_nas.sampling import Belief
+from attn_nas.study.results import Candidate
+from attn_nas.terminal.grid import grid
+from attn_nas.terminal.placements import coloured
+
+SURE = 0.9
+"""The probability from which on a candidate counts as more accurate than another."""
+_PLACEMENTS = "placements, stage by stage"
+_ROOM = 30
+"""Columns that placements need beside the figures."""
+_DROPPED = ("FLOPs", "params", "latency", "step", "measured", "on front")
+"""What is left out of a narrow table, the least important first."""
+
+
+def front_table(candidates: Sequence[Candidate], title: str, width: int = 200) -> RenderableType:
+    """Candidates as a table for a terminal of ``width`` columns; in a narrow one placements are below the figures.
+
+    Accuracy is what is believed, with its standard deviation; then as measured, with the number of seeds; the chance to be on
+    the front, with a tilde where a member of the front cannot be told apart from a cheaper one.
+    """
+    rows = [figures(candidate) for candidate in candidates]
+    headings = [heading for heading in (rows[0] if rows else ()) if any(row[heading] for row in rows)]
+    if _width(headings, rows) + 2 + _ROOM <= width:
+        return _beside(candidates, rows, headings, title)
+    for dropped in _DROPPED:
+        if _width(headings, rows) > width and dropped in headings:
+            headings.remove(dropped)
+    return _below(candidates, rows, headings, title)
+
+
+def figures(candidate: Candidate) -> dict[str, str]:
+    """What a table says of a candidate, by its headings; empty where it does not apply."""
+    cost, profile, belief = candidate.record.cost, candidate.record.profile, candidate.belief
+    latency = candidate.costs.get("latency")
+    return {
+        "key": candidate.record.key,
+        "accuracy": f"{candidate.expected.hundredths()} %",
+        "measured": f"{percent(candidate.measured.value)} ({len(candidate.results)})",
+        "on front": f"{belief.chance:.0%}{'' if told_apart(belief) else ' ~'}" if belief else "-",
+        "FLOPs": count(cost.flops),
+        "added": f"{candidate.added_flops:+,}",
+        "params": count(cost.params),
+        "step": f"{candidate.costs.get('step_time', profile.step_ratio):.2f}x" if profile else "-",
+        "latency": "" if latency is None else f"{latency:.2f}x",
+    }
+
+
+def told_apart(belief: Belief) -> bool:
+    """Whether a member of the front is surely more accurate than all that cost no more; what is not on it counts as such."""
+    return belief.lead is None or belief.lead >= SURE
+
+
+def _width(headings: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
+    return sum(max(len(heading), *(len(row[heading]) for row in rows)) + 2 for heading in headings) - 2
+
+
+def _network(candidate: Candidate) -> Text:
+    name = candidate.record.reference
+    return coloured(str(candidate.record.genotype)).append(f"  ({name})" if name else "")
+
+
+def _beside(
+    candidates: Sequence[Candidate], rows: Sequence[dict[str, str]], headings: Sequence[str], title: str
+) -> RenderableType:
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading != "key" else "left", no_wrap=True)
+    table.add_column(_PLACEMENTS, overflow="fold")
+    for candidate, row in zip(candidates, rows, strict=True):
+        table.add_row(*(row[heading] for heading in headings), _network(candidate))
+    return table
+
+
+def _below(
+    candidates: Sequence[Candidate], rows: Sequence[dict[str, str]], headings: Sequence[str], title: str
+) -> RenderableType:
+    head, *lines = grid(headings, [[row[heading] for heading in headings] for row in rows], left=("key",))
+    found: list[RenderableType] = [Text(title, "bold"), head, Text(f"    {_PLACEMENTS}", "dim")]
+    for candidate, line in zip(candidates, lines, strict=True):
+        found += [line, Padding(_network(candidate), (0, 0, 0, 4), expand=False)]
+    return Group(*found)
