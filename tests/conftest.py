@@ -1,6 +1,14 @@
-"""Shared fixtures: a search space that trains in a second, and one core per test process."""
+"""Shared fixtures: a small search space, one core per test process, a web application asked, a dashboard served."""
 
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -25,3 +33,88 @@ def _forgotten(monkeypatch):
 def tiny_space() -> SearchSpace:
     """A search space whose candidates train in about a second."""
     return load_space(Path(__file__).parent / "data" / "tiny.yaml")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a web application answers; ``headers`` are named in small letters."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[..., Answer]:
+    """Asks an ASGI application for an address as it stands there, with these headers."""
+
+    def asked(app, address, method="GET", headers=(("host", "127.0.0.1:8090"),), body=b"") -> Answer:
+        path, _, query = address.partition("?")
+        headers = (*headers, ("content-length", str(len(body)))) if body else headers
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+            "path": unquote(path), "raw_path": path.encode(), "root_path": "", "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+            "server": ("127.0.0.1", 8090), "client": ("127.0.0.1", 50000),
+        }  # fmt: skip
+        messages, sent = [{"type": "http.request", "body": body, "more_body": False}], []
+
+        async def receive():
+            if not messages:
+                await asyncio.Event().wait()
+            return messages.pop()
+
+        async def send(message):
+            sent.append(message)
+
+        asyncio.run(app(scope, receive, send))
+        begun, *rest = sent
+        found = {name.decode(): value.decode("latin-1") for name, value in begun["headers"]}
+        return Answer(begun["status"], found, b"".join(message.get("body", b"") for message in rest))
+
+    return asked
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """A context in which a folder is served by a dashboard of its own: its ``address``, and a way to ``stop`` it before."""
+    import uvicorn
+
+    from attn_nas.dashboard import serve as module
+
+    @contextmanager
+    def served(folder, **options) -> Iterator[SimpleNamespace]:
+        started, servers = threading.Event(), []
+        said = []
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                servers.append(self)
+                await super().startup(sockets)
+                started.set()
+
+        def run():
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(module.uvicorn, "Server", Server)
+                module.serve(folder, say=said.append, **options)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert started.wait(20)
+
+        def stop():
+            servers[0].should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+        try:
+            yield SimpleNamespace(address=said[0], port=int(said[0].split(":")[2].split("/")[0]), stop=stop)
+        finally:
+            stop()
+
+    return served

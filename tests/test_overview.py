@@ -127,7 +127,7 @@ def test_runs_are_listed_for_people_and_programs(copied, command):
     summary = RunSummary.of(copied)
     (copied.parent / "broken").mkdir()
     (copied.parent / "broken" / "study.db").touch()
-    code, out, _ = command("runs", copied.parent, width=160)
+    code, out, _ = command("runs", copied.parent, width=400)
     head, *rows = out.splitlines()
     assert code == 0
     assert head.split()[:4] == ["run", "state", "candidates", "best"]

@@ -198,7 +198,7 @@ async def _events(follower: Follower, is_leaving: Callable[[], bool]) -> AsyncIt
 async def _lines(log: EventLog, watched: WatchedRun, is_leaving: Callable[[], bool]) -> AsyncIterator[str]:
     silent = 0.0
     while not is_leaving():
-        going_on = await run_in_threadpool(_is_running, watched)
+        going_on = await run_in_threadpool(_is_worked_in, watched)
         lines = await run_in_threadpool(log.new_lines)
         silent = 0.0 if lines else silent + _TICK
         if lines:
@@ -211,9 +211,9 @@ async def _lines(log: EventLog, watched: WatchedRun, is_leaving: Callable[[], bo
         await asyncio.sleep(_TICK)
 
 
-def _is_running(watched: WatchedRun) -> bool:
+def _is_worked_in(watched: WatchedRun) -> bool:
     try:
-        return watched.reading().state == "running"
+        return watched.reading().is_worked_in
     except AttnNasError:
         return False
 

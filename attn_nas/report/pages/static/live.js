@@ -14,7 +14,7 @@
     const chosen = new Set([...element.querySelectorAll("input:checked")].map((input) => input.value));
     const scrolled = [...element.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
     element.innerHTML = html;
-    for (const input of element.querySelectorAll("input[type=checkbox]")) input.checked = chosen.has(input.value);
+    for (const input of element.querySelectorAll("input[type=checkbox]")) input.checked = chosen.delete(input.value); // one may stand in two rows
     element.querySelectorAll(".scroll").forEach((each, index) => { each.scrollLeft = scrolled[index] || 0; });
     if (focused) element.querySelector(focused)?.focus({ preventScroll: true });
   };
@@ -67,12 +67,14 @@
   };
 
   // The table of trials is left alone while somebody works in it.
-  let trials = null;
+  let trials = null, areOld = false;
   const renewTrials = async (version, state) => {
-    const isOld = trials === null ? version !== run.dataset.version : trials !== state;
+    areOld ||= trials === null ? version !== run.dataset.version : trials !== state;
+    trials = state;
     const table = document.getElementById("part-trials");
-    if (isOld && table.contains(document.activeElement)) return;
-    if (!isOld || (await refetch(table, table.dataset.part + location.search.slice(1)))) trials = state;
+    if (areOld && !table.contains(document.activeElement)) {
+      areOld = !(await refetch(table, table.dataset.part + location.search.slice(1)));
+    }
   };
 
   const show = async (update) => {
@@ -117,7 +119,7 @@
     if (document.hidden) return;
     source = new EventSource(`${run.dataset.updates}&version=${encodeURIComponent(run.dataset.version)}`);
     source.onopen = () => document.querySelector(".lost")?.remove();
-    source.onmessage = ({ data }) => { work = work.then(() => show(JSON.parse(data))); };
+    source.onmessage = ({ data }) => { work = work.catch(() => {}).then(() => show(JSON.parse(data))); };
     source.onerror = ({ target }) => {
       lose();
       // A browser goes on trying unless it was given an answer.
@@ -125,5 +127,6 @@
     };
   };
   document.addEventListener("visibilitychange", follow);
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) follow(); });
   follow();
 })();

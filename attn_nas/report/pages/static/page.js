@@ -88,7 +88,7 @@
     dragged = { rect, from: level(rect, event) };
   });
   document.addEventListener("pointermove", (event) => {
-    if (!dragged) return;
+    if (!dragged?.rect.isConnected) return;
     const to = level(dragged.rect, event);
     if (Math.abs(to - dragged.from) < 4) return;
     ranges.set(Number(dragged.rect.dataset.axis), [Math.min(dragged.from, to), Math.max(dragged.from, to)]);
@@ -96,10 +96,11 @@
   });
   document.addEventListener("pointerup", (event) => {
     if (!dragged) return;
-    if (Math.abs(level(dragged.rect, event) - dragged.from) < 4) ranges.delete(Number(dragged.rect.dataset.axis));
+    if (dragged.rect.isConnected && Math.abs(level(dragged.rect, event) - dragged.from) < 4) ranges.delete(Number(dragged.rect.dataset.axis));
     dragged = null;
     show();
   });
+  document.addEventListener("pointercancel", () => { dragged = null; });
   document.addEventListener("keydown", (event) => {
     const rect = event.target.closest?.(".brush");
     if (!rect || !["ArrowUp", "ArrowDown", "Escape"].includes(event.key)) return;
