@@ -101,7 +101,7 @@ def serving():
         def run():
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(module.uvicorn, "Server", Server)
-                module.serve(folder, say=said.append, **options)
+                module.serve(folder, say=said.append, **{"port": 0, **options})
 
         thread = threading.Thread(target=run)
         thread.start()

@@ -93,8 +93,12 @@ class WatchedRun:
     def _sign(self) -> Signature:
         """What shows that files have changed; the first item that there is another run."""
         study = _stat(self.path / "study.db")
-        others = (_stat(self.path / name) for name in ("study.db-wal", DOCUMENT))
-        return (study and study.st_ino, *((each.st_mtime_ns, each.st_size) if each else None for each in (study, *others)))
+        files = (study, *(_stat(self.path / name) for name in ("study.db-wal", DOCUMENT)))
+        # An empty log is what opening the study leaves.
+        return (
+            study and study.st_ino,
+            *((each.st_mtime_ns, each.st_size) if each and each.st_size else None for each in files),
+        )
 
     def _think(self, run: Run) -> None:
         """Compute beliefs on the side if there are new trainings and it has rested."""
