@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
@@ -52,6 +53,7 @@ class Dashboard:
         self._scenes = Scenes()
         self._downloads = Downloads()
         self._insights: OrderedDict[Path, tuple[str, Insight | None]] = OrderedDict()
+        self._plugins = threading.Lock()
         self.raw = RawStudies(library)
 
     def runs(self, request: Request) -> Response:
@@ -100,7 +102,7 @@ class Dashboard:
 
     def raw_study(self, request: Request) -> Response:
         """The study of a run in Optuna's dashboard."""
-        return self.raw.enter(request.path_params["name"])
+        return self.raw.enter(request.path_params["name"], request.url.port)
 
     async def updates(self, request: Request) -> Response:
         """What changes on the page of a run, as server-sent events."""
@@ -115,6 +117,19 @@ class Dashboard:
         reading = await run_in_threadpool(watched.reading)
         lines = _lines(EventLog(reading.run.folder.events), watched, self._is_leaving)
         return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    def with_plugins(self, page: Callable[[Request], Response]) -> Callable[[Request], Response]:
+        """``page`` with the run's own versions of its plug-ins; one at a time, for they are registered for all."""
+
+        def answer(request: Request) -> Response:
+            run = self._reading(request).run
+            if not run.plugins:
+                return page(request)
+            with self._plugins:
+                run.load_plugins()
+                return page(request)
+
+        return answer
 
     def _watched(self, request: Request) -> WatchedRun:
         return self._library.run(request.path_params["name"])
@@ -142,16 +157,16 @@ def dashboard_app(library: Library, rules: Rules, is_leaving: Callable[[], bool]
     routes = [
         Route("/", pages.runs),
         Route("/assets/{file}", _asset),
-        Route(run, pages.run),
-        Route(f"{run}/trials", partial(pages.part, "trials")),
-        Route(f"{run}/parallel", partial(pages.part, "parallel")),
+        Route(run, pages.with_plugins(pages.run)),
+        Route(f"{run}/trials", pages.with_plugins(partial(pages.part, "trials"))),
+        Route(f"{run}/parallel", pages.with_plugins(partial(pages.part, "parallel"))),
         Route(f"{run}/updates", pages.updates),
         Route(f"{run}/events", pages.log),
-        Route(f"{run}/compare", pages.compare),
-        Route(f"{run}/insight", pages.insight),
+        Route(f"{run}/compare", pages.with_plugins(pages.compare)),
+        Route(f"{run}/insight", pages.with_plugins(pages.insight)),
         Route(f"{run}/raw", pages.raw_study),
-        Route(f"{run}/candidates/{{key}}", pages.candidate),
-        Route(f"{run}/candidates/{{key}}/{{file}}", pages.download),
+        Route(f"{run}/candidates/{{key}}", pages.with_plugins(pages.candidate)),
+        Route(f"{run}/candidates/{{key}}/{{file}}", pages.with_plugins(pages.download)),
     ]
     app = Starlette(
         routes=routes,

@@ -44,7 +44,7 @@ class Downloads:
             return FileResponse(run.folder.weights_of(page.candidate.record.key), filename=name)
         if name == "model.zip" and page.has_weights:
             return self._zip(page)
-        if name == "maps.png":
+        if name == "maps.png" and page.has_weights:
             return self._picture(page)
         raise RunError(f"there is no {name} of {page.candidate.record.key}")
 
@@ -53,7 +53,7 @@ class Downloads:
         key, run = page.candidate.record.key, page.reading.run
         with self._busy, TemporaryDirectory() as temporary:
             folder = run.folder.path / "export" / key
-            if not (folder / "config.json").exists():
+            if not _is_current(folder / "config.json", run.folder.weights_of(key)):
                 (folder,) = export_candidates(run, [page.candidate], temporary, formats=DEFAULT_FORMATS, without_data=True)
             handle, packed = mkstemp(suffix=".zip")
             with open(handle, "wb") as file, ZipFile(file, "w", ZIP_DEFLATED) as archive:  # noqa: PTH123  a descriptor
@@ -77,6 +77,11 @@ class Downloads:
                 return Response(self._pictures[name], media_type="image/png")
         except (AttnNasError, OSError) as error:
             return Response(_message(str(error)), media_type="image/svg+xml")
+
+
+def _is_current(exported: Path, weights: Path) -> bool:
+    """Whether the folder was exported after its weights were kept."""
+    return exported.exists() and exported.stat().st_mtime >= weights.stat().st_mtime
 
 
 def _attached(content: bytes, name: str, media_type: str) -> Response:

@@ -100,7 +100,9 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
-                if not scope["path"].startswith(self._foreign):
+                if scope["path"].startswith(self._foreign):
+                    headers.setdefault("content-security-policy", POLICY)
+                else:
                     headers["content-security-policy"] = POLICY
             await send(message)
 
@@ -127,7 +129,7 @@ class Guard:
             # Two slashes at the beginning would name another host.
             path = "/" + quote(request.scope["path"].lstrip("/"))
             answer = RedirectResponse(path + (f"?{urlencode(rest)}" if rest else ""), status_code=303)
-            answer.set_cookie(_cookie(request), token, httponly=True, samesite="strict")
+            answer.set_cookie(_cookie(request), token, httponly=True, samesite="lax")
             return answer
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         if any(_same(found, token) for found in (bearer, request.cookies.get(_cookie(request), ""))):

@@ -22,10 +22,14 @@ class Library:
         if not path.is_dir():
             raise RunError(f"{path} is no folder: name a run, or a folder of runs")
         self.path = path.resolve()
-        folder = RunFolder(self.path)
-        self.is_single = folder.study.exists() or folder.events.exists()
         self._open: OrderedDict[str, WatchedRun] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the folder is a run itself; an empty one may become one."""
+        folder = RunFolder(self.path)
+        return folder.study.exists() or folder.events.exists()
 
     def summaries(self) -> list[RunSummary]:
         """All runs at a glance, what was worked in last first; raises RunError."""

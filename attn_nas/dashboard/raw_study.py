@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 import optuna_dashboard
 from a2wsgi import WSGIMiddleware
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +23,11 @@ _COOKIE = "attn-nas-raw"
 _MOST_OPEN = 4
 
 
+def _cookie(port: int | None) -> str:
+    """Its name; a browser keeps the cookies of all ports of a host together."""
+    return f"{_COOKIE}-{port}"
+
+
 class RawStudies:
     """An ASGI application for `PATHS`."""
 
@@ -30,27 +35,27 @@ class RawStudies:
         self._library = library
         self._open: OrderedDict[tuple[str, int], Any] = OrderedDict()
 
-    def enter(self, name: str) -> Response:
-        """Lead to the study of the run ``name``; raises RunError."""
+    def enter(self, name: str, port: int | None) -> Response:
+        """Lead to the study of the run ``name``, for who asks at ``port``; raises RunError."""
         study = open_study(self._library.run(name).path / "study.db")
         answer = RedirectResponse(f"/dashboard/studies/{study._study_id}", status_code=303)
-        answer.set_cookie(_COOKIE, quote(name, safe=""), httponly=True, samesite="strict")
+        answer.set_cookie(_cookie(port), quote(name, safe=""), httponly=True, samesite="strict")
         return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         headers = Headers(scope=scope)
-        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+        cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie(URL(scope=scope).port))
         asked = unquote(cookie.value) if cookie else None
         try:
             names = self._library.names()
-            name = asked if asked in names else next(iter(names), None)
-            app = self._app(name) if name else None
+            name = names[0] if len(names) == 1 else asked
+            app = self._app(name) if name in names else None
         except (AttnNasError, OSError) as error:
             await PlainTextResponse(f"{error}\n", status_code=500)(scope, receive, send)
             return
         if app is None:
-            await PlainTextResponse("there is no run yet\n", status_code=404)(scope, receive, send)
+            await PlainTextResponse("choose a run, and its raw study there\n", status_code=404)(scope, receive, send)
             return
         # It takes this header for granted.
         MutableHeaders(scope=scope).setdefault("accept-encoding", "identity")

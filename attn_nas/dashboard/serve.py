@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -54,12 +53,13 @@ def serve(
     torch.set_num_threads(1)
     listening = _listen(host, port)
     rules = Rules.of(host, needed, allow_hosts, PATHS if allow_edit else ())
-    named = f"[{host}]" if ":" in host else host
+    reached = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104  what was asked for
+    named = f"[{reached}]" if ":" in reached else reached
     address = f"http://{named}:{listening.getsockname()[1]}/"
     if library.is_single:
         address += f"runs/{quote(library.path.name)}"
     address += f"?token={quote(needed)}" if needed else ""
-    threading.Thread(target=_warm_up, args=(library,)).start()
+    _warm_up(library)
     say(address)
     if browse:
         webbrowser.open(address)
@@ -80,10 +80,10 @@ def serve(
 
 
 def _warm_up(library: Library) -> None:
-    """Read the run that is most likely to be looked at first."""
-    latest = next((each for each in library.summaries() if each.state != "broken"), None)
-    if latest:
-        with suppress(AttnNasError):
+    """Read the run that is most likely to be looked at first; what is wrong with it is for its page to say."""
+    with suppress(AttnNasError, OSError):
+        latest = next((each for each in library.summaries() if each.state != "broken"), None)
+        if latest:
             library.run(latest.name).reading()
 
 
@@ -97,7 +97,6 @@ def _listen(host: str, port: int | None) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, number))
-            listening.listen()
             listening.listen()
         except (OSError, OverflowError) as error:
             listening.close()

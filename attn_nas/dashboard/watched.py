@@ -81,12 +81,13 @@ class WatchedRun:
             self._progress(event)
         self._think(self._run)
         is_believed = self._beliefs is not None or len(self._run.candidates) < 4
-        return Reading(self._run, self._progress, is_worked_in, is_believed=is_believed, version=self._version)
+        return Reading(self._run, self._progress.snapshot(), is_worked_in, is_believed=is_believed, version=self._version)
 
     def _refresh(self, run: Run) -> None:
         """Read what is new."""
         self._run = run.grown(beliefs=self._beliefs)
         self._number += 1
+        _ = self._run.records  # here, where one thread reads at a time
         if self._beliefs is None and len(self._run.trainings) <= _AT_ONCE:
             self._believe(self._run)
 

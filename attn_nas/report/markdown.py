@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from attn_nas.readable import count
@@ -9,7 +10,18 @@ from attn_nas.report.charts.scales import short
 from attn_nas.report.pages.reading import Reading
 from attn_nas.study.results import Candidate, Run
 
-_HEADINGS = ("", "key", "accuracy, %", "measured, % (seeds)", "on front", "added FLOPs", "FLOPs", "params", "placements")
+_HEADINGS = (
+    "",
+    "key",
+    "accuracy, %",
+    "measured, % (seeds)",
+    "on front",
+    "added FLOPs",
+    "FLOPs",
+    "params",
+    "step",
+    "placements",
+)
 
 
 def markdown_report(reading: Reading) -> str:
@@ -19,15 +31,16 @@ def markdown_report(reading: Reading) -> str:
     parts = [
         f"# attn-nas: {reading.name}",
         f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "
-        f"Hypervolume {count(run.hypervolume)}. {_noise(run)}",
+        f"Hypervolume {count(run.hypervolume)}.{_noise(run)}",
     ]
     if not run.candidates:
-        return "\n\n".join([*parts, "No candidate has a score yet."]) + "\n"
+        return "\n\n".join([*parts, "No candidate has a score yet.", *_failures(run)]) + "\n"
     parts += ["## Front", _table([(str(number), each) for number, each in enumerate(run.front, start=1)])]
     parts += ["## References", _table([(str(each.record.reference), each) for each in run.references])]
     parts += _leads(run)
     if reading.plain:
         parts += ["## Plain trunks", _plain(reading)]
+    parts += _failures(run)
     parts.append(
         "Accuracy on the validation split: what all trainings of the run together let one expect, with its standard deviation. "
         f"One multiply-add is one FLOP. attn-nas {meta['versions']['attn_nas']}, torch {meta['versions']['torch']}, "
@@ -37,7 +50,7 @@ def markdown_report(reading: Reading) -> str:
 
 
 def _noise(run: Run) -> str:
-    return f"One training is off by ± {100 * run.beliefs.noise:.2f} points." if run.beliefs else ""
+    return f" One training is off by ± {100 * run.beliefs.noise:.2f} points." if run.beliefs else ""
 
 
 def _table(rows: Sequence[tuple[str, Candidate]]) -> str:
@@ -55,6 +68,7 @@ def _cells(name: str, candidate: Candidate) -> list[str]:
         short(candidate.added_flops),
         count(cost.flops),
         count(cost.params),
+        ", ".join(f"{name.removesuffix('_time')} {ratio:.2f}x" for name, ratio in candidate.ratios.items()) or "-",
         f"`{candidate.record.genotype}`",
     ]
 
@@ -72,6 +86,12 @@ def _leads(run: Run) -> list[str]:
     return [f"`{best.record.key}` against the references:", _rows(("reference", "points", "sure to be better"), rows)]
 
 
+def _failures(run: Run) -> list[str]:
+    """The reasons, and how often each."""
+    reasons = Counter(str(record.reason) for record in run.failures).most_common()
+    return ["## Failures", _rows(("reason", "candidates"), [[why, str(number)] for why, number in reasons])] if reasons else []
+
+
 def _plain(reading: Reading) -> str:
     rows = [
         [point.name, point.accuracy.hundredths(), f"{len(point.seeds)}", short(point.added_flops), count(point.params)]
@@ -81,5 +101,5 @@ def _plain(reading: Reading) -> str:
 
 
 def _rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
+    lines = [headings, ["---"] * len(headings), *([" ".join(cell.split()) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

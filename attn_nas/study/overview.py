@@ -68,7 +68,7 @@ class RunSummary:
             path=str(folder.path),
             state=_state(folder, progress),
             space=facts["space_name"],
-            trunk=f"{trunk['name']} depth {trunk['depth']} width {trunk['width']}",
+            trunk=progress.started.trunk if progress.started else trunk["name"],
             finished=progress.finished,
             budget=facts["budget"],
             round=round_.round if round_ else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from attn_nas.study.events import (
     ConfirmationStarted,
@@ -98,6 +98,17 @@ class Progress:
         elif isinstance(event, SearchFinished):
             self.ended, self.running = event, {}
 
+    def snapshot(self) -> Progress:
+        """Where it stands now, untouched by what comes."""
+        running = {number: replace(underway, curve=[*underway.curve]) for number, underway in self.running.items()}
+        return replace(
+            self,
+            running=running,
+            failures=self.failures.copy(),
+            hypervolumes=[*self.hypervolumes],
+            round=replace(self.round),
+        )
+
     def _note_epoch(self, event: EpochFinished) -> None:
         if event.number in self.running:
             curve = self.running[event.number].curve
@@ -129,10 +140,19 @@ class Progress:
         return self.finished, self.started.budget if self.started else None
 
     def seconds_left(self, now: float) -> float | None:
-        """Until the search's budget is used up, or the round of confirmation is over, at the pace so far; None if unknown."""
+        """Until the search's budget is used up, or the round of confirmation is over, at the pace so far; None if unknown.
+
+        A budget of time is the most that is left.
+        """
         start, begun = self.started, self.round.begun
         if start is None or self.ended:
             return None
+        paced = self._paced_seconds(start, begun, now)
+        limit = None if start.time_budget is None else max(0.0, start.time + start.time_budget - now)
+        known = [seconds for seconds in (paced, limit) if seconds is not None]
+        return min(known, default=None)
+
+    def _paced_seconds(self, start: SearchStarted, begun: ConfirmationStarted | None, now: float) -> float | None:
         finished, total = self.done
         before, since = (0, begun.time) if begun else (start.finished, start.time)
         if total is not None and finished > before:

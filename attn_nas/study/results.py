@@ -24,7 +24,7 @@ from attn_nas.sampling import Belief, Beliefs, Training
 from attn_nas.sampling.accuracy import LEAST
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.schema import SearchSpace
+from attn_nas.space.schema import TIMED, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.study.confirmation import beliefs_of, costs_of, trainings_of
 from attn_nas.study.facts import stored_space
@@ -64,6 +64,15 @@ class Candidate:
     def accuracy(self) -> float:
         """The mean of `expected`, a share of 1."""
         return self.expected.value
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Times beside the bare trunk's, where they were measured: ``step_time``, and ``latency`` if that is minimised."""
+        profile = self.record.profile
+        return {
+            **({"step_time": profile.step_ratio} if profile else {}),
+            **{axis: cost for axis, cost in self.costs.items() if axis in TIMED},
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Key, scores, costs and placements as plain data."""
@@ -120,11 +129,20 @@ class Run:
         """The costs that the front trades against accuracy, as `attn_nas.space.schema.ObjectiveSettings` names them."""
         return self.space.objectives.costs
 
+    @property
+    def plugins(self) -> list[Path]:
+        """Its copies of the plug-ins that its space names."""
+        return [self.folder.path / file for file in self.meta["space"].get("plugins", ())]
+
+    def load_plugins(self) -> None:
+        """Have these registered in the place of other versions of them; raises SpaceError."""
+        for file in self.plugins:
+            plugins.load_file(file)
+
     @cached_property
     def records(self) -> list[Record]:
         """All described trials, in the order in which they were begun."""
-        for file in self.meta["space"].get("plugins", ()):
-            plugins.load_file(self.folder.path / file)
+        self.load_plugins()
         found = []
         for trial in self._stored.read():
             if trial.number not in self._ended:
@@ -261,7 +279,8 @@ class Run:
             f"--confirm {self.meta['confirm'] + 1}"
         )
         if not path.exists():
-            raise RunError(f"the weights of {key} were not kept: only the front and the references keep theirs. {again}")
+            kept = "only the front, the references and what was confirmed keep theirs"
+            raise RunError(f"the weights of {key} were not kept: {kept}. {again}")
         try:
             yield path
         except (SafetensorError, OSError, ValueError) as error:

@@ -167,5 +167,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
-    how = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
+    log = path.with_name(f"{path.name}-wal")
+    # What is still in the write-ahead log of a study that is written to is not in an immutable file.
+    is_at_rest = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    how = "immutable=1" if is_at_rest else "mode=ro"
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, check_same_thread=False)

@@ -42,8 +42,7 @@ def front_table(candidates: Sequence[Candidate], title: str, width: int = 200) -
 
 def figures(candidate: Candidate) -> dict[str, str]:
     """What a table says of a candidate, by its headings; empty where it does not apply."""
-    cost, profile, belief = candidate.record.cost, candidate.record.profile, candidate.belief
-    latency = candidate.costs.get("latency")
+    cost, ratios, belief = candidate.record.cost, candidate.ratios, candidate.belief
     return {
         "key": candidate.record.key,
         "accuracy": f"{candidate.expected.hundredths()} %",
@@ -52,8 +51,8 @@ def figures(candidate: Candidate) -> dict[str, str]:
         "FLOPs": count(cost.flops),
         "added": f"{candidate.added_flops:+,}",
         "params": count(cost.params),
-        "step": f"{candidate.costs.get('step_time', profile.step_ratio):.2f}x" if profile else "-",
-        "latency": "" if latency is None else f"{latency:.2f}x",
+        "step": f"{ratios['step_time']:.2f}x" if "step_time" in ratios else "-",
+        "latency": f"{ratios['latency']:.2f}x" if "latency" in ratios else "",
     }
 
 

@@ -31,11 +31,14 @@ def unlinked(candidate: Candidate) -> None:
 class FrontChart:
     """The picture of a ``run`` over the cost ``axis``: added to the bare trunk's, or in ``total``.
 
-    Accuracies are believed ones, of the front with 90 % intervals; ``plain`` are trunks without attention.
+    Accuracies are believed ones, of the front with 90 % intervals; ``plain`` are trunks without attention. Parts of the
+    ``main`` picture of a page have identities.
     """
 
-    def __init__(self, run: Run, axis: str, *, total: bool = False, plain: Sequence[PlainPoint] = ()) -> None:
-        self._run, self.axis = run, axis
+    def __init__(
+        self, run: Run, axis: str, *, total: bool = False, plain: Sequence[PlainPoint] = (), main: bool = True
+    ) -> None:
+        self._run, self.axis, self._is_main = run, axis, main
         self._front, self._references = run.front, run.references
         self._plain = [] if axis in TIMED else plain
         self._bare = 1.0 if axis in TIMED else float(run.meta["bare_cost"][axis])
@@ -60,16 +63,19 @@ class FrontChart:
     def svg(self, link: Link) -> str:
         """The picture for a page."""
         parts = [
-            '<g id="front-axes">',
+            f"<g{self._identity('front-axes')}>",
             *self.axes(),
-            f'</g><g id="front-dots" class="dots{crowd(len(self._run.candidates))}">',
+            f'</g><g{self._identity("front-dots")} class="dots{crowd(len(self._run.candidates))}">',
             *self.dots(),
-            '</g><g id="front-marks">',
+            f'</g><g{self._identity("front-marks")} class="marks">',
             *self.marks(link),
             "</g>",
         ]
         label = f"Accuracy against {self.x.label}: {len(self._run.candidates)} candidates, front of {len(self._front)}"
         return figure(label, WIDTH, HEIGHT, parts, "front", "group")
+
+    def _identity(self, name: str) -> str:
+        return f' id="{name}"' if self._is_main else ""
 
     def axes(self) -> list[str]:
         """Grid, ticks and labels."""
@@ -82,8 +88,9 @@ class FrontChart:
     def dot(self, candidate: Candidate) -> str:
         """That of one."""
         x, y = self.of(candidate)
+        named = f'id="t{candidate.record.number}"' if self._is_main else f'data-t="{candidate.record.number}"'
         return (
-            f'<circle id="t{candidate.record.number}" cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{GREY}">'
+            f'<circle {named} cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{GREY}">'
             f"<title>{escape(described(candidate))}</title></circle>"
         )
 

@@ -68,6 +68,19 @@ class RunPage:
         """The front as SVG."""
         return self.chart.svg(self.link)
 
+    @property
+    def further_figures(self) -> list[tuple[str, str]]:
+        """Where there is no server to choose them from: the other costs, and costs in total; what it is, and the picture."""
+        if self.links.is_live:
+            return []
+        run, found = self.reading.run, []
+        for cost in run.axes:
+            for total in (False, True):
+                if (cost, total) != (self.cost, False) and not (total and cost in TIMED):
+                    chart = FrontChart(run, cost, total=total, plain=self.reading.plain, main=False)
+                    found.append((f"{cost}, {'in total' if total else 'over the trunk'}", chart.svg(self.link)))
+        return found
+
     @cached_property
     def parallel(self) -> ParallelChart:
         """Parallel coordinates."""
@@ -77,6 +90,7 @@ class RunPage:
     def growth(self) -> list[tuple[str, str]]:
         """The hypervolume over trials and over time: what over, and the picture."""
         grown, found = self.reading.growth, []
+        volume = " x ".join(("accuracy", *self.reading.run.axes))
         if len(grown) < 2:
             return []
         unit, seconds = ("hours", 3600) if grown[-1].seconds > 7200 else ("minutes", 60)
@@ -95,7 +109,7 @@ class RunPage:
                     points.append((places[index], points[-1][1]))
                 points.append((places[index], grown[index].hypervolume))
             label = f"hypervolume over {over}"
-            found.append((over, line_figure(label, over, "hypervolume", [Series("measured", points)], 240)))
+            found.append((over, line_figure(label, over, volume, [Series("measured", points)], 240)))
         return found
 
     def spark(self, underway: Underway) -> str:

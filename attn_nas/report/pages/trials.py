@@ -21,7 +21,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Record], float]]] = {
     "seconds": ("trained, s", lambda record: record.result.seconds if record.result else -inf),
 }
 """What can be sorted by: its heading and its value."""
-_FILTERS = ("q", "state", "mechanism", "seed")
+_KEPT = ("q", "state", "mechanism", "seed", "x", "cost")
+"""What another order or page leaves as it is: the filters, and what the picture of the front shows."""
 
 
 def _scored(record: Record, otherwise: float) -> float:
@@ -93,7 +94,7 @@ class TrialTable:
 
     @property
     def _kept(self) -> dict[str, str]:
-        return {name: self.query[name] for name in _FILTERS if self.query.get(name)}
+        return {name: self.query[name] for name in _KEPT if self.query.get(name)}
 
     @cached_property
     def mechanisms(self) -> list[str]:

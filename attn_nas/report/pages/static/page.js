@@ -40,8 +40,14 @@
 
   // Ranges on the axes of the parallel coordinates.
   const ranges = new Map();
+  const known = new WeakMap();
   const heights = (path) => {
-    const [start, ...rest] = path.getAttribute("d").slice(1).split("l");
+    const shape = path.getAttribute("d");
+    if (known.get(path)?.shape !== shape) known.set(path, { shape, levels: levelsOf(shape) });
+    return known.get(path).levels;
+  };
+  const levelsOf = (shape) => {
+    const [start, ...rest] = shape.slice(1).split("l");
     const steps = rest.join("").match(/-?\d+/g).map(Number);
     let level = Number(start.split(" ")[1]);
     return [level, ...steps.filter((_, index) => index % 2).map((step) => (level += step))];
@@ -53,11 +59,11 @@
   const plotTop = 34;
   const show = () => {
     const paths = document.querySelectorAll(".wires path");
-    let kept = 0;
-    for (const path of paths) {
-      const inside = passes(path);
-      kept += inside;
-      for (const element of marked(path.dataset.t)) element.classList.toggle("out", !inside);
+    const inside = new Map([...paths].map((path) => [path.dataset.t, passes(path)]));
+    const kept = [...inside.values()].filter(Boolean).length;
+    for (const element of document.querySelectorAll("[data-t], .dots circle")) {
+      const passed = inside.get(element.dataset.t || element.id.slice(1));
+      if (passed !== undefined) element.classList.toggle("out", !passed);
     }
     for (const shade of document.querySelectorAll(".brushed")) shade.remove();
     for (const rect of document.querySelectorAll(".brush")) {
@@ -75,6 +81,8 @@
     const output = document.getElementById("brushed");
     if (output) output.textContent = ranges.size ? `${kept} of ${paths.length} candidates are in the ranges.` : "";
   };
+  let waiting = null;
+  const showSoon = () => { waiting ??= requestAnimationFrame(() => { waiting = null; show(); }); };
   const level = (rect, event) => {
     const box = rect.getBoundingClientRect();
     const whole = rect.height.baseVal.value;
@@ -92,7 +100,7 @@
     const to = level(dragged.rect, event);
     if (Math.abs(to - dragged.from) < 4) return;
     ranges.set(Number(dragged.rect.dataset.axis), [Math.min(dragged.from, to), Math.max(dragged.from, to)]);
-    show();
+    showSoon();
   });
   document.addEventListener("pointerup", (event) => {
     if (!dragged) return;
