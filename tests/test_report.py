@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -13,10 +14,12 @@ from typer.testing import CliRunner
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
 from attn_nas.errors import RunError
+from attn_nas.proxy import StepProfile
 from attn_nas.report.document import html_report
 from attn_nas.report.markdown import markdown_report
 from attn_nas.report.pages.reading import Reading
 from attn_nas.sampling.baselines import at_random
+from attn_nas.space.schema import ObjectiveSettings
 from attn_nas.study.growth import growth_of
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
@@ -243,3 +246,45 @@ def test_a_reading_of_nothing_is_an_error(tmp_path):
     """A folder without a study."""
     with pytest.raises(RunError, match="is not a run"):
         Reading.of(tmp_path)
+
+
+class _Timed(TableTrainer):
+    """Times every training otherwise, so that first ones and means differ."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        trained = super().__call__(genotype, seed, on_epoch)
+        ratio = 1.5 + genotype.num_attended / 10 + seed / 2
+        return replace(trained, profile=StepProfile(0.1, 0.01, 0.1, 10.0, ratio, ratio, 1.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def timed_run(tiny_space, tmp_path_factory):
+    """A run that minimises FLOPs and the time of inference, with two seeds for some candidates."""
+    space = tiny_space.model_copy(update={"objectives": ObjectiveSettings(costs=["flops", "latency"])})
+    trainer = _Timed(load_dataset(space.data).task)
+    folder = tmp_path_factory.mktemp("timed") / "run"
+    return search(space, budget=8, confirm=1, run=folder, workers=1, trainer=trainer, sampler=at_random)
+
+
+def test_times_are_those_that_the_front_was_judged_by(timed_run):
+    """Means over the seeds, in both reports."""
+    reading = Reading.of(timed_run.folder.path)
+    html, text = html_report(reading), markdown_report(reading)
+    confirmed = next(each for each in timed_run.front if len(each.results) > 1)
+    mean, first = f"{confirmed.costs['latency']:.2f}", f"{confirmed.record.profile.latency_1_ratio:.2f}"
+    assert mean != first
+    row = html.partition(f'<tr data-t="{confirmed.record.number}">')[2].partition("</tr>")[0]
+    assert f">{mean} \N{MULTIPLICATION SIGN}<" in row
+    assert f"latency {mean}x" in next(line for line in text.splitlines() if confirmed.record.key in line)
+
+
+def test_the_html_report_has_a_picture_for_every_cost_and_no_choices_without_effect(timed_run):
+    """Over the trunk's, and in total where it is counted; points of all pictures are named."""
+    html = html_report(Reading.of(timed_run.folder.path))
+    pictures = re.findall(r'<svg class="figure front".*?</svg>', html, re.DOTALL)
+    assert len(pictures) == 3
+    assert all(picture.count("<circle") >= len(timed_run.candidates) for picture in pictures)
+    assert all(words in html for words in ("flops, in total", "latency, over the trunk"))
+    assert 'class="choices"' not in html
+    identities = Loaded(html).identities
+    assert len(identities) == len(set(identities))
