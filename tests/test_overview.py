@@ -74,7 +74,7 @@ def test_a_summary_says_how_far_a_run_is(searched):
         last_active=whole.last,
     )  # fmt: skip
     assert summary.failed == 1
-    brief = brief_progress(searched.folder.events)
+    brief = brief_progress(EventLog(searched.folder.events).new_lines())
     assert (brief.finished, brief.front, brief.ended, brief.last) == (whole.finished, whole.front, whole.ended, whole.last)
     assert json.loads(json.dumps(summary.to_dict())) == dataclasses.asdict(summary)
 

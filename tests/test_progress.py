@@ -17,6 +17,7 @@ from attn_nas.study.events import (
     TrialStarted,
 )
 from attn_nas.study.following import EventLog, event_of
+from attn_nas.study.overview import brief_progress
 from attn_nas.study.progress import Progress
 
 STARTED = SearchStarted(
@@ -109,6 +110,21 @@ def test_a_snapshot_stays_as_it_is():
     progress(ConfirmationStarted(round=1, rounds=1, seed=1, candidates=3, references=1, trainings=4, seconds=80.0))
     assert before.running[0].curve == []
     assert (before.finished, len(before.hypervolumes), before.round.begun) == (3, 1, None)
+
+
+def test_a_log_read_briefly_tells_the_same_but_for_the_trend():
+    """In the search and in a round of confirmation, with trainings that go on and one that was killed."""
+    round_ = ConfirmationStarted(time=1200.0, round=1, rounds=1, seed=1, candidates=3, references=1, trainings=4, seconds=80.0)
+    failed = TrialFailed(number=1, key="k", seed=0, placements="-", reason="diverged", counts=True, finished=4)
+    epoch = EpochFinished(number=3, epoch=1, accuracy=0.5)
+    searched = [STARTED, begun(0), begun(1), EpochFinished(number=0, epoch=1, accuracy=0.4), ended(0, 3), failed, begun(2)]
+    searched += [replace(STARTED, time=1005.0, finished=4), begun(3), begun(4), epoch, ended(4, 5), begun(5)]
+    confirmed = [*searched, ended(3, 6), ended(5, 7), round_, begun(6), ended(6, 7), begun(7), ended(7, 7), begun(8)]
+    for events in (searched, confirmed):
+        whole = follow(*events)
+        brief = brief_progress([json.dumps(event.to_dict()) for event in events])
+        assert len(brief.hypervolumes) < len(whole.hypervolumes) or events is searched
+        assert replace(brief, hypervolumes=[]) == replace(whole, hypervolumes=[])
 
 
 def test_events_come_back_from_their_log(tmp_path):

@@ -12,6 +12,7 @@ from attn_nas.report.pages.reading import Reading
 from attn_nas.sampling import Beliefs
 from attn_nas.study.confirmation import beliefs_of
 from attn_nas.study.following import EventLog
+from attn_nas.study.overview import brief_progress
 from attn_nas.study.plain import DOCUMENT
 from attn_nas.study.progress import Progress
 from attn_nas.study.results import Run
@@ -72,6 +73,7 @@ class WatchedRun:
             self._forget()
             self._run = Run(self.path)
             self._refresh(self._run)
+            self._progress = brief_progress(self._log.new_lines())
         elif signature != self._signature:
             self._refresh(self._run)
         self._signature = signature

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from attn_nas.study.progress import Progress
 from attn_nas.study.storage import read_facts
 
 State = Literal["running", "finished", "stopped", "broken"]
-_PASSING = ("TrialStarted", "EpochFinished")
+_STEPS, _ENDS = ("TrialStarted", "EpochFinished"), ("TrialFinished", "TrialPaused", "TrialFailed")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class RunSummary:
 
     @classmethod
     def _read(cls, folder: RunFolder, facts: dict[str, Any]) -> RunSummary:
-        progress = brief_progress(folder.events)
+        progress = brief_progress(EventLog(folder.events).new_lines())
         trunk, round_, ended = facts["space"]["trunk"], progress.round.begun, progress.ended
         best, believed = _Best.of(folder, progress)
         return cls(
@@ -106,14 +107,19 @@ def runs_in(folder: str | Path) -> list[RunSummary]:
     return sorted(map(RunSummary.of, found), key=lambda summary: -(summary.last_active or 0.0))
 
 
-def brief_progress(log: Path) -> Progress:
-    """Where the search of an event log stands, without what happened on the way: only the last score is read."""
-    kinds = [(line, _kind(line)) for line in EventLog(log).new_lines()]
-    last = max((index for index, (_, kind) in enumerate(kinds) if kind == "TrialFinished"), default=None)
+def brief_progress(lines: Sequence[str]) -> Progress:
+    """Where the search of a log stands after ``lines``, read faster: without what trainings that have ended did on their way.
+
+    Of the scores only the last is read, and those of the round of confirmation that goes on: so the trend is left out.
+    """
+    kinds = [_kind(line) for line in lines]
+    last = max((index for index, kind in enumerate(kinds) if kind == "TrialFinished"), default=-1)
+    round_begun = max((index for index, kind in enumerate(kinds) if kind == "ConfirmationStarted"), default=len(lines))
+    over = {_number(line) for line, kind in zip(lines, kinds, strict=True) if kind in _ENDS}
     progress = Progress()
-    for index, (line, kind) in enumerate(kinds):
-        passing = kind in _PASSING or (kind == "TrialFinished" and index != last)
-        event = None if passing and index != len(kinds) - 1 else event_in(line)
+    for index, (line, kind) in enumerate(zip(lines, kinds, strict=True)):
+        is_passed = (kind in _STEPS and _number(line) in over) or (kind == "TrialFinished" and index < min(last, round_begun))
+        event = None if is_passed and index != len(lines) - 1 else event_in(line)
         if event:
             progress(event)
     return progress
@@ -122,6 +128,11 @@ def brief_progress(log: Path) -> Progress:
 def _kind(line: str) -> str:
     """The name of an event, from the beginning of its line."""
     return line.partition('"event": "')[2][:40].partition('"')[0]
+
+
+def _number(line: str) -> str:
+    """The number of its trial."""
+    return line.partition('"number": ')[2][:20].partition(",")[0]
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ class Round:
         if isinstance(event, ConfirmationStarted):
             self.begun, self.done = event, 0
         elif isinstance(event, SearchStarted):
-            self.begun = None
-        elif isinstance(event, TrialFinished) or (isinstance(event, TrialFailed) and event.counts):
+            self.begun, self.done = None, 0
+        elif self.begun and (isinstance(event, TrialFinished) or (isinstance(event, TrialFailed) and event.counts)):
             self.done += 1
 
 
