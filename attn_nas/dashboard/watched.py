@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from attn_nas.errors import AttnNasError
@@ -23,6 +24,9 @@ _AT_ONCE = 250
 """Trainings up to which beliefs are computed before the first page is shown."""
 _SHARE = 0.1
 """Of one core, at most, goes into beliefs of a run that grows."""
+
+_THINKER = ThreadPoolExecutor(1, "attn-nas-beliefs")
+"""One thread for all runs: each of its own would keep the memory that it has used."""
 
 Signature = tuple[object, ...]
 
@@ -48,7 +52,7 @@ class WatchedRun:
         self._beliefs: Beliefs | None = None
         self._believed = 0
         self._rest_until = 0.0
-        self._thinking: threading.Thread | None = None
+        self._thinking: Future[None] | None = None
 
     @property
     def _version(self) -> str:
@@ -105,11 +109,9 @@ class WatchedRun:
 
     def _think(self, run: Run) -> None:
         """Compute beliefs on the side if there are new trainings and it has rested."""
-        idle = self._thinking is None or not self._thinking.is_alive()
+        idle = self._thinking is None or self._thinking.done()
         if idle and len(run.trainings) != self._believed and time.monotonic() > self._rest_until:
-            # No daemon: one that is cut off inside compiled code at the end of the process aborts it.
-            self._thinking = threading.Thread(target=self._rethink, args=(run,))
-            self._thinking.start()
+            self._thinking = _THINKER.submit(self._rethink, run)
 
     def _rethink(self, run: Run) -> None:
         begun = time.monotonic()

@@ -64,7 +64,7 @@ class CandidatePage:
         others = [each for each in self.reading.run.references if each.record.key != self.candidate.record.key]
         bare = [each for each in others if not each.record.genotype.num_attended]
         best = sorted((each for each in others if each not in bare), key=lambda each: -each.accuracy)
-        for each in [*bare, *best][: max(1, _MOST_CURVES - len(series) + 1)]:
+        for each in [*bare, *best][: max(1, _MOST_CURVES - len(series))]:
             series.append(Series(str(each.record.reference), curve_points(each.results[0].curve)))
         return line_figure("learning curves", "epoch", "validation accuracy, %", series)
 
