@@ -254,12 +254,12 @@ def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch)
 
 
 def test_a_candidate_without_weights_cannot_be_exported(run, tmp_path):
-    """Only the front and the references keep theirs, and the error says so."""
+    """The error says whose are kept."""
     candidate = run.front[0]
     path = run.folder.weights_of(candidate.record.key)
     hidden = path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(RunError, match="were not kept: only the front and the references"):
+        with pytest.raises(RunError, match="were not kept: only the front, the references and what was confirmed"):
             export_candidates(run, [candidate], tmp_path)
     finally:
         hidden.rename(path)
