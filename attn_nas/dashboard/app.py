@@ -63,8 +63,10 @@ class Dashboard:
         return _page("runs.html", runs=self._library.summaries(), folder=self._library.path, title="Runs")
 
     def run(self, request: Request) -> Response:
-        """A run."""
-        return HTMLResponse(self._run_page(request).html())
+        """A run; what its page shows is kept for who follows it from there."""
+        page = self._run_page(request)
+        self._scenes.of(page)
+        return HTMLResponse(page.html())
 
     def part(self, name: str, request: Request) -> Response:
         """A part of its page, alone."""
@@ -141,9 +143,7 @@ class Dashboard:
         return Addresses(quote(request.path_params["name"]), has_runs=not self._library.is_single)
 
     def _run_page(self, request: Request) -> RunPage:
-        page = RunPage(self._reading(request), self._links(request), _query(request))
-        self._scenes.of(page)
-        return page
+        return RunPage(self._reading(request), self._links(request), _query(request))
 
     def _candidate_page(self, request: Request) -> CandidatePage:
         reading = self._reading(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from pathlib import Path
 
 from attn_nas.errors import RunError
 from attn_nas.report.pages.candidate_page import CandidatePage
@@ -42,7 +41,7 @@ def html_report(reading: Reading) -> str:
             "comparison": render("parts/compare.html", **comparison_context(reading, compared, links)) if compared else "",
             "insight": render("parts/insight.html", **insight_context(reading, insight, links)) if insight else "",
             "candidates": [CandidatePage(reading, candidate, links).body() for candidate in shown.values()],
-            "version_of": {"attn_nas": __version__},
+            "written_by": __version__,
         },
     )
 
@@ -66,7 +65,7 @@ def _pictures(run: Run, candidates: list[Candidate]) -> dict[str, str]:
     """Pictures as data by key, as many as there is room for."""
     found, room = {}, _MOST_PICTURES
     for candidate in candidates:
-        path = Path(run.folder.maps) / f"{candidate.record.key}.png"
+        path = run.folder.maps / f"{candidate.record.key}.png"
         content = path.read_bytes() if path.exists() else b""
         if content and len(content) <= room:
             room -= len(content)

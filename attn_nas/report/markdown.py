@@ -78,11 +78,10 @@ def _leads(run: Run) -> list[str]:
     best = max(run.front, key=lambda each: each.accuracy, default=None)
     if best is None or run.beliefs is None:
         return []
-    rows = []
-    for other in run.references:
-        if other.record.key != best.record.key and other.belief:
-            lead = run.beliefs.difference(best.record.key, other.record.key)
-            rows.append([str(other.record.reference), lead.mean.hundredths(signed=True), f"{lead.probability:.0%}"])
+    rows = [
+        [str(other.record.reference), lead.mean.hundredths(signed=True), f"{lead.probability:.0%}"]
+        for other, lead in run.leads(best)
+    ]
     return [f"`{best.record.key}` against the references:", _rows(("reference", "points", "sure to be better"), rows)]
 
 

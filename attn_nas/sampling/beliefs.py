@@ -16,6 +16,8 @@ from attn_nas.sampling.scale import ANGLES
 from attn_nas.space.genotype import Genotype
 
 _DRAWS = 500
+SURE = 0.9
+"""The probability from which on a network counts as more accurate than another."""
 
 
 class Training(NamedTuple):
@@ -54,6 +56,11 @@ class Belief:
     high: float
     chance: float
     lead: float | None
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether a member of the front is surely ahead of all that cost no more; what is not on it counts as such."""
+        return self.lead is None or self.lead >= SURE
 
     def to_dict(self) -> dict[str, float | None]:
         """Plain data."""

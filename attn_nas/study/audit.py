@@ -19,7 +19,7 @@ from attn_nas.space.schema import ProxySettings
 from attn_nas.study.replicates import OnReplicate, ReplicateFolder
 from attn_nas.study.resources import Resources
 from attn_nas.study.results import Candidate, Run
-from attn_nas.study.series import Series, Use, predicted_seconds, seeds_for, train_series
+from attn_nas.study.series import BesideRun, Series, Use, seeds_for
 
 _LEAST = 4
 _IN_FULL = {"warm_epochs": 0, "initial_resolution": 1.0, "averaging": "none"}
@@ -85,7 +85,7 @@ class Audit:
         }
 
 
-class AuditPlan:
+class AuditPlan(BesideRun):
     """Which candidates of ``run`` are trained again, for how long, with which seeds; what is done and what it will cost.
 
     ``candidates`` are drawn one from each of as many strata of equal size by accuracy; a sample that was trained before is
@@ -131,20 +131,11 @@ class AuditPlan:
         folder = ReplicateFolder(self._folder / f"{name}-{settings.epochs}-epochs")
         return Series(settings, folder, seeds, tuple(candidate.record.genotype for candidate in self.candidates))
 
-    @property
-    def remaining(self) -> int:
-        """Trainings that are still to be done."""
-        return sum(len(part.missing) for part in self.parts)
-
-    def seconds(self, workers: int) -> float:
-        """Wall time of what remains, from the run's own trainings."""
-        return predicted_seconds(self.run, self.parts, workers)
-
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
         """Train what is missing: see `attn_nas.study.series.train_series`."""
         if self.remaining:
             self._keep_sample()
-        train_series(self.run, self.parts, resources, on_end, download=download)
+        super().train(resources, on_end, download)
 
     def _keep_sample(self) -> None:
         keys = [candidate.record.key for candidate in self.candidates]

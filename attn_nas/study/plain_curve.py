@@ -15,10 +15,9 @@ from attn_nas.study.jobs import Trained
 from attn_nas.study.plain import DOCUMENT, PlainPoint, trunk_name
 from attn_nas.study.plain_trunks import asked_trunks, chosen_trunks, trunk_cost
 from attn_nas.study.plain_verdict import PlainVerdict, compared, standard_error
-from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder
-from attn_nas.study.resources import Resources
+from attn_nas.study.replicates import Replicate, ReplicateFolder
 from attn_nas.study.results import Candidate, Run
-from attn_nas.study.series import Series, predicted_seconds, train_series
+from attn_nas.study.series import BesideRun, Series
 
 
 class _SearchedFirst(ReplicateFolder):
@@ -37,7 +36,7 @@ class _SearchedFirst(ReplicateFolder):
         return self._searched.get(replicate) or super().get(replicate)
 
 
-class PlainCurve:
+class PlainCurve(BesideRun):
     """The bare trunk of ``run`` and others of its family, by the run's proxy and with the search's own seeds.
 
     ``widths`` and ``depths`` choose every one of these at every one of those, those left out being the run's own; without
@@ -69,6 +68,7 @@ class PlainCurve:
             range(run.meta["seed"], run.meta["seed"] + number),
             tuple(Genotype.bare(trunk) for trunk in self.costs),
         )
+        self.parts = (self.series,)
 
     def _others(self, widths: Sequence[int], depths: Sequence[int]) -> Mapping[Trunk, Any]:
         run = self.run
@@ -76,19 +76,6 @@ class PlainCurve:
             return asked_trunks(self.bare, run.task, run.space.proxy, widths, depths)
         dearest = max(candidate.record.cost.flops for candidate in run.front)
         return chosen_trunks(self.bare, run.task, run.space.proxy, dearest)
-
-    @property
-    def remaining(self) -> int:
-        """Trainings that are still to be done."""
-        return len(self.series.missing)
-
-    def seconds(self, workers: int) -> float:
-        """Wall time of what remains, from the run's own trainings."""
-        return predicted_seconds(self.run, [self.series], workers)
-
-    def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
-        """Train what is missing: see `attn_nas.study.series.train_series`."""
-        train_series(self.run, [self.series], resources, on_end, download=download)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data."""

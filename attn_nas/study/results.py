@@ -22,6 +22,7 @@ from attn_nas.front import Point, front_indices, hypervolume, knee_index
 from attn_nas.proxy import ProxyResult
 from attn_nas.sampling import Belief, Beliefs, Training
 from attn_nas.sampling.accuracy import LEAST
+from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.schema import TIMED, SearchSpace
@@ -244,6 +245,14 @@ class Run:
     def hypervolume(self) -> float:
         """Volume between the front and the reference point, in accuracy x costs."""
         return hypervolume([self.point(candidate) for candidate in self.front], self.reference_point)
+
+    def leads(self, candidate: Candidate) -> list[tuple[Candidate, Difference]]:
+        """How far it is believed to be ahead of each reference but itself; empty while nothing is believed of it."""
+        if self.beliefs is None or candidate.belief is None:
+            return []
+        key = candidate.record.key
+        others = [each for each in self.references if each.record.key != key and each.belief]
+        return [(each, self.beliefs.difference(key, each.record.key)) for each in others]
 
     def candidate(self, key: str) -> Candidate:
         """The scored candidate whose key begins with ``key``; raises RunError."""

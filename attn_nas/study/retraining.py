@@ -25,10 +25,9 @@ from attn_nas.space.trunks import Trunk
 from attn_nas.study.gains import Gain, corrected
 from attn_nas.study.jobs import Trained
 from attn_nas.study.pretrained import check_pretrained
-from attn_nas.study.replicates import OnReplicate, ReplicateFolder
-from attn_nas.study.resources import Resources
+from attn_nas.study.replicates import ReplicateFolder
 from attn_nas.study.results import Candidate, Run
-from attn_nas.study.series import Series, Use, cost_of, predicted_seconds, seeds_for, train_series
+from attn_nas.study.series import BesideRun, Series, Use, cost_of, seeds_for
 from attn_nas.version import __version__
 
 TIMES_THE_PROXY = 10
@@ -156,7 +155,7 @@ class Verdict:
         }
 
 
-class Retraining:
+class Retraining(BesideRun):
     """Full training of ``winners`` of a run, of its references and of plain trunks with at least a winner's FLOPs.
 
     All are trained by one recipe (see `full_recipe`) with the same ``seeds`` seeds, none of them the search's, and scored on
@@ -204,19 +203,7 @@ class Retraining:
             in_full=True,
             pretrained=pretrained,
         )
-
-    @property
-    def remaining(self) -> int:
-        """Trainings that are still to be done."""
-        return len(self.series.missing)
-
-    def seconds(self, workers: int) -> float:
-        """Wall time of what remains, from the run's own trainings."""
-        return predicted_seconds(self.run, [self.series], workers)
-
-    def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
-        """Train what is missing: see `attn_nas.study.series.train_series`."""
-        train_series(self.run, [self.series], resources, on_end, download=download)
+        self.parts = (self.series,)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data."""

@@ -124,6 +124,26 @@ def predicted_seconds(run: Run, series: Sequence[Series], workers: int) -> float
     return total / workers
 
 
+class BesideRun:
+    """Trainings beside ``run``, in ``parts``."""
+
+    run: Run
+    parts: Sequence[Series]
+
+    @property
+    def remaining(self) -> int:
+        """Trainings that are still to be done."""
+        return sum(len(part.missing) for part in self.parts)
+
+    def seconds(self, workers: int) -> float:
+        """Wall time of what remains, from the run's own trainings."""
+        return predicted_seconds(self.run, self.parts, workers)
+
+    def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
+        """Train what is missing: see `train_series`."""
+        train_series(self.run, self.parts, resources, on_end, download=download)
+
+
 def cost_of(genotype: Genotype, task: Task) -> Cost:
     """The full count of a network."""
     return count_cost(build_model(genotype, task.num_classes, task.channels, seed=0), task)

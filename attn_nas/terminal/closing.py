@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 
 from attn_nas.readable import percent
+from attn_nas.sampling.beliefs import SURE
 from attn_nas.study.events import SearchFinished
 from attn_nas.study.results import Candidate, Run
 from attn_nas.terminal.lines import trained
-from attn_nas.terminal.tables import SURE, told_apart
 
 
 def against_trunk(candidate: Candidate) -> str:
@@ -38,7 +38,7 @@ def closing_words(run: Run, finished: SearchFinished) -> list[str]:
         f"{against_trunk(best)}."
     )
     words += _leads(run, best)
-    if run.beliefs and any(not told_apart(candidate.belief) for candidate in run.front if candidate.belief):
+    if run.beliefs and any(not candidate.belief.is_told_apart for candidate in run.front if candidate.belief):
         words.append(f"~: cannot be told apart from a cheaper member (less than {SURE:.0%} sure).")
     words.append(_trust(run, finished))
     return words

@@ -10,13 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_nas.readable import count, percent
-from attn_nas.sampling import Belief
 from attn_nas.study.results import Candidate
 from attn_nas.terminal.grid import grid
 from attn_nas.terminal.placements import coloured
 
-SURE = 0.9
-"""The probability from which on a candidate counts as more accurate than another."""
 _PLACEMENTS = "placements, stage by stage"
 _ROOM = 30
 """Columns that placements need beside the figures."""
@@ -47,18 +44,13 @@ def figures(candidate: Candidate) -> dict[str, str]:
         "key": candidate.record.key,
         "accuracy": f"{candidate.expected.hundredths()} %",
         "measured": f"{percent(candidate.measured.value)} ({len(candidate.results)})",
-        "on front": f"{belief.chance:.0%}{'' if told_apart(belief) else ' ~'}" if belief else "-",
+        "on front": f"{belief.chance:.0%}{'' if belief.is_told_apart else ' ~'}" if belief else "-",
         "FLOPs": count(cost.flops),
         "added": f"{candidate.added_flops:+,}",
         "params": count(cost.params),
         "step": f"{ratios['step_time']:.2f}x" if "step_time" in ratios else "-",
         "latency": f"{ratios['latency']:.2f}x" if "latency" in ratios else "",
     }
-
-
-def told_apart(belief: Belief) -> bool:
-    """Whether a member of the front is surely more accurate than all that cost no more; what is not on it counts as such."""
-    return belief.lead is None or belief.lead >= SURE
 
 
 def _width(headings: Sequence[str], rows: Sequence[dict[str, str]]) -> int:

@@ -22,9 +22,9 @@ def front_svg(run: Run) -> str:
     rows = _table(run.front)
     bottom = _TITLE + HEIGHT * len(run.axes)
     title = f"{run.meta['space_name']}: {len(run.candidates)} candidates, front of {len(run.front)}"
-    parts = []
+    parts, plain = [], plain_points(run)
     for number, axis in enumerate(run.axes):
-        chart = FrontChart(run, axis, plain=plain_points(run))
+        chart = FrontChart(run, axis, plain=plain)
         moved = f'<g transform="translate(0 {_TITLE + HEIGHT * number})">'
         parts += [moved, *chart.axes(), *chart.dots(), *chart.marks(), "</g>"]
     parts += [

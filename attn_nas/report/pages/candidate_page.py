@@ -15,7 +15,6 @@ from attn_nas.report.charts.line_svg import Series, line_figure
 from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import Reading
-from attn_nas.sampling.beliefs import Difference
 from attn_nas.study.results import Candidate
 
 _MOST_CURVES = 5
@@ -67,15 +66,6 @@ class CandidatePage:
         for each in [*bare, *best][: max(1, _MOST_CURVES - len(series))]:
             series.append(Series(str(each.record.reference), curve_points(each.results[0].curve)))
         return line_figure("learning curves", "epoch", "validation accuracy, %", series)
-
-    @property
-    def leads(self) -> list[tuple[Candidate, Difference]]:
-        """How far it is ahead of each reference."""
-        beliefs, key = self.reading.run.beliefs, self.candidate.record.key
-        if beliefs is None or key not in beliefs.networks:
-            return []
-        others = [each for each in self.reading.run.references if each.record.key != key and each.belief]
-        return [(each, beliefs.difference(key, each.record.key)) for each in others]
 
     @property
     def has_weights(self) -> bool:

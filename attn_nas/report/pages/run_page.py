@@ -21,7 +21,6 @@ from attn_nas.study.results import Candidate
 
 RESTLESS_PARTS, LIVE_PARTS = ("status", "workers"), ("front", "growth", "failures")
 """What changes with the clock, and what changes with the trials."""
-_SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -116,14 +115,6 @@ class RunPage:
         """The learning curve of what trains."""
         started = self.reading.progress.started
         return sparkline([accuracy for _, accuracy in underway.curve], started.epochs if started else None)
-
-    def is_sure(self, candidate: Candidate) -> bool:
-        """Whether it can be told apart from cheaper members of the front."""
-        return not candidate.belief or candidate.belief.lead is None or candidate.belief.lead >= _SURE
-
-    def is_scored(self, key: str) -> bool:
-        """Whether what trains under ``key`` has a page already, of a training with another seed."""
-        return any(candidate.record.key == key for candidate in self.reading.run.candidates)
 
     def part(self, name: str) -> str:
         """One part of the page."""
