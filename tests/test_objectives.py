@@ -9,7 +9,7 @@ import pytest
 from attn_nas.cost import CostTable
 from attn_nas.proxy import StepProfile
 from attn_nas.report import write_front
-from attn_nas.sampling.placement_process import Placed
+from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.rows import CostedRows
 from attn_nas.sampling.times import SLOWEST, PredictedTimes
 from attn_nas.space.schema import ObjectiveSettings

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -13,11 +14,12 @@ from optuna.trial import TrialState
 
 from attn_nas import KnownCostSampler
 from attn_nas.cost import CostTable
-from attn_nas.sampling import Beliefs, Training
+from attn_nas.sampling import Beliefs, Training, placement_process
 from attn_nas.sampling.accuracy import AccuracyModel, Observations, chances
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.improvement import Staircase
-from attn_nas.sampling.placement_process import Placed, PlacementProcess, _Kernel, _Numbers
+from attn_nas.sampling.placement_kernel import Kernel, Numbers, Placed
+from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.rows import CostedRows
 from attn_nas.sampling.told import EarlierTraining, told
 from attn_nas.space.schema import SearchSpace
@@ -283,10 +285,10 @@ def test_the_kernel_is_one_whatever_its_numbers(costs):
     rows = CostedRows(_space(mechanisms=mechanisms), costs[20])
     rng = np.random.default_rng(1)
     networks = rows.placed(np.unique(rows.random(80, rng), axis=0))
-    kernel, stages = _Kernel(networks.placements), len(networks.groups)
+    kernel, stages = Kernel(networks.placements), len(networks.groups)
     for _ in range(40):
-        logarithms = torch.from_numpy(_Numbers.start(stages) + rng.uniform(-2.5, 2.5, size=len(_Numbers.start(stages))))
-        numbers = _Numbers.of(logarithms, stages)
+        logarithms = torch.from_numpy(Numbers.start(stages) + rng.uniform(-2.5, 2.5, size=len(Numbers.start(stages))))
+        numbers = Numbers.of(logarithms, stages)
         covariance = kernel.between(networks, networks, numbers)
         torch.testing.assert_close(covariance, covariance.T)
         torch.testing.assert_close(covariance.diagonal(), kernel.of_each(networks, numbers))
@@ -385,6 +387,15 @@ def test_chances_are_shares_of_draws():
     np.testing.assert_allclose(chances(draws, two), [1.0, 1.0, 1 / 3])
 
 
+@pytest.mark.parametrize("digits", [1, 9], ids=["many ties", "none"])
+def test_chances_with_one_cost_are_those_with_the_same_cost_twice(digits):
+    """The way by order says the same as comparing all with all."""
+    rng = np.random.default_rng(0)
+    for networks in (1, 2, 7, 60):
+        draws, costs = np.round(rng.random((50, networks)), digits), np.round(rng.random((networks, 1)), 1)
+        np.testing.assert_allclose(chances(draws, costs), chances(draws, np.hstack([costs, costs])))
+
+
 def _genotypes(rows, networks):
     return [rows.encoding.from_row(row.tolist()) for row in networks]
 
@@ -449,3 +460,48 @@ def test_draws_have_the_moments_that_are_predicted(rows):
     drawn = process.draw(rows.placed(some[30:]), 20_000, np.random.default_rng(2))
     np.testing.assert_allclose(drawn.mean(0), means[:, 0], atol=5 * deviations.max() / 20_000**0.5)
     np.testing.assert_allclose(drawn.std(0), deviations, rtol=0.05)
+
+
+@pytest.fixture
+def many(rows):
+    """1,500 networks and values drawn from the process itself, with the truth: by way of a part, and exactly."""
+
+    def fitted(monkeypatch, exact):
+        monkeypatch.setattr(placement_process, "_EXACT", exact)
+        return PlacementProcess(placed, values[:, None], np.ones(len(networks)), seeds, like=start)
+
+    rng = np.random.default_rng(0)
+    networks = np.unique(rows.random(2500, rng), axis=0)
+    networks = networks[rng.permutation(len(networks))[:1500]]
+    placed, seeds = rows.placed(networks), np.arange(len(networks)) % 3
+    start = PlacementProcess(placed[np.arange(40)], rng.normal(size=(40, 1)), np.ones(40), seeds[:40])
+    truth = start.draw(placed, 1, rng)[0]
+    values = truth + start.noise**0.5 * rng.standard_normal(len(truth))
+    return SimpleNamespace(placed=placed, truth=truth, values=values, fitted=fitted)
+
+
+def test_many_values_are_taken_by_way_of_a_part(many, monkeypatch):
+    """Nearly as close to the truth as the exact process where it matters, at the top, and honest about the rest."""
+    exact, part = many.fitted(monkeypatch, 10**6), many.fitted(monkeypatch, 1024)
+    top = np.argsort(-many.truth)[:100]
+
+    def error(means):
+        return np.sqrt(((means - many.truth)[top] ** 2).mean())
+
+    means, deviations = part.predict(many.placed)
+    found = [error(each) for each in (exact.predict(many.placed)[0][:, 0], means[:, 0], many.values)]
+    assert found[1] < 1.1 * found[0]
+    assert found[1] < found[2]
+    assert 0.85 <= (np.abs(means[:, 0] - many.truth) < 1.645 * deviations).mean() <= 0.95
+
+
+def test_draws_by_way_of_a_part_have_the_moments_that_are_predicted(many, monkeypatch):
+    """And sums of networks the deviation of their draws."""
+    part = many.fitted(monkeypatch, 1024)
+    some = many.placed[np.arange(0, 1500, 25)]
+    means, deviations = part.predict(some)
+    drawn = part.draw(some, 20_000, np.random.default_rng(2))
+    np.testing.assert_allclose(drawn.mean(0), means[:, 0], atol=5 * deviations.max() / 20_000**0.5)
+    np.testing.assert_allclose(drawn.std(0), deviations, rtol=0.05)
+    weights = np.random.default_rng(3).normal(size=len(some))
+    assert part.sum_deviation(some, weights) == pytest.approx((drawn @ weights).std(), rel=0.05)

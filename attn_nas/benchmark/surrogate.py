@@ -13,7 +13,8 @@ from attn_nas.agreement import kendall
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError
 from attn_nas.estimates import Z90, Estimate, without_nan
-from attn_nas.sampling.placement_process import Placed, PlacementProcess
+from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.space.genotype import Genotype
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from attn_nas.sampling.placement_process import Placed, PlacementProcess
+from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.scale import LOGITS, AccuracyScale
 
 Floats = NDArray[np.float64]
@@ -99,7 +100,24 @@ def chances(draws: Floats, costs: Floats) -> Floats:
 
     From joint ``draws`` of their accuracies ``(draws, networks)``, and their ``costs`` ``(networks, costs)``.
     """
+    if costs.shape[1] == 1:
+        return _chances_by_order(draws, costs[:, 0])
     no_dearer = np.all(costs[None] <= costs[:, None], axis=2)
     np.fill_diagonal(no_dearer, val=False)
     beaten = [(draws[:, others] >= draws[:, [one]]).any(1).mean() for one, others in enumerate(no_dearer)]
     return 1.0 - np.array(beaten)
+
+
+def _chances_by_order(draws: Floats, costs: Floats) -> Floats:
+    """The same where there is one cost, ``(networks,)``: by the best of all that are cheaper, and among equals."""
+    order = np.argsort(costs, kind="stable")
+    ranked = draws[:, order]
+    _, starts, group = np.unique(costs[order], return_index=True, return_inverse=True)
+    best = np.maximum.reduceat(ranked, starts, axis=1)
+    cheaper = np.full_like(best, -np.inf)
+    np.maximum.accumulate(best[:, :-1], axis=1, out=cheaper[:, 1:])
+    leads = ranked == best[:, group]
+    alone = np.add.reduceat(leads, starts, axis=1, dtype=np.int64)[:, group] == 1
+    found = np.empty(len(costs))
+    found[order] = (leads & alone & (ranked > cheaper[:, group])).mean(0)
+    return found

@@ -11,7 +11,7 @@ import numpy as np
 from attn_nas.estimates import Mean
 from attn_nas.front import front_indices
 from attn_nas.sampling.accuracy import LEAST, AccuracyModel, Floats, Observations, chances
-from attn_nas.sampling.placement_process import Placed
+from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.scale import ANGLES
 from attn_nas.space.genotype import Genotype
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attn_nas.cost import CostTable, Limits
 from attn_nas.sampling.cost_scale import CostScale
-from attn_nas.sampling.placement_process import Placed
+from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Placement
 from attn_nas.space.geometry import Site

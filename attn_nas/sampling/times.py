@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_nas.sampling.cost_scale import CostScale
-from attn_nas.sampling.placement_process import Placed, PlacementProcess
+from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_process import PlacementProcess
 
 Floats = NDArray[np.float64]
 SLOWEST = 4.0

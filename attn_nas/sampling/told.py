@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from attn_nas.sampling.accuracy import Observations
-from attn_nas.sampling.placement_process import Placed
+from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.rungs import RungModel
 from attn_nas.sampling.scale import AccuracyScale
 from attn_nas.space.genotype import Genotype

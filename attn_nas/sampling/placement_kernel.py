@@ -1,0 +1,182 @@
+"""The kernel of networks: how alike placements are.
+
+It is made for placements: beside a constant, a mechanism does something where it stands (additive over sites),
+something in its stage and something wherever it stands (shared by sites), effects combine and saturate (the square of the
+additive part), and what is left belongs to the network as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.geometry import Site
+
+Floats = NDArray[np.float64]
+_WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5, 0.2)
+"""Prior medians of the kernel's parts: constant, own site, own stage, any site, pairs, whole."""
+_DECAYS = (0.7, 0.7, 0.7, 0.7, 1.5)
+"""Prior medians of what costs likeness (nepers): another family, mechanism, position, a size times two, nothing there."""
+_WHOLE = 0.35
+"""Prior median of what a difference at a site counts for in the likeness of whole networks."""
+_NOTHING = object()
+_USUAL_SIZE = 8
+_NOISE = 0.3
+_SEED = 0.02
+"""Prior medians of the noise of one training, and of what its seed does to all networks alike."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Networks of one trunk: ``rows`` ``(networks, sites)`` number which of the ``placements`` is at each site, -1 for none."""
+
+    sites: tuple[Site, ...]
+    rows: NDArray[np.int64]
+    placements: tuple[Placement, ...]
+
+    @classmethod
+    def of(cls, genotypes: Sequence[Genotype]) -> Placed:
+        """Those of one trunk, at least one of them."""
+        index: dict[Placement, int] = {}
+        rows = [
+            [-1 if placement is None else index.setdefault(placement, len(index)) for _, placement in genotype.sites]
+            for genotype in genotypes
+        ]
+        return cls(tuple(genotypes[0].trunk.sites), np.array(rows, dtype=np.int64), tuple(index))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: NDArray[np.int64]) -> Placed:
+        return Placed(self.sites, self.rows[chosen], self.placements)
+
+    def __add__(self, others: Placed) -> Placed:
+        placements = tuple(dict.fromkeys((*self.placements, *others.placements)))
+        rows = [each.numbered(placements).rows for each in (self, others)]
+        return Placed(self.sites, np.concatenate(rows), placements)
+
+    def numbered(self, placements: tuple[Placement, ...]) -> Placed:
+        """The same with other numbers; ``placements`` have all that are in the networks."""
+        if placements == self.placements:
+            return self
+        index = {placement: number for number, placement in enumerate(placements)}
+        numbers = np.array([*(index.get(placement, -1) for placement in self.placements), -1], dtype=np.int64)
+        return Placed(self.sites, numbers[self.rows], placements)
+
+    @cached_property
+    def stages(self) -> list[int]:
+        """The stage of each site."""
+        return [site.block.stage for site in self.sites]
+
+    @cached_property
+    def groups(self) -> list[list[int]]:
+        """The sites of each stage."""
+        return [[index for index, stage in enumerate(self.stages) if stage == each] for each in sorted(set(self.stages))]
+
+    def counts(self, sites: Sequence[int]) -> Tensor:
+        """How often each network has each placement among ``sites``, ``(networks, placements)``."""
+        counts = np.zeros((len(self.rows), len(self.placements) + 1))
+        np.add.at(counts, (np.arange(len(self.rows))[:, None], self.rows[:, sites]), 1.0)
+        return torch.from_numpy(counts[:, :-1])
+
+
+def _differences(placements: Sequence[Placement]) -> Tensor:
+    """How each two of ``placements`` and none, the last, differ, ``(5, placements + 1, placements + 1)``.
+
+    In family, mechanism, position, sizes (octaves) and in being there at all. Each is a distance in one dimension or a sum of
+    such, so that the exponential of what they cost is a covariance.
+    """
+
+    def unlike(values: Sequence[object]) -> NDArray[np.float64]:
+        numbers = np.unique([repr(value) for value in (*values, _NOTHING)], return_inverse=True)[1]
+        return np.asarray(numbers[:, None] != numbers, dtype=np.float64)
+
+    octaves = np.zeros((len(placements) + 1, len(placements) + 1))
+    for name in ("reduction", "kernel_size", "groups"):
+        sizes = [getattr(placement, name) for placement in placements]
+        places = np.log2([*(size if isinstance(size, int) else _USUAL_SIZE for size in sizes), _USUAL_SIZE])
+        octaves += np.abs(places[:, None] - places) + unlike([None if isinstance(size, int) else repr(size) for size in sizes])
+    families = unlike([get_mechanism(placement.mechanism).family for placement in placements])
+    mechanisms = unlike([placement.mechanism for placement in placements])
+    positions = unlike([(placement.position, placement.identity_init) for placement in placements])
+    return torch.from_numpy(np.stack([families, mechanisms, positions, octaves, unlike([None] * len(placements))]))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The kernel's numbers, the factor of the noise and the variance between seeds, all positive."""
+
+    weights: Tensor
+    decays: Tensor
+    own: Tensor
+    whole: Tensor
+    noise: Tensor
+    seed: Tensor
+
+    @classmethod
+    def of(cls, logarithms: Tensor, stages: int) -> Numbers:
+        """From their logarithms, one after the other; there are as many of ``own`` and ``whole`` as stages."""
+        return cls(*logarithms.exp().split([len(_WEIGHTS), len(_DECAYS), stages, stages, 1, 1]))
+
+    @staticmethod
+    def start(stages: int) -> Floats:
+        """The logarithms of the prior medians."""
+        return np.log([*_WEIGHTS, *_DECAYS, *[1.0] * stages, *[_WHOLE] * stages, _NOISE, _SEED])
+
+
+class Kernel:
+    """The covariance of networks."""
+
+    def __init__(self, placements: Sequence[Placement]) -> None:
+        self._differences = _differences(placements)
+
+    def _unlikeness(self, numbers: Numbers) -> Tensor:
+        """How little alike each two placements are, from 0; the last row and column are for none."""
+        return (numbers.decays[:, None, None] * self._differences).sum(0)
+
+    def between(self, a: Placed, b: Placed, numbers: Numbers) -> Tensor:
+        """Covariance between the networks of ``a`` and those of ``b``, ``(len(a), len(b))``."""
+        constant, own, staged, shared, pairs, whole = numbers.weights
+        unlike = self._unlikeness(numbers)
+        alike = torch.exp(-unlike[:-1, :-1])
+        stage = torch.tensor(a.stages)
+        at_site = _summed(nn.functional.pad(alike, (0, 1, 0, 1)), numbers.own[stage], a, b) / len(a.sites)
+        in_all = torch.exp(_summed(-unlike, numbers.whole[stage], a, b))
+        found = constant + at_site * own + at_site**2 * pairs + in_all * whole
+        for group in a.groups:
+            found = found + (staged / len(a.groups) / len(group) ** 2) * (a.counts(group) @ alike @ b.counts(group).T)
+        everywhere = range(len(a.sites))
+        return found + (shared / len(a.sites) ** 2) * (a.counts(everywhere) @ alike @ b.counts(everywhere).T)
+
+    def of_each(self, networks: Placed, numbers: Numbers) -> Tensor:
+        """Variance of each network, ``(networks,)``."""
+        constant, own, staged, shared, pairs, whole = numbers.weights
+        alike = torch.exp(-self._unlikeness(numbers)[:-1, :-1])
+
+        def within(sites: Sequence[int]) -> Tensor:
+            counts = networks.counts(sites)
+            return (counts @ alike * counts).sum(1) / len(sites) ** 2
+
+        at_site = (
+            torch.from_numpy(networks.rows >= 0).double() @ numbers.own[torch.tensor(networks.stages)] / len(networks.sites)
+        )
+        in_stages = torch.stack([within(group) for group in networks.groups]).mean(0)
+        everywhere = within(range(len(networks.sites)))
+        return constant + own * at_site + staged * in_stages + shared * everywhere + pairs * at_site**2 + whole
+
+
+def _summed(table: Tensor, weights: Tensor, a: Placed, b: Placed) -> Tensor:
+    """The weighted sum over sites of ``table[a at the site, b at the site]``, none having the last row and column."""
+    size = len(table)
+    rows = torch.from_numpy(b.rows.T % size)
+    stacked = torch.cat([weight * table[:, here] for weight, here in zip(weights, rows, strict=True)])
+    offsets = np.arange(len(a.sites)) * size
+    return nn.functional.embedding_bag(torch.from_numpy(a.rows % size + offsets), stacked, mode="sum")

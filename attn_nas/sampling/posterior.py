@@ -1,0 +1,125 @@
+"""What values of a Gaussian process say about it: exactly, or where they are many by way of a part of them.
+
+Gaussian processes: Rasmussen and Williams, 2006. The part: the fully independent training conditional (Snelson and Ghahramani,
+2006; Quinonero-Candela and Rasmussen, 2005), linear in the number of values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+JITTER = 1e-7
+
+
+class Posterior(Protocol):
+    """What is known of the process after its ``values`` ``(seen, outputs)``.
+
+    It is asked by the covariance ``across`` ``(asked, basis)`` of what is asked with the ``basis``, some of the values.
+    """
+
+    basis: NDArray[np.int64]
+    weights: Tensor
+    """``across @ weights`` are the means, ``(basis, outputs)``."""
+
+    def explained(self, across: Tensor) -> Tensor:
+        """Of covariance ``explained @ explained.T`` is what is not uncertain any more, ``(asked, any)``."""
+        ...
+
+    def joint(self, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A factor ``(asked, any)`` of the covariance that remains, and independent variances ``(asked,)`` if there are any.
+
+        ``prior`` gives the covariance ``(asked, asked)`` of what is asked, and ``variances`` its diagonal.
+        """
+        ...
+
+    def sum_variance(self, sums: Tensor, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> Tensor:
+        """Of the sum of what is asked with the weights ``sums`` ``(asked,)``."""
+        ...
+
+
+class Exact:
+    """From the ``covariance`` ``(seen, seen)`` of all ``values``, their noise among it."""
+
+    def __init__(self, covariance: Tensor, values: Tensor) -> None:
+        self.basis = np.arange(len(values))
+        self._factor = cholesky(covariance)
+        self.weights = torch.cholesky_solve(values, self._factor)
+
+    def explained(self, across: Tensor) -> Tensor:
+        """See `Posterior`."""
+        return torch.linalg.solve_triangular(self._factor.T, across, upper=True, left=False)
+
+    def joint(self, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Posterior`."""
+        explained = self.explained(across)
+        return cholesky(prior() - explained @ explained.T), None
+
+    def sum_variance(self, sums: Tensor, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> Tensor:
+        """See `Posterior`."""
+        explained = self.explained((sums @ across)[None])
+        return sums @ prior() @ sums - (explained**2).sum()
+
+
+class Projected:
+    """As if ``values`` were independent given those of the ``basis``.
+
+    ``inner`` ``(basis, basis)`` is the covariance of the basis without noise, ``across`` ``(seen, basis)`` that of all values
+    with it; ``variances`` and ``noise`` ``(seen,)`` are those of the process and of the noise.
+    """
+
+    def __init__(
+        self, basis: NDArray[np.int64], inner: Tensor, across: Tensor, variances: Tensor, noise: Tensor, values: Tensor
+    ) -> None:
+        self.basis = basis
+        self._inner = cholesky(inner + JITTER * torch.eye(len(inner), dtype=inner.dtype))
+        features = self._features(across)
+        scale = (noise + self._rest(features, variances)).sqrt()[:, None]
+        scaled = features / scale
+        precision = scaled.T @ scaled + torch.eye(len(inner), dtype=inner.dtype)
+        self._precision = cholesky(precision)
+        found = torch.cholesky_solve(scaled.T @ (values / scale), self._precision)
+        self.weights = torch.linalg.solve_triangular(self._inner.T, found, upper=True)
+        known = torch.eye(len(inner), dtype=inner.dtype) - torch.cholesky_inverse(self._precision)
+        self._known = cholesky(known)
+
+    def _features(self, across: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(self._inner.T, across, upper=True, left=False)
+
+    @staticmethod
+    def _rest(features: Tensor, variances: Tensor) -> Tensor:
+        """What of the ``variances`` the basis says nothing about."""
+        return (variances - (features**2).sum(1)).clamp_min(0.0)
+
+    def explained(self, across: Tensor) -> Tensor:
+        """See `Posterior`."""
+        return self._features(across) @ self._known
+
+    def joint(self, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Posterior`."""
+        features = self._features(across)
+        factor = torch.linalg.solve_triangular(self._precision.T, features, upper=True, left=False)
+        return factor, self._rest(features, variances)
+
+    def sum_variance(self, sums: Tensor, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> Tensor:
+        """See `Posterior`."""
+        factor, rest = self.joint(across, prior, variances)
+        found = ((sums @ factor) ** 2).sum()
+        return found if rest is None else found + (sums**2 * rest).sum()
+
+
+def cholesky(covariance: Tensor) -> Tensor:
+    """The factor of a covariance, with as much added to its diagonal as rounding makes necessary."""
+    jitter = 0.0
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(covariance + jitter * torch.eye(len(covariance), dtype=torch.float64))
+        if not failed:
+            return factor
+        if not jitter < 1.0:
+            raise FloatingPointError("the covariance of networks is not finite")
+        jitter = max(JITTER, 10 * jitter)
