@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from attn_nas.space.loading import load_space
     from attn_nas.space.task import Task
     from attn_nas.space.trunks import Trunk, register_trunk
+    from attn_nas.study.cluster.settings import RayCluster
     from attn_nas.study.results import Run
     from attn_nas.study.search import search
     from attn_nas.target import Target
@@ -38,6 +39,7 @@ _HOMES = {
     "Layout": "attn_nas.space.geometry",
     "Mechanism": "attn_nas.attention.mechanism",
     "Placement": "attn_nas.space.genotype",
+    "RayCluster": "attn_nas.study.cluster.settings",
     "Run": "attn_nas.study.results",
     "SlottedBlock": "attn_nas.models.slots",
     "SlottedTrunk": "attn_nas.models.slots",
@@ -67,6 +69,7 @@ __all__ = [
     "Layout",
     "Mechanism",
     "Placement",
+    "RayCluster",
     "Run",
     "SlottedBlock",
     "SlottedTrunk",

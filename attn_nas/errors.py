@@ -44,6 +44,10 @@ class RunError(AttnNasError):
     """A run folder that cannot be read or written as asked."""
 
 
+class WriteError(RunError):
+    """A file of a run that cannot be written now, as on a full disk: no fault of what was to be kept in it."""
+
+
 class TableError(AttnNasError):
     """A table of trainings that cannot be read or written, or that has no such network."""
 

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from attn_nas.errors import SpaceError, unknown
+from attn_nas.trust import check_trusted, remember
 
 GROUP = "attn_nas.plugins"
 _INSTALLED = "an installed package"
@@ -124,18 +125,25 @@ def load_installed() -> None:
             warnings.warn(f"the plug-in {entry_point.name} ({entry_point.value}) is left out: {why}", stacklevel=2)
 
 
-def load_file(path: str | Path) -> None:
+def load_file(path: str | Path, *, named: bool = False) -> None:
     """Run a plug-in file, unless its content is the one that was run last under its name.
 
+    ``named`` says that the user has named this very file; one that came with a run, say, is run only if it is trusted.
+
     Raises:
-        SpaceError: there is no such file, or it fails; nothing of it is registered then.
+        SpaceError: there is no such file, it is not trusted, or it fails; nothing of it is registered then.
 
     """
     try:
         source = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SpaceError(f"the plug-in {path} cannot be read: {getattr(error, 'strerror', error)}") from None
-    load_files([PluginFile(Path(path).resolve(), source)])
+    file = PluginFile(Path(path).resolve(), source)
+    if named:
+        remember(source)
+    elif _active.get(file.path.stem) != file:
+        check_trusted(file.path, source)
+    load_files([file])
 
 
 def load_files(files: Iterable[PluginFile]) -> None:

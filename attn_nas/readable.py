@@ -1,4 +1,7 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, and text as it may stand in a document."""
+
+import re
+from html import escape
 
 
 def percent(share: float) -> str:
@@ -19,3 +22,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def markdown(text: str) -> str:
+    """``text`` as one line of Markdown that has no HTML, link or code in it."""
+    return re.sub(r"([\\`\[\]])", r"\\\1", escape(" ".join(text.split()), quote=False))

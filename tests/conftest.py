@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +30,35 @@ def _forgotten(monkeypatch):
     monkeypatch.setattr(plugins, "_active", dict(plugins._active))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state(tmp_path_factory):
+    """Plug-ins that tests name are not remembered in the home of who runs them."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_space() -> SearchSpace:
     """A search space whose candidates train in about a second."""
     return load_space(Path(__file__).parent / "data" / "tiny.yaml")
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs the command line in this process, in a folder of the test; gives exit code, stdout and stderr."""
+    from attn_nas.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["attn-nas", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from attn_nas.space.task import Task
 from attn_nas.study.search import search
-from attn_nas.study.storage import create_study
+from attn_nas.study.storage.place import create_study
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -96,7 +96,7 @@ def shown(searched, tiny_space, tmp_path_factory, serving):
     many = searched(folder / "many", 40)
     trained = search(tiny_space, run=folder / "trained", budget=2, confirm=0, workers=1)
     (folder / "empty").mkdir()
-    create_study(folder / "empty" / "study.db", 1, many.study.user_attrs)
+    create_study(folder / "empty", None, 1, many.study.user_attrs)
     with serving(folder) as served:
         yield SimpleNamespace(address=served.address.rstrip("/"), many=many, trained=trained)
 

@@ -32,7 +32,7 @@ from attn_nas.space.task import Task
 from attn_nas.study import results
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
-from attn_nas.study.storage import create_study
+from attn_nas.study.storage.place import create_study
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -51,7 +51,7 @@ def folder(tiny_space, tmp_path_factory):
     with closing(sqlite3.connect(folder / ODD / "study.db")) as connection, connection:
         connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reference'", (json.dumps(EVIL),))
     (folder / "empty").mkdir()
-    create_study(folder / "empty" / "study.db", 1, large.study.user_attrs)
+    create_study(folder / "empty", None, 1, large.study.user_attrs)
     (folder / "broken").mkdir()
     (folder / "broken" / "study.db").write_bytes(b"this is no database" * 100)
     (folder / "notes").mkdir()

@@ -29,7 +29,7 @@ from attn_nas.study.facts import FORMAT
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
 from attn_nas.study.selection import Selection
-from attn_nas.study.storage import FACTS
+from attn_nas.study.storage.studies import FACTS
 
 SHAPE = (3, 16, 16)
 ALWAYS = {"README.md", "config.json", "placements.svg"}

@@ -155,9 +155,9 @@ def test_builtin_trunks_cannot_be_replaced_by_the_plugin_that_first_needs_them(t
     clash = (tutorial / "my_trunk.py").read_text().replace('"plain_net"', '"cifar_resnet"')
     (tutorial / "run.py").write_text(
         "from attn_nas import plugins\n"
-        "plugins.load_file('my_trunk.py')\n"
+        "plugins.load_file('my_trunk.py', named=True)\n"
         f"open('my_trunk.py', 'w').write({clash!r})\n"
-        "plugins.load_file('my_trunk.py')\n"
+        "plugins.load_file('my_trunk.py', named=True)\n"
     )
     done = subprocess.run([sys.executable, "run.py"], cwd=tutorial, capture_output=True, text=True, check=False)
     assert "SpaceError: trunk name 'cifar_resnet' is taken" in done.stderr
@@ -171,7 +171,7 @@ def test_a_mended_plugin_can_be_loaded_again(tutorial):
     with pytest.raises(SpaceError, match="ZeroDivisionError"):
         load_space(tutorial / "my_space.yaml")
     path.write_text(source.replace("energy_gate", "power_gate"))
-    plugins.load_file(path)
+    plugins.load_file(path, named=True)
     assert get_mechanism("power_gate").title == "Energy gates"
     path.write_text(source.replace("Energy gates", "Better gates"))
     assert load_space(tutorial / "my_space.yaml").mechanisms[0].mechanism.title == "Better gates"

@@ -23,7 +23,7 @@ from attn_nas.space.schema import ObjectiveSettings
 from attn_nas.study.growth import growth_of
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
-from attn_nas.study.storage import StoredTrials
+from attn_nas.study.storage.trials import StoredTrials
 from attn_nas.testing import TableTrainer
 
 BUDGET = 12

@@ -143,7 +143,7 @@ class FakePool:
     fits = 10
     busy = 9.0
 
-    def __init__(self, trainers):
+    def __init__(self, trainers, limit=None):
         self.trainers, self.jobs, self.closed = list(trainers), [], False
 
     def resize(self, trainers):

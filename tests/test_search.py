@@ -74,12 +74,12 @@ def test_one_worker_repeats_itself(tiny_space, tmp_path):
 def test_any_optuna_tool_can_open_the_study(tiny_space, tmp_path):
     """A plain Optuna study with two objectives and flat categorical parameters, in write-ahead mode."""
     run = _search(tiny_space, tmp_path, budget=8)
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{run.folder.study}")
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{run.folder.study.path}")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     best = {trial.user_attrs["genotype"] and trial.number for trial in study.best_trials}
     assert best >= {candidate.record.number for candidate in run.front}
     assert all(len(trial.params) == 12 for trial in study.get_trials())
-    assert run.folder.study.read_bytes()[18] == 2
+    assert run.folder.study.path.read_bytes()[18] == 2
 
 
 def test_the_front_document_says_everything(tiny_space, tmp_path):
@@ -273,18 +273,9 @@ def test_two_searches_cannot_share_a_run(tiny_space, tmp_path):
 def test_a_damaged_study_is_an_error(tiny_space, tmp_path):
     """Not a traceback from the database."""
     run = _search(tiny_space, tmp_path, budget=3)
-    run.folder.study.write_bytes(b"not a database")
+    run.folder.study.path.write_bytes(b"not a database")
     with pytest.raises(RunError, match="cannot be opened as a study"):
         Run(run.folder.path)
-
-
-def test_a_run_of_another_format_is_refused(tiny_space, tmp_path):
-    """Reading and resuming: with both formats, and before anything is changed."""
-    run = _search(tiny_space, tmp_path, budget=3)
-    run.study.set_user_attr("run", {**run.meta, "format": 1})
-    for attempt in (lambda: Run(run.folder.path), lambda: _search(None, tmp_path, budget=5, resume=True)):
-        with pytest.raises(RunError, match="is a run of format 1, this version reads 3"):
-            attempt()
 
 
 class DeadlyTrainer(TableTrainer):

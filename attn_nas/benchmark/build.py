@@ -20,11 +20,12 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
-from attn_nas.study.folder import RunFolder, write_whole
+from attn_nas.study.folder import RunFolder
 from attn_nas.study.packing import make_executor
 from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder, train_replicates
 from attn_nas.study.resources import Resources
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
+from attn_nas.study.writing import write_whole
 from attn_nas.version import __version__
 
 _MAX_NETWORKS = 20_000

@@ -153,6 +153,9 @@ def compare(
     terms = terms or Terms()
     if seeds < 1 or not strategies:
         raise UsageError(f"{seeds} seeds of {len(strategies)} strategies: choose at least one of each")
+    for name, number in (("budget", terms.budget), ("workers", terms.workers)):
+        if number < 1:
+            raise UsageError(f"{name} = {number}: choose at least 1")
     if processes < 1:
         raise UsageError(f"processes = {processes}: choose at least 1")
     if not table.complete:

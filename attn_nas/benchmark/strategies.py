@@ -319,5 +319,5 @@ class Named:
 def _module(source: str) -> Any:
     if not source.endswith(".py"):
         return importlib.import_module(source)
-    plugins.load_file(source)
+    plugins.load_file(source, named=True)
     return sys.modules[plugins.active_file(source).module_name]

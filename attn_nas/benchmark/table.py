@@ -65,7 +65,7 @@ class Header:
             data["name"],
             SearchSpace.model_validate(data["space"]),
             Task(**data["task"]),
-            Cost(**data["bare"]),
+            Cost.from_dict(data["bare"]),
             data["dearest_flops"],
         )
 
@@ -120,6 +120,8 @@ class Table:
         """
         import pyarrow.parquet
 
+        if not Path(path).is_file():
+            raise TableError(f"{path} is not a table of trainings: No such file")
         try:
             read = pyarrow.parquet.read_table(path)
             if _METADATA not in (read.schema.metadata or {}):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from typing import Annotated
 
 import typer
 
 from attn_nas.cli import (
+    attaching,
     auditing,
     benching,
     catalogue,
@@ -25,7 +26,7 @@ from attn_nas.cli import (
     watching,
 )
 from attn_nas.cli.pipes import Commands, quiet_pipe
-from attn_nas.errors import AttnNasError
+from attn_nas.trust import VARIABLE
 from attn_nas.version import __version__
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(searching.search)
 app.command()(watching.watch)
 app.command()(listing.runs)
+app.command()(attaching.attach)
 app.command()(results.front)
 app.command()(results.show)
 app.command()(results.compare)
@@ -66,8 +68,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="ATTN_NAS_DEBUG", help="Show the traceback of what fails.")] = False,
+    trust_plugins: Annotated[
+        bool, typer.Option("--trust-plugins", help="Run plug-ins that came with a run, now and later: you have read them.")
+    ] = False,
 ) -> None:
     """Search where to put which attention mechanism into a CNN."""
+    if trust_plugins:
+        os.environ[VARIABLE] = "1"
 
 
 def main() -> None:
@@ -75,8 +83,5 @@ def main() -> None:
     try:
         with quiet_pipe():
             app()
-    except AttnNasError as error:
-        print(f"attn-nas: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli.results import JsonOption, RunArgument
+from attn_nas.cli.results import MOST_EPOCHS, MOST_SEEDS, JsonOption, RunArgument
 
 
 def audit(
     run: RunArgument,
     candidates: Annotated[int, typer.Option(help="Candidates, one from each stratum of accuracy.")] = 16,
-    seeds: Annotated[int, typer.Option(help="Seeds of each, none of them the search's.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Length of the long training; four times the proxy's by default.")] = None,
+    seeds: Annotated[int, typer.Option(max=MOST_SEEDS, help="Seeds of each, none of them the search's.")] = 3,
+    epochs: Annotated[
+        int | None, typer.Option(max=MOST_EPOCHS, help="Length of the long training; four times the proxy's by default.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that train; one per core on a CPU.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each of them; cores / workers by default.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost, and train nothing.")] = False,

@@ -49,7 +49,7 @@ def bench(
     for make in strategies.values():
         make(opened, 0)
     out, err = console(), console(stderr=True)
-    with Progress(console=err, transient=True) as progress:
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("playing", total=seeds * len(strategies))
         comparison = compare(
             opened,

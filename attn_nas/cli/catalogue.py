@@ -35,7 +35,7 @@ def trunks(
     from attn_nas.space.trunks import get_family, trunk_names
 
     for file in plugin or ():
-        plugins.load_file(file)
+        plugins.load_file(file, named=True)
     families = [get_family(name) for name in trunk_names()]
     if json:
         fields = ("name", "description", "depths", "default_depth", "default_width")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def mechanisms(
     name: Annotated[str | None, typer.Argument(help="Print this mechanism in full.")] = None,
-    channels: Annotated[int, typer.Option(help="Channels at which costs are given.")] = 64,
-    size: Annotated[int, typer.Option(help="Height and width at which costs are given.")] = 32,
+    channels: Annotated[int, typer.Option(max=4096, help="Channels at which costs are given.")] = 64,
+    size: Annotated[int, typer.Option(max=4096, help="Height and width at which costs are given.")] = 32,
     measure: Annotated[bool, typer.Option("--measure", help="Time a training step on this machine now.")] = False,
     plugin: Annotated[list[str] | None, typer.Option(help="A plug-in file whose mechanisms are listed too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -27,7 +27,7 @@ def mechanisms(
     if channels < 1 or size < 1:
         raise UsageError(f"--channels {channels} --size {size}: choose integers of at least 1")
     for file in plugin or ():
-        plugins.load_file(file)
+        plugins.load_file(file, named=True)
     records = [get_mechanism(found) for found in ([name] if name else mechanism_names())]
     costs = _costs(records, channels, size, measure)
     if json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli.results import JsonOption, RunArgument
+from attn_nas.cli.results import MOST_SEEDS, JsonOption, RunArgument
 
 
 def plain(
@@ -14,7 +14,7 @@ def plain(
     width: Annotated[list[int] | None, typer.Option(help="Width to train instead of the chosen; once for each.")] = None,
     depth: Annotated[list[int] | None, typer.Option(help="Depth to train instead of the chosen; once for each.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Seeds of each, the search's; as many as the bare trunk has by default.")
+        int | None, typer.Option(max=MOST_SEEDS, help="Seeds of each, the search's; as many as the bare trunk has by default.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that train; one per core on a CPU.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each of them; cores / workers by default.")] = None,

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 RunArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+MOST_SEEDS, MOST_EPOCHS = 1000, 100_000
+"""Beyond what anybody trains: a slip of the keyboard is told before it is planned."""
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 

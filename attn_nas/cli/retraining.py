@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli.results import JsonOption, RunArgument
+from attn_nas.cli.results import MOST_EPOCHS, MOST_SEEDS, JsonOption, RunArgument
 
 
 def retrain(
@@ -18,8 +18,10 @@ def retrain(
     best_under: Annotated[
         str | None, typer.Option(help="The most accurate with at most so many FLOPs: 45M, +200k or +1%.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Length of each training; ten times the proxy's by default.")] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds of each network, none of them the search's.")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option(max=MOST_EPOCHS, help="Length of each training; ten times the proxy's by default.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(max=MOST_SEEDS, help="Seeds of each network, none of them the search's.")] = 5,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate instead of the proxy's.")] = None,
     pretrained: Annotated[
         Path | None, typer.Option(help="Begin from these weights of the bare trunk, a safetensors file.")

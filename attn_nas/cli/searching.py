@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attn_nas.errors import UsageError
+
+if TYPE_CHECKING:
+    from attn_nas.study.cluster.settings import RayCluster
 
 
 def search(
@@ -32,9 +36,23 @@ def search(
     ] = None,
     max_params: Annotated[str | None, typer.Option(help="Most parameters of a candidate, written likewise.")] = None,
     warm_start: Annotated[Path | None, typer.Option(help="An earlier run on the same trunk, to learn from.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Keep the study on a server, postgresql://user@host/database; for new runs also ATTN_NAS_STORAGE."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything; 0 for a new run.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that train; one per core on a CPU, measured on GPUs.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each of them; cores / workers by default.")] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="Replace a worker that takes longer than this, 20m, for a training.")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="local, or ray: train on the nodes of a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Head of the Ray cluster, host:6379, or auto; by default one is started on this machine.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="Share of a GPU, or number of them, that a training takes on Ray; 1 if there are any.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16; the space's proxy.precision by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with --run, or with the latest run.")] = False,
@@ -48,6 +66,7 @@ def search(
     from attn_nas.report import write_front
     from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished
     from attn_nas.study.search import search as run_search
+    from attn_nas.study.storage.address import VARIABLE
     from attn_nas.terminal.closing import closing_words
     from attn_nas.terminal.console import can_redraw, console
     from attn_nas.terminal.lines import Lines
@@ -56,6 +75,7 @@ def search(
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: choose from auto, cpu, cuda")
+    cluster = _cluster(executor, address, gpus_per_trial)
     out, err = console(), console(stderr=True)
     ended: list[SearchFinished] = []
 
@@ -80,10 +100,13 @@ def search(
             max_flops=max_flops,
             max_params=max_params,
             warm_start=warm_start,
+            storage=storage or (None if resume else os.environ.get(VARIABLE) or None),
             run=run,
             seed=seed,
             workers=workers,
             threads=threads,
+            trial_timeout=None if trial_timeout is None else parse_seconds("--trial-timeout", trial_timeout),
+            cluster=cluster,
             device=device,
             precision=precision,
             resume=resume,
@@ -108,3 +131,15 @@ def search(
         raise typer.Exit(130)
     if not found.candidates:
         raise typer.Exit(1)
+
+
+def _cluster(executor: str, address: str | None, gpus_per_trial: float | None) -> RayCluster | None:
+    """What the options say of a Ray cluster; None for this machine."""
+    from attn_nas.study.cluster.settings import RayCluster
+
+    if executor not in ("local", "ray"):
+        raise UsageError(f"--executor {executor}: choose from local, ray")
+    for name, value in (("--address", address), ("--gpus-per-trial", gpus_per_trial)):
+        if executor == "local" and value is not None:
+            raise UsageError(f"{name} {value} is for a Ray cluster: add --executor ray, or leave it out")
+    return RayCluster(address, gpus_per_trial) if executor == "ray" else None

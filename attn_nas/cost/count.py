@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,6 +45,14 @@ class Cost:
     def to_dict(self) -> dict[str, int]:
         """The four numbers by name."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Cost:
+        """The cost that `to_dict` wrote; raises ValueError, TypeError."""
+        made = cls(**data)
+        if not all(type(number) is int and number >= 0 for number in made.astuple()):
+            raise ValueError(f"{made} is no cost: whole numbers are")
+        return made
 
 
 def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -40,7 +39,7 @@ class Library:
         if self.is_single:
             return [self.path.name]
         try:
-            return sorted(path.name for path in self.path.iterdir() if os.access(RunFolder(path).study, os.F_OK))
+            return sorted(path.name for path in self.path.iterdir() if RunFolder(path).study.exists())
         except OSError as error:
             raise RunError(f"{self.path} cannot be read: {error.strerror}") from None
 

@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from attn_nas.dashboard.library import Library
-from attn_nas.errors import AttnNasError
-from attn_nas.study.storage import open_study
+from attn_nas.errors import AttnNasError, RunError
+from attn_nas.study.folder import RunFolder
+from attn_nas.study.storage.place import StudyPlace
 
 PATHS = ("/dashboard", "/api/", "/static/", "/csv/", "/artifacts/", "/favicon.ico")
 """What optuna-dashboard answers; its pages have absolute addresses."""
@@ -33,14 +34,21 @@ class RawStudies:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._open: OrderedDict[tuple[str, int], Any] = OrderedDict()
+        self._open: OrderedDict[tuple[str, object], Any] = OrderedDict()
 
     def enter(self, name: str, port: int | None) -> Response:
         """Lead to the study of the run ``name``, for who asks at ``port``; raises RunError."""
-        study = open_study(self._library.run(name).path / "study.db")
+        study = self._place(name).open()
         answer = RedirectResponse(f"/dashboard/studies/{study._study_id}", status_code=303)
         answer.set_cookie(_cookie(port), quote(name, safe=""), httponly=True, samesite="strict")
         return answer
+
+    def _place(self, name: str) -> StudyPlace:
+        """Where the study of a run is; raises RunError if others are there too, which are not to be shown."""
+        place = RunFolder(self._library.run(name).path).study
+        if place.is_shared:
+            raise RunError(f"the study of {name} is on a server, beside those of other runs: optuna-dashboard shows them all")
+        return place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -62,12 +70,12 @@ class RawStudies:
         await app(scope, receive, send)
 
     def _app(self, name: str) -> Any:
-        path = self._library.run(name).path / "study.db"
+        place = self._place(name)
         # A run may be replaced by another of the same name.
-        key = (name, path.stat().st_ino)
+        key = (name, place.signature()[0])
         found = self._open.pop(key, None)
         if found is None:
-            found = WSGIMiddleware(optuna_dashboard.wsgi(open_study(path)._storage), workers=2)
+            found = WSGIMiddleware(optuna_dashboard.wsgi(place.open()._storage), workers=2)
         self._open[key] = found
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)

@@ -12,6 +12,7 @@ from attn_nas.errors import AttnNasError
 from attn_nas.report.pages.reading import Reading
 from attn_nas.sampling import Beliefs
 from attn_nas.study.confirmation import beliefs_of
+from attn_nas.study.folder import RunFolder
 from attn_nas.study.following import EventLog
 from attn_nas.study.overview import brief_progress
 from attn_nas.study.plain import DOCUMENT
@@ -98,14 +99,9 @@ class WatchedRun:
             self._believe(self._run)
 
     def _sign(self) -> Signature:
-        """What shows that files have changed; the first item that there is another run."""
-        study = _stat(self.path / "study.db")
-        files = (study, *(_stat(self.path / name) for name in ("study.db-wal", DOCUMENT)))
-        # An empty log is what opening the study leaves.
-        return (
-            study and study.st_ino,
-            *((each.st_mtime_ns, each.st_size) if each and each.st_size else None for each in files),
-        )
+        """What shows that something has changed; the first item that there is another run."""
+        plain = _stat(self.path / DOCUMENT)
+        return (*RunFolder(self.path).study.signature(), plain and (plain.st_mtime_ns, plain.st_size))
 
     def _think(self, run: Run) -> None:
         """Compute beliefs on the side if there are new trainings and it has rested."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -69,6 +70,11 @@ def plain_digits(settings: DataSettings, download: bool) -> Dataset:
 
 def _composed(settings: DataSettings, name: str, height: int, width: int, paint: Painter, num_train: int) -> Dataset:
     def make(part: Part, number: int) -> Split:
+        needed = 2 * number * 3 * height * width
+        if needed > _memory():
+            raise DataError(
+                f"{number:,} {part} images of {name} need {needed / 2**30:,.0f} GB of memory: choose fewer in data.num_*"
+            )
         rng = np.random.default_rng([settings.seed, _PART_SEEDS[part]])
         chunks = [paint(part, min(_CHUNK, number - start), rng) for start in range(0, number, _CHUNK)]
         images = np.concatenate([images for images, _ in chunks])
@@ -77,6 +83,11 @@ def _composed(settings: DataSettings, name: str, height: int, width: int, paint:
     train = make("train", settings.num_train or num_train)
     validation = make("validation", settings.num_validation or 4000)
     return Dataset(name, Task(3, height, width, 10), train, validation, Augmentation(), partial(make, "test", 4000))
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _cued(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Ints]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from attn_nas.drawing import draw_text
 from attn_nas.export.winner import Winner
+from attn_nas.readable import markdown
 
 _WIDTH = 120
 
@@ -60,7 +61,7 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "| site | stage | attention |",
             "| --- | --- | --- |",
             *rows,
-            *(line for paragraph in winner.summary for line in ("", paragraph)),
+            *(line for paragraph in winner.summary for line in ("", markdown(paragraph))),
             "",
             "## Files",
             "",

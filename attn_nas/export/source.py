@@ -164,7 +164,7 @@ class Collector:
 
     def module(self, docstring: str, *rest: str) -> str:
         """The whole Python module: docstring, imports, the definitions taken, and what follows them."""
-        parts = [f'"""{docstring}"""', self.imports(), *self.definitions, *rest]
+        parts = [f'"""{_quoted(docstring)}"""', self.imports(), *self.definitions, *rest]
         return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
 
     def imports(self) -> str:
@@ -177,6 +177,12 @@ class Collector:
         others = [line for line in lines if line not in standard]
         ordered = (sorted(group, key=lambda line: (line.startswith("from"), line)) for group in (standard, others))
         return "\n\n".join("\n".join(group) for group in ordered if group)
+
+
+def _quoted(text: str) -> str:
+    """``text`` as it stands between the quotes of a docstring, which it must not end: some of it comes from a run."""
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return escaped[:-1] + '\\"' if escaped.endswith('"') else escaped
 
 
 def _is_ours(module: str) -> bool:

@@ -1,7 +1,7 @@
 """One short training run: from genotype, settings and seed to a result."""
 
 from attn_nas.proxy.checkpoint import Checkpoint
-from attn_nas.proxy.device import Numerics, choose_numerics
+from attn_nas.proxy.device import Numerics, choose_numerics, numerics_here
 from attn_nas.proxy.result import OnEpoch, ProxyFailure, ProxyResult
 from attn_nas.proxy.scores import Scores, evaluate_test
 from attn_nas.proxy.step_profile import StepProfile, profile_step
@@ -18,6 +18,7 @@ __all__ = [
     "choose_numerics",
     "evaluate_test",
     "measure_throughput",
+    "numerics_here",
     "profile_step",
     "train_proxy",
     "train_until",

@@ -63,6 +63,11 @@ def resolve_device(wanted: str) -> Device:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def numerics_here(device: str, precision: str) -> Numerics:
+    """What this machine computes with on ``device``, which may be ``auto``; raises DeviceError if it cannot."""
+    return choose_numerics(resolve_device(device), precision)
+
+
 def has_bf16(device: Device) -> bool:
     """Whether the device multiplies bf16 matrices in hardware."""
     if device == "cuda":

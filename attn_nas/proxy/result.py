@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from attn_nas.errors import AttnNasError
@@ -74,6 +74,21 @@ class ProxyResult:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ProxyResult:
-        """The result that `to_dict` wrote."""
+        """The result that `to_dict` wrote; raises ValueError, TypeError, AttributeError."""
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        return cls(**values)
+        made = cls(**values)
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """Raise ValueError, TypeError unless all is of the kind that it should be, and accuracies are shares of 1."""
+        for share in (self.accuracy, *self.curve):
+            if not isinstance(share, int | float) or not 0 <= share <= 1:
+                raise ValueError(f"the accuracy {share!r} of a result is no share of 1")
+        if not self.curve or len({len(getattr(self, name)) for name in _CURVES[:3]}) > 1:
+            raise ValueError("the curves of a result have different lengths")
+        numbers = (getattr(self, field.name) for field in fields(self) if field.name not in _CURVES)
+        curves = (number for name in _CURVES for number in getattr(self, name))
+        for number in (*numbers, *curves):
+            if not isinstance(number, int | float):
+                raise ValueError(f"{number!r} in a result is no number")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -50,8 +51,12 @@ class StepProfile:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StepProfile:
-        """The profile that `to_dict` wrote."""
-        return cls(**data)
+        """The profile that `to_dict` wrote; raises ValueError, TypeError."""
+        made = cls(**data)
+        for name, number in asdict(made).items():
+            if not isinstance(number, int | float) or not 0 <= number < inf:
+                raise ValueError(f"{name} = {number!r} of a profile is no time, size or ratio")
+        return made
 
 
 def profile_step(

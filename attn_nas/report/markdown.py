@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from attn_nas.readable import count
+from attn_nas.readable import count, markdown
 from attn_nas.report.charts.scales import short
 from attn_nas.report.pages.reading import Reading
 from attn_nas.study.results import Candidate, Run
@@ -29,7 +29,7 @@ def markdown_report(reading: Reading) -> str:
     run, meta = reading.run, reading.run.meta
     data, trunk = meta["space"]["data"]["name"], run.records[0].genotype.trunk if run.records else "no trial"
     parts = [
-        f"# attn-nas: {reading.name}",
+        f"# attn-nas: {markdown(reading.name)}",
         f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "
         f"Hypervolume {count(run.hypervolume)}.{_noise(run)}",
     ]
@@ -43,7 +43,8 @@ def markdown_report(reading: Reading) -> str:
     parts += _failures(run)
     parts.append(
         "Accuracy on the validation split: what all trainings of the run together let one expect, with its standard deviation. "
-        f"One multiply-add is one FLOP. attn-nas {meta['versions']['attn_nas']}, torch {meta['versions']['torch']}, "
+        f"One multiply-add is one FLOP. attn-nas {markdown(meta['versions']['attn_nas'])}, "
+        f"torch {markdown(meta['versions']['torch'])}, "
         f"{meta['numerics']['precision']} on {meta['numerics']['device']}."
     )
     return "\n\n".join(parts) + "\n"
@@ -88,7 +89,11 @@ def _leads(run: Run) -> list[str]:
 def _failures(run: Run) -> list[str]:
     """The reasons, and how often each."""
     reasons = Counter(str(record.reason) for record in run.failures).most_common()
-    return ["## Failures", _rows(("reason", "candidates"), [[why, str(number)] for why, number in reasons])] if reasons else []
+    return (
+        ["## Failures", _rows(("reason", "candidates"), [[markdown(why), str(number)] for why, number in reasons])]
+        if reasons
+        else []
+    )
 
 
 def _plain(reading: Reading) -> str:

@@ -12,6 +12,10 @@ from attn_nas.errors import SpaceError, choose_from
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, strict=True)]
+Epochs = Annotated[int, Field(ge=1, le=100_000, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Images = Annotated[int, Field(ge=1, le=10**8, strict=True)]
+"""More do not fit into memory as tensors, whatever their size."""
 Problem = tuple[tuple[int | str, ...], str]
 """Where something stands inside a section, and what is wrong with it."""
 
@@ -24,9 +28,9 @@ def refuse(problems: list[Problem]) -> None:
 
 
 class Section(BaseModel):
-    """A mapping of the file: no keys but its own, and frozen."""
+    """A mapping of the file: no keys but its own, finite numbers, and frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def choice(choices: Sequence[str]) -> BeforeValidator:

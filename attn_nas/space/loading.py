@@ -12,6 +12,7 @@ from attn_nas.errors import SpaceError, choose_from
 from attn_nas.space.schema import SearchSpace
 
 _Loc = tuple[str | int, ...]
+_MOST_BYTES = 2**20
 
 
 def load_space(source: str | Path) -> SearchSpace:
@@ -23,16 +24,31 @@ def load_space(source: str | Path) -> SearchSpace:
 
     """
     path = Path(source)
-    if not path.exists():
+    if not _exists(path):
         shipped = builtin_spaces()
         if str(source) not in shipped:
             raise SpaceError(f"no search space {str(source)!r}: give a YAML file, or {choose_from(source, shipped)}")
         path = shipped[str(source)]
+    return parse_space(_read(path), str(path))
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"{path} cannot be read: {error}") from None
-    return parse_space(text, str(path))
+    if len(content) > _MOST_BYTES:
+        raise SpaceError(f"{path} is no search space: it has more than {_MOST_BYTES:,} bytes")
+    return text
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # a name that no file can have
 
 
 def builtin_spaces() -> dict[str, Path]:
@@ -49,18 +65,20 @@ def parse_space(text: str, name: str = "<text>") -> SearchSpace:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
-        repeated = _repeated_keys(root, ()) if root else []
+        repeated = _repeated_keys(root, (), {}) if root else []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise SpaceError(f"{name}{place}  not YAML: {error.problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpaceError(f"{name}  not YAML that can be read: {error}") from None
+    except (LookupError, AttributeError, TypeError, OverflowError):
+        raise SpaceError(f"{name}  not YAML that can be read: a value is not of the kind that its tag (!!) says") from None
     if not isinstance(root, yaml.MappingNode):
         raise SpaceError(f"{name}:1:1  a search space is a mapping with {', '.join(SearchSpace.model_fields)}")
     problems = [(node, path, "this key appears twice") for node, path in repeated]
     try:
-        space = SearchSpace.model_validate(data, context={"folder": Path(name).parent})
+        space = SearchSpace.model_validate(data, context={"folder": Path(name).parent, "named": True})
     except ValidationError as error:
         problems += [problem for details in error.errors() for problem in _problems(root, details)]
     if problems:
@@ -119,18 +137,30 @@ def _key_node(root: yaml.Node, path: _Loc) -> yaml.Node | None:
     return next((key for key, _ in parent.value if key.value == str(path[-1])), None)
 
 
-def _repeated_keys(node: yaml.Node, path: _Loc) -> list[tuple[yaml.Node, _Loc]]:
+def _repeated_keys(node: yaml.Node, path: _Loc, visited: dict[int, bool]) -> list[tuple[yaml.Node, _Loc]]:
+    """Keys that a mapping has twice; what aliases repeat is looked at once, and ``visited`` once that is over.
+
+    Raises:
+        ValueError: an alias stands within what it names.
+
+    """
     found: list[tuple[yaml.Node, _Loc]] = []
+    if id(node) in visited:
+        if not visited[id(node)]:
+            raise ValueError(f"what line {node.start_mark.line + 1} names contains itself")
+        return found
+    visited[id(node)] = False
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
             if key.value in seen:
                 found.append((key, (*path, key.value)))
             seen.add(key.value)
-            found += _repeated_keys(value, (*path, key.value))
+            found += _repeated_keys(value, (*path, key.value), visited)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            found += _repeated_keys(value, (*path, index))
+            found += _repeated_keys(value, (*path, index), visited)
+    visited[id(node)] = True
     return found
 
 

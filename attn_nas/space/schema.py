@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from attn_nas import plugins
 from attn_nas.errors import SpaceError
-from attn_nas.space.fields import Count, Fraction, Problem, Section, choice, refuse, suggested
+from attn_nas.space.fields import Epochs, Fraction, Images, Problem, Section, Seed, choice, refuse, suggested
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
-from attn_nas.space.trunks import Trunk, get_family, trunk_names
+from attn_nas.space.trunks import MOST_CHANNELS, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
@@ -37,7 +37,9 @@ class TrunkSettings(Section):
     depth: int | None = Field(
         None, validate_default=True, description="Number of weighted layers, as in ResNet-20; the only one by default."
     )
-    width: int | None = Field(None, ge=1, strict=True, description="Channels of the first stage; the family's own by default.")
+    width: int | None = Field(
+        None, ge=1, le=MOST_CHANNELS, strict=True, description="Channels of the first stage; the family's own by default."
+    )
 
     @field_validator("depth")
     @classmethod
@@ -63,13 +65,13 @@ class DataSettings(Section):
     root: str | None = Field(
         None, description="Folder of the files; else the environment's ATTN_NAS_DATA, else ./data. Unused by digits."
     )
-    num_train: Count | None = Field(None, description="Training images; the data set's own number by default.")
-    num_validation: Count | None = Field(
+    num_train: Images | None = Field(None, description="Training images; the data set's own number by default.")
+    num_validation: Images | None = Field(
         None,
         description="Images on which candidates are scored; held out of the training data where they are not composed.",
     )
-    image_size: Annotated[int, Field(ge=8)] = Field(224, description="Side of the squares an image_folder is cut to.")
-    seed: int = Field(0, ge=0, description="Seed of the split, and of the images where they are composed.")
+    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(224, description="Side of the squares an image_folder is cut to.")
+    seed: Seed = Field(0, description="Seed of the split, and of the images where they are composed.")
 
 
 class LimitSettings(Section):
@@ -82,7 +84,7 @@ class LimitSettings(Section):
 class ProxySettings(Section):
     """The short training run that scores a candidate."""
 
-    epochs: Count = Field(description="Passes over the training images.")
+    epochs: Epochs = Field(description="Passes over the training images.")
     batch_size: Annotated[int, Field(ge=2)] = Field(description="Images of one step.")
     lr: float = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
     momentum: Fraction = Field(0.9, description="Nesterov momentum.")
@@ -154,8 +156,9 @@ class SearchSpace(Section):
         paths = [(folder / value).resolve() for value in values]
         if len({path.stem for path in paths}) < len(paths):
             raise SpaceError("two plug-ins have one name: rename a file")
+        named = bool((info.context or {}).get("named"))
         for path in paths:
-            plugins.load_file(path)
+            plugins.load_file(path, named=named)
         return [str(path) for path in paths]
 
     @field_validator("mechanisms")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +11,9 @@ from attn_nas.plugins import Registry
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.geometry import Block, Site, TrunkFamily
 
+MOST_LAYERS, MOST_CHANNELS = 2000, 4096
+"""Beyond any trunk that was ever trained: a slip of the keyboard is told before it fills the memory."""
+
 _FAMILIES: Registry[TrunkFamily] = Registry("trunk", {family.name: family for family in FAMILIES})
 
 
@@ -17,9 +21,11 @@ def register_trunk(family: TrunkFamily) -> TrunkFamily:
     """Add a trunk family.
 
     Raises:
-        SpaceError: its name is taken.
+        SpaceError: its name is taken, or is none.
 
     """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", family.name):
+        raise SpaceError(f"trunk name {family.name!r}: choose lower-case letters, digits and underscores")
     _FAMILIES.add(family, family.name)
     return family
 
@@ -54,9 +60,11 @@ class Trunk:
 
     def __post_init__(self) -> None:
         family = get_family(self.name)
-        for what, value in (("depth", self.depth), ("width", self.width)):
+        for what, value, most in (("depth", self.depth, MOST_LAYERS), ("width", self.width, MOST_CHANNELS)):
             if type(value) is not int:
                 raise SpaceError(f"trunk {what} {value!r}: choose an integer")
+            if value > most:
+                raise SpaceError(f"trunk {what} {value}: choose at most {most}")
         if not family.is_depth(self.depth):
             raise SpaceError(f"{self.name} has no depth {self.depth}: choose from {family.depths}")
         if self.width < 1:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
 from statistics import fmean
+from typing import NoReturn
 
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from attn_nas.cost import Cost
+from attn_nas.errors import RunError
 from attn_nas.front import Point, front_indices, hypervolume
 from attn_nas.sampling import CURVE, SEED
 from attn_nas.space.genotype import Genotype
@@ -38,6 +41,8 @@ from attn_nas.study.proposer import Proposer, SamplerFactory
 from attn_nas.study.record import Record, State
 from attn_nas.study.replicates import Replicate
 from attn_nas.study.stopping import Stopping
+from attn_nas.study.storage.gathering import together
+from attn_nas.study.storage.studies import STORAGE_ERRORS
 from attn_nas.study.weights import KeptWeights
 
 _MAX_LOSSES = 3
@@ -74,6 +79,7 @@ class Coordinator:
         study: Study,
         sampler: SamplerFactory,
         executor: Executor,
+        interrupts: Interrupts,
         emit: Callable[[Event], None],
     ) -> None:
         self._study = study
@@ -88,7 +94,7 @@ class Coordinator:
         self._executor = executor
         self._emit = emit
         self._running: dict[int, _Running] = {}
-        self._interrupts = Interrupts()
+        self._interrupts = interrupts
         self._stop_announced = False
         self._trainings: defaultdict[str, list[Record]] = defaultdict(list)
         self._scored: dict[str, FrontPoint] = {}
@@ -141,7 +147,14 @@ class Coordinator:
         return point
 
     def _recover(self) -> list[Record]:
-        """Close what a dead coordinator left open; returns the described trials.
+        """Close what a dead coordinator left open; returns the described trials."""
+        self._close_left_open()
+        for leftover in self._folder.weights.glob("*.unfinished-*"):
+            leftover.unlink()
+        return self._records
+
+    def _close_left_open(self) -> None:
+        """End trials that run in the study, but not here: a coordinator has died, or lost the answer of its storage.
 
         What ran when it died may have killed it, so it is counted as a loss.
         """
@@ -154,9 +167,6 @@ class Coordinator:
                 storage.set_trial_user_attr(trial._trial_id, "ended", "lost" if again else "failed")
                 storage.set_trial_user_attr(trial._trial_id, "reason", "the search was killed while it was trained")
                 self._study.tell(trial.number, state=TrialState.FAIL)
-        for leftover in self._folder.weights.glob("*.unfinished-*"):
-            leftover.unlink()
-        return self._records
 
     @property
     def _records(self) -> list[Record]:
@@ -183,6 +193,7 @@ class Coordinator:
                 cut = bool(self._running)
                 for number in list(self._running):
                     self._drop(number, "interrupted", "stopped by the user")
+        self._close_left_open()
         self._prune_weights(last=True)
         unconfirmed = self._confirmation.next_round(self._records) is not None
         if self._interrupts.requested and (cut or unconfirmed or (self._open and not self._exhausted)):
@@ -258,10 +269,10 @@ class Coordinator:
         self._executor.submit(Job(number, running.genotype, running.replicate.seed, running.until))
         return True
 
-    def _next_replicate(self) -> tuple[Trial, Replicate, int] | None:
+    def _next_replicate(self) -> tuple[Trial, Replicate | None, int] | None:
         """What is queued, then what was paused too early, then what the proposer finds; None if nothing is to be begun.
 
-        With the epochs that it was trained for already.
+        With the epochs that it was trained for already; a trial for nothing if the space is exhausted.
         """
         if self._interrupts.requested:
             return None
@@ -275,21 +286,41 @@ class Coordinator:
         if self._exhausted or not self._open:
             return None
         trial, genotype, found = self._proposer.ask(self._study, self._admissible)
-        if found:
-            return trial, Replicate(genotype, self._seed), 0
-        trial.set_user_attr("ended", "duplicate")
-        self._study.tell(trial, state=TrialState.FAIL)
-        self._exhausted = True
-        return None
+        return trial, Replicate(genotype, self._seed) if found else None, 0
 
     def _start_next(self) -> bool:
         """Give the executor one more training, if there is any."""
         if self._go_on():
             return True
-        found = self._next_replicate()
-        if found is None:
+        with together(self._study):
+            found = self._next_replicate()
+            running = self._described(*found) if found else None
+        if found and running is None:
+            self._study.tell(found[0], state=TrialState.FAIL)
+            self._exhausted = True
+        if running is None:
             return False
-        trial, replicate, reached = found
+        number, genotype, seed = running.trial.number, running.genotype, running.replicate.seed
+        self._running[number] = running
+        self._executor.submit(Job(number, genotype, seed, running.until))
+        self._emit(
+            TrialStarted(
+                number=number,
+                key=genotype.key,
+                seed=seed,
+                placements=str(genotype),
+                reference=running.reference,
+                flops=running.cost.flops,
+                params=running.cost.params,
+            )
+        )
+        return True
+
+    def _described(self, trial: Trial, replicate: Replicate | None, reached: int) -> _Running | None:
+        """The training that a trial is for, which is written down; None if it is for nothing."""
+        if replicate is None:
+            trial.set_user_attr("ended", "duplicate")
+            return None
         genotype = replicate.genotype
         reference = self._reference_names.get(genotype.key)
         stopping = self._stopping if replicate.seed == self._seed and not reference else None
@@ -300,20 +331,7 @@ class Coordinator:
         if running.reference:
             trial.set_user_attr("reference", running.reference)
         trial.set_user_attr("genotype", genotype.to_dict())
-        self._running[trial.number] = running
-        self._executor.submit(Job(trial.number, genotype, replicate.seed, running.until))
-        self._emit(
-            TrialStarted(
-                number=trial.number,
-                key=genotype.key,
-                seed=replicate.seed,
-                placements=str(genotype),
-                reference=running.reference,
-                flops=running.cost.flops,
-                params=running.cost.params,
-            )
-        )
-        return True
+        return running
 
     def _admissible(self, genotype: Genotype) -> bool:
         pending = {running.genotype.key for running in self._running.values()}
@@ -393,12 +411,12 @@ class Coordinator:
             trained.result if partial else None,
         )
 
-    @staticmethod
-    def _describe(trial: Trial, trained: Trained) -> None:
-        trial.set_user_attr("result", trained.result.to_dict())
-        trial.set_user_attr(CURVE, list(trained.result.curve))
-        if trained.profile:
-            trial.set_user_attr("profile", trained.profile.to_dict())
+    def _describe(self, trial: Trial, trained: Trained) -> None:
+        with together(self._study):
+            trial.set_user_attr("result", trained.result.to_dict())
+            trial.set_user_attr(CURVE, list(trained.result.curve))
+            if trained.profile:
+                trial.set_user_attr("profile", trained.profile.to_dict())
 
     def _pause(self, number: int, record: Record, trained: Trained) -> None:
         """End the trial of what is paused: the candidate counts, and may go on in another."""
@@ -433,8 +451,14 @@ class Coordinator:
 
     def _fail(self, message: Failed) -> None:
         replicate = self._running[message.number].replicate
+        if message.unwritable:
+            self._give_up(message.reason)
         if not message.lost:
             self._drop(message.number, "failed", message.reason)
+            return
+        if message.blameless:
+            self._drop(message.number, "interrupted", message.reason)
+            self._queue.insert(0, replicate)
             return
         self._losses[replicate] += 1
         if self._losses[replicate] < _MAX_LOSSES:
@@ -443,10 +467,18 @@ class Coordinator:
         else:
             self._drop(message.number, "failed", f"{message.reason}, {_MAX_LOSSES} times")
 
+    def _give_up(self, reason: str) -> NoReturn:
+        """End the search for want of room: what runs is put back, as far as that can be written; raises RunError."""
+        with suppress(*STORAGE_ERRORS):
+            for number in list(self._running):
+                self._drop(number, "interrupted", reason)
+        raise RunError(f"{reason}. What was finished is kept: make room, then go on with --resume")
+
     def _drop(self, number: int, ended: State, reason: str) -> None:
         running = self._running.pop(number)
-        running.trial.set_user_attr("ended", ended)
-        running.trial.set_user_attr("reason", reason)
+        with together(self._study):
+            running.trial.set_user_attr("ended", ended)
+            running.trial.set_user_attr("reason", reason)
         self._study.tell(running.trial, state=TrialState.FAIL)
         if ended == "failed":
             self._count(running.replicate)

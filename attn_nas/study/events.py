@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 from attn_nas.front import Point
@@ -159,6 +160,13 @@ class StopRequested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StorageAwaited(Event):
+    """The server with the study does not answer, for a ``reason``, and is asked again soon; what runs goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchFinished(Event):
     """The search has ended: ``why`` is ``budget``, ``time``, ``interrupted`` or ``exhausted`` (no unseen candidate is left).
 
@@ -175,6 +183,15 @@ class SearchFinished(Event):
 
 
 Listener = Callable[[Event], None]
+
+
+def open_log(path: Path) -> TextIO:
+    """The log of a run, to be added to after a line that a killed process may have left unfinished; raises OSError."""
+    is_torn = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
+    log = path.open("a", encoding="utf-8")
+    if is_torn:
+        log.write("\n")
+    return log
 
 
 class JsonLines:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
@@ -20,6 +21,16 @@ from attn_nas.study.jobs import DryRun, Failed, Job, MeasuredTrainer, Message, P
 
 Handle = Callable[[Message], None]
 _MAX_DEATHS_AT_START = 4
+_LONGEST_LOOK = 10.0
+"""Seconds that count at most between two looks at a worker: if it is more, this process was stopped, and workers with it."""
+_LONGEST_START = 300.0
+"""Seconds that a worker with a time limit has to start."""
+_LONGEST_PAUSE = 10.0
+"""Seconds after which a worker that has told its result, and takes no other job, is replaced."""
+_PR_SET_PDEATHSIG = 1
+_OF_THE_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+"""What goes to all processes of a terminal, and the coordinator alone answers."""
+_DEFERRED = (*_OF_THE_TERMINAL, signal.SIGTERM)
 
 
 class Executor(Protocol):
@@ -93,22 +104,38 @@ class _Worker:
     pipe: Connection
     ready: bool = False
     job: Job | DryRun | None = None
+    seconds: float = 0.0
+    """Spent on the job, or on the start before it, when it was last ``looked`` at."""
+    looked: float = 0.0
+
+    def begins(self) -> None:
+        """Count the seconds anew."""
+        self.seconds, self.looked = 0.0, time.monotonic()
 
 
 class LocalPool:
-    """Persistent worker processes on this machine, one per trainer; one that dies is replaced and its job told as lost."""
+    """Persistent worker processes on this machine, one per trainer; one that dies is replaced and its job told as lost.
 
-    def __init__(self, trainers: Sequence[Trainer]) -> None:
+    So is one that takes longer than ``limit`` seconds for a job.
+    """
+
+    def __init__(self, trainers: Sequence[Trainer], limit: float | None = None) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._deaths_at_start = 0
-        self._workers = [self._start(trainer) for trainer in trainers]
+        self._limit = limit
+        self._workers: list[_Worker] = []
+        try:
+            self.resize(trainers)
+        except BaseException:
+            self.close()
+            raise
 
     def _start(self, trainer: Trainer) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=_serve, args=(theirs, trainer, plugins.active_files()), daemon=True, name="attn-nas-worker"
         )
-        with _deaf_to_interrupts():
+        with deaf_children():
             process.start()
         theirs.close()
         return _Worker(trainer, process, ours)
@@ -122,7 +149,8 @@ class LocalPool:
         """Have as many workers as trainers, while none has a job: the last ones are ended, or more started with theirs."""
         self._end(self._workers[len(trainers) :])
         self._workers = self._workers[: len(trainers)]
-        self._workers += [self._start(trainer) for trainer in trainers[len(self._workers) :]]
+        for trainer in trainers[len(self._workers) :]:
+            self._workers.append(self._start(trainer))
 
     @property
     def room(self) -> int:
@@ -133,6 +161,7 @@ class LocalPool:
         """Give ``job`` to the first idle worker."""
         worker = next(worker for worker in self._workers if worker.job is None)
         worker.job = job
+        worker.begins()
         try:
             worker.pipe.send(job)
         except OSError:
@@ -149,6 +178,23 @@ class LocalPool:
         for index in range(len(self._workers)):
             for message in self._received(index):
                 handle(message)
+        for message in self._overdue():
+            handle(message)
+
+    def _overdue(self) -> Iterator[Message]:
+        """Replace the workers that take too long, whatever they do; their jobs are lost."""
+        for index, worker in enumerate(self._workers):
+            if worker.job is None or self._limit is None:
+                continue
+            now = time.monotonic()
+            worker.seconds += min(now - worker.looked, _LONGEST_LOOK)
+            worker.looked = now
+            limit = self._limit if worker.ready else self._limit + _LONGEST_START
+            if worker.seconds > limit:
+                worker.process.kill()
+                self._replace(index)
+                why = "was ended after the time limit of" if worker.ready else "did not start within"
+                yield Failed(worker.job.number, f"its worker {why} {limit:g} s", lost=True)
 
     def _received(self, index: int) -> Iterator[Message]:
         worker = self._workers[index]
@@ -157,6 +203,7 @@ class LocalPool:
                 message: Message | None = worker.pipe.recv()
                 if message is None:
                     worker.ready = True
+                    worker.begins()
                     self._deaths_at_start = 0
                     continue
                 if isinstance(message, Progress):
@@ -164,7 +211,9 @@ class LocalPool:
                     continue
                 worker.job = None
                 yield message
-                worker.pipe.recv()  # until it takes another job, or ends and is replaced
+                if not worker.pipe.poll(_LONGEST_PAUSE):
+                    worker.process.kill()
+                worker.pipe.recv()  # it takes another job, or has ended and is replaced
         except (EOFError, OSError):
             why = self._replace(index)
             if worker.job:
@@ -192,33 +241,37 @@ class LocalPool:
     def _end(workers: Sequence[_Worker]) -> None:
         for worker in workers:
             worker.pipe.close()
-            worker.process.terminate()
+            worker.process.kill()
         for worker in workers:
             worker.process.join(5)
-            if worker.process.is_alive():
-                worker.process.kill()
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Children started inside ignore Ctrl-C from their first moment; only the coordinator answers it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def deaf_children() -> Iterator[None]:
+    """Children started inside hear nothing of what a terminal sends; what comes to this process meanwhile is answered after."""
+    came: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _DEFERRED if in_main}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TERMINAL)
     try:
+        resource_tracker.ensure_running()  # which children share, and which unblocks signals when it starts
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TERMINAL)
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for interrupt in came:
+            signal.raise_signal(interrupt)
 
 
 def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.PluginFile]) -> None:
     """Body of a worker: None whenever it is ready, then a job in and messages out.
 
-    It ends when the pipe closes or the parent is gone, and to be replaced when its GPU or its trainer is of no more use.
+    It ends when the pipe closes, and to be replaced when its GPU or its trainer is of no more use. The kernel kills it when
+    the parent dies, even while it hangs.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     plugins.load_files(plugin_files)
     try:
         while not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):
@@ -230,9 +283,3 @@ def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.Plugin
         return
     finally:
         pipe.close()
-
-
-def _die_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from attn_nas import plugins
 from attn_nas.cost import CONVENTION, CostTable, Limits
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.errors import DataError, SpaceError, UsageError
-from attn_nas.proxy import Numerics, choose_numerics
-from attn_nas.proxy.device import resolve_device
+from attn_nas.proxy import Numerics, numerics_here
 from attn_nas.proxy.images import channel_statistics, training_size
 from attn_nas.proxy.train import check_steps
 from attn_nas.sampling.times import SLOWEST
@@ -24,7 +24,7 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, SearchSpace
-from attn_nas.study.storage import FORMAT
+from attn_nas.study.storage.formats import FORMAT
 from attn_nas.version import __version__
 
 
@@ -32,7 +32,7 @@ class Setting:
     """Everything a search needs that follows from its settings, its data and this machine.
 
     ``facts`` is the document that the run in ``folder`` keeps: given as it was begun, it comes back unchanged but for the
-    budget, the confirmations and early stopping.
+    budget, the confirmations and early stopping. ``choose`` asks the machines that train for device and precision.
 
     Raises:
         UsageError, SpaceError, DataError, DeviceError: it cannot be searched; nothing was written.
@@ -40,10 +40,17 @@ class Setting:
     """
 
     def __init__(
-        self, facts: dict[str, Any], folder: Path, *, device: str = "auto", precision: str | None = None, download: bool = False
+        self,
+        facts: dict[str, Any],
+        folder: Path,
+        *,
+        device: str = "auto",
+        precision: str | None = None,
+        download: bool = False,
+        choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
         self.space = stored_space(facts, folder)
-        self.numerics = self._numerics(facts, device, precision)
+        self.numerics = self._numerics(facts, device, precision, choose)
         self.dataset: Dataset = load_dataset(self.space.data, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
@@ -73,15 +80,17 @@ class Setting:
         """Whether ``genotype`` is within the limits."""
         return self.limits.allow(self.table.cost(genotype))
 
-    def _numerics(self, facts: dict[str, Any], device: str, precision: str | None) -> Numerics:
+    def _numerics(
+        self, facts: dict[str, Any], device: str, precision: str | None, choose: Callable[[str, str], Numerics]
+    ) -> Numerics:
         if "numerics" not in facts:
-            return choose_numerics(resolve_device(device), precision or self.space.proxy.precision)
+            return choose(device, precision or self.space.proxy.precision)
         stored = Numerics.from_dict(facts["numerics"])
         if device not in ("auto", stored.device):
             raise UsageError(f"the run was begun on {stored.device}: leave --device {device} out, or begin a new run")
         if precision not in (None, "auto", stored.precision):
             raise UsageError(f"the run was begun in {stored.precision}: leave --precision {precision} out, or begin a new run")
-        resolve_device(stored.device)
+        choose(stored.device, "auto")
         return stored
 
     def _begun(self) -> dict[str, Any]:

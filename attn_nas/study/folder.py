@@ -7,21 +7,17 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+import yaml
+
 from attn_nas import plugins
 from attn_nas.errors import RunError, UsageError
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all; raises OSError."""
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-    unfinished.replace(path)
-
+from attn_nas.study.storage.place import StudyPlace, place_in
+from attn_nas.study.writing import write_whole
 
 _MOMENT = 1.0
 """Seconds for which a reader may look whether a run is locked."""
@@ -32,7 +28,6 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.study = self.path / "study.db"
         self.space = self.path / "space.yaml"
         self.weights = self.path / "weights"
         self.trunks = self.path / "trunks"
@@ -40,7 +35,13 @@ class RunFolder:
         self.cache = self.path / ".cache"
         self.events = self.path / "events.jsonl"
         self.plugins = self.path / "plugins"
+        self._lock = self.path / "lock"
         self.maps = self.path / "maps"
+
+    @property
+    def study(self) -> StudyPlace:
+        """Where its study is."""
+        return place_in(self.path)
 
     def weights_of(self, key: str) -> Path:
         """The trained weights of a candidate, if they are kept."""
@@ -56,10 +57,21 @@ class RunFolder:
             kept.append(str(copy.relative_to(self.path)))
         return kept
 
+    def kept_plugins(self, files: Sequence[str]) -> dict[str, str]:
+        """What the run's plug-ins say, by their paths inside it; raises OSError."""
+        return {file: (self.path / file).read_text(encoding="utf-8") for file in files}
+
+    def keep_space(self, settings: Mapping[str, Any]) -> None:
+        """Write the search space, whose plug-ins are files of the run; raises OSError."""
+        write_whole(self.space, yaml.safe_dump(dict(settings), sort_keys=False))
+
     def check_free(self) -> None:
-        """Raise UsageError if the folder holds a run already."""
+        """Raise UsageError if the folder holds a run already, or files that are not those of a run but have their names."""
         if self.study.exists():
             raise UsageError(f"{self.path} holds a run already: add --resume to go on with it, or name another folder")
+        for path in (self.space, self.plugins):
+            if path.exists() and not self._lock.exists():
+                raise UsageError(f"{self.path} has a {path.name} of its own, which a run would replace: name another folder")
 
     def create(self) -> None:
         """Make the folder, unless it is there; raises RunError."""
@@ -67,6 +79,16 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"the run folder {self.path} cannot be made: {error.strerror}") from None
+
+    def discard_beginning(self) -> None:
+        """Remove what was written of a run that has no study yet, and the folder if nothing else is in it."""
+        if self.study.exists():
+            return
+        with suppress(OSError):
+            self.space.unlink(missing_ok=True)
+            shutil.rmtree(self.plugins, ignore_errors=True)
+            self._lock.unlink(missing_ok=True)
+            self.path.rmdir()
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write plain data as the JSON file ``name``; returns its path, or raises RunError."""
@@ -86,7 +108,7 @@ class RunFolder:
 
         """
         try:
-            handle = (self.path / "lock").open("w")
+            handle = self._lock.open("w")
         except OSError as error:
             raise RunError(f"the run folder {self.path} cannot be written: {error.strerror}") from None
         with handle:
@@ -103,7 +125,7 @@ class RunFolder:
     def is_worked_in(self) -> bool:
         """Whether a process holds the run now."""
         try:
-            with (self.path / "lock").open() as handle:
+            with self._lock.open() as handle:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True

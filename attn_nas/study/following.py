@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from attn_nas.study import events
-from attn_nas.study.events import Event, FrontPoint
+from attn_nas.study.events import Event
 
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)
 }
 
 
+@cache
+def _reader(name: str) -> TypeAdapter[Event]:
+    return TypeAdapter(_KINDS[name])
+
+
 def event_of(document: Mapping[str, Any]) -> Event | None:
-    """The event that `Event.to_dict` wrote; None for one that this version does not know."""
-    kind = _KINDS.get(str(document.get("event")))
-    if kind is None:
-        return None
-    known = {field.name for field in fields(kind)}
-    values = {name: value for name, value in document.items() if name in known}
+    """The event that `Event.to_dict` wrote; None for one that this version does not know, or that is damaged."""
+    name = str(document.get("event"))
     try:
-        if "front" in values:
-            values["front"] = tuple(FrontPoint(**{**point, "costs": tuple(point["costs"])}) for point in values["front"])
-        return kind(**values)
-    except (TypeError, KeyError):
+        return _reader(name).validate_python(document) if name in _KINDS else None
+    except ValidationError:
         return None
 
 

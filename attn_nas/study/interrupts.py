@@ -1,9 +1,10 @@
-"""Ctrl-C and SIGTERM: the first interrupt lets running candidates finish, the second stops now, and so does a SIGTERM."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first interrupt lets running candidates finish, a second stops now, and so do the others."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -23,15 +24,23 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # it is ignored under nohup, and the command has its own answer
+            heard.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._note) for number in heard}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def pause(self, seconds: float) -> None:
+        """Sleep, unless it is time to stop."""
+        with self.cutting(allowed=True):
+            time.sleep(seconds)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._stop_now = self.requested or number == signal.SIGTERM
+        self._stop_now = self.requested or number != signal.SIGINT
         self.requested = True
         if self._may_cut:
             self.heed()

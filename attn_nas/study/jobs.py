@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from attn_nas.cost import Cost
-from attn_nas.errors import AttnNasError, DeviceLostError
+from attn_nas.errors import AttnNasError, DeviceLostError, WriteError
 from attn_nas.proxy.result import OnEpoch, ProxyResult
 from attn_nas.proxy.scores import Scores
 from attn_nas.proxy.step_profile import StepProfile
@@ -58,7 +58,7 @@ class Trained:
         profile, test = data["profile"], data["test"]
         return cls(
             ProxyResult.from_dict(data["result"]),
-            Cost(**data["cost"]),
+            Cost.from_dict(data["cost"]),
             StepProfile.from_dict(profile) if profile else None,
             Scores.from_dict(test) if test else None,
         )
@@ -74,11 +74,17 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job ended without a result. ``lost`` means that its worker or its GPU died, not that the training failed."""
+    """A job ended without a result. ``lost`` means that its worker or its GPU died, not that the training failed.
+
+    ``blameless`` means that its machine was lost, which is no sign against what it trained; ``unwritable`` that it was trained,
+    but could not be kept, as on a full disk.
+    """
 
     number: int
     reason: str
     lost: bool = False
+    blameless: bool = False
+    unwritable: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,8 @@ def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]
             ended = Failed(job.number, f"{type(trainer).__name__} has no dry run")
     except DeviceLostError as error:
         ended = Failed(job.number, str(error), lost=True)
+    except WriteError as error:
+        ended = Failed(job.number, str(error), unwritable=True)
     except AttnNasError as error:
         ended = Failed(job.number, str(error))
     except Exception as error:  # noqa: BLE001 - one candidate must never end the search

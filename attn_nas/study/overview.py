@@ -12,7 +12,6 @@ from attn_nas.errors import RunError
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.following import EventLog, event_in
 from attn_nas.study.progress import Progress
-from attn_nas.study.storage import read_facts
 
 State = Literal["running", "finished", "stopped", "broken"]
 _STEPS, _ENDS = ("TrialStarted", "EpochFinished"), ("TrialFinished", "TrialPaused", "TrialFailed")
@@ -53,7 +52,7 @@ class RunSummary:
         """That of a run folder; what cannot be read is ``broken``, never an error."""
         folder = RunFolder(path)
         try:
-            facts = read_facts(folder.study)
+            facts = folder.study.facts()
             return cls._read(folder, facts)
         except (RunError, KeyError, TypeError, AttributeError, OSError) as error:
             reason = str(error) if isinstance(error, RunError) else f"its facts cannot be read ({error!r})"
@@ -82,7 +81,7 @@ class RunSummary:
             paused=progress.paused,
             ended=ended.why if ended else None,
             begun=progress.started.time if progress.started else _changed(folder.space),
-            last_active=progress.last or _changed(folder.study),
+            last_active=progress.last or _changed(folder.events) or _changed(folder.space),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,7 +174,7 @@ def _state(folder: RunFolder, progress: Progress) -> State:
 
 def _may_be_run(path: Path) -> bool:
     folder = RunFolder(path)
-    return any(each.exists() for each in (folder.study, folder.events, folder.space))
+    return folder.study.exists() or folder.events.exists() or folder.space.exists()
 
 
 def _name(folder: RunFolder) -> str:

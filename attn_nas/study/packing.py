@@ -26,19 +26,20 @@ _SHARE_OF_MEMORY = 0.9
 
 
 def make_executor(trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
-    """One worker trains in this process, several in a pool; on GPUs their number is measured unless it is given.
+    """One worker without a time limit trains in this process, others in a pool; on GPUs their number is measured unless given.
 
     Raises:
         DeviceError: a GPU has not enough memory for the largest of the ``candidates``.
 
     """
-    if resources.workers == 1:
+    limit = resources.trial_timeout
+    if resources.workers == 1 and limit is None:
         return InProcess(trainer)
     if not (resources.gpus and isinstance(trainer, ProxyTrainer)):
-        return LocalPool([trainer] * resources.at_first)
+        return LocalPool([trainer] * resources.at_first, limit)
     if resources.workers:
-        return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers))
-    pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus))
+        return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers), limit)
+    pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus), limit)
     try:
         _pack(pool, trainer, _largest(candidates, trainer.dataset.task, trainer.settings.batch_size), resources)
     except BaseException:

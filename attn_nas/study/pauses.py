@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from attn_nas.proxy import Checkpoint
-from attn_nas.study.folder import write_whole
 from attn_nas.study.jobs import Trained
 from attn_nas.study.replicates import Replicate
+from attn_nas.study.writing import write_whole
 
 
 class Paused(NamedTuple):
@@ -44,6 +45,22 @@ class Pause:
         write_whole(self._result, json.dumps(trained.to_dict()))
         for other in self.folder.glob(f"{self.replicate}.*.safetensors"):
             if other != path:
+                other.unlink(missing_ok=True)
+
+    def pack(self) -> dict[str, bytes]:
+        """The contents of both by the names of their files; none if there is nothing."""
+        names = (self._result, *self.folder.glob(f"{self.replicate}.*.safetensors"))
+        return {path.name: path.read_bytes() for path in names if path.exists()}
+
+    def unpack(self, files: Mapping[str, bytes]) -> None:
+        """Write what another folder has packed; raises OSError."""
+        if not files:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in sorted(files, key=lambda name: name == self._result.name):
+            write_whole(self.folder / name, files[name])
+        for other in self.folder.glob(f"{self.replicate}.*.safetensors"):
+            if other.name not in files:
                 other.unlink(missing_ok=True)
 
     def drop(self) -> None:

@@ -14,6 +14,7 @@ from attn_nas.study.events import (
     SearchFinished,
     SearchStarted,
     StopRequested,
+    StorageAwaited,
     TrialFailed,
     TrialFinished,
     TrialPaused,
@@ -54,7 +55,7 @@ class Progress:
     """A listener that knows where the search stands; a resumed search begins a new one, what is done remains.
 
     ``hypervolumes`` has one entry for each training with a score, ``failures`` are the last that count, and ``ended`` is None
-    while the search goes on, or after it was killed.
+    while the search goes on, or after it was killed. ``waiting`` says why, where the study's server is waited for.
     """
 
     started: SearchStarted | None = None
@@ -66,6 +67,7 @@ class Progress:
     failures: deque[TrialFailed] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
     hypervolumes: list[float] = field(default_factory=list)
     stopping: bool = False
+    waiting: str | None = None
     round: Round = field(default_factory=Round)
     last: float = 0.0
     ended: SearchFinished | None = None
@@ -74,6 +76,7 @@ class Progress:
         """Take ``event`` in."""
         self.round(event)
         self.last = event.time
+        self.waiting = event.reason if isinstance(event, StorageAwaited) else None
         if isinstance(event, SearchStarted):
             self.started, self.finished, self.front = event, event.finished, event.front
             self.running, self.stopping, self.ended = {}, False, None

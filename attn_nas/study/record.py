@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
 from attn_nas.cost import Cost
+from attn_nas.errors import RunError, first_line
 from attn_nas.proxy import ProxyResult, StepProfile
 from attn_nas.sampling import SEED
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import TIMED
-from attn_nas.study.storage import StoredTrial
+from attn_nas.study.storage.trials import StoredTrial
 
 State = Literal["running", "finished", "failed", "paused", "interrupted", "lost", "duplicate"]
 
@@ -57,18 +58,34 @@ class Record:
         return self.state in ("finished", "failed", "paused")
 
     @classmethod
-    def of(cls, trial: FrozenTrial | StoredTrial) -> Record | None:
-        """The record of a trial, or None if it was never described (the process died while it was made)."""
+    def of(cls, trial: FrozenTrial | StoredTrial, where: object = "the run") -> Record | None:
+        """The record of a trial of the run at ``where``, or None if it was never described (its process died).
+
+        Raises:
+            RunError: what is stored of it is damaged.
+
+        """
         attributes: dict[str, Any] = trial.user_attrs
         if "genotype" not in attributes or "cost" not in attributes:
             return None
+        try:
+            return cls._described(trial, attributes)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
+            raise RunError(
+                f"{where}: trial {trial.number} in its study cannot be read: {reason}. Restore study.db, or begin a new run"
+            ) from None
+
+    @classmethod
+    def _described(cls, trial: FrozenTrial | StoredTrial, attributes: Mapping[str, Any]) -> Record:
+        """As `of`; raises AttributeError, KeyError, TypeError, ValueError."""
         result, profile = attributes.get("result"), attributes.get("profile")
         return cls(
             trial.number,
             _state(trial),
             Genotype.from_dict(attributes["genotype"]),
-            attributes[SEED],
-            Cost(**attributes["cost"]),
+            int(attributes[SEED]),
+            Cost.from_dict(attributes["cost"]),
             attributes.get("reference"),
             ProxyResult.from_dict(result) if result and trial.state == TrialState.COMPLETE else None,
             attributes.get("reason"),

@@ -55,7 +55,10 @@ class RunAddress:
     @classmethod
     def of(cls, url: str) -> RunAddress:
         """That of any page of the run, such as ``http://host:port/runs/NAME?token=...``; raises UsageError."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise UsageError(f"{url} is no address: {first_line(error)}") from None
         found = re.match(r"(.*?/runs/[^/]+)", parts.path)
         if not found or not parts.netloc or parts.scheme not in {"http", "https"}:
             raise UsageError(f"{url}: give the address of a run, such as http://127.0.0.1:8090/runs/NAME")

@@ -12,8 +12,8 @@ from pathlib import Path
 from attn_nas.errors import RunError
 from attn_nas.space.genotype import Genotype
 from attn_nas.study.executors import Executor
-from attn_nas.study.folder import write_whole
 from attn_nas.study.jobs import Failed, Finished, Job, Message, Trained
+from attn_nas.study.writing import write_whole
 
 _MAX_LOSSES = 3
 
@@ -94,8 +94,10 @@ def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, e
         if not isinstance(message, Finished | Failed):
             return
         replicate = running.pop(message.number)
+        if isinstance(message, Failed) and message.unwritable:
+            raise RunError(f"{message.reason}. What was finished is kept: make room, go on")
         if isinstance(message, Failed) and message.lost:
-            losses[replicate] += 1
+            losses[replicate] += not message.blameless
             if losses[replicate] < _MAX_LOSSES:
                 waiting.append(replicate)
                 return

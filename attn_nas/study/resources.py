@@ -12,6 +12,7 @@ from attn_nas.errors import UsageError
 from attn_nas.proxy import Numerics
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MOST = 4096
 _QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 """Where a control group of version 2 and of version 1 says how much processor time it may take in how much time."""
 
@@ -20,7 +21,8 @@ _QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 class Resources:
     """``workers`` processes of ``threads`` threads each, on ``gpus`` CUDA devices (none on a CPU), among ``cores`` cores.
 
-    ``workers`` is None where the number is measured, ``jobs`` at most (see `attn_nas.study.packing`).
+    ``workers`` is None where the number is measured, ``jobs`` at most (see `attn_nas.study.packing`). A worker that takes
+    longer than ``trial_timeout`` seconds for a training is replaced.
     """
 
     workers: int | None
@@ -28,6 +30,7 @@ class Resources:
     gpus: int
     cores: int
     jobs: int
+    trial_timeout: float | None = None
 
     @property
     def at_first(self) -> int:
@@ -35,16 +38,27 @@ class Resources:
         return self.workers or self.gpus
 
     @classmethod
-    def choose(cls, numerics: Numerics, jobs: int, workers: int | None = None, threads: int | None = None) -> Resources:
+    def choose(
+        cls,
+        numerics: Numerics,
+        jobs: int,
+        workers: int | None = None,
+        threads: int | None = None,
+        trial_timeout: float | None = None,
+    ) -> Resources:
         """As given, else one worker per core with one thread each: small networks do not gain from more threads.
 
         Raises:
-            UsageError: a number below one, or more threads than there are cores for each worker.
+            UsageError: a number below one, a time limit of nothing, or more threads than there are cores for each worker.
 
         """
+        if trial_timeout is not None and not trial_timeout > 0:
+            raise UsageError(f"trial_timeout = {trial_timeout}: choose a number of seconds above 0")
         for name, number in (("workers", workers), ("threads", threads)):
             if number is not None and number < 1:
                 raise UsageError(f"{name} = {number}: choose an integer of at least 1")
+            if number is not None and number > _MOST:
+                raise UsageError(f"{name} = {number}: choose at most {_MOST}")
         cores = usable_cores()
         gpus = torch.cuda.device_count() if numerics.device == "cuda" else 0
         if workers is None and not gpus:
@@ -54,7 +68,7 @@ class Resources:
                 f"{workers or 1} worker{'s' * ((workers or 1) > 1)} of {threads} threads need more than the {cores} cores of "
                 "this machine: more threads than cores are several times slower"
             )
-        return cls(workers, threads or max(1, cores // workers if workers else 1), gpus, cores, jobs)
+        return cls(workers, threads or max(1, cores // workers if workers else 1), gpus, cores, jobs, trial_timeout)
 
 
 def usable_cores() -> int:

@@ -28,10 +28,12 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.schema import TIMED, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.study.confirmation import beliefs_of, costs_of, trainings_of
+from attn_nas.study.document import checked_facts
 from attn_nas.study.facts import stored_space
 from attn_nas.study.folder import RunFolder
 from attn_nas.study.record import Record
-from attn_nas.study.storage import FACTS, StoredTrials, check_format, open_study
+from attn_nas.study.storage.studies import FACTS
+from attn_nas.study.storage.trials import StoredTrials
 
 
 @dataclass(frozen=True)
@@ -105,15 +107,14 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.folder = RunFolder(path)
-        self.study: Study = open_study(self.folder.study)
+        self.study: Study = self.folder.study.open()
         self._stored = StoredTrials(self.study)
         self._ended: dict[int, Record | None] = {}
-        check_format(self.meta, self.folder.path)
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        """What was fixed when the run began: space, seed, budget, device, versions, reference point."""
-        return dict(self.study.user_attrs[FACTS])
+        """What was fixed when the run began: space, seed, budget, device, versions, reference point; raises RunError."""
+        return checked_facts(self.study.user_attrs[FACTS], self.folder.path)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -147,7 +148,7 @@ class Run:
         found = []
         for trial in self._stored.read():
             if trial.number not in self._ended:
-                record = Record.of(trial)
+                record = Record.of(trial, self.folder.path)
                 if trial.state.is_finished():
                     self._ended[trial.number] = record
             else:

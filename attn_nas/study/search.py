@@ -5,33 +5,40 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import yaml
-from optuna.study import Study
 from pydantic import ValidationError
 
-from attn_nas.errors import RunError, UsageError, first_line
+from attn_nas.errors import RunError, UsageError
 from attn_nas.sampling import WARM_START, KnownCostSampler
+from attn_nas.sampling.told import EarlierTraining
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import LimitSettings, SearchSpace
 from attn_nas.study.clock import Clock
+from attn_nas.study.cluster.settings import RayCluster
 from attn_nas.study.coordinator import Coordinator
 from attn_nas.study.earlier import earlier_trainings
-from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished, SearchStarted
+from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished, SearchStarted, StorageAwaited, open_log
 from attn_nas.study.facts import Setting, new_facts, stored_facts
 from attn_nas.study.folder import RunFolder, latest_run_folder, new_run_folder
+from attn_nas.study.hardware import Hardware, connected
+from attn_nas.study.interrupts import Interrupts
 from attn_nas.study.jobs import PausingTrainer, Trainer
-from attn_nas.study.packing import make_executor
 from attn_nas.study.proposer import SamplerFactory
 from attn_nas.study.resources import Resources
 from attn_nas.study.results import Run
-from attn_nas.study.storage import FACTS, STORAGE_ERRORS, create_study, open_study
+from attn_nas.study.storage.patience import Patience
+from attn_nas.study.storage.place import check_storage, create_study, move_study
+from attn_nas.study.storage.studies import FACTS, SOURCES, STORAGE_ERRORS, reason_of
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
+from attn_nas.study.writing import discard_unfinished
 
 DEFAULT_SPACE = "cued_digits"
 DEFAULT_BUDGET = 50
 DEFAULT_CONFIRM = 2
 _MAX_SEED = 2**31 - 1
+_PATIENCE = 600.0
+"""Seconds for which a search waits for a server that was there."""
 
 
 def search(
@@ -46,8 +53,11 @@ def search(
     max_flops: int | str | None = None,
     max_params: int | str | None = None,
     warm_start: str | Path | None = None,
+    storage: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
+    trial_timeout: float | None = None,
+    cluster: RayCluster | None = None,
     device: str = "auto",
     precision: str | None = None,
     resume: bool = False,
@@ -65,10 +75,13 @@ def search(
     takes the embedded space, a budget of 50, two confirmations and seed 0 unless told otherwise. A resumed one keeps what it
     began with, but takes a new budget and another number of confirmations. ``workers`` of one thread each are one per core on
     a CPU; on GPUs their number is measured before the search begins. A single one trains in this process; with several, call
-    this under ``if __name__ == "__main__":``. ``precision``, ``max_flops`` and ``max_params`` override the space's.
+    this under ``if __name__ == "__main__":``. A worker that takes longer than ``trial_timeout`` seconds for a training is
+    replaced, and the candidate trained again, at most three times. With a ``cluster`` Ray trains on its nodes.
+    ``precision``, ``max_flops`` and ``max_params`` override the space's.
     With ``early_stopping`` candidates that will hardly be on the front are paused (see `Stopping`); off by default.
-    ``warm_start`` is the folder of an earlier run on the same trunk that the sampler learns from. ``trainer`` replaces the
-    proxy training.
+    ``warm_start`` is the folder of an earlier run on the same trunk that the sampler learns from. ``storage`` is the address of
+    a database server that keeps the study, ``postgresql://user@host/database``, in the place of a file in the run; for a
+    resumed run, where that server is now. ``trainer`` replaces the proxy training.
 
     Raises:
         UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written (unless a GPU proves
@@ -77,9 +90,7 @@ def search(
 
     """
     start = time.monotonic()
-    for name, number, least in (("budget", budget, 1), ("confirm", confirm, 0), ("seed", seed, 0)):
-        if number is not None and not least <= number <= _MAX_SEED:
-            raise UsageError(f"{name} = {number}: choose an integer of at least {least} and at most {_MAX_SEED}")
+    _check(budget=(budget, 1), confirm=(confirm, 0), seed=(seed, 0))
     if not callable(sampler):
         raise UsageError(f"sampler = {sampler}: give what makes one from (space, costs, seed)")
     if time_budget is not None and time_budget <= 0:
@@ -89,6 +100,9 @@ def search(
         wanted = None if space is None else _named_space(space)[1]
         if max_flops is not None or max_params is not None or warm_start is not None:
             raise UsageError("limits and a warm start belong to the beginning of a run: leave them out, or begin a new run")
+        if storage is not None:
+            with folder.locked():
+                move_study(folder.path, storage)
         facts = stored_facts(Run(folder.path).meta, folder.path, wanted, seed, budget, time_budget, confirm, early_stopping)
     else:
         name, loaded = _named_space(space)
@@ -96,42 +110,58 @@ def search(
         earlier = earlier_trainings(Run(warm_start), loaded) if warm_start else []
         folder = RunFolder(run) if run else new_run_folder(name)
         folder.check_free()
+        if storage is not None:
+            check_storage(storage)
         trials = DEFAULT_BUDGET if budget is None and time_budget is None else budget
         confirmed = DEFAULT_CONFIRM if confirm is None else confirm
         facts = new_facts(name, loaded, seed or 0, trials, confirmed, early_stopping=bool(early_stopping))
     if facts["early_stopping"] and trainer is not None and not isinstance(trainer, PausingTrainer):
         raise UsageError(f"{type(trainer).__name__} cannot pause a training: give it train_until, or leave early_stopping out")
-    setting = Setting(facts, folder.path, device=device, precision=precision, download=download)
-    clock = Clock(start, time_budget)
-    resources = Resources.choose(setting.numerics, setting.facts["budget"] or _MAX_SEED, workers, threads)
-    folder.create()
-    with folder.locked():
-        if not resume:
-            folder.check_free()
-            setting.facts["space"]["plugins"] = folder.keep_plugins(setting.space.plugins)
-            settings = {
-                **setting.space.model_dump(mode="json", exclude_none=True),
-                "plugins": setting.facts["space"]["plugins"],
-            }
-            folder.space.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-            create_study(
-                folder.study,
-                len(setting.space.objectives.costs),
-                {FACTS: setting.facts, WARM_START: [each.to_list() for each in earlier]},
-            )
-        study = open_study(folder.study)
-        study.set_user_attr(FACTS, setting.facts)
-        try:
-            with folder.events.open("a", encoding="utf-8") as log:
-                _run(setting, clock, resources, folder, study, sampler, trainer, (JsonLines(log), *listeners))
-        except BrokenPipeError:  # a listener's, not the folder's
-            raise
-        except STORAGE_ERRORS as error:
-            raise RunError(
-                f"{folder.path} cannot be written any more: {first_line(error)}. What was finished is kept: make room, then "
-                "go on with --resume"
-            ) from error
+    with connected(cluster, threads) as hardware:
+        setting = Setting(facts, folder.path, device=device, precision=precision, download=download, choose=hardware.numerics)
+        clock = Clock(start, time_budget)
+        jobs = setting.facts["budget"] or _MAX_SEED
+        resources = hardware.resources(setting.numerics, jobs, workers, threads, trial_timeout)
+        folder.create()
+        with folder.locked():
+            if not resume:
+                _begin(folder, setting, storage, earlier)
+            try:
+                with open_log(folder.events) as log:
+                    _run(hardware, setting, clock, resources, folder, sampler, trainer, (JsonLines(log), *listeners))
+            except BrokenPipeError:  # a listener's, not the folder's
+                raise
+            except STORAGE_ERRORS as error:
+                raise RunError(
+                    f"{folder.path} cannot be written any more: {reason_of(error)}. What was finished is kept: make room, or "
+                    "give leave to write, then go on with --resume"
+                ) from error
     return Run(folder.path)
+
+
+def _check(**numbers: tuple[int | None, int]) -> None:
+    """Raise UsageError for a number, by name, that is below the least allowed, or not an integer of that size."""
+    for name, (number, least) in numbers.items():
+        if number is not None and not least <= number <= _MAX_SEED:
+            raise UsageError(f"{name} = {number}: choose an integer of at least {least} and at most {_MAX_SEED}")
+
+
+def _begin(folder: RunFolder, setting: Setting, storage: str | None, earlier: Sequence[EarlierTraining]) -> None:
+    """Write what a new run begins with, its study last; what was written is removed if that is not possible."""
+    folder.check_free()
+    try:
+        setting.facts["space"]["plugins"] = folder.keep_plugins(setting.space.plugins)
+        plugins = setting.facts["space"]["plugins"]
+        folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": plugins})
+        attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in earlier]}
+        if storage is not None:
+            attributes[SOURCES] = folder.kept_plugins(plugins)
+        attributes[FACTS] = setting.facts  # last: what has them is a run
+        create_study(folder.path, storage, len(setting.space.objectives.costs), attributes)
+    except OSError as error:
+        raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
+    finally:
+        folder.discard_beginning()
 
 
 def _limited(space: SearchSpace, max_flops: int | str | None, max_params: int | str | None) -> SearchSpace:
@@ -152,11 +182,11 @@ def _named_space(space: SearchSpace | str | Path | None) -> tuple[str, SearchSpa
 
 
 def _run(
+    hardware: Hardware,
     setting: Setting,
     clock: Clock,
     resources: Resources,
     folder: RunFolder,
-    study: Study,
     sampler: SamplerFactory,
     trainer: Trainer | None,
     listeners: Sequence[Listener],
@@ -165,52 +195,64 @@ def _run(
         for listener in listeners:
             listener(event)
 
-    if trainer is None:
-        share_dataset(setting.dataset, folder.cache)
-        trainer = ProxyTrainer(
-            setting.space.proxy,
-            setting.numerics,
-            resources.threads,
-            folder.cache,
-            folder.trunks,
-            folder.weights,
-            folder.pauses,
-            profiled=True,
+    interrupts = Interrupts()
+    patience = Patience(_PATIENCE, lambda reason: emit(StorageAwaited(reason=reason)), interrupts.pause)
+    place = folder.study
+    with place.held(patience):
+        study = place.open_to_write(patience)
+        study.set_user_attr(FACTS, setting.facts)
+        executor = hardware.executor(
+            trainer or _proxy_trainer(setting, resources, folder), resources, setting.affordable_references
         )
-    executor = make_executor(trainer, resources, setting.affordable_references)
-    try:
-        coordinator = Coordinator(setting, clock, folder, study, sampler, executor, emit)
+        try:
+            coordinator = Coordinator(setting, clock, folder, study, sampler, executor, interrupts, emit)
+            emit(
+                SearchStarted(
+                    run=str(folder.path),
+                    space=setting.facts["space_name"],
+                    budget=setting.facts["budget"],
+                    time_budget=clock.seconds,
+                    finished=coordinator.finished,
+                    front=coordinator.front,
+                    confirm=setting.facts["confirm"],
+                    seed=setting.facts["seed"],
+                    workers=executor.workers,
+                    threads=resources.threads,
+                    gpus=resources.gpus,
+                    cores=resources.cores,
+                    numerics=str(setting.numerics),
+                    trunk=str(setting.encoding.trunk),
+                    num_sites=setting.encoding.num_genes,
+                    epochs=setting.space.proxy.epochs,
+                )
+            )
+            why = coordinator.run()
+        finally:
+            executor.close()
+            discard_unfinished(folder.weights)
         emit(
-            SearchStarted(
+            SearchFinished(
                 run=str(folder.path),
-                space=setting.facts["space_name"],
-                budget=setting.facts["budget"],
-                time_budget=clock.seconds,
+                why=why,
                 finished=coordinator.finished,
-                front=coordinator.front,
-                confirm=setting.facts["confirm"],
-                seed=setting.facts["seed"],
-                workers=executor.workers,
-                threads=resources.threads,
-                gpus=resources.gpus,
-                cores=resources.cores,
-                numerics=str(setting.numerics),
-                trunk=str(setting.encoding.trunk),
-                num_sites=setting.encoding.num_genes,
-                epochs=setting.space.proxy.epochs,
+                confirmed=coordinator.confirmed,
+                budget=setting.facts["budget"],
+                seconds=clock.elapsed,
+                training_seconds=coordinator.training_seconds,
             )
         )
-        why = coordinator.run()
-    finally:
-        executor.close()
-    emit(
-        SearchFinished(
-            run=str(folder.path),
-            why=why,
-            finished=coordinator.finished,
-            confirmed=coordinator.confirmed,
-            budget=setting.facts["budget"],
-            seconds=clock.elapsed,
-            training_seconds=coordinator.training_seconds,
-        )
+
+
+def _proxy_trainer(setting: Setting, resources: Resources, folder: RunFolder) -> ProxyTrainer:
+    """What trains the candidates of a search, on data that all workers share."""
+    share_dataset(setting.dataset, folder.cache)
+    return ProxyTrainer(
+        setting.space.proxy,
+        setting.numerics,
+        resources.threads,
+        folder.cache,
+        folder.trunks,
+        folder.weights,
+        folder.pauses,
+        profiled=True,
     )

@@ -25,6 +25,7 @@ from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder, t
 from attn_nas.study.resources import Resources
 from attn_nas.study.results import Run
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
+from attn_nas.study.writing import discard_unfinished
 
 _SEED_STRIDE = 1000
 
@@ -174,3 +175,5 @@ def train_series(
                 train_replicates(each.replicates, each.folder, executor, on_end)
             finally:
                 executor.close()
+                for folder in (each.folder.path, each.weights):
+                    discard_unfinished(folder)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from attn_nas.sampling.beliefs import model_of
-from attn_nas.sampling.placement_process import Placed
+from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.rungs import RungModel
 from attn_nas.space.schema import ProxySettings
 from attn_nas.study.confirmation import costs_of, trainings_of

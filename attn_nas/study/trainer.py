@@ -42,21 +42,23 @@ from attn_nas.space.trunks import Trunk
 from attn_nas.study.jobs import DryRun, Throughput, Trained
 from attn_nas.study.pauses import Pause
 from attn_nas.study.replicates import Replicate
+from attn_nas.study.writing import told_unwritable, whole
 
 logger = logging.getLogger(__name__)
 
 
 def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None:
     """Write the splits to ``folder``, from where any number of processes map the same memory; ``test`` only where asked."""
-    folder.mkdir(parents=True, exist_ok=True)
     splits = {"train": dataset.train, "validation": dataset.validation}
     if test:
         splits["test"] = dataset.load_test()
-    for name, split in splits.items():
-        np.save(folder / f"{name}_images.npy", split.images.numpy())
-        np.save(folder / f"{name}_labels.npy", split.labels.numpy())
     described = {"name": dataset.name, "task": vars(dataset.task), "augmentation": vars(dataset.augmentation)}
-    (folder / "dataset.json").write_text(json.dumps(described))
+    with told_unwritable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, split in splits.items():
+            np.save(folder / f"{name}_images.npy", split.images.numpy())
+            np.save(folder / f"{name}_labels.npy", split.labels.numpy())
+        (folder / "dataset.json").write_text(json.dumps(described))
 
 
 def shared_dataset(folder: Path) -> Dataset:
@@ -155,13 +157,14 @@ class ProxyTrainer:
                 profile = self._profile(genotype, result.micro_batch)
             trained = Trained(result, cost, profile, test)
             if pause and state:
-                pause.keep(trained, state)
+                with told_unwritable(pause.folder):
+                    pause.keep(trained, state)
             return trained
 
     def _start(self, genotype: Genotype, seed: int) -> Checkpoint | None:
         if self.pretrained:
             return Checkpoint.before_training(load_file(self.pretrained), seed)
-        return self._warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
+        return self.warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
 
     def _test(self, model: nn.Module, micro_batch: int) -> Scores:
         scores = evaluate_test(model, self.dataset, self.numerics, micro_batch)
@@ -202,35 +205,38 @@ class ProxyTrainer:
             logger.warning("%s was trained, but could not be timed: %s", genotype.key, first_line(error))
             return None
 
-    def _warm_trunk(self, trunk: Trunk, seed: int) -> Checkpoint:
+    def trunk_path(self, trunk: Trunk, seed: int) -> Path:
+        """The file of the warm trunk; beside it, as ``.failed``, the reason why there is none."""
+        identity = f"{trunk} {self.settings.model_dump_json()} {self.numerics}"
+        return self.trunks_folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.safetensors"
+
+    def warm_trunk(self, trunk: Trunk, seed: int) -> Checkpoint:
         """The bare trunk trained with ``seed``: by the first process that asks, while the others wait.
 
         Raises:
             ProxyFailure: it cannot be trained; that is found out once and remembered.
 
         """
-        identity = f"{trunk} {self.settings.model_dump_json()} {self.numerics}"
-        name = f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}"
+        path = self.trunk_path(trunk, seed)
+        failure = path.with_suffix(".failed")
         self.trunks_folder.mkdir(parents=True, exist_ok=True)
-        path, failure = self.trunks_folder / f"{name}.safetensors", self.trunks_folder / f"{name}.failed"
-        with (self.trunks_folder / f"{name}.lock").open("w") as lock:
+        with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if failure.exists():
                 raise ProxyFailure(failure.read_text())
             if not path.exists():
-                unfinished = path.with_suffix(".unfinished")
                 try:
-                    warm_trunk(trunk, self.settings, seed, self.dataset, self.numerics).save(unfinished)
+                    with self._own_device(), told_unwritable(path), whole(path, ".unfinished") as unfinished:
+                        warm_trunk(trunk, self.settings, seed, self.dataset, self.numerics).save(unfinished)
                 except ProxyFailure as error:
                     failure.write_text(f"the bare trunk of all candidates failed: {error}")
                     raise ProxyFailure(failure.read_text()) from None
-                unfinished.replace(path)
         return Checkpoint.load(path)
 
     @staticmethod
     def _keep(model: nn.Module, seed: int, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        save_file(tensors, unfinished, metadata={"seed": str(seed)})
-        unfinished.replace(path)
+        with told_unwritable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole(path, f".unfinished-{os.getpid()}") as unfinished:
+                save_file(tensors, unfinished, metadata={"seed": str(seed)})

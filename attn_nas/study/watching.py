@@ -35,7 +35,7 @@ def news_of(path: str) -> Iterator[News]:
     """What is new in a run folder, all that there is first, again and again; raises RunError."""
     folder = RunFolder(path)
     if not (folder.study.exists() or folder.events.exists() or folder.is_worked_in):
-        raise RunError(f"{folder.path} is not a run: it has no {folder.study.name}")
+        raise RunError(f"{folder.path} is not a run: it has no study.db")
     log = EventLog(folder.events)
     while True:
         # In this order: what a search that is gone has written was written before.

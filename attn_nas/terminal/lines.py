@@ -13,6 +13,7 @@ from attn_nas.study.events import (
     SearchFinished,
     SearchStarted,
     StopRequested,
+    StorageAwaited,
     TrialFailed,
     TrialFinished,
     TrialPaused,
@@ -80,6 +81,8 @@ class Lines:
             return f"{outcome}: {event.reason}  {event.placements}"
         if isinstance(event, StopRequested):
             return f"stopping: {event.running} running trials are finished first; interrupt again to stop now"
+        if isinstance(event, StorageAwaited):
+            return f"waiting for the storage: {event.reason}"
         return None
 
     def _done(self, event: TrialFinished | TrialPaused | TrialFailed) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from attn_nas.readable import count
 from attn_nas.study.overview import RunSummary
+from attn_nas.study.sharing import SharedRun
 from attn_nas.terminal.grid import grid
 
 _STYLES = {"running": "green", "finished": "", "stopped": "yellow", "broken": "red"}
@@ -32,6 +33,13 @@ def runs_table(summaries: Sequence[RunSummary], width: int, now: float | None = 
     for summary, line in zip(summaries, lines, strict=True):
         found += [line, *([Padding(Text(summary.reason, "red"), (0, 0, 0, 4), expand=False)] if summary.reason else [])]
     return Group(*found)
+
+
+def shared_table(runs: Sequence[SharedRun]) -> RenderableType:
+    """A row for each run of a server."""
+    headings = ("study", "space", "trainings", "budget")
+    cells = [[run.study, run.space, f"{run.trainings:,}", "-" if run.budget is None else f"{run.budget:,}"] for run in runs]
+    return Group(*grid(headings, cells, None, cut="study", left=("study", "space")))
 
 
 def _row(summary: RunSummary, now: float) -> dict[str, str | Text]:

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def mechanism_in(file: str | Path, name: str) -> Mechanism:
     """The record of a mechanism that the plug-in ``file`` registers; raises SpaceError."""
-    plugins.load_file(file)
+    plugins.load_file(file, named=True)
     return get_mechanism(name)
 
 
 def trunk_in(file: str | Path, name: str, depth: int, width: int) -> Trunk:
     """A trunk of a family that the plug-in ``file`` registers; raises SpaceError."""
-    plugins.load_file(file)
+    plugins.load_file(file, named=True)
     return Trunk(name, depth, width)
 
 

@@ -73,6 +73,8 @@ class _Picture:
         progress = self.progress
         counts = [f"{what} {number}" for what, number in (("failed", progress.failed), ("paused", progress.paused)) if number]
         found = [frame.row("  ".join(counts), "yellow")] if counts else []
+        if progress.waiting:
+            found.append(frame.row(f"waiting for the storage: {progress.waiting}", "yellow"))
         if progress.ended is None:
             found.append(frame.row(self.hints.after if progress.stopping else self.hints.before, "dim"))
         return found

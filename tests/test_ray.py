@@ -1,0 +1,475 @@
+"""Searches on a real Ray cluster of several nodes: what travels, what comes back, and what happens when some of it dies."""
+
+import dataclasses
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from attn_nas.cli import app
+from attn_nas.data import load_dataset
+from attn_nas.errors import AttnNasError, DeviceError, RunError, UsageError
+from attn_nas.proxy import Numerics, choose_numerics
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
+from attn_nas.study import search as search_module
+from attn_nas.study.cluster import session
+from attn_nas.study.cluster.session import RayNodes
+from attn_nas.study.cluster.settings import RayCluster
+from attn_nas.study.cluster.tasks import Tasks
+from attn_nas.study.cluster.words import Begin
+from attn_nas.study.events import SearchStarted, TrialFailed, TrialFinished, TrialStarted
+from attn_nas.study.results import Run
+from attn_nas.study.search import search
+from attn_nas.study.stopping import Stopping
+from attn_nas.study.trainer import ProxyTrainer, share_dataset
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
+SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that trains nothing, and two nodes: four processors and something like a GPU, and one processor."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        noticing = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3, "health_check_timeout_ms": 3000}
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": noticing, **SMALL})
+        cluster.add_node(num_cpus=4, num_gpus=1, **SMALL)
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def nodes(cluster):
+    """One connection for the whole file: every other one has workers of its own, which take seconds to start."""
+    nodes = RayNodes(RayCluster(cluster.address), None)
+    yield nodes
+    nodes.close()
+    assert not nodes._process.is_alive()
+
+
+@pytest.fixture
+def found(nodes, monkeypatch, tiny_space, tmp_path):
+    """Searches on these nodes; the run."""
+
+    @contextmanager
+    def connected(cluster, threads):
+        yield nodes
+
+    monkeypatch.setattr(search_module, "connected", connected)
+
+    def run(space=tiny_space, **arguments):
+        arguments = {"confirm": 0, "run": tmp_path / "run", **arguments}
+        return search(space, cluster=RayCluster(), **arguments)
+
+    return run
+
+
+@dataclasses.dataclass
+class NotingTrainer(TableTrainer):
+    """Notes in a file which candidate was begun and ended, in which process of which node, and does something else first."""
+
+    notes: str = ""
+
+    def __call__(self, genotype, seed, on_epoch):
+        import ray
+
+        self._note("begun", genotype, ray.get_runtime_context().get_node_id())
+        self.first(genotype, ray.get_runtime_context().get_node_id())
+        trained = super().__call__(genotype, seed, on_epoch)
+        self._note("ended", genotype, ray.get_runtime_context().get_node_id())
+        return trained
+
+    def _note(self, what, genotype, node):
+        with Path(self.notes).open("a") as file:
+            file.write(f"{what} {genotype.key} {node} {os.getpid()}\n")
+
+    def read(self):
+        """What was noted so far, as lists of words."""
+        path = Path(self.notes)
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def count(self, what, key):
+        return sum(words[:2] == [what, key] for words in self.read())
+
+    def first(self, genotype, node):
+        pass
+
+
+def _until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AttnNasError("what was waited for did not happen")
+        time.sleep(0.02)
+
+
+def _states(run):
+    return Counter(record.state for record in run.records)
+
+
+def _on(cluster, kind):
+    return [event for event in cluster if isinstance(event, kind)]
+
+
+def test_the_budget_is_exact_and_nothing_is_trained_twice(found, tmp_path):
+    """As many at a time as the nodes have processors; the front is confirmed too."""
+    trainer, told = NotingTrainer(TASK, notes=str(tmp_path / "notes")), []
+    run = found(budget=12, confirm=1, trainer=trainer, listeners=[told.append])
+    assert _states(run) == {"finished": len(run.records)}
+    assert len(run.candidates) == 12
+    assert len({(record.key, record.seed) for record in run.records}) == len(run.records) > 12
+    assert Counter(words[0] for words in trainer.read()) == {"begun": len(run.records), "ended": len(run.records)}
+    assert [event.workers for event in _on(told, SearchStarted)] == [4]
+
+
+@dataclasses.dataclass
+class WaitingTrainer(NotingTrainer):
+    """Waits on the ``first_node`` until another one has begun something, and there for ever if it ``hangs``."""
+
+    first_node: str = ""
+    hangs: bool = False
+
+    def first(self, genotype, node):
+        _until(lambda: any(words[2] != self.first_node for words in self.read()))
+        if self.hangs and node != self.first_node:
+            time.sleep(1000)
+
+
+def test_a_node_that_dies_costs_its_candidates_a_repetition_and_no_more(cluster, found, tmp_path):
+    """What was finished is kept and not repeated; what ran there is trained again elsewhere, and was not to blame."""
+    first_node = next(iter(cluster.worker_nodes)).node_id
+    trainer = WaitingTrainer(TASK, notes=str(tmp_path / "notes"), first_node=first_node, hangs=True)
+    dying = cluster.add_node(num_cpus=1, **SMALL)
+    told, before = [], []
+
+    def kill_it(event):
+        told.append(event)
+        if isinstance(event, TrialFinished) and not before:
+            before.extend(each.key for each in _on(told, TrialFinished))
+            cluster.remove_node(dying, allow_graceful=False)
+
+    run = found(budget=8, trainer=trainer, listeners=[kill_it])
+    lost = [words[1] for words in trainer.read() if words[0] == "begun" and words[2] == dying.node_id]
+    assert len(lost) == 1
+    assert len(run.candidates) == 8
+    assert _states(run) == {"finished": 8, "interrupted": 1}
+    assert before
+    ended = Counter(words[1] for words in trainer.read() if words[0] == "ended")
+    assert ended == dict.fromkeys((candidate.record.key for candidate in run.candidates), 1)
+    assert ended.keys() >= {*before, *lost}
+    assert TrialState.RUNNING not in {trial.state for trial in run.study.get_trials()}
+    (failure,) = _on(told, TrialFailed)
+    assert (failure.key, failure.counts) == (lost[0], False)
+    assert failure.reason.startswith("its node ")
+
+
+def test_a_node_that_comes_is_used_at_once(cluster, found, tmp_path):
+    """The number of candidates at a time follows the nodes, unless it is given."""
+    first_node = next(iter(cluster.worker_nodes)).node_id
+    trainer = WaitingTrainer(TASK, notes=str(tmp_path / "notes"), first_node=first_node)
+    added = []
+
+    def add_one(event):
+        if isinstance(event, TrialStarted) and not added:
+            added.append(cluster.add_node(num_cpus=1, **SMALL))
+
+    try:
+        run = found(budget=6, trainer=trainer, listeners=[add_one])
+    finally:
+        cluster.remove_node(added[0])
+    assert _states(run) == {"finished": 6}
+    assert {words[2] for words in trainer.read()} == {first_node, added[0].node_id}
+
+
+@dataclasses.dataclass
+class DyingTrainer(NotingTrainer):
+    """Kills its process, or never ends, the first time that it trains ``victim``."""
+
+    victim: str = ""
+    hangs: bool = False
+
+    def first(self, genotype, node):
+        if genotype.key == self.victim and self.count("begun", self.victim) == 1:
+            if self.hangs:
+                time.sleep(1000)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_candidate_whose_worker_dies_is_trained_again(found, tmp_path):
+    """It is counted against it: the worker may have died of it."""
+    trainer = DyingTrainer(TASK, notes=str(tmp_path / "notes"), victim=BARE.key)
+    run = found(budget=4, workers=2, trainer=trainer)
+    assert [record.state for record in run.records if record.key == BARE.key] == ["lost", "finished"]
+    assert _states(run) == {"finished": 4, "lost": 1}
+    (reason,) = (record.reason for record in run.records if record.state == "lost")
+    assert reason.startswith("its worker on ")
+
+
+def test_a_training_that_takes_too_long_is_ended_and_repeated(found, tmp_path):
+    """By the same words as on one machine."""
+    trainer = DyingTrainer(TASK, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
+    run = found(budget=3, workers=2, trainer=trainer, trial_timeout=1.5)
+    assert _states(run) == {"finished": 3, "lost": 1}
+    (reason,) = (record.reason for record in run.records if record.state == "lost")
+    assert reason == "its worker was ended after the time limit of 1.5 s"
+
+
+@dataclasses.dataclass
+class GatheringTrainer(NotingTrainer):
+    """Waits until four were begun."""
+
+    def first(self, genotype, node):
+        _until(lambda: len([words for words in self.read() if words[0] == "begun"]) >= 4)
+
+
+def test_several_candidates_share_a_gpu(nodes, found, tmp_path, monkeypatch):
+    """With a quarter of one each four train at a time."""
+    trainer, told = GatheringTrainer(TASK, notes=str(tmp_path / "notes")), []
+    monkeypatch.setattr(nodes, "_cluster", RayCluster(gpus_per_trial=0.25))
+    run = found(budget=4, trainer=trainer, listeners=[told.append])
+    assert _states(run) == {"finished": 4}
+    assert [words[0] for words in trainer.read()][:4] == ["begun"] * 4
+    assert [event.workers for event in _on(told, SearchStarted)] == [4]
+
+
+@pytest.mark.parametrize(
+    ("threads", "gpus", "expected"),
+    [(1, 0.0, 9), (2, 0.0, 4), (1, 0.25, 9), (1, 0.5, 5), (1, 0.3, 7), (1, 1.0, 3), (1, 2.0, 1), (4, 0.25, 2), (16, 0.0, 1)],
+)
+def test_the_slots_of_a_node_follow_what_a_trial_takes(threads, gpus, expected):
+    """Shares of a GPU are never put together from two; there is always one slot, for a node that may come."""
+    tasks = Tasks.__new__(Tasks)
+    tasks._begin = Begin(b"", (), None, threads, gpus, 50, None)
+    nodes = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}, {"memory": 1.0}]
+    assert tasks.slots(nodes) == expected
+    tasks._begin = dataclasses.replace(tasks._begin, workers=40)
+    assert tasks.slots(nodes) == 40
+
+
+def test_a_trainer_of_the_users_own_module_goes_along(found, tmp_path, monkeypatch):
+    """The nodes need not have it."""
+    path = tmp_path / "my_own_trainer.py"
+    path.write_text("from attn_nas.testing import TableTrainer\n\nclass Mine(TableTrainer):\n    pass\n")
+    spec = importlib.util.spec_from_file_location("my_own_trainer", path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "my_own_trainer", module)
+    spec.loader.exec_module(module)
+    assert len(found(budget=2, workers=1, trainer=module.Mine(TASK)).candidates) == 2
+
+
+def test_real_trainings_are_the_same_as_on_one_machine(found, tiny_space, tmp_path):
+    """From the same warm trunk, trained once; weights come back; the nodes keep nothing."""
+    space = tiny_space.model_copy(update={"proxy": tiny_space.proxy.model_copy(update={"warm_epochs": 1})})
+    before = _scratch()
+    run = found(space, budget=4, workers=2)
+    here = search(space, run=tmp_path / "here", budget=4, confirm=0, workers=1)
+    there = {candidate.record.key: candidate.record for candidate in run.candidates}
+    assert there.keys() == {candidate.record.key for candidate in here.candidates}
+    for candidate in here.candidates:
+        record = candidate.record
+        assert there[record.key].result.curve == record.result.curve
+        ours, theirs = (load_file(each.folder.weights_of(record.key)) for each in (here, run))
+        assert ours.keys() == theirs.keys()
+        assert all((ours[name] == theirs[name]).all() for name in ours)
+    (trunk,) = run.folder.trunks.glob("*.safetensors")
+    assert [path.name for path in here.folder.trunks.glob("*.safetensors")] == [trunk.name]
+    assert _scratch() == before
+    written = trunk.stat().st_mtime_ns
+    assert len(found(None, budget=5, workers=2, resume=True).candidates) == 5
+    assert trunk.stat().st_mtime_ns == written
+
+
+def _scratch():
+    return {path for path in Path(tempfile.gettempdir()).iterdir() if re.match("attn-nas-[0-9a-f]{32}-", path.name)}
+
+
+def test_a_warm_trunk_that_fails_is_told_to_every_candidate(found, tiny_space):
+    """It is tried once."""
+    proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1, "lr": 1e20})
+    run = found(tiny_space.model_copy(update={"proxy": proxy}), budget=3, workers=2)
+    assert _states(run) == {"failed": 3}
+    assert all(record.reason.startswith("the bare trunk of all candidates failed: diverged") for record in run.records)
+    assert len(list(run.folder.trunks.glob("*.failed"))) == 1
+
+
+def test_a_training_in_parts_reaches_what_it_does_in_one_go(found, tiny_space, tmp_path, monkeypatch):
+    """With early stopping its state comes back to the run after every rung, and travels on with the next part."""
+    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    proxy = tiny_space.proxy.model_copy(update={"epochs": 4})
+    kept = set()
+
+    def look(event):
+        kept.update(path.name for path in (tmp_path / "run" / "pauses").glob("*.safetensors"))
+
+    run = found(tiny_space.model_copy(update={"proxy": proxy}), budget=7, workers=2, early_stopping=True, listeners=[look])
+    parted = [candidate.record for candidate in run.candidates if not candidate.record.reference]
+    assert {f"{record.key}-0.{epochs}.safetensors" for record in parted for epochs in (1, 2)} == kept
+    assert not [*run.folder.pauses.iterdir()]
+    share_dataset(load_dataset(tiny_space.data), tmp_path / "data")
+    trainer = ProxyTrainer(proxy, choose_numerics("cpu", "fp32"), 1, tmp_path / "data", tmp_path / "trunks")
+    for record in parted:
+        assert trainer(record.genotype, 0, lambda *_: None).result.curve == record.result.curve
+
+
+def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, monkeypatch):
+    """On a cluster of its own, which dies; what ran then was not to blame, and nothing runs on."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(session, "_HEAD_MAY_BE_AWAY", 0.5)
+    trainer = DyingTrainer(TASK, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
+    drivers = []
+
+    def kill_the_head(event):
+        if isinstance(event, TrialFinished) and not drivers:
+            head, driver = _head_and_driver()
+            drivers.append(driver)
+            os.kill(head, signal.SIGKILL)
+
+    arguments = {"workers": 2, "confirm": 0, "trainer": trainer, "run": tmp_path / "run", "cluster": RayCluster()}
+    with pytest.raises(RunError, match=r"does not answer any more\. What was finished is kept: go on with --resume"):
+        search(tiny_space, budget=50, listeners=[kill_the_head], **arguments)
+    assert not Path(f"/proc/{drivers[0]}").exists()
+    records = Run(tmp_path / "run").records
+    assert "finished" in {record.state for record in records}
+    assert [record.state for record in records if record.key == BARE.key] == ["interrupted"]
+    run = search(None, budget=6, resume=True, **{**arguments, "cluster": None, "trainer": TableTrainer(TASK)})
+    assert "lost" not in _states(run)
+
+
+def _head_and_driver():
+    """The process numbers of the head that a driver of this process has started, and of that driver."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line, status = (process / "cmdline").read_text(), (process / "status").read_text()
+        except OSError:
+            continue  # it has ended
+        found[int(process.name)] = line, int(re.search(r"PPid:\t(\d+)", status)[1])
+    ((head, driver),) = (
+        (number, parent)
+        for number, (line, parent) in found.items()
+        if "gcs_server" in line and "spawn_main" in found[parent][0] and found[parent][1] == os.getpid()
+    )
+    return head, driver
+
+
+def test_the_command_searches_on_a_cluster(cluster, tmp_path):
+    """With a mechanism of the user's own, and a share of a GPU that is none."""
+    plugin = re.search(r"```python\n# my_attention.py\n(.*?)```", README, re.DOTALL)[1]
+    (tmp_path / "my_attention.py").write_text(plugin)
+    space = TINY.read_text().replace("name: se,", "name: energy_gate,")
+    (tmp_path / "space.yaml").write_text(f"plugins: [my_attention.py]\n{space}")
+    options = "--space space.yaml --run run --budget 2 --confirm 0 --no-export --workers 1 --executor ray --gpus-per-trial 0.25"
+    done = subprocess.run(
+        [sys.executable, "-m", "attn_nas", "search", *options.split(), "--address", cluster.address],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 of 2 candidates trained" in done.stdout
+    run = Run(tmp_path / "run")
+    assert any("energy_gate" in str(candidate.record.genotype) for candidate in run.candidates)
+    assert all(run.folder.weights_of(member.record.key).exists() for member in run.front)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"address": "ray://head:10001"}, "address = ray://head:10001: give the head's own address, host:6379"),
+        ({"address": "head"}, "address = head: give host:port"),
+        ({"address": ""}, "address = : give host:port"),
+        ({"address": "head:99999"}, "address = head:99999: give host:port"),
+        ({"gpus_per_trial": 1.5}, "gpus_per_trial = 1.5: choose a share of a GPU, such as 0.25, or a whole number"),
+        ({"gpus_per_trial": 0.0}, "gpus_per_trial = 0.0: choose"),
+        ({"gpus_per_trial": -1.0}, "gpus_per_trial = -1.0: choose"),
+        ({"gpus_per_trial": float("nan")}, "gpus_per_trial = nan: choose"),
+        ({"gpus_per_trial": float("inf")}, "gpus_per_trial = inf: choose"),
+        ({"start_timeout": 0.0}, "start_timeout = 0.0: choose a number of seconds above 0"),
+    ],
+)
+def test_what_is_no_cluster_is_refused(given, message):
+    """With what to write instead."""
+    with pytest.raises(UsageError, match=re.escape(message)):
+        RayCluster(**given)
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_at_once(tiny_space, tmp_path):
+    """It names the address; nothing is written."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UsageError, match=f"address = {address}: no Ray cluster answers there"):
+            search(tiny_space, run=tmp_path / "run", cluster=RayCluster(address))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_address_may_come_from_the_environment(tiny_space, tmp_path, monkeypatch):
+    """As everywhere in Ray; it is read as strictly as one that is given."""
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(UsageError, match="address = ray://head:10001"):
+        search(tiny_space, run=tmp_path / "run", cluster=RayCluster())
+
+
+def test_without_ray_the_message_says_how_to_get_it(tiny_space, tmp_path, monkeypatch):
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=re.escape('pip install "attn-nas[ray]"')):
+        search(tiny_space, run=tmp_path / "run", cluster=RayCluster())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_the_nodes_lack_is_an_error(nodes):
+    """A node is asked, and not this machine."""
+    with pytest.raises(DeviceError, match="no CUDA device is available"):
+        nodes.numerics("cuda", "auto")
+    with pytest.raises(DeviceError, match="unknown precision 'fp8'"):
+        nodes.numerics("cpu", "fp8")
+    assert nodes.numerics("auto", "fp32") == choose_numerics("cpu", "fp32")
+
+
+def test_impossible_numbers_are_refused(nodes):
+    """As on one machine; the processors of this machine are no limit."""
+    for workers, threads, limit in ((0, None, None), (None, 0, None), (1, 1, 0.0)):
+        with pytest.raises(UsageError, match="choose"):
+            nodes.resources(Numerics(), 50, workers, threads, limit)
+    assert nodes.resources(Numerics(), 50, 1000, None, None).workers == 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--executor", "slurm"], "--executor slurm: choose from local, ray"),
+        (["--address", "head:6379"], "--address head:6379 is for a Ray cluster: add --executor ray"),
+        (["--gpus-per-trial", "0.5"], "--gpus-per-trial 0.5 is for a Ray cluster: add --executor ray"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    """With what to add."""
+    found = CliRunner().invoke(app, ["search", *options])
+    assert found.exit_code == 2
+    assert message in found.stderr

@@ -1,0 +1,479 @@
+"""Tests of studies on a database server: a real PostgreSQL on loopback."""
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import psycopg
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import event
+from typer.testing import CliRunner
+
+from attn_nas.cli import app as commands
+from attn_nas.dashboard.app import dashboard_app
+from attn_nas.dashboard.guard import Rules
+from attn_nas.dashboard.library import Library
+from attn_nas.errors import RunError, UsageError
+from attn_nas.space.task import Task
+from attn_nas.study import search as searching
+from attn_nas.study.events import StorageAwaited, TrialFinished
+from attn_nas.study.results import Run
+from attn_nas.study.search import search
+from attn_nas.study.sharing import attach
+from attn_nas.study.storage import address
+from attn_nas.study.storage import server as storing
+from attn_nas.study.storage.address import ServerAddress
+from attn_nas.study.storage.patience import NONE
+from attn_nas.study.storage.studies import engine_of
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
+PASSWORD = "very-secret-7"
+
+
+def _programs() -> Path:
+    """Where the server's programs are: on the path, or where Debian has them."""
+    found = shutil.which("initdb")
+    programs = Path(found).parent if found else max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    if programs is None:
+        assert not os.environ.get("ATTN_NAS_REQUIRE_POSTGRESQL"), "PostgreSQL is demanded, and not installed"
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    return programs
+
+
+@dataclass
+class Postgres:
+    """A server in ``folder``, whose user is ``nas``; it runs as an unprivileged user, as it demands."""
+
+    programs: Path
+    folder: Path
+    port: int
+
+    def call(self, program, *arguments):
+        """Run one of its programs."""
+        user = None
+        if not os.getuid():
+            user = next(name for name in ("postgres", "nobody") if name in {each.pw_name for each in pwd.getpwall()})
+            shutil.chown(self.folder, user)
+        command = [str(self.programs / program), *map(str, arguments)]
+        subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, timeout=60)
+
+    def make(self):
+        """Make its files."""
+        (self.folder / "password").write_text(PASSWORD)
+        (self.folder / "password").chmod(0o644)
+        secret = ("-A", "scram-sha-256", "--pwfile", self.folder / "password")
+        self.call("initdb", "-D", self.folder / "data", "-U", "nas", *secret, "-N")
+
+    def start(self):
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        self.call("pg_ctl", "-D", self.folder / "data", "-l", self.folder / "log", "-o", options, "-w", "start")
+
+    def stop(self):
+        """Let it go down at once, as in a crash."""
+        self.call("pg_ctl", "-D", self.folder / "data", "-m", "immediate", "stop")
+
+    def url(self, password=PASSWORD, database="postgres") -> str:
+        """An address."""
+        return f"postgresql://nas{f':{password}' if password else ''}@127.0.0.1:{self.port}/{database}"
+
+    def say(self, statement, *values):
+        """Have it do something; returns the rows."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            found = connection.execute(statement, values)
+            return found.fetchall() if found.description else []
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that runs."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    folder = Path(f"/tmp/attn-nas-postgresql-{port}")  # where any user may enter
+    folder.mkdir(mode=0o755)
+    server = Postgres(_programs(), folder, port)
+    server.make()
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def _password(server, monkeypatch):
+    """The password is in the environment, as for whoever looks at a run, and nowhere else."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.setattr(address, "_given", {})
+
+
+def _search(space, folder, **arguments):
+    arguments = {"workers": 1, "trainer": TableTrainer(TASK), "confirm": 0, "run": folder / "run", **arguments}
+    return search(space, **arguments)
+
+
+def _check(run, number):
+    """So many candidates, each once, and nothing that runs."""
+    assert len(run.candidates) == number
+    assert len({record.key for record in run.records if record.state == "finished"}) == number
+    assert sum(record.state == "finished" for record in run.records) == number
+    assert not any(trial.state == TrialState.RUNNING for trial in run.study.get_trials())
+
+
+def test_a_study_on_a_server_is_as_good_as_one_in_a_file(server, tiny_space, tmp_path):
+    """The same search, the same front, and again when resumed; the study is Optuna's, under the run's name."""
+    there = _search(tiny_space, tmp_path, budget=12, storage=server.url())
+    here = _search(tiny_space, tmp_path / "here", budget=12)
+    assert [candidate.record.key for candidate in there.candidates] == [each.record.key for each in here.candidates]
+    assert not (tmp_path / "run" / "study.db").exists()
+    _check(_search(None, tmp_path, budget=15, resume=True), 15)
+    name = there.study.study_name
+    assert name.startswith("run-")
+    storage = optuna.storages.RDBStorage(server.url().replace("://", "+psycopg://"))
+    assert len(optuna.load_study(study_name=name, storage=storage).get_trials(states=[TrialState.COMPLETE])) == 15
+    storage.engine.dispose()
+
+
+def test_several_runs_share_a_server(server, tiny_space, tmp_path):
+    """Folders of the same name are runs of their own."""
+    for name, budget in (("a", 4), ("b", 5)):
+        _search(tiny_space, tmp_path / name, budget=budget, storage=server.url())
+    assert [len(Run(tmp_path / name / "run").candidates) for name in "ab"] == [4, 5]
+
+
+def test_the_password_is_nowhere(server, tiny_space, tmp_path, ask, capfd, monkeypatch):
+    """Not in the run folder, a page, an error, what a command prints, or the study's own words."""
+    run = _search(tiny_space, tmp_path, budget=4, storage=server.url())
+    assert PASSWORD not in "".join(path.read_text(errors="replace") for path in run.folder.path.rglob("*") if path.is_file())
+    assert json.loads((run.folder.path / "storage.json").read_text())["url"] == server.url(password=None)
+    app = dashboard_app(Library(tmp_path), Rules.of("127.0.0.1", None))
+    pages = [ask(app, path) for path in ("/", "/runs/run", f"/runs/run/candidates/{run.candidates[0].record.key}")]
+    assert [page.status for page in pages] == [200, 200, 200]
+    assert PASSWORD not in "".join(page.text for page in pages)
+    runner = CliRunner()
+    for command in (["front"], ["runs"], ["report", "--format", "md", "--to", "-"]):
+        place = tmp_path if command == ["runs"] else run.folder.path
+        done = runner.invoke(commands, [command[0], str(place), *command[1:]])
+        assert done.exit_code == 0, done.output
+        assert PASSWORD not in done.output
+    assert PASSWORD not in f"{run.study._storage._backend.url} {run.folder.study}"
+    monkeypatch.setattr(address, "_given", {})
+    monkeypatch.setenv("PGPASSWORD", "wrong-pass-5")
+    with pytest.raises(RunError, match="password authentication failed") as failed:
+        Run(run.folder.path)
+    assert "wrong-pass-5" not in str(failed.value)
+    assert PASSWORD not in "".join(capfd.readouterr())
+
+
+def test_the_password_may_come_with_the_address(server, tiny_space, tmp_path, monkeypatch):
+    """For a whole search, and again when it is resumed; a process that was not given it cannot look at the run."""
+    monkeypatch.delenv("PGPASSWORD")
+    assert len(_search(tiny_space, tmp_path, budget=4, storage=server.url()).candidates) == 4
+    monkeypatch.setattr(address, "_given", {})
+    with pytest.raises(RunError, match="A password is taken from --storage"):
+        Run(tmp_path / "run")
+    _check(_search(None, tmp_path, budget=6, resume=True, storage=server.url()), 6)
+    assert PASSWORD not in (tmp_path / "run" / "storage.json").read_text()
+
+
+def test_the_password_may_come_with_the_variable(server, tiny_space, tmp_path, monkeypatch):
+    """That of the same database; another one's is left alone."""
+    run = _search(tiny_space, tmp_path, budget=4, storage=server.url())
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.setattr(address, "_given", {})
+    with pytest.raises(RunError, match="ATTN_NAS_STORAGE"):
+        Run(run.folder.path)
+    monkeypatch.setenv("ATTN_NAS_STORAGE", server.url())
+    assert len(Run(run.folder.path).candidates) == 4
+    assert PASSWORD not in repr(ServerAddress.parse(server.url()))
+    monkeypatch.setattr(address, "_given", {})
+    monkeypatch.setenv("ATTN_NAS_STORAGE", server.url(database="other"))
+    with pytest.raises(RunError, match="cannot be used"):
+        Run(run.folder.path)
+
+
+@pytest.mark.parametrize("down", [0.0, 2.0], ids=["at once", "after a while"])
+def test_a_server_that_restarts_in_the_middle_costs_nothing(server, tiny_space, tmp_path, down):
+    """The search waits, says so if it has to, and goes on: no trial is lost or trained twice."""
+    events = []
+
+    def listen(what):
+        events.append(what)
+        if isinstance(what, TrialFinished) and what.finished == 5:
+            server.stop()
+            if down:
+                threading.Timer(down, server.start).start()
+            else:
+                server.start()
+
+    run = _search(tiny_space, tmp_path, budget=12, storage=server.url(), listeners=[listen], workers=2)
+    _check(run, 12)
+    assert any(isinstance(each, StorageAwaited) for each in events) == bool(down)
+    assert not any(record.state == "lost" for record in run.records)
+
+
+@pytest.mark.parametrize("when", range(1, 60, 7))
+def test_a_connection_lost_at_any_statement_costs_nothing(server, tiny_space, tmp_path, monkeypatch, when):
+    """The server ends the connection before a statement, and what was to be done is done again."""
+    _search(tiny_space, tmp_path, budget=3, storage=server.url())
+    statements = []
+    opened = searching.Coordinator
+
+    def begin(*arguments):
+        study = next(each for each in arguments if isinstance(each, optuna.Study))
+
+        def cut(*_):
+            statements.append(None)
+            if len(statements) == when:
+                server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+        event.listen(engine_of(study), "before_cursor_execute", cut)
+        return opened(*arguments)
+
+    monkeypatch.setattr(searching, "Coordinator", begin)
+    _check(_search(None, tmp_path, budget=6, resume=True), 6)
+    assert len(statements) > when
+
+
+def test_a_server_that_stays_away_ends_the_search_and_loses_nothing(server, tiny_space, tmp_path, monkeypatch):
+    """When the patience is at its end; what was finished is there when it is back."""
+    monkeypatch.setattr(searching, "_PATIENCE", 1.0)
+
+    def listen(what):
+        if isinstance(what, TrialFinished) and what.finished == 5:
+            server.stop()
+
+    with pytest.raises(RunError, match=r"does not answer any more: .* go on with --resume when it is back"):
+        _search(tiny_space, tmp_path, budget=12, storage=server.url(), listeners=[listen])
+    with pytest.raises(RunError, match="cannot be used"):
+        Run(tmp_path / "run")
+    server.start()
+    assert len(Run(tmp_path / "run").candidates) == 5
+    _check(_search(None, tmp_path, budget=12, resume=True), 12)
+
+
+def test_two_machines_cannot_share_a_study(server, tiny_space, tmp_path):
+    """They have run folders of their own, and no lock in common but the server's."""
+    run = _search(tiny_space, tmp_path, budget=4, storage=server.url())
+    shutil.copytree(run.folder.path, tmp_path / "elsewhere" / "run")
+    with run.folder.study.held(NONE), pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"):
+        _search(None, tmp_path / "elsewhere", budget=6, resume=True)
+    _check(_search(None, tmp_path / "elsewhere", budget=6, resume=True), 6)
+
+
+def test_whoever_took_the_study_while_the_connection_was_lost_keeps_it(server, tiny_space, tmp_path, monkeypatch):
+    """The other search ends with a message, and writes nothing more."""
+    monkeypatch.setattr(storing, "_STALE", 1.0)
+    holder = _search(tiny_space, tmp_path, budget=4, storage=server.url()).folder.study
+    others = []
+
+    def listen(what):
+        if isinstance(what, TrialFinished) and what.finished == 6:
+            server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            others.append(holder.held(NONE))
+            others[0].__enter__()
+
+    with pytest.raises(RunError, match="another process works on"):
+        _search(None, tmp_path, budget=10, resume=True, listeners=[listen])
+    assert len(Run(tmp_path / "run").candidates) == 6
+    others[0].__exit__(None, None, None)
+
+
+def test_a_lost_lock_is_taken_again_and_nobody_comes_between(server, tiny_space, tmp_path):
+    """Its connection alone is ended: the search goes on; once another has worked on the study it ends, and writes nothing."""
+    _search(tiny_space, tmp_path, budget=3, storage=server.url())
+    shutil.copytree(tmp_path / "run", tmp_path / "elsewhere" / "run")
+    other = []
+
+    def lose():
+        server.say("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()")
+
+    def listen(what):
+        if isinstance(what, TrialFinished) and what.finished == 4:
+            lose()
+        if isinstance(what, TrialFinished) and what.finished == 6 and not other:
+            lose()
+            other.append(_search(None, tmp_path / "elsewhere", budget=8, resume=True))
+
+    with pytest.raises(RunError, match="another process works on"):
+        _search(None, tmp_path, budget=10, resume=True, listeners=[listen])
+    _check(other[0], 8)
+    _check(Run(tmp_path / "run"), 8)
+
+
+SCRIPT = """
+import sys, time
+from attn_nas.space.task import Task
+from attn_nas.study.search import search
+from attn_nas.study.sharing import attach
+from attn_nas.testing import TableTrainer
+
+if __name__ == "__main__":
+    search(sys.argv[1], run="run", budget=30, confirm=0, workers=1, storage=sys.argv[2],
+           trainer=TableTrainer(Task(3, 16, 16, 10), seconds=0.1))
+"""
+
+
+def test_a_killed_search_leaves_no_lock_on_the_server(server, tmp_path):
+    """After kill -9 it goes on at once, to the exact budget."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, "script.py", str(TINY), server.url()], cwd=tmp_path)
+    log, deadline = tmp_path / "run" / "events.jsonl", time.monotonic() + 60
+    while not log.exists() or log.read_text().count("TrialFinished") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    told = len(Run(tmp_path / "run").candidates)
+    assert told >= 3
+    run = _search(None, tmp_path, budget=12, resume=True)
+    _check(run, 12)
+
+
+def test_a_study_may_move_to_another_server(server, tiny_space, tmp_path):
+    """Where it is now is said when it is resumed; a server without it, and a run without a server, are refused."""
+    run = _search(tiny_space, tmp_path, budget=4, storage=server.url())
+    file = run.folder.path / "storage.json"
+    file.write_text(file.read_text().replace(f":{server.port}", ":1"))
+    with pytest.raises(RunError, match="cannot be used"):
+        _search(None, tmp_path, budget=5, resume=True)
+    _check(_search(None, tmp_path, budget=5, resume=True, storage=server.url()), 5)
+    assert str(server.port) in file.read_text()
+    server.say("CREATE DATABASE empty")
+    with pytest.raises(RunError, match=r"has no study run-|no such table|does not exist"):
+        _search(None, tmp_path, budget=5, resume=True, storage=server.url(database="empty"))
+    assert str(server.port) in file.read_text()
+    _search(tiny_space, tmp_path / "here", budget=3)
+    with pytest.raises(UsageError, match="keeps its study in a file of its own: leave --storage out"):
+        _search(None, tmp_path / "here", budget=5, resume=True, storage=server.url())
+
+
+PLUGIN = """
+from attn_nas import Mechanism, register_mechanism
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.scale = nn.Conv2d(channels, channels, 1, groups=channels)
+
+    def forward(self, x):
+        return self.scale(x)
+
+register_mechanism(Mechanism("scaled", f"{__name__}:Scaled", "channel", "a x + b", title="A scale", year=2026))
+"""
+
+
+def test_a_run_begun_elsewhere_is_attached(server, tiny_space, tmp_path, monkeypatch):
+    """It is found on the server, looked at from a new folder, gone on with there, and its plug-ins come along."""
+    plugin = tmp_path / "shared_gate.py"
+    plugin.write_text(PLUGIN)
+    (tmp_path / "space.yaml").write_text(f"plugins: [{plugin.name}]\n{TINY.read_text()}")
+    elsewhere = _search(tmp_path / "space.yaml", tmp_path / "elsewhere", budget=4, storage=server.url())
+    name = elsewhere.study.study_name
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATTN_NAS_STORAGE", server.url())
+    runner = CliRunner()
+    listed = json.loads(runner.invoke(commands, ["attach", "--json"]).output)
+    assert {"study": name, "space": "space", "trainings": 4, "budget": 4} in listed
+    assert name in runner.invoke(commands, ["attach"]).output
+    done = runner.invoke(commands, ["attach", name])
+    assert done.output.strip() == f"Look at it: attn-nas front runs/{name}"
+    here = tmp_path / "runs" / name
+    assert (here / "plugins" / plugin.name).read_text() == plugin.read_text()
+    assert [each.record.key for each in Run(here).candidates] == [each.record.key for each in elsewhere.candidates]
+    _check(search(run=here, resume=True, budget=6, workers=1, trainer=TableTrainer(TASK)), 6)
+    assert len(Run(elsewhere.folder.path).candidates) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["attach"], "which server?"),
+        (["attach", "--storage", "nonsense"], "no address of a database"),
+        (["attach", "nowhere", "--storage", "URL"], "unknown study on postgresql://nas@"),
+        (["attach", "--run", "x", "NAME", "--storage", "URL"], "x holds a run already"),
+    ],
+)
+def test_what_cannot_be_attached_says_why(server, tiny_space, tmp_path, monkeypatch, arguments, message):
+    """And leaves nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    name = _search(tiny_space, tmp_path, run="x", budget=2, storage=server.url()).study.study_name
+    words = {"URL": server.url(), "NAME": name}
+    done = CliRunner().invoke(commands, [words.get(word, word) for word in arguments])
+    assert done.exit_code == 2
+    assert message in done.output
+    assert PASSWORD not in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_plug_ins_of_a_study_cannot_leave_the_run(server, tiny_space, tmp_path):
+    """Whoever may write to the server may have written any path."""
+    run = _search(tiny_space, tmp_path, budget=2, storage=server.url())
+    facts = {**run.meta, "space": {**run.meta["space"], "plugins": ["plugins/../../evil.py"]}}
+    run.study.set_user_attr("run", facts)
+    run.study.set_user_attr("plugins", {"plugins/../../evil.py": "print('evil')"})
+    with pytest.raises(RunError, match="cannot be attached"):
+        attach(server.url(), run.study.study_name, tmp_path / "here")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_tables_of_another_optuna_are_refused(server, tiny_space, tmp_path):
+    """With the command that brings them to this one."""
+    server.say("CREATE DATABASE other_version")
+    url = server.url(database="other_version")
+    _search(tiny_space, tmp_path, budget=3, storage=url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+    with pytest.raises(RunError, match=r"tables of .* are of another version of Optuna: .* optuna storage upgrade"):
+        Run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "message"),
+    [
+        ("server", UsageError, "no address of a database: write postgresql://USER@HOST/DATABASE"),
+        ("postgresql://host", UsageError, "postgresql://host names no database"),
+        ("sqlite:///study.db", UsageError, "an SQLite file, which every run has without --storage"),
+        ("oracle://host/db", UsageError, "the storage oracle is not known, only PostgreSQL is"),
+        ("postgresql+asyncpg://host/db", UsageError, "needs a driver"),
+        (f"postgresql://nas:{PASSWORD}@127.0.0.1:1/db", RunError, "postgresql://nas@127.0.0.1:1/db cannot be used: .*refused"),
+        (f"postgresql://nas@127.0.0.1:1/db?password={PASSWORD}", RunError, "postgresql://nas@127.0.0.1:1/db cannot be used"),
+    ],
+)
+def test_a_senseless_address_is_refused_before_anything_is_written(tiny_space, tmp_path, url, error, message):
+    """With a message that does not repeat a password."""
+    with pytest.raises(error, match=message) as refused:
+        _search(tiny_space, tmp_path, budget=2, storage=url)
+    assert PASSWORD not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_driver_is_named(monkeypatch):
+    """With the extra that brings it."""
+    monkeypatch.setattr("attn_nas.study.storage.address.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r'postgresql://host/db needs a driver: pip install "attn-nas\[postgresql\]"'):
+        _ = ServerAddress.parse("postgresql://host/db").to_connect
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"url": 3}', '{"url": "postgresql://host/db"}', '{"study": "x", "url": "nonsense"}']
+)
+def test_a_damaged_note_of_the_server_is_an_error(tmp_path, content):
+    """Reading it says which file it is."""
+    (tmp_path / "storage.json").write_text(content)
+    with pytest.raises(RunError, match=r"storage\.json does not say where the study is"):
+        Run(tmp_path)

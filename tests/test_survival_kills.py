@@ -1,0 +1,59 @@
+"""Kill -9 at writes of the study and at random moments: a short soak; and who may work on a run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from attn_nas.space.task import Task
+from attn_nas.study.results import Run
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+SOAK = Path(__file__).parents[1] / "benchmarks" / "soak.py"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+HOLDER = """
+import os, signal, sys
+from attn_nas.study.folder import RunFolder
+
+with RunFolder(sys.argv[1]).locked():
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_run_survives_being_killed(tmp_path):
+    """At writes of its study, at random moments, and with its workers: the budget is exact, nothing lost, nothing left."""
+    command = [sys.executable, str(SOAK), "--quick", "--json", "--kinds", "writes", "coordinator", "both"]
+    done = subprocess.run(
+        command, env={**ENVIRONMENT, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=600
+    )
+    found = json.loads(done.stdout)
+    assert found["violations"] == []
+    assert done.returncode == 0
+    assert found["kills"] == {
+        "a write or commit of the study": 3,
+        "the coordinator": found["kills"]["the coordinator"],
+        "the coordinator and a worker": 1,
+    }
+    assert found["kills"]["the coordinator"] >= 4
+
+
+def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path):
+    """While a process holds the run, even one that does nothing; the lock of a killed one is taken over at once."""
+    run = tmp_path / "run"
+    search(tiny_space, run=run, budget=3, confirm=0, workers=1, trainer=TableTrainer(TASK))
+    command = [sys.executable, "-m", "attn_nas", "search", "--resume", "--run", "run", "--budget", "4", "--workers", "1"]
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        second = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        holder.kill()
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[-1] == "attn-nas: another process works in run: wait for it, or name another folder"
+    assert len(Run(run).records) == 3
+    assert (run / "lock").exists()
+    found = search(None, run=run, resume=True, budget=4, workers=1, trainer=TableTrainer(TASK))
+    assert len(found.candidates) == 4

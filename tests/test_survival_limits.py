@@ -1,0 +1,137 @@
+"""A time limit for a training: workers that hang, in whatever way, are replaced; processes that only slept are not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from attn_nas.errors import UsageError
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.references import reference_genotypes
+from attn_nas.space.task import Task
+from attn_nas.study import executors
+from attn_nas.study.events import TrialFailed
+from attn_nas.study.executors import LocalPool
+from attn_nas.study.jobs import Finished, Job
+from attn_nas.study.packing import make_executor
+from attn_nas.study.resources import Resources
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
+
+
+@dataclass
+class HangingTrainer(TableTrainer):
+    """Some candidates hang, by key: asleep, deaf to SIGTERM or stopped the first time, or always."""
+
+    hangs: Mapping[str, str] = field(default_factory=dict)
+    markers: Path = Path()
+
+    def __call__(self, genotype, seed, on_epoch):
+        how = self.hangs.get(genotype.key)
+        if how and (how == "always" or not (self.markers / how).exists()):
+            (self.markers / how).touch()
+            if how == "deaf":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if how == "stopped":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(600)
+        return super().__call__(genotype, seed, on_epoch)
+
+
+def test_workers_that_hang_are_replaced_and_their_candidates_trained_again(tiny_space, tmp_path):
+    """Asleep, deaf to SIGTERM or stopped; the third time the candidate has failed; the budget stays exact."""
+    references, events = reference_genotypes(tiny_space, Encoding(tiny_space)), []
+    ways = {"none": "asleep", "se everywhere": "deaf", "eca everywhere": "always", "sk everywhere": "stopped"}
+    hangs = {references[name].key: way for name, way in ways.items()}
+    run = search(
+        tiny_space, run=tmp_path / "run", budget=6, confirm=0, workers=2, trial_timeout=2.0,
+        trainer=HangingTrainer(TASK, hangs=hangs, markers=tmp_path), listeners=[events.append],
+    )  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "asleep", "deaf", "always", "stopped"}
+    failures = [event for event in events if isinstance(event, TrialFailed)]
+    assert all(event.reason.startswith("its worker was ended after the time limit of 2 s") for event in failures)
+    assert Counter(event.counts for event in failures) == {False: 5, True: 1}
+    assert len(run.candidates) == 5
+    assert not any(trial.state == TrialState.RUNNING for trial in run.study.get_trials())
+
+
+def test_a_limit_needs_a_process_that_can_be_ended(tiny_space):
+    """One worker goes into a pool of one."""
+    executor = make_executor(TableTrainer(TASK), Resources(1, 1, 0, 1, 1, trial_timeout=60.0), [])
+    try:
+        assert isinstance(executor, LocalPool)
+        assert executor.workers == 1
+    finally:
+        executor.close()
+
+
+def test_a_day_asleep_is_not_a_day_of_training(tiny_space, monkeypatch):
+    """A suspended machine, or Ctrl-Z: the workers slept as well and go on."""
+    genotype = reference_genotypes(tiny_space, Encoding(tiny_space))["none"]
+    pool, ended, clock = LocalPool([TableTrainer(TASK, epochs=2, seconds=0.4)], limit=60.0), [], time.monotonic
+
+    def handle(message):
+        monkeypatch.setattr(executors.time, "monotonic", lambda: clock() + 86400)
+        if isinstance(message, Finished):
+            ended.append(message.number)
+
+    try:
+        pool.submit(Job(7, genotype, 0))
+        until = clock() + 300
+        while not ended and clock() < until:
+            pool.wait(handle, 1.0)
+    finally:
+        pool.close()
+    assert ended == [7]
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+def test_a_limit_of_nothing_is_refused(tiny_space, tmp_path, limit):
+    """Before anything is written."""
+    with pytest.raises(UsageError, match=r"trial_timeout = .*: choose a number of seconds above 0"):
+        search(tiny_space, run=tmp_path / "run", budget=2, workers=1, trainer=TableTrainer(TASK), trial_timeout=limit)
+    assert not (tmp_path / "run").exists()
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from attn_nas.space.task import Task
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+class Stopped(TableTrainer):
+    def __call__(self, genotype, seed, on_epoch):
+        Path(sys.argv[1], f"{os.getpid()}.worker").touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+if __name__ == "__main__":
+    search(Path(sys.argv[2]), run=Path(sys.argv[1]) / "run", budget=4, workers=2, trainer=Stopped(Task(3, 16, 16, 10)))
+"""
+
+
+def test_not_even_stopped_workers_outlive_their_search(tmp_path):
+    """The kernel ends them with a coordinator that was killed."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path), str(TINY)]) as process:
+        deadline = time.monotonic() + 300
+        while len(found := list(tmp_path.glob("*.worker"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.kill()
+    workers = [Path("/proc", path.stem) for path in found]
+    while any(worker.exists() and "(zombie)" not in (worker / "status").read_text() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

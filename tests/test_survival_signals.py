@@ -1,0 +1,280 @@
+"""Ctrl-C, SIGTERM and a terminal that goes away, at any time of any command: exit code 130, and nothing half-written."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+from PIL import Image
+
+from attn_nas.__main__ import main
+from attn_nas.study.replicates import ReplicateFolder
+from attn_nas.study.results import Run
+from attn_nas.study.search import search
+
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+COMMAND = [sys.executable, "-m", "attn_nas"]
+SEARCH = [*COMMAND, "search", "--space", str(TINY), "--run", "run", "--confirm", "0"]
+PATIENCE = 300
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """A command leaves signals to their default when it has ended, for so does its process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_space, tmp_path_factory):
+    """A short run that was really trained."""
+    return search(tiny_space, run=tmp_path_factory.mktemp("runs") / "run", budget=4, confirm=0, workers=1).folder.path
+
+
+@pytest.fixture
+def run(finished, tmp_path, monkeypatch):
+    """A copy of it in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(finished, "run"))
+
+
+def _called(monkeypatch, *arguments):
+    """The exit code of a command in this process."""
+    monkeypatch.setattr(sys, "argv", ["attn-nas", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def _wait_until(found):
+    deadline = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _begun(folder, number=1):
+    log = folder / "run" / "events.jsonl"
+    return log.exists() and log.read_text().count('"TrialStarted"') >= number
+
+
+def _leftovers(folder):
+    return [path for path in folder.rglob("*") if "unfinished" in path.name or path.name.startswith((".export", ".cache"))]
+
+
+def _cut(monkeypatch, nth, number=signal.SIGINT):
+    """Have the ``nth`` file be written by half, and a signal come then."""
+    left, write = [nth], Path.write_bytes
+
+    def write_bytes(path, data):
+        left[0] -= 1
+        if left[0]:
+            return write(path, data)
+        write(path, data[: len(data) // 2])
+        os.kill(os.getpid(), number)
+        return len(data) // 2
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+
+
+BESIDE = ["--workers", "1", "--epochs", "3", "--seeds", "1"]
+
+
+@pytest.mark.parametrize(
+    ("command", "writes"),
+    [
+        (["insight", "run"], 2),
+        (["report", "run"], 1),
+        (["report", "run", "--format", "csv"], 1),
+        (["export", "run"], 1),
+        (["audit", "run", "--candidates", "4", *BESIDE], 2),
+        (["retrain", "run", *BESIDE], 1),
+    ],
+    ids=str,
+)
+def test_a_command_cut_while_it_writes_leaves_nothing_by_half(run, monkeypatch, capfd, command, writes):
+    """Not the file it was at, nor any other; what was there before is there."""
+    before = {path: path.read_bytes() for path in run.glob("weights/*")}
+    for nth in range(1, writes + 1):
+        with pytest.MonkeyPatch.context() as patched:
+            _cut(patched, nth)
+            assert _called(monkeypatch, *command) == 130
+        assert not _leftovers(Path())
+        assert all(json.loads(path.read_text()) for path in Path().rglob("*.json"))
+    assert {path: path.read_bytes() for path in before} == before
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_every_signal_that_ends_a_command_ends_it_in_order(run, monkeypatch, capfd, number):
+    """As when somebody presses Ctrl-C, a scheduler ends the job, or the terminal is closed."""
+    _cut(monkeypatch, 1, number)
+    assert _called(monkeypatch, "insight", "run") == 130
+    assert not _leftovers(run)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_stopped_retraining_goes_on_where_it_was(run, monkeypatch, capfd):
+    """What was trained is not trained again."""
+    kept, keep = [], ReplicateFolder.keep
+
+    def keep_and_stop(self, replicate, outcome):
+        keep(self, replicate, outcome)
+        kept.append(str(replicate))
+        if len(kept) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(ReplicateFolder, "keep", keep_and_stop)
+    assert _called(monkeypatch, "audit", "run", "--candidates", "4", *BESIDE) == 130
+    assert "stopped; what is done is kept: the same command goes on" in capfd.readouterr().out
+    assert len(kept) == 2
+    assert _called(monkeypatch, "audit", "run", "--candidates", "4", *BESIDE) == 0
+    assert len(kept) == len(set(kept)) == 8
+
+
+def test_a_search_cut_while_it_exports_has_its_models_later(run, monkeypatch):
+    """The search is done; resumed, it has nothing to train, and exports."""
+    with pytest.MonkeyPatch.context() as patched:
+        _cut(patched, 4)
+        assert _called(monkeypatch, "search", "--resume", "--run", "run", "--workers", "1") == 130
+    assert not _leftovers(run)
+    assert _called(monkeypatch, "search", "--resume", "--run", "run", "--workers", "1") == 0
+    assert len(Run(run).records) == 4
+    exported = {path.parent.name for path in run.glob("export/*/model.safetensors")}
+    assert exported == {candidate.record.key for candidate in Run(run).front}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_path, number):
+    """An image that never comes: here a pipe into which nobody writes."""
+    for label in ("cats", "dogs"):
+        (tmp_path / "images" / "train" / label).mkdir(parents=True)
+        for name in range(8):
+            Image.new("RGB", (16, 16), (9 * name, 0, 0)).save(tmp_path / "images" / "train" / label / f"{name}.png")
+    slow = tmp_path / "images" / "train" / "cats" / "3.png"
+    slow.unlink()
+    os.mkfifo(slow)
+    space = yaml.safe_load(TINY.read_text())
+    data = {"name": "image_folder", "root": str(tmp_path / "images"), "image_size": 16, "num_validation": 4}
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump({**space, "data": data}))
+    command = [*COMMAND, "search", "--space", "space.yaml", "--run", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        writers = []
+
+        def is_read():
+            with suppress(OSError):  # which it is as long as nobody reads
+                writers.append(os.open(slow, os.O_WRONLY | os.O_NONBLOCK))
+            return writers or process.poll() is not None
+
+        _wait_until(is_read)
+        process.send_signal(number)
+        assert process.communicate(timeout=PATIENCE) == (b"", b"")
+        os.close(*writers)
+    assert process.returncode == 130
+    assert not (tmp_path / "run").exists()
+
+
+def _check_kept(folder, process_told):
+    """Everything that was told as finished is kept, nothing runs, and resumed the run comes to its budget."""
+    kept = {record.key for record in Run(folder / "run").records if record.state == "finished"}
+    assert process_told <= kept
+    assert not any(trial.state == TrialState.RUNNING for trial in Run(folder / "run").study.get_trials())
+    assert not _leftovers(folder)
+
+
+def _told(folder):
+    lines = (folder / "run" / "events.jsonl").read_text().splitlines()
+    return {event["key"] for event in map(json.loads, lines) if event["event"] == "TrialFinished"}
+
+
+def _children(process):
+    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [Path("/proc", child) for child in found if b"spawn_main" in Path("/proc", child, "cmdline").read_bytes()]
+
+
+def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
+    """As a scheduler sends it: exit code 130, no worker left, nothing half-written, and --resume goes on."""
+    command = [*SEARCH, "--budget", "40", "--workers", "2"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        _wait_until(lambda: _begun(tmp_path, 4))
+        workers = _children(process.pid)
+        os.killpg(process.pid, signal.SIGTERM)
+        output, complaints = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert complaints == b""
+    assert b"Go on with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
+    assert len(workers) == 2
+    assert not any(worker.exists() for worker in workers)
+    _check_kept(tmp_path, _told(tmp_path))
+
+
+def test_a_search_whose_terminal_goes_away_ends_in_order(tmp_path):
+    """As by SIGTERM: nothing runs on, neither trials nor processes, and nobody is written to who is not there."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, [*SEARCH, "--budget", "40", "--workers", "2"], {**ENVIRONMENT, "TERM": "xterm"})
+    os.set_blocking(terminal, False)
+    shown = b""
+
+    def is_begun():
+        nonlocal shown
+        with suppress(BlockingIOError):
+            shown += os.read(terminal, 65536)
+        return _begun(tmp_path, 4)
+
+    _wait_until(is_begun)
+    workers = _children(child)
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert b"Ctrl-C stops after the running trials" in shown
+    assert len(workers) == 2
+    assert not any(worker.exists() for worker in workers)
+    _check_kept(tmp_path, _told(tmp_path))
+
+
+def test_a_search_under_nohup_outlives_its_terminal(tmp_path):
+    """SIGHUP that was ignored stays ignored."""
+    command = ["nohup", *SEARCH, "--budget", "2", "--workers", "1", "--no-export"]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _wait_until(lambda: _begun(tmp_path))
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert len(Run(tmp_path / "run").candidates) == 2
+
+
+def test_ctrl_c_during_the_first_imports_ends_without_a_word(tmp_path):
+    """Here when torch begins to be loaded, and when the command line itself is."""
+    for module in ("typer", "torch"):
+        hook = f"""
+import os, signal, sys
+def hear(event, arguments):
+    if event == "import" and arguments[0] == {module!r}:
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(hear)
+sys.argv = ["attn-nas", "search", "--run", "run", "--space", {str(TINY)!r}]
+from attn_nas.__main__ import main
+main()
+"""
+        ended = subprocess.run([sys.executable, "-c", hook], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=False)
+        assert ended.stderr == ended.stdout == b""
+        assert ended.returncode in (130, -signal.SIGINT)  # the interpreter may end itself as interrupted: a shell says 130
+        assert not (tmp_path / "run").exists()
