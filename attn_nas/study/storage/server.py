@@ -351,9 +351,14 @@ def is_lost(error: BaseException) -> bool:
 
 def _storage(address: ServerAddress, patience: Patience, check_lock: Callable[[], None]) -> RDBStorage:
     """Optuna's storage, patient once it has connected; ``check_lock`` is called before what only one process may do."""
-    options = {"creator": _Connector(address, patience), "pool_pre_ping": True}
-    # The password goes to the connection alone.
-    storage = _PatientStorage(str(ServerAddress(address.to_connect)), engine_kwargs=options)
+    connector = _Connector(address, patience)
+    options = {"creator": connector, "pool_pre_ping": True}
+    try:
+        # The password goes to the connection alone.
+        storage = _PatientStorage(str(ServerAddress(address.to_connect)), engine_kwargs=options)
+    except BaseException:
+        connector.disconnect()
+        raise
     storage.patience, storage.check_lock = patience, check_lock
     weakref.finalize(storage, storage.engine.dispose)
     return storage
@@ -373,14 +378,13 @@ class _Connector:
         self._driver = dialect.import_dbapi()
         self._arguments, self._named = dialect.create_connect_args(address.to_connect)
         self._patience = patience
-        self._is_known = False
+        self._first: Any = None
 
     def __call__(self) -> Any:
         """A connection of the driver; raises its errors the first time, and RunError later, which nobody tries again."""
-        if not self._is_known:
-            found = self._connect()
-            self._is_known = True
-            return found
+        if self._first is None:
+            self._first = self._connect()
+            return self._first
         try:
             return self._patience.keep_trying(self._connect, lambda error: isinstance(error, self._driver.Error))
         except self._driver.Error as error:
@@ -388,6 +392,11 @@ class _Connector:
                 f"the storage {self._address} does not answer any more: {self._address.masked(reason_of(error))}. What was "
                 "finished is kept: go on with --resume when it is back"
             ) from None
+
+    def disconnect(self) -> None:
+        """Close the first connection, where nobody came to have the others."""
+        if self._first is not None:
+            self._first.close()
 
     def _connect(self) -> Any:
         return self._driver.connect(*self._arguments, **{**_CONNECTING, **self._named})
