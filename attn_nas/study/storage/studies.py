@@ -50,8 +50,11 @@ def scored_in(engine: Engine) -> Counter[str]:
     """The number of trials with a score of every study that has any, by its name."""
     trial, study = TrialModel.__table__.c, StudyModel.__table__.c
     query = select(study.study_name, func.count()).where(trial.study_id == study.study_id, trial.state == TrialState.COMPLETE)
+    found: Counter[str] = Counter()
     with engine.connect() as connection:
-        return Counter({name: number for name, number in connection.execute(query.group_by(study.study_name))})
+        for name, number in connection.execute(query.group_by(study.study_name)):
+            found[name] = number
+    return found
 
 
 def state_of(engine: Engine, name: str) -> tuple[object, ...]:
