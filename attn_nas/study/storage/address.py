@@ -84,7 +84,7 @@ class ServerAddress:
         _, _, named = self.url.drivername.partition("+")
         found = next((driver for driver in _DRIVERS if named in ("", driver) and find_spec(driver)), None)
         if found is None:
-            raise UsageError(f'the storage {self} needs a driver: pip install "attn-nas[postgresql]", and name no other one')
+            raise UsageError(f'the storage {self} needs a driver: pip install "attn-nas[postgresql]"')
         return self.url.set(drivername=f"postgresql+{found}")
 
 
