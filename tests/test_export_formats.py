@@ -403,5 +403,8 @@ def test_a_run_that_cannot_be_exported_says_why(run, damaged, tiny_space, tmp_pa
     with pytest.raises(RunError, match="has no finished trial yet"):
         Selection().of(damaged)
     damaged.study.set_user_attr(FACTS, {**damaged.meta, "format": FORMAT + 1})
-    with pytest.raises(AttnNasError, match=f"is a run of format {FORMAT + 1}, this version reads {FORMAT}"):
+    with pytest.raises(
+        AttnNasError,
+        match=f"is a run of format {FORMAT + 1}, made by attn-nas .*; this version reads formats up to {FORMAT}: update",
+    ):
         Run(damaged.folder.path)

@@ -287,5 +287,8 @@ def test_the_command_tells_plan_table_and_words(run, monkeypatch):
     again = runner.invoke(app, ["plain", path, "--json", "--workers", "1"])
     assert json.loads(again.stdout) == json.loads((run.folder.path / "plain.json").read_text())
     assert "left to do: nothing" in again.stderr
-    for flags, error in (["--seeds", "0"], UsageError), (["--depth", "9"], SpaceError), (["--width", "8"], UsageError):
-        assert isinstance(runner.invoke(app, ["plain", path, *flags]).exception, error)
+    for flags, words in (["--seeds", "0"], "--seeds"), (["--depth", "9"], "depth"), (["--width", "8"], "width"):
+        refused = runner.invoke(app, ["plain", path, *flags])
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith("attn-nas: ")
+        assert words in refused.stderr

@@ -362,4 +362,5 @@ def test_the_command_tells_plan_and_verdict(run):
     assert "+10.00 points" in told.stdout
     assert json.loads((Path(path) / "retraining.json").read_text())["networks"][0]["key"] == key
     unknown = runner.invoke(app, ["retrain", path, "zzz"])
-    assert isinstance(unknown.exception, RunError)
+    assert unknown.exit_code == 1
+    assert "zzz" in unknown.stderr

@@ -47,7 +47,18 @@ class CurveTrainer(TableTrainer):
         curve = (final - 0.1 + self.noise * chance.gauss(0, 1), final)[:epoch]
         self.table = {genotype.key: curve[-1]}
         trained = super().__call__(genotype, seed, on_epoch)
-        return dataclasses.replace(trained, result=dataclasses.replace(trained.result, curve=curve))
+        return _with_curve(trained, curve)
+
+
+def _with_curve(trained, curve):
+    result = dataclasses.replace(
+        trained.result,
+        curve=curve,
+        loss_curve=(1.0,) * len(curve),
+        margin_curve=(0.0,) * len(curve),
+        train_loss=(1.0,) * len(curve),
+    )
+    return dataclasses.replace(trained, result=result)
 
 
 def _search(space, tmp_path, **arguments):
@@ -89,7 +100,7 @@ class StubbornTrainer(CurveTrainer):
     def train_until(self, epoch, genotype, seed, on_epoch):
         trained = super().train_until(epoch, genotype, seed, on_epoch)
         curve = (1.2 - self._final(genotype), *trained.result.curve[1:])
-        return dataclasses.replace(trained, result=dataclasses.replace(trained.result, curve=curve))
+        return _with_curve(trained, curve)
 
 
 def test_a_rung_that_says_nothing_stops_nobody(tiny_space, tmp_path):

@@ -44,6 +44,7 @@ from attn_nas.study.stopping import Stopping
 from attn_nas.study.storage.gathering import together
 from attn_nas.study.storage.studies import STORAGE_ERRORS
 from attn_nas.study.weights import KeptWeights
+from attn_nas.study.writing import discard_unfinished
 
 _MAX_LOSSES = 3
 _CONFIRMED_PER_POINT = 2
@@ -149,8 +150,7 @@ class Coordinator:
     def _recover(self) -> list[Record]:
         """Close what a dead coordinator left open; returns the described trials."""
         self._close_left_open()
-        for leftover in self._folder.weights.glob("*.unfinished-*"):
-            leftover.unlink()
+        discard_unfinished(self._folder.weights)
         return self._records
 
     def _close_left_open(self) -> None:
@@ -191,8 +191,7 @@ class Coordinator:
                         break
             except KeyboardInterrupt:
                 cut = bool(self._running)
-                for number in list(self._running):
-                    self._drop(number, "interrupted", "stopped by the user")
+                self._interrupt_all("stopped by the user")
         self._close_left_open()
         self._prune_weights(last=True)
         unconfirmed = self._confirmation.next_round(self._records) is not None
@@ -470,9 +469,12 @@ class Coordinator:
     def _give_up(self, reason: str) -> NoReturn:
         """End the search for want of room: what runs is put back, as far as that can be written; raises RunError."""
         with suppress(*STORAGE_ERRORS):
-            for number in list(self._running):
-                self._drop(number, "interrupted", reason)
+            self._interrupt_all(reason)
         raise RunError(f"{reason}. What was finished is kept: make room, then go on with --resume")
+
+    def _interrupt_all(self, reason: str) -> None:
+        for number in list(self._running):
+            self._drop(number, "interrupted", reason)
 
     def _drop(self, number: int, ended: State, reason: str) -> None:
         running = self._running.pop(number)

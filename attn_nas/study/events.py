@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from io import SEEK_END, TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -187,11 +188,12 @@ Listener = Callable[[Event], None]
 
 def open_log(path: Path) -> TextIO:
     """The log of a run, to be added to after a line that a killed process may have left unfinished; raises OSError."""
-    is_torn = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
-    log = path.open("a", encoding="utf-8")
-    if is_torn:
-        log.write("\n")
-    return log
+    log = path.open("a+b")
+    if log.seek(0, SEEK_END):
+        log.seek(-1, SEEK_END)
+        if log.read() != b"\n":
+            log.write(b"\n")
+    return TextIOWrapper(log, encoding="utf-8")
 
 
 class JsonLines:

@@ -47,19 +47,15 @@ class RunFolder:
         """The trained weights of a candidate, if they are kept."""
         return self.weights / f"{key}.safetensors"
 
-    def keep_plugins(self, files: Sequence[str]) -> list[str]:
-        """Write the plug-ins, as they were read, into the run, so that it can go anywhere; returns their paths inside it."""
-        kept = []
+    def keep_plugins(self, files: Sequence[str]) -> dict[str, str]:
+        """Write the plug-ins, as they were read, into the run, so that it can go anywhere; by their paths inside it."""
+        kept = {}
         for file in files:
             self.plugins.mkdir(exist_ok=True)
-            copy = self.plugins / Path(file).name
-            copy.write_text(plugins.active_file(file).source, encoding="utf-8")
-            kept.append(str(copy.relative_to(self.path)))
+            copy, source = self.plugins / Path(file).name, plugins.active_file(file).source
+            copy.write_text(source, encoding="utf-8")
+            kept[str(copy.relative_to(self.path))] = source
         return kept
-
-    def kept_plugins(self, files: Sequence[str]) -> dict[str, str]:
-        """What the run's plug-ins say, by their paths inside it; raises OSError."""
-        return {file: (self.path / file).read_text(encoding="utf-8") for file in files}
 
     def keep_space(self, settings: Mapping[str, Any]) -> None:
         """Write the search space, whose plug-ins are files of the run; raises OSError."""

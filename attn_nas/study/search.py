@@ -150,12 +150,12 @@ def _begin(folder: RunFolder, setting: Setting, storage: str | None, earlier: Se
     """Write what a new run begins with, its study last; what was written is removed if that is not possible."""
     folder.check_free()
     try:
-        setting.facts["space"]["plugins"] = folder.keep_plugins(setting.space.plugins)
-        plugins = setting.facts["space"]["plugins"]
-        folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": plugins})
+        sources = folder.keep_plugins(setting.space.plugins)
+        setting.facts["space"]["plugins"] = [*sources]
+        folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": [*sources]})
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in earlier]}
         if storage is not None:
-            attributes[SOURCES] = folder.kept_plugins(plugins)
+            attributes[SOURCES] = sources
         attributes[FACTS] = setting.facts  # last: what has them is a run
         create_study(folder.path, storage, len(setting.space.objectives.costs), attributes)
     except OSError as error:

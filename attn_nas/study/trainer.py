@@ -126,7 +126,7 @@ class ProxyTrainer:
 
     def train_until(self, epoch: int, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.study.jobs.PausingTrainer`."""
-        pause = Pause(self.pauses_folder, Replicate(genotype, seed)) if self.pauses_folder else None
+        pause = self.pause_of(genotype, seed)
         earlier = pause.load() if pause else None
         if earlier and earlier.state.epoch >= epoch:
             return earlier.trained
@@ -149,8 +149,8 @@ class ProxyTrainer:
                 self._check_device(error)
                 raise
             cost = count_cost(model, self.dataset.task)
-            path = self.weights_folder / f"{genotype.key}.safetensors" if self.weights_folder and state is None else None
-            if path and (seed == self.kept_seed or (self.kept_seed is None and not path.exists())):
+            path = self.weights_path(genotype, seed)
+            if path and state is None:
                 self._keep(model, seed, path)
             profile = earlier.trained.profile if earlier else None
             if self.profiled and profile is None:
@@ -204,6 +204,17 @@ class ProxyTrainer:
         except RuntimeError as error:
             logger.warning("%s was trained, but could not be timed: %s", genotype.key, first_line(error))
             return None
+
+    def weights_path(self, genotype: Genotype, seed: int) -> Path | None:
+        """Where to keep the weights of a training; None if those of another seed are kept, or none at all."""
+        if self.weights_folder is None:
+            return None
+        path = self.weights_folder / f"{genotype.key}.safetensors"
+        return path if seed == self.kept_seed or (self.kept_seed is None and not path.exists()) else None
+
+    def pause_of(self, genotype: Genotype, seed: int) -> Pause | None:
+        """What is kept of a training while it is paused; None without a folder for it."""
+        return Pause(self.pauses_folder, Replicate(genotype, seed)) if self.pauses_folder else None
 
     def trunk_path(self, trunk: Trunk, seed: int) -> Path:
         """The file of the warm trunk; beside it, as ``.failed``, the reason why there is none."""

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from attn_nas.errors import WriteError, first_line
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | memoryview) -> None:
     """Write ``content`` to ``path``, whole or not at all; raises OSError."""
     with whole(path, ".unfinished") as unfinished:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)

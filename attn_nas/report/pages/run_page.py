@@ -116,6 +116,10 @@ class RunPage:
         started = self.reading.progress.started
         return sparkline([accuracy for _, accuracy in underway.curve], started.epochs if started else None)
 
+    def is_scored(self, key: str) -> bool:
+        """Whether what trains under ``key`` has a page already, of a training with another seed."""
+        return any(candidate.record.key == key for candidate in self.reading.run.candidates)
+
     def part(self, name: str) -> str:
         """One part of the page."""
         return render(f"parts/{name}.html", **self.context)

@@ -22,9 +22,8 @@ from attn_nas.proxy import Numerics, ProxyFailure, numerics_here
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.cluster.words import Begun, Done
 from attn_nas.study.jobs import Failed, Finished, Job, MeasuredTrainer, Message, Progress, Trainer, run_job
-from attn_nas.study.pauses import Pause
-from attn_nas.study.replicates import Replicate
 from attn_nas.study.trainer import ProxyTrainer
+from attn_nas.study.writing import write_whole
 
 _trainers: dict[tuple[str, int], Trainer] = {}
 """The last trainer of this process, which keeps its data on the device."""
@@ -108,14 +107,13 @@ def _train_with_files(
     told: SimpleQueue[Progress | Done],
 ) -> Done:
     """Train on this node's files; what is to be kept comes back, and nothing of it stays."""
-    assert trainer.weights_folder
-    assert trainer.pauses_folder
     if trunk is not None:
         path = trainer.trunk_path(job.genotype.trunk, job.seed)
         _write_once(path if isinstance(trunk, bytes) else path.with_suffix(".failed"), trunk)
-    pause = Pause(trainer.pauses_folder, Replicate(job.genotype, job.seed))
+    pause, written = trainer.pause_of(job.genotype, job.seed), trainer.weights_path(job.genotype, job.seed)
+    assert pause
+    assert written
     pause.unpack(paused)
-    written = trainer.weights_folder / f"{job.genotype.key}.safetensors"
     try:
         ended = _ended(trainer, job, told)
         kept = written.read_bytes() if weights and written.exists() else None
@@ -181,19 +179,13 @@ def _place(shipment: Shipment, folder: Path) -> None:
         if not path.exists():
             with _locked(path):
                 if not path.exists():
-                    _write(path, memoryview(ray.get(reference)))
+                    write_whole(path, memoryview(ray.get(reference)))
 
 
 def _write_once(path: Path, content: bytes | str) -> None:
     with _locked(path):
         if not path.exists():
-            _write(path, content.encode() if isinstance(content, str) else content)
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+            write_whole(path, content)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +18,6 @@ from attn_nas.study.cluster import nodes
 from attn_nas.study.cluster.nodes import Shipment
 from attn_nas.study.cluster.words import KEPT, Begin, Begun, Done
 from attn_nas.study.jobs import Failed, Finished, Job, Progress
-from attn_nas.study.pauses import Pause
-from attn_nas.study.replicates import Replicate
 from attn_nas.study.trainer import ProxyTrainer
 from attn_nas.study.writing import write_whole
 
@@ -82,8 +79,9 @@ class Tasks:
         trunk, paused, weights = None, {}, False
         if isinstance(self._trainer, ProxyTrainer):
             trunk = self._trunk(self._trainer, job.genotype.trunk, job.seed) if self._trainer.settings.warm_epochs else None
-            pause = _pause(self._trainer, job)
-            paused, weights = pause.pack() if pause else {}, _wanted(self._trainer, job) is not None
+            pause = self._trainer.pause_of(job.genotype, job.seed)
+            paused = pause.pack() if pause else {}
+            weights = self._trainer.weights_path(job.genotype, job.seed) is not None
         self.running.append(_Task(job, self._train.remote(self._shipped, job, trunk, paused, weights)))
 
     def _trunk(self, trainer: ProxyTrainer, trunk: Trunk, seed: int) -> Any:
@@ -187,12 +185,14 @@ class Tasks:
     def _kept(self, job: Job, done: Done) -> Finished | Failed:
         """How the job ended, once what it has written is in the run."""
         if isinstance(self._trainer, ProxyTrainer):
-            pause, path = _pause(self._trainer, job), _wanted(self._trainer, job)
+            pause = self._trainer.pause_of(job.genotype, job.seed)
+            path = self._trainer.weights_path(job.genotype, job.seed)
             try:
                 if pause:
                     pause.unpack(done.paused)
                 if path and done.weights:
-                    _write(path, done.weights)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(path, done.weights)
             except OSError as error:
                 return Failed(job.number, f"{type(error).__name__}: {error}")
         return done.ended
@@ -223,24 +223,3 @@ def _contents(trainer: ProxyTrainer) -> dict[str, Any]:
     return {
         path.name: np.fromfile(path, np.uint8) for path in trainer.data_folder.iterdir() if path.suffix in (".npy", ".json")
     }
-
-
-def _pause(trainer: ProxyTrainer, job: Job) -> Pause | None:
-    return Pause(trainer.pauses_folder, Replicate(job.genotype, job.seed)) if trainer.pauses_folder else None
-
-
-def _wanted(trainer: ProxyTrainer, job: Job) -> Path | None:
-    """Where to keep the weights of a job; None if those of another seed are kept, or none at all."""
-    if trainer.weights_folder is None:
-        return None
-    path = trainer.weights_folder / f"{job.genotype.key}.safetensors"
-    if job.seed == trainer.kept_seed or (trainer.kept_seed is None and not path.exists()):
-        return path
-    return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)

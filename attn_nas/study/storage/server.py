@@ -378,13 +378,13 @@ class _Connector:
         self._driver = dialect.import_dbapi()
         self._arguments, self._named = dialect.create_connect_args(address.to_connect)
         self._patience = patience
-        self._first: Any = None
+        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._has_connected = False
 
     def __call__(self) -> Any:
         """A connection of the driver; raises its errors the first time, and RunError later, which nobody tries again."""
-        if self._first is None:
-            self._first = self._connect()
-            return self._first
+        if not self._has_connected:
+            return self._connect()
         try:
             return self._patience.keep_trying(self._connect, lambda error: isinstance(error, self._driver.Error))
         except self._driver.Error as error:
@@ -394,12 +394,15 @@ class _Connector:
             ) from None
 
     def disconnect(self) -> None:
-        """Close the first connection, where nobody came to have the others."""
-        if self._first is not None:
-            self._first.close()
+        """Close whatever is open still, where there is no storage to do it."""
+        for connection in list(self._made):
+            connection.close()
 
     def _connect(self) -> Any:
-        return self._driver.connect(*self._arguments, **{**_CONNECTING, **self._named})
+        connection = self._driver.connect(*self._arguments, **{**_CONNECTING, **self._named})
+        self._made.add(connection)
+        self._has_connected = True
+        return connection
 
 
 @contextmanager

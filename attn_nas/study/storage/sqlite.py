@@ -23,7 +23,7 @@ from attn_nas.errors import RunError
 from attn_nas.study.storage.formats import FORMAT, check_format, format_of, upgrade
 from attn_nas.study.storage.gathering import GatheringStorage
 from attn_nas.study.storage.patience import Patience
-from attn_nas.study.storage.studies import FACTS, STORAGE_ERRORS, close, create_in, engine_of, reason_of
+from attn_nas.study.storage.studies import FACTS, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
 
 _NAME = "attn-nas"
 
@@ -86,7 +86,7 @@ class SqliteStudy:
         except BaseException:
             remove()
             raise
-        weakref.finalize(_backend(study), remove)
+        weakref.finalize(backend_of(study), remove)
         return study
 
     def open_to_write(self, patience: Patience) -> Study:
@@ -124,7 +124,7 @@ class SqliteStudy:
         try:
             with closing(sqlite3.connect(self.path, timeout=60)) as connection:
                 connection.execute("PRAGMA journal_mode=DELETE")  # what is still in the log goes into the file
-            close(_backend(self._upgraded(upgraded, facts)))
+            close(backend_of(self._upgraded(upgraded, facts)))
             kept.unlink(missing_ok=True)
             kept.hardlink_to(self.path)
             upgraded.replace(self.path)
@@ -150,11 +150,6 @@ class SqliteStudy:
                 f"{self.path} is of format {format_of(facts)} and cannot be brought to format {FORMAT}: {reason_of(error)}"
             ) from None
         return study
-
-
-def _backend(study: Study) -> RDBStorage:
-    backend: RDBStorage = study._storage._backend  # type: ignore[attr-defined]
-    return backend
 
 
 def _storage(path: Path) -> RDBStorage:

@@ -65,10 +65,15 @@ def state_of(engine: Engine, name: str) -> tuple[object, ...]:
         return tuple(connection.execute(query.where(trial.study_id == study.study_id, study.study_name == name)).one())
 
 
+def backend_of(study: Study) -> RDBStorage:
+    """The storage of ``study``, behind Optuna's cache."""
+    backend: RDBStorage = study._storage._backend  # type: ignore[attr-defined]
+    return backend
+
+
 def engine_of(study: Study) -> Engine:
     """What connects to the database of ``study``."""
-    engine: Engine = study._storage._backend.engine  # type: ignore[attr-defined]
-    return engine
+    return backend_of(study).engine
 
 
 def close(storage: RDBStorage) -> None:
