@@ -3,8 +3,8 @@
 Candidates are trained for an epoch by one thread, and the best of a few runs counts. The coordinator's seconds are those of a
 search with a trainer that answers at once. Each growth is summed up by its exponent, the slope on logarithmic axes. Workers
 train by sleeping for a stated time; the clock runs from the moment when all of them stand ready to the end of the last trial,
-and efficiency is the time that the sleeping alone would take over it. The starts of 64 workers take minutes on few cores, and
-a quarter of a gigabyte each.
+and efficiency is the time that the sleeping alone would take over it. The coordinator's processor seconds are counted from the
+same moment. The starts of 64 workers take minutes on few cores, and a quarter of a gigabyte each.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DEPTHS = (8, 14, 20, 32, 56)
 WIDTHS = (8, 16, 32, 64)
 TRIALS = (50, 100, 200, 400)
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
-JOBS_PER_WORKER = 5
+JOBS_PER_WORKER = 10
 _POLL = 0.01
 _RANDOM_PLACEMENTS = 300
 
@@ -131,6 +131,7 @@ def known_costs(space: SearchSpace, dataset: Dataset) -> CostTable:
 def efficiency(workers: int, seconds: float, costs: CostTable) -> dict[str, Any]:
     """Search with so many workers that sleep."""
     timeline = Timeline(every=JOBS_PER_WORKER * workers)
+    spent: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as temporary:
         ready = Path(temporary) / "ready"
         ready.mkdir()
@@ -142,12 +143,20 @@ def efficiency(workers: int, seconds: float, costs: CostTable) -> dict[str, Any]
             run=Path(temporary) / "run",
             workers=workers,
             trainer=trainer,
-            listeners=[timeline],
+            listeners=[timeline, lambda _: spent.append((time.monotonic(), time.process_time()))],
         )
         begun = max(float(file.read_text()) for file in ready.iterdir())
-    ideal, wall = JOBS_PER_WORKER * seconds, timeline.started + timeline.ended[-1] - begun
+    ideal, wall, trials = JOBS_PER_WORKER * seconds, timeline.started + timeline.ended[-1] - begun, len(timeline.ended)
+    since = [processor for moment, processor in spent if moment >= begun]
     print(f"{workers} workers: {wall:.2f} s", file=sys.stderr, flush=True)
-    return {"workers": workers, "trials": len(timeline.ended), "ideal": ideal, "wall": wall, "efficiency": ideal / wall}
+    return {
+        "workers": workers,
+        "trials": trials,
+        "ideal": ideal,
+        "wall": wall,
+        "efficiency": ideal / wall,
+        "coordinator": (since[-1] - since[0]) / (trials - workers),
+    }
 
 
 def table(results: dict[str, Any]) -> str:
@@ -158,11 +167,12 @@ def table(results: dict[str, Any]) -> str:
         lines.append(f"  {row['what']:8}exponent {row['exponent']:+.2f}   {cells}")
     lines += [
         f"workers that sleep for {results['sleep']:g} s per trial, on {results['cores']} cores, with one coordinator",
-        f"{'workers':>8}{'trials':>8}{'ideal':>9}{'wall':>9}{'efficiency':>12}",
+        f"{'workers':>8}{'trials':>8}{'ideal':>9}{'wall':>9}{'efficiency':>12}{'coordinator, CPU s per trial':>31}",
     ]
     for row in results["workers"]:
         lines.append(
             f"{row['workers']:8}{row['trials']:8}{row['ideal']:7.2f} s{row['wall']:7.2f} s{100 * row['efficiency']:10.1f} %"
+            f"{row['coordinator']:31.3f}"
         )
     return "\n".join(lines)
 
@@ -172,7 +182,7 @@ def main() -> None:
     chosen = options(__doc__.splitlines()[0])
     torch.set_num_threads(1)
     numerics = choose_numerics(resolve_device("auto"), "auto")
-    base, repeats, trials, workers, sleep = 1024, 3, TRIALS, WORKERS, 1.0
+    base, repeats, trials, workers, sleep = 1024, 3, TRIALS, WORKERS, 10.0
     if chosen.quick:
         base, repeats, trials, workers, sleep = 256, 2, TRIALS[:2], WORKERS[:3], 0.2
     grown = [*candidate_growth(base, repeats, numerics), coordinator_growth(trials)]

@@ -18,6 +18,7 @@ from attn_nas.sampling import Beliefs, Training, placement_process
 from attn_nas.sampling.accuracy import AccuracyModel, Observations, chances
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.improvement import Staircase
+from attn_nas.sampling.learner import Learner
 from attn_nas.sampling.placement_kernel import Kernel, Numbers, Placed
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.rows import CostedRows
@@ -188,6 +189,28 @@ def test_earlier_trainings_are_moved_network_by_network(rows):
     seen = told(trials, rows.placed(some[numbers]), earlier)
     np.testing.assert_allclose(seen.accuracies[len(numbers) :], accuracies)
     assert told(trials, rows.placed(some[numbers]), earlier[10:]).accuracies.tolist() == [accuracies[n] for n in numbers]
+
+
+def test_hyperparameters_are_chosen_now_and_then(rows, monkeypatch):
+    """By the first trainings, whichever were told before; and what is kept between calls changes nothing."""
+    rng, chosen = np.random.default_rng(0), []
+    fitted = PlacementProcess._fitted
+    monkeypatch.setattr(PlacementProcess, "_fitted", lambda self, most: chosen.append(len(self.networks)) or fitted(self, most))
+    some = rows.random(120, rng)
+    trials = [
+        optuna.trial.create_trial(values=[_accuracy(genotype, rng), 0.0, 1.0 + genotype.num_attended / 10])
+        for genotype in _genotypes(rows, some)
+    ]
+    learner, asked = Learner(rows, [2]), rows.placed(rows.random(20, rng))
+    for number in range(100, 121):
+        learned = learner.learn(trials[:number], some[:number], [])
+        assert len(learned.accuracy.seen) == number
+    assert chosen == [99, 99, 101, 101, 104, 104, 107, 107, 110, 110, 113, 113, 116, 116, 119, 119]
+    fresh = Learner(rows, [2]).learn(trials, some, [])
+    np.testing.assert_array_equal(fresh.accuracy.predict(asked), learned.accuracy.predict(asked))
+    np.testing.assert_array_equal(fresh.times[0](asked), learned.times[0](asked))
+    small = Learner(rows, [2]).learn(trials[:20], some[:20], []).accuracy
+    assert small.numbers.weights.tolist() != learned.accuracy.numbers.weights.tolist()
 
 
 def test_trials_in_training_are_not_proposed_again(costs):

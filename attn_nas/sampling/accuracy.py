@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import Numbers, Placed
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.scale import LOGITS, AccuracyScale
 
@@ -39,8 +39,15 @@ class AccuracyModel:
     What trainings of one seed have in common is not held for a merit of their networks.
     """
 
-    def __init__(self, seen: Observations, *, like: AccuracyModel | None = None, shares: AccuracyScale = LOGITS) -> None:
-        """``like`` is a model whose hyperparameters are taken."""
+    def __init__(
+        self,
+        seen: Observations,
+        *,
+        like: AccuracyModel | None = None,
+        numbers: Numbers | None = None,
+        shares: AccuracyScale = LOGITS,
+    ) -> None:
+        """``like`` is a model whose hyperparameters and scale are taken, ``numbers`` are hyperparameters alone."""
         self.seen = seen
         self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
         self._process: PlacementProcess = PlacementProcess(
@@ -49,7 +56,13 @@ class AccuracyModel:
             seen.noise,
             seen.seeds,
             like=like._process if like else None,
+            numbers=numbers,
         )
+
+    @property
+    def numbers(self) -> Numbers:
+        """The hyperparameters."""
+        return self._process.numbers
 
     def predict(self, networks: Placed, seed: int | None = None) -> tuple[Floats, Floats]:
         """Means and standard deviations of the true accuracies of ``networks``, each ``(networks,)``.

@@ -14,11 +14,11 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from attn_nas.cost import CostTable
-from attn_nas.sampling.accuracy import LEAST, AccuracyModel
+from attn_nas.sampling.accuracy import LEAST
 from attn_nas.sampling.candidates import best_candidate
+from attn_nas.sampling.learner import Learner
 from attn_nas.sampling.rows import CostedRows, Rows
-from attn_nas.sampling.times import PredictedTimes
-from attn_nas.sampling.told import WARM_START, EarlierTraining, is_scored, told
+from attn_nas.sampling.told import WARM_START, EarlierTraining, is_scored
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, SearchSpace
@@ -54,7 +54,7 @@ class KnownCostSampler(BaseSampler):
         self.costs = costs
         axes = space.objectives.costs
         self._directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * len(axes)]
-        self._timed = [1 + place for place, axis in enumerate(axes) if axis in TIMED]
+        self._learner = Learner(self._rows, [1 + place for place, axis in enumerate(axes) if axis in TIMED])
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._distributions: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(values) for name, values in self.encoding.choices.items()
@@ -121,15 +121,11 @@ class KnownCostSampler(BaseSampler):
         if len(np.unique(rows[trained], axis=0)) < LEAST:
             return next((row for row in self._rows.random(_TRIES, rng) if tuple(row.tolist()) not in taken), rows[0])
         pending = np.unique(rows[running], axis=0)
-        model = AccuracyModel(told(described, self._rows.placed(rows), earlier)).believing(self._rows.placed(pending))
-        complete = [trial for trial, over in zip(described, trained, strict=True) if over]
-        times = [
-            PredictedTimes(self._rows.placed(rows[trained]), np.array([trial.values[place] for trial in complete]))
-            for place in self._timed
-        ]
+        learned = self._learner.learn(described, rows, earlier)
+        model = learned.accuracy.believing(self._rows.placed(pending))
 
         def costs(networks: Rows) -> NDArray[np.float64]:
-            predicted = [each(self._rows.placed(networks))[:, None] for each in times]
+            predicted = [each(self._rows.placed(networks))[:, None] for each in learned.times]
             return np.concatenate([self._rows.costs(networks), *predicted], axis=1)
 
         known = np.unique(rows[trained | running], axis=0)

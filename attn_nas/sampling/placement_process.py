@@ -43,9 +43,10 @@ class PlacementProcess:
         seeds: NDArray[np.int64] | None = None,
         *,
         like: PlacementProcess | None = None,
+        numbers: Numbers | None = None,
         fitted_to: int = _FITTED_TO,
     ) -> None:
-        """``like`` is a process whose kernel and scale are taken; else so many networks at most choose it."""
+        """``like`` is one whose kernel and scale are taken, ``numbers`` are a kernel's; else so many networks choose them."""
         self.networks = networks
         self._mean: Floats = like._mean if like else values.mean(0)
         self._scale: Floats = like._scale if like else values.std(0) + 1e-12
@@ -53,15 +54,16 @@ class PlacementProcess:
         self._values = torch.from_numpy((values - self._mean) / self._scale)
         self._noise = torch.from_numpy(noise)
         self._kernel = Kernel(networks.placements)
-        self._numbers: Numbers = like._numbers if like else Numbers.of(self._fitted(fitted_to), len(networks.groups))
+        given = like.numbers if like else numbers
+        self.numbers: Numbers = given or Numbers.of(self._fitted(fitted_to), len(networks.groups))
         with torch.no_grad():
             self._posterior: Posterior = self._exact() if len(networks) <= _EXACT else self._projected(_basis(values[:, 0]))
 
     def _exact(self) -> Exact:
-        return Exact(self._noisy(np.arange(len(self.networks)), self._numbers), self._values)
+        return Exact(self._noisy(np.arange(len(self.networks)), self.numbers), self._values)
 
     def _projected(self, basis: NDArray[np.int64]) -> Projected:
-        numbers, everything = self._numbers, np.arange(len(self.networks))
+        numbers, everything = self.numbers, np.arange(len(self.networks))
         across = self._kernel.between(self.networks, self.networks[basis], numbers)
         across = across + numbers.seed * self._together(everything, basis)
         variances = self._kernel.of_each(self.networks, numbers)
@@ -105,7 +107,7 @@ class PlacementProcess:
     @property
     def noise(self) -> float:
         """Variance of the first output for a network of noise 1."""
-        return float(self._numbers.noise) * float(self._scale[0]) ** 2
+        return float(self.numbers.noise) * float(self._scale[0]) ** 2
 
     def predict(self, networks: Placed, seed: int | None = None) -> tuple[Floats, Floats]:
         """Means ``(networks, outputs)`` and standard deviations of the true first output, without noise ``(networks,)``.
@@ -114,11 +116,11 @@ class PlacementProcess:
         """
         kernel, networks, across = self._across(networks)
         with torch.no_grad():
-            prior = kernel.of_each(networks, self._numbers)
+            prior = kernel.of_each(networks, self.numbers)
             if seed is not None and self._seeds is not None:
                 same = self._seeds[self._posterior.basis] == seed
-                across = across + self._numbers.seed * torch.from_numpy(same.astype(np.float64))
-                prior = prior + self._numbers.seed
+                across = across + self.numbers.seed * torch.from_numpy(same.astype(np.float64))
+                prior = prior + self.numbers.seed
             explained = self._posterior.explained(across)
             deviation = (prior - (explained**2).sum(1)).clamp_min(0.0).sqrt()
             means = (across @ self._posterior.weights).numpy() * self._scale + self._mean
@@ -130,8 +132,8 @@ class PlacementProcess:
         with torch.no_grad():
             factor, rest = self._posterior.joint(
                 across,
-                lambda: kernel.between(networks, networks, self._numbers),
-                kernel.of_each(networks, self._numbers),
+                lambda: kernel.between(networks, networks, self.numbers),
+                kernel.of_each(networks, self.numbers),
             )
             drawn = across @ self._posterior.weights[:, 0]
             drawn = drawn + torch.from_numpy(rng.standard_normal((number, factor.shape[1]))) @ factor.T
@@ -146,8 +148,8 @@ class PlacementProcess:
             variance = self._posterior.sum_variance(
                 torch.from_numpy(weights),
                 across,
-                lambda: kernel.between(networks, networks, self._numbers),
-                kernel.of_each(networks, self._numbers),
+                lambda: kernel.between(networks, networks, self.numbers),
+                kernel.of_each(networks, self.numbers),
             )
         return variance.clamp_min(0.0).sqrt().item() * float(self._scale[0])
 
@@ -158,7 +160,7 @@ class PlacementProcess:
         kernel = self._kernel if placements == self.networks.placements else Kernel(placements)
         numbered = networks.numbered(placements)
         with torch.no_grad():
-            return kernel, numbered, kernel.between(numbered, basis.numbered(placements), self._numbers)
+            return kernel, numbered, kernel.between(numbered, basis.numbered(placements), self.numbers)
 
 
 def _basis(values: Floats) -> NDArray[np.int64]:

@@ -19,8 +19,11 @@ _LINEAR_BELOW = 0.1
 class PredictedTimes:
     """A Gaussian process fitted to logarithms of ``ratios`` ``(networks,)``: what a placement takes is close to a factor."""
 
-    def __init__(self, networks: Placed, ratios: Floats) -> None:
-        self._process = PlacementProcess(networks, np.log(np.maximum(ratios, _SHORTEST))[:, None], np.ones(len(ratios)))
+    def __init__(self, networks: Placed, ratios: Floats, *, like: PredictedTimes | None = None) -> None:
+        """``like`` are others whose hyperparameters are taken."""
+        numbers = like._process.numbers if like else None
+        logarithms = np.log(np.maximum(ratios, _SHORTEST))[:, None]
+        self._process: PlacementProcess = PlacementProcess(networks, logarithms, np.ones(len(ratios)), numbers=numbers)
         self._scale = CostScale(min(0.0, float(ratios.min()) - 1.0), SLOWEST - 1.0, _LINEAR_BELOW)
 
     def __call__(self, networks: Placed) -> Floats:
