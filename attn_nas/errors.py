@@ -48,6 +48,10 @@ class WriteError(RunError):
     """A file of a run that cannot be written now, as on a full disk: no fault of what was to be kept in it."""
 
 
+class StudyError(RunError):
+    """A study that its storage does not give any more, or that somebody else works on."""
+
+
 class TableError(AttnNasError):
     """A table of trainings that cannot be read or written, or that has no such network."""
 

@@ -55,20 +55,18 @@ class SleepingTrainer(TableTrainer):
     and when.
     """
 
-    seconds: float
     workers: int
     folder: Path
     costs: CostTable
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.study.jobs.Trainer`."""
-        trained = super().__call__(Genotype.bare(genotype.trunk), seed, on_epoch)
         ready = self.folder / str(os.getpid())
         if not ready.exists():
             ready.write_text(str(time.monotonic()))
             while len(list(self.folder.iterdir())) < self.workers:
                 time.sleep(_POLL)
-        time.sleep(self.seconds)
+        trained = super().__call__(Genotype.bare(genotype.trunk), seed, on_epoch)
         accuracy = int(genotype.key, 16) % 1000 / 1000
         return Trained(replace(trained.result, accuracy=accuracy), self.costs.cost(genotype))
 

@@ -17,7 +17,9 @@ from attn_nas.cli import app
 from attn_nas.cost import Cost
 from attn_nas.errors import RunError, UsageError
 from attn_nas.proxy import ProxyResult
+from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
 from attn_nas.study.audit import AuditPlan, stratified
 from attn_nas.study.executors import InProcess
 from attn_nas.study.jobs import Failed, Trained
@@ -144,6 +146,23 @@ def test_the_sample_stays_when_the_search_goes_on(run):
     grown = search(None, budget=40, confirm=0, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(TASK))
     assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).candidates[0].record.key == before.candidates[0].record.key
     assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).remaining == 0
+
+
+def test_a_damaged_sample_is_drawn_anew(run):
+    """Whatever the file has become."""
+    sample = run.folder.path / "audit" / "sample-4.json"
+    sample.parent.mkdir()
+    for damage in ("5", "[7]", "{}", '{"x": 1}', "null", '["x", "y"]', "\0"):
+        sample.write_text(damage)
+        assert len(AuditPlan(run, candidates=4, seeds=1, epochs=3).candidates) == 4, damage
+
+
+@pytest.mark.parametrize("damage", ["7", "[]", '{"result": 7, "cost": {}, "profile": null, "test": null}', '{"result": {}}'])
+def test_a_damaged_training_is_none(tmp_path, damage):
+    """It is trained again."""
+    replicate = Replicate(Genotype.bare(Trunk("cifar_resnet", 8, 8)), 0)
+    (tmp_path / f"{replicate}.json").write_text(damage)
+    assert ReplicateFolder(tmp_path).get(replicate) is None
 
 
 class TimedTrainer(TableTrainer):

@@ -39,13 +39,15 @@ def _calls():
 
 
 def test_nothing_that_runs_code_when_it_reads_is_imported():
-    """No pickle and no kin of it."""
+    """No pickle and no kin of it, but where a trainer in memory goes to the nodes of a Ray cluster."""
+    travelling = ("study/cluster/nodes.py", "study/cluster/session.py")
     forbidden = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "jsonpickle"}
     for file, tree in TREES.items():
         for node in ast.walk(tree):
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
-            assert not {name.partition(".")[0] for name in names} & forbidden, file
+            names += [str(node.module), *(each.name for each in node.names)] if isinstance(node, ast.ImportFrom) else []
+            found = {name.partition(".")[0] for name in names} & forbidden
+            assert not found or (file in travelling and found == {"cloudpickle"}), file
 
 
 def test_files_are_read_by_loaders_that_run_nothing():

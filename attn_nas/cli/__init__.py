@@ -25,6 +25,7 @@ from attn_nas.cli import (
     searching,
     watching,
 )
+from attn_nas.cli.failures import told_failures
 from attn_nas.cli.pipes import Commands, quiet_pipe
 from attn_nas.trust import VARIABLE
 from attn_nas.version import __version__
@@ -81,7 +82,7 @@ def _options(
 def main() -> None:
     """Entry point: exit code 0 done, 1 failed, 2 cannot be done as asked, 130 interrupted, 141 not read to the end."""
     try:
-        with quiet_pipe():
+        with told_failures(debug=False), quiet_pipe():
             app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None

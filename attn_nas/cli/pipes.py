@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -12,14 +13,21 @@ from typer import BadParameter
 from typer.core import TyperGroup
 
 from attn_nas.cli.failures import told_failures
+from attn_nas.errors import WriteError
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _CLOSED_PIPE = 141
 """What a shell says of a command that a closed pipe has ended."""
 
 
 @contextmanager
 def quiet_pipe() -> Iterator[None]:
-    """End without a word when stdout or stderr is a pipe that nobody reads any more."""
+    """End without a word when stdout or stderr is a pipe that nobody reads any more.
+
+    Raises:
+        WriteError: there is no room for what is printed.
+
+    """
     try:
         try:
             yield
@@ -27,9 +35,18 @@ def quiet_pipe() -> Iterator[None]:
             if sys.stdout:
                 sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered would be complained about when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         raise SystemExit(_CLOSED_PIPE) from None
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        _forget_output()
+        raise WriteError(f"the output cannot be written: {error.strerror}") from None
+
+
+def _forget_output() -> None:
+    """What is still buffered would be complained about when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Commands(TyperGroup):
@@ -42,9 +59,10 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read what stands before the command; an empty argument is refused: it would mean this folder, or nothing at all."""
-        empty = next((arg for arg in args if not arg or (arg.startswith("--") and arg.endswith("="))), None)
-        if empty is not None:
-            raise BadParameter(f"{empty or 'an argument'} is empty: write a value, or leave it out", ctx)
+        for arg in args:
+            name, given, value = arg.partition("=")
+            if not arg or (name.startswith("--") and given and not value):
+                raise BadParameter(f"{name or 'an argument'} is empty: write a value, or leave it out", ctx)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -22,7 +22,7 @@ def report(
     to: Annotated[Path | None, typer.Option(help="File to write, - for stdout; in the run by default.")] = None,
 ) -> None:
     """Write what the dashboard shows as one self-contained HTML file, or a summary for a pull request."""
-    from attn_nas.report.files import write_files
+    from attn_nas.report.files import write_file
     from attn_nas.report.pages.reading import Reading
     from attn_nas.report.scalars import write_scalars
     from attn_nas.terminal.console import console
@@ -40,7 +40,7 @@ def report(
         if str(to) == "-":
             print(content, end="")
             return
-        (written,) = write_files({target.name: content}, target.parent)
+        written = write_file(content, target)
     console(stderr=True).print(f"Written: {written}", markup=False, highlight=False, soft_wrap=True)
 
 

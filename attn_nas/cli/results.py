@@ -46,13 +46,13 @@ def show(
 ) -> None:
     """Print one candidate: the network drawn block by block, its costs and its learning curve."""
     from attn_nas.drawing import draw_svg
-    from attn_nas.report.files import write_files
+    from attn_nas.report.files import write_file
     from attn_nas.study.results import Run
 
     candidate = Run(run).candidate(key)
     record, result = candidate.record, candidate.results[0]
     if svg:
-        write_files({svg.name: draw_svg(record.genotype)}, svg.parent)
+        write_file(draw_svg(record.genotype), svg)
     if json:
         results = [result.to_dict() for result in candidate.results]
         print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))

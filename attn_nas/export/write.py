@@ -87,8 +87,9 @@ def export_winners(
     was_there = target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for leftover in target.glob(".export-*"):
-            if not _is_alive(int(leftover.name.split("-")[1])):
+        for leftover in target.glob(".export-*-*"):
+            number = leftover.name.split("-")[1]
+            if number.isdecimal() and not _is_alive(int(number)):
                 shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(dir=target, prefix=f".export-{os.getpid()}-") as temporary:
             written = [_write(winner, Path(temporary) / winner.key, chosen) for winner in winners]

@@ -79,6 +79,14 @@ class Checkpoint:
         save_file({**tensors, _GENERATOR: self.generator}, path, {"epoch": str(self.epoch), "taken": str(self.taken)})
 
     @classmethod
+    def kept_in(cls, path: Path) -> Checkpoint | None:
+        """The state that `save` wrote; None if there is none, or if it is damaged."""
+        try:
+            return cls.load(path)
+        except Exception:  # noqa: BLE001 - a file of any content may be there
+            return None
+
+    @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """The state that `save` wrote."""
         with safe_open(path, "pt") as file:

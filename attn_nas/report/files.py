@@ -74,6 +74,18 @@ def write_files(contents: Mapping[str, str | bytes], target: Path) -> list[Path]
     return [target / name for name in contents]
 
 
+def write_file(content: str | bytes, path: Path) -> Path:
+    """Write ``content``, whole or not at all; returns the ``path``.
+
+    Raises:
+        ExportError: it cannot be written, or is a folder.
+
+    """
+    if path.is_dir():
+        raise ExportError(f"cannot write {path}: it is a folder; name a file")
+    return write_files({path.name: content}, path.parent)[0]
+
+
 def _csv(run: Run) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -124,7 +124,7 @@ class AuditPlan(BesideRun):
         try:
             keys: list[str] = json.loads(self._sample.read_text())
             return [self.run.candidate(key) for key in keys]
-        except (OSError, ValueError, RunError):
+        except (OSError, AttributeError, TypeError, ValueError, RunError):
             return []
 
     def _part(self, name: str, settings: ProxySettings, seeds: range) -> Series:

@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
 from statistics import fmean
-from typing import NoReturn
 
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from attn_nas.cost import Cost
-from attn_nas.errors import RunError
+from attn_nas.errors import RunError, StudyError, first_line
 from attn_nas.front import Point, front_indices, hypervolume
 from attn_nas.sampling import CURVE, SEED
 from attn_nas.space.genotype import Genotype
@@ -42,7 +41,7 @@ from attn_nas.study.record import Record, State
 from attn_nas.study.replicates import Replicate
 from attn_nas.study.stopping import Stopping
 from attn_nas.study.storage.gathering import together
-from attn_nas.study.storage.studies import STORAGE_ERRORS
+from attn_nas.study.storage.studies import DATABASE_ERRORS
 from attn_nas.study.weights import KeptWeights
 from attn_nas.study.writing import discard_unfinished
 
@@ -191,9 +190,20 @@ class Coordinator:
                         break
             except KeyboardInterrupt:
                 cut = bool(self._running)
-                self._interrupt_all("stopped by the user")
+                for number in list(self._running):
+                    self._drop(number, "interrupted", "stopped by the user")
+            except (*DATABASE_ERRORS, StudyError):
+                raise
+            except BaseException as error:
+                self._put_back(f"the search has failed: {first_line(error)}")
+                raise
         self._close_left_open()
-        self._prune_weights(last=True)
+        why = self._why(cut)
+        self._prune_weights(last=why in ("budget", "exhausted"))
+        return why
+
+    def _why(self, cut: bool) -> str:
+        """What has ended the search; ``cut`` says that it was stopped while something ran."""
         unconfirmed = self._confirmation.next_round(self._records) is not None
         if self._interrupts.requested and (cut or unconfirmed or (self._open and not self._exhausted)):
             return "interrupted"
@@ -451,7 +461,7 @@ class Coordinator:
     def _fail(self, message: Failed) -> None:
         replicate = self._running[message.number].replicate
         if message.unwritable:
-            self._give_up(message.reason)
+            raise RunError(f"{message.reason}. What was finished is kept: make room, then go on with --resume")
         if not message.lost:
             self._drop(message.number, "failed", message.reason)
             return
@@ -466,15 +476,11 @@ class Coordinator:
         else:
             self._drop(message.number, "failed", f"{message.reason}, {_MAX_LOSSES} times")
 
-    def _give_up(self, reason: str) -> NoReturn:
-        """End the search for want of room: what runs is put back, as far as that can be written; raises RunError."""
-        with suppress(*STORAGE_ERRORS):
-            self._interrupt_all(reason)
-        raise RunError(f"{reason}. What was finished is kept: make room, then go on with --resume")
-
-    def _interrupt_all(self, reason: str) -> None:
+    def _put_back(self, reason: str) -> None:
+        """Have what runs trained again without blame, as far as that can be written and told."""
         for number in list(self._running):
-            self._drop(number, "interrupted", reason)
+            with suppress(Exception):
+                self._drop(number, "interrupted", reason)
 
     def _drop(self, number: int, ended: State, reason: str) -> None:
         running = self._running.pop(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,12 +105,14 @@ class RunFolder:
 
         """
         try:
-            handle = self._lock.open("w")
+            handle = _locked_within(self._lock, _MOMENT)
         except OSError as error:
-            raise RunError(f"the run folder {self.path} cannot be written: {error.strerror}") from None
+            raise RunError(
+                f"the run folder {self.path} cannot be written, or its file system knows no locks: {error.strerror}"
+            ) from None
+        if handle is None:
+            raise RunError(f"another process works in {self.path}: wait for it, or name another folder")
         with handle:
-            if not _locked_within(handle, _MOMENT):
-                raise RunError(f"another process works in {self.path}: wait for it, or name another folder")
             for failure in self.trunks.glob("*.failed"):
                 failure.unlink()  # what could not be trained may be possible now
             try:
@@ -130,18 +133,24 @@ class RunFolder:
         return False
 
 
-def _locked_within(handle: TextIO, seconds: float) -> bool:
-    """Take the lock; a reader that only looks holds it for an instant."""
+def _locked_within(path: Path, seconds: float) -> TextIO | None:
+    """The lock, taken; None if another process has it. A reader that only looks holds it for an instant. Raises OSError."""
     until = time.monotonic() + seconds
     while True:
+        handle = path.open("w")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                return handle
+        except (BlockingIOError, FileNotFoundError):  # held, or removed by one whose run could not begin
+            pass
         except OSError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
+            handle.close()
+            raise
+        handle.close()
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.02)
 
 
 def new_run_folder(name: str) -> RunFolder:

@@ -141,8 +141,16 @@ class PausingTrainer(Protocol):
         ...
 
 
+class _UnheardError(BaseException):
+    """Progress that could not be told, which is no failure of a training, and which no trainer takes for one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]) -> Message:
-    """Do ``job``, tell and return how it ended; a failure of any kind is told, never raised (an interrupt is)."""
+    """Do ``job``, tell and return how it ended; a failure of any kind is told, never raised; what ``tell`` raises is."""
     ended: Message
     try:
         if isinstance(job, Job):
@@ -151,6 +159,8 @@ def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]
             ended = trainer.dry_run(job)
         else:
             ended = Failed(job.number, f"{type(trainer).__name__} has no dry run")
+    except _UnheardError as unheard:
+        raise unheard.error from None
     except DeviceLostError as error:
         ended = Failed(job.number, str(error), lost=True)
     except WriteError as error:
@@ -165,7 +175,10 @@ def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]
 
 def _trained(trainer: Trainer, job: Job, tell: Callable[[Message], None]) -> Finished:
     def on_epoch(epoch: int, accuracy: float) -> None:
-        tell(Progress(job.number, epoch, accuracy))
+        try:
+            tell(Progress(job.number, epoch, accuracy))
+        except Exception as error:  # noqa: BLE001 - whatever a listener does
+            raise _UnheardError(error) from None
 
     if job.until is None:
         return Finished(job.number, trainer(job.genotype, job.seed, on_epoch))

@@ -32,10 +32,10 @@ class Pause:
         """What was kept; None if there is nothing, or if it is damaged: then the training begins anew."""
         try:
             trained = Trained.from_dict(json.loads(self._result.read_text(encoding="utf-8")))
-            state = Checkpoint.load(self._state(trained.result.epochs))
         except Exception:  # noqa: BLE001 - a file of any content may be there
             return None
-        return Paused(trained, state)
+        state = Checkpoint.kept_in(self._state(trained.result.epochs))
+        return Paused(trained, state) if state else None
 
     def keep(self, trained: Trained, state: Checkpoint) -> None:
         """Write both; raises OSError. The result names the state that it belongs to, and is written last."""

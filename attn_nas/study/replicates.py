@@ -39,7 +39,7 @@ class ReplicateFolder:
         """The kept training; None if there is none, or if its file is damaged."""
         try:
             return Trained.from_dict(json.loads((self.path / f"{replicate}.json").read_text()))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, AttributeError, ValueError, TypeError, KeyError):
             return None
 
     def failure(self, replicate: Replicate) -> str | None:

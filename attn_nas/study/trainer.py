@@ -230,19 +230,22 @@ class ProxyTrainer:
         """
         path = self.trunk_path(trunk, seed)
         failure = path.with_suffix(".failed")
-        self.trunks_folder.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("w") as lock:
+        with told_unwritable(path):
+            self.trunks_folder.mkdir(parents=True, exist_ok=True)
+            lock = path.with_suffix(".lock").open("w")
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if failure.exists():
                 raise ProxyFailure(failure.read_text())
-            if not path.exists():
+            kept = Checkpoint.kept_in(path)
+            if kept is None:
                 try:
                     with self._own_device(), told_unwritable(path), whole(path, ".unfinished") as unfinished:
                         warm_trunk(trunk, self.settings, seed, self.dataset, self.numerics).save(unfinished)
                 except ProxyFailure as error:
                     failure.write_text(f"the bare trunk of all candidates failed: {error}")
                     raise ProxyFailure(failure.read_text()) from None
-        return Checkpoint.load(path)
+        return kept or Checkpoint.load(path)
 
     @staticmethod
     def _keep(model: nn.Module, seed: int, path: Path) -> None:

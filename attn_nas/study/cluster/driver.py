@@ -8,6 +8,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -45,11 +46,13 @@ def drive(pipe: Connection, cluster: RayCluster, address: str | None) -> None:
     try:
         driver.serve()
     except AttnNasError as error:
-        pipe.send(error)
-    except (EOFError, OSError):
+        with suppress(OSError):
+            pipe.send(error)
+    except EOFError:
         return
     except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds
-        pipe.send(RunError(f"Ray fails: {type(error).__name__}: {first_line(error)}"))
+        with suppress(OSError):
+            pipe.send(RunError(f"Ray fails: {type(error).__name__}: {first_line(error)}"))
     finally:
         driver.close()
 
@@ -99,6 +102,15 @@ def _joined(address: str | None) -> Connected:
     return Connected(head, int(there.get("CPU", 0)), int(there.get("GPU", 0)), can_grow=address is not None)
 
 
+@contextmanager
+def _closed_at_the_other_side() -> Iterator[None]:
+    """Errors of the pipe are its end; those of files are not."""
+    try:
+        yield
+    except OSError:
+        raise EOFError from None
+
+
 class _Driver:
     def __init__(self, pipe: Connection, cluster: RayCluster, connected: Connected) -> None:
         self._pipe = pipe
@@ -109,19 +121,32 @@ class _Driver:
         self._slots = 0
 
     def serve(self) -> None:
-        """Do what is asked, until the pipe is closed."""
+        """Do what is asked, until the pipe is closed: then EOFError is raised."""
         while True:
             if self._tasks:
                 for message in self._tasks.messages(_TICK):
-                    self._pipe.send(message)
+                    self._say(message)
                 self._look_at_nodes(self._tasks)
-            while self._pipe.poll(0 if self._tasks and self._tasks.running else _TICK):
-                self._heed(self._pipe.recv())
+            while self._is_told(0 if self._tasks and self._tasks.running else _TICK):
+                self._heed(self._heard())
+
+    def _say(self, word: object) -> None:
+        with _closed_at_the_other_side():
+            self._pipe.send(word)
+
+    def _is_told(self, timeout: float = 0.0) -> bool:
+        with _closed_at_the_other_side():
+            return self._pipe.poll(timeout)
+
+    def _heard(self) -> Choose | Begin | Job | Drop:
+        with _closed_at_the_other_side():
+            word: Choose | Begin | Job | Drop = self._pipe.recv()
+            return word
 
     def _heed(self, word: Choose | Begin | Job | Drop) -> None:
         match word:
             case Choose():
-                self._pipe.send(self._numerics(word))
+                self._say(self._numerics(word))
             case Begin():
                 self._tasks = Tasks(word)
                 self._slots, self._looked = 0, 0.0
@@ -130,7 +155,7 @@ class _Driver:
                 if self._tasks:
                     self._tasks.close()
                 self._tasks = None
-                self._pipe.send(Dropped())
+                self._say(Dropped())
             case Job():
                 assert self._tasks
                 self._tasks.submit(word)
@@ -145,7 +170,7 @@ class _Driver:
         slots = tasks.slots([node["Resources"] for node in ray.nodes() if node["Alive"]])
         if slots != self._slots:
             self._slots = slots
-            self._pipe.send(Slots(slots))
+            self._say(Slots(slots))
 
     def _numerics(self, wanted: Choose) -> Numerics | AttnNasError:
         """What a node says that trainings compute with."""
@@ -176,7 +201,7 @@ class _Driver:
                 ray.cancel(answer)
                 return DeviceError(f"no node of the Ray cluster {self._connected.head} has come with {needs} free")
             if waited >= _PATIENCE > waited - 1.0:
-                self._pipe.send(Notice(f"waiting for a node of the Ray cluster with {needs} free"))
+                self._say(Notice(f"waiting for a node of the Ray cluster with {needs} free"))
         try:
             numerics: Numerics | AttnNasError = ray.get(answer)
         except Exception as error:  # noqa: BLE001 - whatever the nodes lack
@@ -191,7 +216,7 @@ class _Driver:
         """Seconds since the first, as long as the other side lives."""
         start = time.monotonic()
         while True:
-            if self._pipe.poll():
+            if self._is_told():
                 raise EOFError  # nothing else is said before the answer
             yield time.monotonic() - start
 

@@ -33,13 +33,14 @@ _trainers: dict[tuple[str, int], Trainer] = {}
 class Shipment:
     """A trainer and what it needs: references to the contents of its files by name, plug-ins as they were read.
 
-    ``token`` names the search, and its folder on every node.
+    ``token`` names the search, and its folder on every node. A warm trunk that takes longer than ``limit`` seconds is given up.
     """
 
     token: str
     trainer: ProxyTrainer | bytes
     files: Mapping[str, Any]
     plugins: Sequence[plugins.PluginFile]
+    limit: float | None
 
     @property
     def scratch(self) -> Path:
@@ -59,10 +60,15 @@ def warm_trunk(shipment: Shipment, trunk: Trunk, seed: int) -> bytes | str:
     """The file of a warm trunk, or why there is none."""
     trainer = _trainer(shipment)
     assert isinstance(trainer, ProxyTrainer)
+    watchdog = threading.Timer(shipment.limit or threading.TIMEOUT_MAX, os._exit, (1,))
+    watchdog.daemon = True
+    watchdog.start()
     try:
         trainer.warm_trunk(trunk, seed)
     except ProxyFailure as error:
         return str(error)
+    finally:
+        watchdog.cancel()
     return trainer.trunk_path(trunk, seed).read_bytes()
 
 
@@ -73,7 +79,8 @@ def train(
 
     The process ends after it when its GPU or its trainer is of no more use, and Ray replaces it.
     """
-    yield Begun(_node(), socket.gethostname())
+    host = socket.gethostname()
+    yield Begun(_node(), host)
     told: SimpleQueue[Progress | Done] = SimpleQueue()
     fresh: list[bool] = []
 
@@ -83,11 +90,11 @@ def train(
             if isinstance(trainer, ProxyTrainer):
                 done = _train_with_files(trainer, job, trunk, paused, weights, told)
             else:
-                done = Done(_ended(trainer, job, told))
+                done = Done(host, _ended(trainer, job, told))
             worn_out = isinstance(trainer, MeasuredTrainer) and trainer.worn_out
             fresh.append(not worn_out and not (isinstance(done.ended, Failed) and done.ended.lost))
         except Exception as error:  # noqa: BLE001 - the node, not the candidate, is to blame
-            done = Done(Failed(job.number, f"{socket.gethostname()}: {type(error).__name__}: {error}", lost=True))
+            done = Done(host, _of_node(job, host, f"{type(error).__name__}: {error}"))
         told.put(done)
 
     threading.Thread(target=work, daemon=True).start()
@@ -96,6 +103,11 @@ def train(
     yield message
     if fresh == [False]:
         sys.exit(0)
+
+
+def _of_node(job: Job, host: str, reason: str) -> Failed:
+    """What is no fault of the candidate."""
+    return Failed(job.number, f"{host}: {reason}", lost=True, blameless=True)
 
 
 def _train_with_files(
@@ -116,9 +128,12 @@ def _train_with_files(
     pause.unpack(paused)
     try:
         ended = _ended(trainer, job, told)
+        host = socket.gethostname()
+        if isinstance(ended, Failed) and ended.unwritable:
+            return Done(host, _of_node(job, host, ended.reason))
         kept = written.read_bytes() if weights and written.exists() else None
         packed = pause.pack()
-        return Done(ended, kept, {} if packed == paused else packed)
+        return Done(host, ended, kept, {} if packed == paused else packed)
     finally:
         written.unlink(missing_ok=True)
         pause.drop()

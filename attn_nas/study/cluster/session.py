@@ -9,7 +9,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import packages_distributions
 from multiprocessing.connection import Connection
@@ -24,7 +25,7 @@ from attn_nas.study.cluster.driver import drive
 from attn_nas.study.cluster.settings import RayCluster, check_address
 from attn_nas.study.cluster.words import KEPT, Begin, Choose, Connected, Drop, Dropped, Notice, Slots
 from attn_nas.study.executors import Handle, deaf_children
-from attn_nas.study.jobs import Failed, Finished, Job, Trainer
+from attn_nas.study.jobs import Failed, Finished, Job, Message, Trainer
 from attn_nas.study.resources import Resources
 from attn_nas.study.trainer import ProxyTrainer
 
@@ -47,6 +48,7 @@ class RayNodes:
     def __init__(self, cluster: RayCluster, threads: int | None) -> None:
         if importlib.util.find_spec("ray") is None:
             raise UsageError('trainings on Ray need the package ray: pip install "attn-nas[ray]"')
+        Resources.choose(Numerics(), 1, threads=threads and min(threads, 1))
         self._cluster = cluster
         self._threads = threads or 1
         self._device = "cpu"
@@ -88,7 +90,7 @@ class RayNodes:
             RunError: they cannot run attn-nas.
 
         """
-        self._pipe.send(Choose(device, precision, self._threads))
+        _say(self._pipe, Choose(device, precision, self._threads))
         while True:
             word = _word(self._pipe)
             if isinstance(word, Numerics):
@@ -114,7 +116,8 @@ class RayNodes:
         """Have the nodes train."""
         share = self._cluster.gpus_per_trial
         gpus = float(self._device == "cuda") if share is None else share
-        self._pipe.send(
+        _say(
+            self._pipe,
             Begin(
                 trainer if isinstance(trainer, ProxyTrainer) else _pickled(trainer),
                 plugins.active_files(),
@@ -123,7 +126,7 @@ class RayNodes:
                 gpus,
                 resources.jobs,
                 resources.trial_timeout,
-            )
+            ),
         )
         return RayExecutor(self._pipe, self._there.head, self._process)
 
@@ -163,10 +166,7 @@ class RayExecutor:
     def submit(self, job: Job) -> None:
         """See `Executor.submit`."""
         self._running.add(job.number)
-        try:
-            self._pipe.send(job)
-        except OSError:
-            return  # the driver is dead: `wait` finds out
+        _say(self._pipe, job)
 
     def wait(self, handle: Handle, timeout: float) -> None:
         """See `Executor.wait`.
@@ -176,29 +176,31 @@ class RayExecutor:
 
         """
         try:
-            self._wait(handle, timeout)
+            for message in self._messages(timeout):
+                handle(message)
+        except KeyboardInterrupt:
+            self._cut = True  # perhaps in the middle of a word
+            raise
+
+    def _messages(self, timeout: float) -> Iterator[Message]:
+        try:
+            waiting = self._pipe.poll(timeout)
+            while waiting:
+                word = _word(self._pipe)
+                if isinstance(word, Slots):
+                    self._slots = word.number
+                else:
+                    if isinstance(word, Finished | Failed):
+                        self._running.discard(word.number)
+                    yield word
+                waiting = self._pipe.poll()
+            self._look_at_head()
         except RunError as error:
             self._driver.kill()
             reason = str(error).removesuffix(f". {KEPT}")
             for number in sorted(self._running):
-                handle(Failed(number, reason, lost=True, blameless=True))
+                yield Failed(number, reason, lost=True, blameless=True)
             raise
-        except BaseException:
-            self._cut = True  # perhaps in the middle of a word
-            raise
-
-    def _wait(self, handle: Handle, timeout: float) -> None:
-        waiting = self._pipe.poll(timeout)
-        while waiting:
-            word = _word(self._pipe)
-            if isinstance(word, Slots):
-                self._slots = word.number
-            else:
-                if isinstance(word, Finished | Failed):
-                    self._running.discard(word.number)
-                handle(word)
-            waiting = self._pipe.poll()
-        self._look_at_head()
 
     def _look_at_head(self) -> None:
         """Raise RunError if the head has not answered for a while; Ray waits longer, and ends its driver then."""
@@ -220,6 +222,12 @@ class RayExecutor:
                     pass
         except (OSError, AttnNasError):
             return  # the driver is dead
+
+
+def _say(pipe: Connection, word: object) -> None:
+    """Tell the driver; where it is dead, `_word` finds out."""
+    with suppress(OSError):
+        pipe.send(word)
 
 
 def _word(pipe: Connection) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
@@ -12,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from attn_nas.errors import RunError, first_line
+from attn_nas.errors import RunError, WriteError, first_line
 from attn_nas.space.trunks import Trunk
 from attn_nas.study.cluster import nodes
 from attn_nas.study.cluster.nodes import Shipment
 from attn_nas.study.cluster.words import KEPT, Begin, Begun, Done
 from attn_nas.study.jobs import Failed, Finished, Job, Progress
 from attn_nas.study.trainer import ProxyTrainer
-from attn_nas.study.writing import write_whole
+from attn_nas.study.writing import told_unwritable, write_whole
 
 _MAX_DEATHS_AT_START = 4
+_MAX_TROUBLES = 4
 _LONGEST_LOOK = 10.0
 """Seconds that count at most between two looks at the tasks: if it is more, this process was stopped."""
 _LONGEST_TIDYING = 5.0
@@ -49,7 +51,7 @@ class Tasks:
         self._trainer = begin.trainer
         files = _contents(self._trainer) if isinstance(self._trainer, ProxyTrainer) else {}
         references = {name: ray.put(content) for name, content in files.items()}
-        self._shipment = Shipment(uuid.uuid4().hex, self._trainer, references, begin.plugins)
+        self._shipment = Shipment(uuid.uuid4().hex, self._trainer, references, begin.plugins, begin.trial_timeout)
         self._shipped = ray.put(self._shipment)
         options = {"num_cpus": begin.threads, "num_gpus": begin.gpus}
         self._train = ray.remote(num_returns="streaming", max_retries=0, max_calls=0, **options)(nodes.train)
@@ -57,6 +59,7 @@ class Tasks:
         self._trunks: dict[Path, Any] = {}
         self.running: list[_Task] = []
         self._hosts: set[str] = set()
+        self._troubles: Counter[str] = Counter()
         self._deaths_at_start = 0
         self._looked = time.monotonic()
 
@@ -104,8 +107,9 @@ class Tasks:
                 continue
             try:
                 trunk = ray.get(reference)
-                path.parent.mkdir(exist_ok=True)
-                write_whole(path if isinstance(trunk, bytes) else failed, trunk)
+                with told_unwritable(path):
+                    path.parent.mkdir(exist_ok=True)
+                    write_whole(path if isinstance(trunk, bytes) else failed, trunk)
                 self._trunks[path] = ray.put(trunk)
             except ray.exceptions.RayError:
                 del self._trunks[path]
@@ -148,6 +152,7 @@ class Tasks:
             case Done():
                 self.running.remove(task)
                 yield self._kept(task.job, word)
+                self._note_troubles(word)
 
     def _lost(self, task: _Task, error: Exception) -> Failed:
         import ray
@@ -189,13 +194,24 @@ class Tasks:
             path = self._trainer.weights_path(job.genotype, job.seed)
             try:
                 if pause:
-                    pause.unpack(done.paused)
+                    with told_unwritable(pause.folder):
+                        pause.unpack(done.paused)
                 if path and done.weights:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(path, done.weights)
-            except OSError as error:
-                return Failed(job.number, f"{type(error).__name__}: {error}")
+                    with told_unwritable(path):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        write_whole(path, done.weights)
+            except WriteError as error:
+                return Failed(job.number, str(error), unwritable=True)
         return done.ended
+
+    def _note_troubles(self, done: Done) -> None:
+        """Count what goes wrong on a node in a row, and is no candidate's fault; raises RunError where it does not end."""
+        if not (isinstance(done.ended, Failed) and done.ended.blameless):
+            self._troubles.pop(done.host, None)
+            return
+        self._troubles[done.host] += 1
+        if self._troubles[done.host] >= _MAX_TROUBLES:
+            raise RunError(f"{done.ended.reason}: {_MAX_TROUBLES} times in a row. Mend that node, or leave it out. {KEPT}")
 
     def close(self) -> None:
         """Drop what runs, and what the nodes keep."""
@@ -204,15 +220,18 @@ class Tasks:
 
         for task in self.running:
             ray.cancel(task.stream, force=True)
+        for trunk in self._trunks.values():
+            ray.cancel(trunk, force=True)
         if not self._shipment.files:
             return
         clear = ray.remote(nodes.clear)
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        left = alive if self._trunks else self._hosts & alive  # where a trunk was trained, nobody says
         cleared = [
             clear.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 self._shipped
             )
-            for node in self._hosts & alive
+            for node in left
         ]
         if cleared:
             ray.wait(cleared, num_returns=len(cleared), timeout=_LONGEST_TIDYING)

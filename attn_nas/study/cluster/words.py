@@ -82,8 +82,9 @@ class Begun:
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended, with the contents of what it has written: the weights, and the files of its pause by name."""
+    """How a job ended on a node, with the contents of what it has written: the weights, and the files of its pause by name."""
 
+    host: str
     ended: Finished | Failed
     weights: bytes | None = None
     paused: Mapping[str, bytes] = field(default_factory=dict)

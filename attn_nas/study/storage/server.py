@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from attn_nas.errors import RunError
+from attn_nas.errors import RunError, StudyError
 from attn_nas.study.storage.address import VARIABLE, ServerAddress
 from attn_nas.study.storage.formats import FORMAT, check_format, format_of
 from attn_nas.study.storage.gathering import GatheringStorage
@@ -180,7 +180,7 @@ class ServerStudy:
     def _check_lock(self) -> None:
         """Have the lock, if it is wanted; it may have gone with its connection. Raises RunError if somebody else has it."""
         if self._lock and not self._lock.is_kept():
-            raise RunError(f"another process works on {self}: it has taken it while the connection was lost")
+            raise StudyError(f"another process works on {self}: it has taken it while the connection was lost")
 
 
 class _ServerLock:
@@ -388,7 +388,7 @@ class _Connector:
         try:
             return self._patience.keep_trying(self._connect, lambda error: isinstance(error, self._driver.Error))
         except self._driver.Error as error:
-            raise RunError(
+            raise StudyError(
                 f"the storage {self._address} does not answer any more: {self._address.masked(reason_of(error))}. What was "
                 "finished is kept: go on with --resume when it is back"
             ) from None
@@ -418,7 +418,7 @@ def _explained(address: ServerAddress) -> Iterator[None]:
             "Bring them to this one with: optuna storage upgrade"
         ) from None
     except STORAGE_ERRORS as error:
-        raise RunError(
+        raise StudyError(
             f"the storage {address} cannot be used: {address.masked(reason_of(error))}. A password is taken from --storage, "
             f"from {VARIABLE}, or from where the driver finds it (PGPASSWORD, ~/.pgpass)"
         ) from None

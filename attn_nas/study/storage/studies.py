@@ -23,8 +23,10 @@ FACTS = "run"
 """The study's attribute with what was fixed when the run began."""
 SOURCES = "plugins"
 """Its attribute with the plug-ins of a run that is on a server: by their paths in the run's folder, what they say."""
-STORAGE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, json.JSONDecodeError, OSError)
-"""What a study raises when its storage cannot be read or written."""
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, json.JSONDecodeError)
+"""What a study raises when its database cannot be read or written."""
+STORAGE_ERRORS = (*DATABASE_ERRORS, OSError)
+"""The same, and what opening its file may raise."""
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
 
 
