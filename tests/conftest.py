@@ -1,7 +1,6 @@
 """Shared fixtures: a small search space, one core per test process, a web application asked, a dashboard served."""
 
 import asyncio
-import os
 import socket
 import sys
 import threading
@@ -20,11 +19,6 @@ from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 
 torch.set_num_threads(1)
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: tests of processes, servers and nodes wait for much of their time."""
-    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(autouse=True)

@@ -180,9 +180,13 @@ def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_pa
                 writers.append(os.open(slow, os.O_WRONLY | os.O_NONBLOCK))
             return writers or process.poll() is not None
 
-        _wait_until(is_read)
-        process.send_signal(number)
-        assert process.communicate(timeout=PATIENCE) == (b"", b"")
+        try:
+            _wait_until(is_read)
+            time.sleep(0.3)  # it has opened the file, and begins to wait in it
+            process.send_signal(number)
+            assert process.communicate(timeout=PATIENCE) == (b"", b"")
+        finally:
+            process.kill()
         os.close(*writers)
     assert process.returncode == 130
     assert not (tmp_path / "run").exists()
