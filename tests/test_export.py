@@ -213,15 +213,15 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     """BAM between stages and convolutions replaced: trained, counted as the table says, and exported with equal logits."""
     space = parse_space(
         f"trunk: {trunk}\n"
-        "data: {name: cluttered_digits, num_train: 128, num_validation: 100}\n"
+        "data: {name: cluttered_digits, num_train: 64, num_validation: 50}\n"
         "mechanisms:\n"
         "  - {name: bam, reductions: [4], identity_init: true}\n"
         "  - {name: split_attention, reductions: [2]}\n"
         "  - {name: mhsa, groups: [2], positions: [replace, standard]}\n"
         "granularity: per_stage\n"
-        "proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}\n"
+        "proxy: {epochs: 1, batch_size: 32, lr: 0.1, precision: fp32}\n"
     )
-    run = search(space, run=tmp_path / "run", budget=5, confirm=0, workers=1)
+    run = search(space, run=tmp_path / "run", budget=4, confirm=0, workers=1)
     assert run.failures == []
     bam, split, mhsa = (
         next(c for c in run.candidates if c.record.reference == f"{n} everywhere") for n in ("bam", "split_attention", "mhsa")

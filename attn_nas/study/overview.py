@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from attn_nas.study.following import EventLog, event_in
 from attn_nas.study.progress import Progress
 
 State = Literal["running", "finished", "stopped", "broken"]
+_AT_A_TIME = 16
 _STEPS, _ENDS = ("TrialStarted", "EpochFinished"), ("TrialFinished", "TrialPaused", "TrialFailed")
 
 
@@ -103,7 +105,8 @@ def runs_in(folder: str | Path) -> list[RunSummary]:
     except OSError as error:
         raise RunError(f"{folder} cannot be read: {error.strerror}; a search puts its run under runs/") from None
     found = [Path(folder)] if _may_be_run(Path(folder)) else inside
-    return sorted(map(RunSummary.of, found), key=lambda summary: -(summary.last_active or 0.0))
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:  # servers that do not answer are waited for together
+        return sorted(pool.map(RunSummary.of, found), key=lambda summary: -(summary.last_active or 0.0))
 
 
 def brief_progress(lines: Sequence[str]) -> Progress:
