@@ -3,16 +3,19 @@
 import dataclasses
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
+from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from attn_nas.errors import RunError, SpaceError, UsageError
@@ -27,6 +30,12 @@ from attn_nas.study.jobs import Failed, Finished, Job
 from attn_nas.study.resources import usable_cores
 from attn_nas.study.results import Run
 from attn_nas.study.search import search
+from attn_nas.study.storage.formats import FORMAT
+from attn_nas.study.storage.gathering import together
+from attn_nas.study.storage.patience import NONE
+from attn_nas.study.storage.remembering import remember_unfinished
+from attn_nas.study.storage.sqlite import SqliteStudy
+from attn_nas.study.storage.studies import FACTS, backend_of
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -428,6 +437,39 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
     run = Run(tmp_path / "run")
     assert len(run.candidates) == 12
     assert len({candidate.record.key for candidate in run.candidates}) == 12
+
+
+def test_what_runs_is_read_once_and_as_it_is(tmp_path):
+    """Whatever is written in whatever order, the only writer of a study sees what any reader sees."""
+    place = SqliteStudy(tmp_path / "study.db")
+    place.create(1, {FACTS: {"format": FORMAT}})
+    study, chance = place.open_to_write(NONE), random.Random(0)
+    remember_unfinished(study)
+    storage, running = backend_of(study), []
+    for step in range(120):
+        action = chance.choice(["ask", "ask", "tell", "fail", "attribute", "attributes", "value"])
+        if action == "ask" or not running:
+            with together(study) if step % 2 else nullcontext():
+                running.append(study.ask({"x": FloatDistribution(0, 1)}))
+        elif action in ("tell", "fail"):
+            done = running.pop(chance.randrange(len(running)))
+            study.tell(done, [step, 1.0]) if action == "tell" else study.tell(done, state=TrialState.FAIL)
+        elif action == "value":
+            storage.set_trial_intermediate_value(chance.choice(running)._trial_id, step, 0.5)
+        else:
+            with together(study) if action == "attributes" else nullcontext():
+                chance.choice(running).set_user_attr("step", step)
+        if chance.random() < 0.7:
+            assert study.get_trials() == place.open().get_trials()
+    read = []
+    with pytest.MonkeyPatch.context() as patched:
+        build = storage._build_frozen_trial_from_trial_model
+        patched.setattr(storage, "_build_frozen_trial_from_trial_model", lambda trial: read.append(trial) or build(trial))
+        assert len(running) > 5
+        study.get_trials()
+        read.clear()
+        study.get_trials()
+    assert read == []
 
 
 def test_real_training_repeats_itself(tiny_space, tmp_path):

@@ -29,6 +29,7 @@ from attn_nas.study.resources import Resources
 from attn_nas.study.results import Run
 from attn_nas.study.storage.patience import Patience
 from attn_nas.study.storage.place import check_storage, create_study, move_study
+from attn_nas.study.storage.remembering import remember_unfinished
 from attn_nas.study.storage.studies import FACTS, SOURCES, STORAGE_ERRORS, reason_of
 from attn_nas.study.trainer import ProxyTrainer, share_dataset
 from attn_nas.study.writing import discard_unfinished
@@ -200,6 +201,7 @@ def _run(
     place = folder.study
     with place.held(patience):
         study = place.open_to_write(patience)
+        remember_unfinished(study)
         study.set_user_attr(FACTS, setting.facts)
         executor = hardware.executor(
             trainer or _proxy_trainer(setting, resources, folder), resources, setting.affordable_references

@@ -7,14 +7,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
-from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialParamModel, TrialSystemAttributeModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study import Study
 from sqlalchemy import insert
 
+from attn_nas.study.storage.remembering import RememberingStorage
 
-class GatheringStorage(RDBStorage):
+
+class GatheringStorage(RememberingStorage):
     """Optuna's storage, which keeps parameters and attributes of running trials back in the block of `together`."""
 
     _params: list[dict[str, Any]] | None = None
@@ -36,6 +37,8 @@ class GatheringStorage(RDBStorage):
             self._params = None
 
     def _write(self, params: list[dict[str, Any]], attributes: list[tuple[Any, int, str, Any]]) -> None:
+        for trial_id in {*(param["trial_id"] for param in params), *(trial_id for _, trial_id, _, _ in attributes)}:
+            self._forget(trial_id)
         # What was written already, by an attempt whose answer was lost, is written.
         with _create_scoped_session(self.scoped_session, True) as session:
             if params:
