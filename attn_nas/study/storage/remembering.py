@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container
+from functools import wraps
 from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -50,36 +50,26 @@ class RememberingStorage(RDBStorage):
             self._unfinished.pop(trial_id, None)
             self._written.add(trial_id)
 
-    def _set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None,
-    ) -> None:
-        self._forget(trial_id)
-        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
 
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """See Optuna."""
-        self._forget(trial_id)
-        return super().set_trial_state_values(trial_id, state, values)
+def _forgetting(method: Callable[..., Any]) -> Callable[..., Any]:
+    """``method``, which writes a trial."""
 
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """See Optuna."""
+    @wraps(method)
+    def written(self: RememberingStorage, trial_id: int, *arguments: Any, **named: Any) -> Any:
         self._forget(trial_id)
-        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+        return method(self, trial_id, *arguments, **named)
 
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """See Optuna."""
-        self._forget(trial_id)
-        super().set_trial_user_attr(trial_id, key, value)
+    return written
 
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """See Optuna."""
-        self._forget(trial_id)
-        super().set_trial_system_attr(trial_id, key, value)
+
+for _name in (
+    "_set_trial_param",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+):
+    setattr(RememberingStorage, _name, _forgetting(getattr(RDBStorage, _name)))
 
 
 def remember_unfinished(study: Study) -> None:
