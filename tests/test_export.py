@@ -219,7 +219,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
         "  - {name: split_attention, reductions: [2]}\n"
         "  - {name: mhsa, groups: [2], positions: [replace, standard]}\n"
         "granularity: per_stage\n"
-        "proxy: {epochs: 1, batch_size: 32, lr: 0.1, precision: fp32}\n"
+        "proxy: {epochs: 1, batch_size: 16, lr: 0.1, precision: fp32}\n"
     )
     run = search(space, run=tmp_path / "run", budget=4, confirm=0, workers=1)
     assert run.failures == []
