@@ -459,6 +459,9 @@ def test_what_runs_is_read_once_and_as_it_is(tmp_path):
         else:
             with together(study) if action == "attributes" else nullcontext():
                 chance.choice(running).set_user_attr("step", step)
+        if running and chance.random() < 0.7:
+            one = chance.choice(running)._trial_id
+            assert storage.get_trial(one) == backend_of(place.open()).get_trial(one)
         if chance.random() < 0.7:
             assert study.get_trials() == place.open().get_trials()
     read = []
@@ -469,6 +472,7 @@ def test_what_runs_is_read_once_and_as_it_is(tmp_path):
         study.get_trials()
         read.clear()
         study.get_trials()
+        assert [storage.get_trial(each._trial_id).number for each in running] == [each.number for each in running]
     assert read == []
 
 

@@ -143,18 +143,29 @@ class Kernel:
         return (numbers.decays[:, None, None] * self._differences).sum(0)
 
     def between(self, a: Placed, b: Placed, numbers: Numbers) -> Tensor:
-        """Covariance between the networks of ``a`` and those of ``b``, ``(len(a), len(b))``."""
+        """Covariance between the networks of ``a`` and those of ``b``, ``(len(a), len(b))``.
+
+        All parts but the square are sums over the sites of ``a`` of what stands there with a network of ``b``.
+        """
         constant, own, staged, shared, pairs, whole = numbers.weights
         unlike = self._unlikeness(numbers)
-        alike = torch.exp(-unlike[:-1, :-1])
-        stage = torch.tensor(a.stages)
-        at_site = _summed(nn.functional.pad(alike, (0, 1, 0, 1)), numbers.own[stage], a, b) / len(a.sites)
-        in_all = torch.exp(_summed(-unlike, numbers.whole[stage], a, b))
-        found = constant + at_site * own + at_site**2 * pairs + in_all * whole
-        for group in a.groups:
-            found = found + (staged / len(a.groups) / len(group) ** 2) * (a.counts(group) @ alike @ b.counts(group).T)
-        everywhere = range(len(a.sites))
-        return found + (shared / len(a.sites) ** 2) * (a.counts(everywhere) @ alike @ b.counts(everywhere).T)
+        sites, size, stage = len(a.sites), len(unlike), torch.tensor(a.stages)
+        here = torch.from_numpy(a.rows % size + np.arange(sites) * size)
+        there = torch.from_numpy(b.rows.T % size)
+
+        def summed(tables: Sequence[Tensor]) -> Tensor:
+            """Of one table ``(placements + 1, len(b))`` for each site."""
+            return nn.functional.embedding_bag(here, torch.cat([*tables]), mode="sum")
+
+        padded = nn.functional.pad(torch.exp(-unlike[:-1, :-1]), (0, 1, 0, 1))
+        alike = [padded[:, taken] for taken in there]
+        at_site = [weight * each for weight, each in zip(numbers.own[stage] / sites, alike, strict=True)]
+        anywhere = torch.stack(alike).sum(0) * (shared / sites**2)
+        in_stages = [sum(alike[site] for site in group) * (staged / len(a.groups) / len(group) ** 2) for group in a.groups]
+        elsewhere = [each + anywhere for each in in_stages]
+        additive = summed([each * own + elsewhere[index] for each, index in zip(at_site, a.stages, strict=True)])
+        of_all = summed([-weight * unlike[:, taken] for weight, taken in zip(numbers.whole[stage], there, strict=True)])
+        return constant + additive + summed(at_site) ** 2 * pairs + torch.exp(of_all) * whole
 
     def of_each(self, networks: Placed, numbers: Numbers) -> Tensor:
         """Variance of each network, ``(networks,)``."""
@@ -171,12 +182,3 @@ class Kernel:
         in_stages = torch.stack([within(group) for group in networks.groups]).mean(0)
         everywhere = within(range(len(networks.sites)))
         return constant + own * at_site + staged * in_stages + shared * everywhere + pairs * at_site**2 + whole
-
-
-def _summed(table: Tensor, weights: Tensor, a: Placed, b: Placed) -> Tensor:
-    """The weighted sum over sites of ``table[a at the site, b at the site]``, none having the last row and column."""
-    size = len(table)
-    rows = torch.from_numpy(b.rows.T % size)
-    stacked = torch.cat([weight * table[:, here] for weight, here in zip(weights, rows, strict=True)])
-    offsets = np.arange(len(a.sites)) * size
-    return nn.functional.embedding_bag(torch.from_numpy(a.rows % size + offsets), stacked, mode="sum")

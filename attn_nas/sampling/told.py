@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class EarlierTraining(NamedTuple):
 
 def is_scored(trial: FrozenTrial) -> bool:
     """Whether a trial is complete, with finite values."""
-    return trial.state == TrialState.COMPLETE and bool(np.isfinite(trial.values).all())
+    return trial.state == TrialState.COMPLETE and all(map(isfinite, trial.values))
 
 
 def told(trials: Sequence[FrozenTrial], networks: Placed, earlier: Sequence[EarlierTraining]) -> Observations:

@@ -64,13 +64,13 @@ class DistinctSampler(BaseSampler):
     def __init__(
         self,
         inner: BaseSampler,
-        random: np.random.Generator,
+        seed: int,
         space: dict[str, CategoricalDistribution],
         encoding: Encoding,
         admissible: Callable[[Params], bool],
     ) -> None:
         self._inner = inner
-        self._random = random
+        self._seed = seed
         self._space = space
         self._encoding = encoding
         self._admissible = admissible
@@ -81,21 +81,22 @@ class DistinctSampler(BaseSampler):
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """A full set of parameters, admissible if one was found."""
+        random = np.random.default_rng([self._seed, trial.number])
         before: Params | None = None
         for _ in range(_TRIES):
-            params = self._inner.sample_relative(study, trial, search_space) or self._encoding.random(self._random)
+            params = self._inner.sample_relative(study, trial, search_space) or self._encoding.random(random)
             if self._admissible(params):
                 return params
             if params == before:
                 break
             before = params
         for _ in range(_RANDOM_TRIES):
-            candidate: dict[str, Any] | None = self._encoding.random(self._random)
+            candidate: dict[str, Any] | None = self._encoding.random(random)
             while candidate is not None:
                 params = candidate
                 if self._admissible(params):
                     return params
-                candidate = self._encoding.thinned(params, self._random)
+                candidate = self._encoding.thinned(params, random)
         return params
 
     def sample_independent(
@@ -121,12 +122,11 @@ class Proposer:
 
     def ask(self, study: Study, admissible: Callable[[Genotype], bool]) -> tuple[Trial, Genotype, bool]:
         """A trial of the study with its candidate, and whether that is admissible: if it is not, none was found."""
-        random = np.random.default_rng([self._seed, len(study.get_trials(deepcopy=False))])
 
         def allowed(params: Params) -> bool:
             return admissible(self._encoding.decode(params))
 
-        study.sampler = DistinctSampler(self._sampler, random, self._space, self._encoding, allowed)
+        study.sampler = DistinctSampler(self._sampler, self._seed, self._space, self._encoding, allowed)
         trial = study.ask(dict(self._space))
         genotype = self._encoding.decode(trial.params)
         return trial, genotype, admissible(genotype)
