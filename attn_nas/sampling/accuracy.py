@@ -73,6 +73,10 @@ class AccuracyModel:
         shares = self.scale.back(means[:, 0])
         return shares, deviations * self.scale.slope(shares)
 
+    def means(self, networks: Placed, seed: int | None = None) -> Floats:
+        """The means that `predict` says, sooner."""
+        return self.scale.back(self._process.means(networks, seed)[:, 0])
+
     def interval(self, networks: Placed, level: float = 0.9) -> tuple[Floats, Floats]:
         """Between which bounds the true accuracies lie with a probability of ``level``, each ``(networks,)``."""
         means, deviations = self._process.predict(networks)
@@ -85,7 +89,7 @@ class AccuracyModel:
 
     def contrast(self, networks: Placed, weights: Floats) -> tuple[float, float]:
         """Mean and standard deviation of the sum of true accuracies with these ``weights`` ``(networks,)``."""
-        shares, _ = self.predict(networks)
+        shares = self.means(networks)
         return float(weights @ shares), self._process.sum_deviation(networks, weights * self.scale.slope(shares))
 
     @property
@@ -98,7 +102,7 @@ class AccuracyModel:
         """As if ``pending`` networks had been trained and had reached what is expected of them (Ginsbourger et al., 2010)."""
         if not len(pending):
             return self
-        expected, _ = self.predict(pending)
+        expected = self.means(pending)
         seen = Observations(
             self.seen.networks + pending,
             np.append(self.seen.accuracies, expected),

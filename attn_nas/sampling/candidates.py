@@ -84,7 +84,7 @@ class _Gain:
         self.known = known
         seeds, counts = np.unique(model.seen.seeds, return_counts=True)
         self._seed = int(seeds[counts.argmax()])
-        self.accuracies, _ = model.predict(space.placed(known), self._seed)
+        self.accuracies = model.means(space.placed(known), self._seed)
         reached = costs(known)
         self.front = np.array(front_indices([*zip(self.accuracies, *reached.T, strict=True)]), dtype=np.int64)
         bare = (known == 0).all(1)

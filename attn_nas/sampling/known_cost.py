@@ -60,6 +60,7 @@ class KnownCostSampler(BaseSampler):
             name: CategoricalDistribution(values) for name, values in self.encoding.choices.items()
         }
         references = [self.encoding.to_row(each) for each in reference_genotypes(space, self.encoding).values()]
+        self._read: dict[int, tuple[FrozenTrial, list[int]]] = {}
         self._references = self._rows.affordable(np.array([row for row in references if row], dtype=np.int64))
 
     def suggest(self, trial: BaseTrial) -> Genotype:
@@ -94,7 +95,16 @@ class KnownCostSampler(BaseSampler):
         return self._next([other for other, _ in described], rows, earlier, nameless, rng)
 
     def _row(self, trial: FrozenTrial) -> list[int] | None:
-        """The network of a trial; None if it is not known yet."""
+        """The network of a trial; None if it is not known yet. What is over does not change."""
+        known = self._read.get(trial.number)
+        if known and known[0] is trial:
+            return known[1]
+        row = self._row_now(trial)
+        if row is not None and trial.state.is_finished():
+            self._read[trial.number] = trial, row
+        return row
+
+    def _row_now(self, trial: FrozenTrial) -> list[int] | None:
         if self._distributions.keys() <= trial.params.keys():
             return self.encoding.params_to_row(trial.params)
         promised: list[int] | None = trial.system_attrs.get(_PROMISED)

@@ -28,5 +28,5 @@ class PredictedTimes:
 
     def __call__(self, networks: Placed) -> Floats:
         """The expected ratio as a cost from 0 to 1, `SLOWEST`, or more, ``(networks,)``; see `CostScale`."""
-        means, _ = self._process.predict(networks)
+        means = self._process.means(networks)
         return self._scale(np.exp(means[:, 0]) - 1.0)

@@ -77,7 +77,7 @@ class _Chances:
             whole = max(map(len, curves))
             self._rungs = RungModel(np.array([curve for curve in curves if len(curve) == whole]), self._model.scale)
             networks = Placed.of([record.genotype for record in self._finished.values()])
-            self._expected = self._model.predict(networks)[0]
+            self._expected = self._model.means(networks)
             costs = costs_of(records, axes)
             self._costs = np.array([costs[key] for key in self._finished])
 
