@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
-from optuna.storages._rdb.models import TrialParamModel, TrialSystemAttributeModel, TrialUserAttributeModel
+from optuna.storages._rdb.models import TrialModel, TrialParamModel, TrialSystemAttributeModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study import Study
-from sqlalchemy import insert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from attn_nas.study.storage.remembering import RememberingStorage
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_Attributes = dict[tuple[int, str], Any]
+"""Values by trial and name."""
 
 
 class GatheringStorage(RememberingStorage):
     """Optuna's storage, which keeps parameters and attributes of running trials back in the block of `together`."""
 
     _params: list[dict[str, Any]] | None = None
-    _attributes: list[tuple[Any, int, str, Any]]
+    _user: _Attributes
+    _system: _Attributes
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -27,24 +33,37 @@ class GatheringStorage(RememberingStorage):
         if self._params is not None:
             yield
             return
-        self._params, self._attributes = [], []
+        self._params, self._user, self._system = [], {}, {}
         try:
             yield
             params, self._params = self._params, None
-            if params or self._attributes:
-                self._write(params, self._attributes)
+            if params or self._user or self._system:
+                self._write(params, {TrialUserAttributeModel: self._user, TrialSystemAttributeModel: self._system})
         finally:
             self._params = None
 
-    def _write(self, params: list[dict[str, Any]], attributes: list[tuple[Any, int, str, Any]]) -> None:
-        for trial_id in {*(param["trial_id"] for param in params), *(trial_id for _, trial_id, _, _ in attributes)}:
+    def _write(self, params: list[dict[str, Any]], attributes: dict[Any, _Attributes]) -> None:
+        insert = _INSERT[self.engine.name]
+        described = (trial_id for values in attributes.values() for trial_id, _ in values)
+        written = {*(param["trial_id"] for param in params), *described}
+        for trial_id in written:
             self._forget(trial_id)
-        # What was written already, by an attempt whose answer was lost, is written.
-        with _create_scoped_session(self.scoped_session, True) as session:
+        # An attempt whose answer was lost may have written it all.
+        with _create_scoped_session(self.scoped_session) as session:
+            for trial_id in written:
+                state: Any = TrialModel.find_or_raise_by_id(trial_id, session).state
+                self.check_trial_is_updatable(trial_id, state)
             if params:
-                session.execute(insert(TrialParamModel), params)
-            for model, trial_id, key, value in attributes:
-                self._set_trial_attr_without_commit(session, model, trial_id, key, value)
+                session.execute(insert(TrialParamModel).on_conflict_do_nothing(), params)
+            for model, values in attributes.items():
+                rows = [
+                    {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                    for (trial_id, key), value in values.items()
+                ]
+                if rows:
+                    statement = insert(model)
+                    found = {"value_json": statement.excluded.value_json}
+                    session.execute(statement.on_conflict_do_update([model.trial_id, model.key], set_=found), rows)
 
     def _set_trial_param(
         self,
@@ -73,14 +92,14 @@ class GatheringStorage(RememberingStorage):
         if self._params is None:
             super().set_trial_user_attr(trial_id, key, value)
         else:
-            self._attributes.append((TrialUserAttributeModel, trial_id, key, value))
+            self._user[trial_id, key] = value
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """See Optuna."""
         if self._params is None:
             super().set_trial_system_attr(trial_id, key, value)
         else:
-            self._attributes.append((TrialSystemAttributeModel, trial_id, key, value))
+            self._system[trial_id, key] = value
 
 
 def together(study: Study) -> AbstractContextManager[None]:
