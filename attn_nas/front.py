@@ -16,7 +16,7 @@ def front_indices(points: Sequence[Point]) -> list[int]:
     order = sorted(range(len(points)), key=lambda i: (*points[i][1:], -points[i][0], i))
     front: list[int] = []
     for i in order:
-        if not any(_as_good(points[other], points[i]) for other in front):
+        if not any(_as_good(points[other], points[i]) for other in reversed(front)):
             front.append(i)
     return front
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 JITTER = 1e-7
 
@@ -44,12 +44,22 @@ class Posterior(Protocol):
 
 
 class Exact:
-    """From the ``covariance`` ``(seen, seen)`` of all ``values``, their noise among it."""
+    """From all ``values``, whose covariance ``(seen, seen)``, their noise among it, has this Cholesky ``factor``."""
 
-    def __init__(self, covariance: Tensor, values: Tensor) -> None:
+    def __init__(self, factor: Tensor, values: Tensor) -> None:
         self.basis = np.arange(len(values))
-        self._factor = cholesky(covariance)
-        self.weights = torch.cholesky_solve(values, self._factor)
+        self._factor = factor
+        self.weights = torch.cholesky_solve(values, factor)
+
+    def extended(self, across: Tensor, inner: Tensor, values: Tensor) -> Exact:
+        """From all ``values``: those before, in their order, and more at the end.
+
+        ``across`` ``(more, seen)`` is their covariance with those before, ``inner`` ``(more, more)`` their own with noise.
+        """
+        explained = self.explained(across)
+        above = nn.functional.pad(self._factor, (0, len(inner)))
+        below = torch.cat([explained, cholesky(inner - explained @ explained.T)], 1)
+        return Exact(torch.cat([above, below]), values)
 
     def explained(self, across: Tensor) -> Tensor:
         """See `Posterior`."""

@@ -63,7 +63,9 @@ class GatheringStorage(RememberingStorage):
                 if rows:
                     statement = insert(model)
                     found = {"value_json": statement.excluded.value_json}
-                    session.execute(statement.on_conflict_do_update([model.trial_id, model.key], set_=found), rows)
+                    session.execute(
+                        statement.on_conflict_do_update(index_elements=[model.trial_id, model.key], set_=found), rows
+                    )
 
     def _set_trial_param(
         self,

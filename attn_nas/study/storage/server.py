@@ -200,7 +200,8 @@ class _ServerLock:
                 return True
         except STORAGE_ERRORS:
             self.release()
-        until = time.monotonic() + _STALE
+        now = time.monotonic()
+        until, patient_until = now + _STALE, now + self._patience.seconds
 
         def taken() -> bool:
             # Who has worked on the study meanwhile keeps it, or has ended: neither is to be waited for.
@@ -211,9 +212,14 @@ class _ServerLock:
                 raise _TakenError
             return found
 
+        def is_passing(error: BaseException) -> bool:
+            return isinstance(error, _TakenError) or (is_lost(error) and time.monotonic() < patient_until)
+
         patience = replace(self._patience, seconds=max(_STALE, self._patience.seconds))
-        with _explained(self._address):
-            return patience.keep_trying(taken, lambda error: isinstance(error, _TakenError) or is_lost(error))
+        try:
+            return patience.keep_trying(taken, is_passing)
+        except STORAGE_ERRORS as error:
+            raise _gone(self._address, error) from None
 
     @property
     def _is_owner(self) -> bool:
@@ -388,10 +394,7 @@ class _Connector:
         try:
             return self._patience.keep_trying(self._connect, lambda error: isinstance(error, self._driver.Error))
         except self._driver.Error as error:
-            raise StudyError(
-                f"the storage {self._address} does not answer any more: {self._address.masked(reason_of(error))}. What was "
-                "finished is kept: go on with --resume when it is back"
-            ) from None
+            raise _gone(self._address, error) from None
 
     def disconnect(self) -> None:
         """Close whatever is open still, where there is no storage to do it."""
@@ -403,6 +406,14 @@ class _Connector:
         self._made.add(connection)
         self._has_connected = True
         return connection
+
+
+def _gone(address: ServerAddress, error: BaseException) -> StudyError:
+    """What a search ends with when the patience with its storage is at its end."""
+    return StudyError(
+        f"the storage {address} does not answer any more: {address.masked(reason_of(error))}. What was finished is kept: go on "
+        "with --resume when it is back"
+    )
 
 
 @contextmanager
