@@ -373,7 +373,7 @@ def script(tmp_path):
     """A search of 12 slow candidates as a process of its own."""
     (tmp_path / "script.py").write_text(SCRIPT)
 
-    def start(workers, mode="new", seconds=0.6):
+    def start(workers, mode="new", seconds=0.4):
         command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(workers), mode, str(TINY), str(seconds)]
         return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
 

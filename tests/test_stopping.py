@@ -141,16 +141,16 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     """A paused candidate keeps its state in the run; promoted, it ends as if it had never been paused."""
     proxy = ProxySettings.model_validate({**tiny_space.proxy.model_dump(), "epochs": 4})
     space = tiny_space.model_copy(update={"proxy": proxy})
-    whole = search(space, run=tmp_path / "whole", budget=7, confirm=0, workers=1)
+    whole = search(space, run=tmp_path / "whole", budget=6, confirm=0, workers=1)
     told = []
     monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
     monkeypatch.setattr(Stopping, "promoted", lambda *_: None)
-    run = search(space, run=tmp_path / "run", budget=7, confirm=0, workers=1, early_stopping=True, listeners=[told.append])
+    run = search(space, run=tmp_path / "run", budget=6, confirm=0, workers=1, early_stopping=True, listeners=[told.append])
     paused = [record for record in run.records if record.state == "paused"]
     assert [record.reference for record in run.records if record.state == "finished"] == [
         reference.record.reference for reference in run.references
     ]
-    assert len(paused) == 7 - len(run.references)
+    assert len(paused) == 6 - len(run.references)
     assert all(len(record.partial.curve) == 1 for record in paused)
     assert len([*run.folder.pauses.glob("*.safetensors")]) == len(paused)
 
@@ -164,7 +164,7 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Stopping, "promoted", promoted)
     run = search(None, run=tmp_path / "run", resume=True, workers=1)
-    assert len(run.candidates) == 7
+    assert len(run.candidates) == 6
     curves = {candidate.record.key: candidate.record.result.curve for candidate in whole.candidates}
     shared = [candidate for candidate in run.candidates if candidate.record.key in curves]
     assert {candidate.record.key for candidate in shared} & set(waiting)

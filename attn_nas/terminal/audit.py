@@ -28,7 +28,7 @@ def audit_table(audit: Audit) -> Table:
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     table.add_column("score of one run", no_wrap=True)
     for heading in ("Spearman", "Kendall", "reliability"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for line in audit.lines:
         table.add_row(line.score, str(line.spearman), str(line.kendall), str(line.reliability or ""))
     return table
