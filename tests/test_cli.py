@@ -22,6 +22,19 @@ def _run(*arguments, cwd=None, **environment):
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def here(command, monkeypatch):
+    """As `_run`, in this process: sooner, where signals, streams and imports are not the point."""
+
+    def run(*arguments, cwd=None):
+        if cwd:
+            monkeypatch.chdir(cwd)
+        monkeypatch.setenv("COLUMNS", "120")
+        return subprocess.CompletedProcess(arguments, *command(*arguments))
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A finished search of four candidates, and what it printed."""
@@ -31,7 +44,7 @@ def searched(tmp_path_factory):
     return folder, done
 
 
-def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched):
+def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched, here):
     """No control characters; the best placement against each reference, the caveat of noise, the next command."""
     folder, done = searched
     lines = done.stdout.splitlines()
@@ -42,7 +55,7 @@ def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched
     assert "flattered by chance" in done.stdout.replace("\n", " ")
     assert lines[-1].startswith("Next: attn-nas show run ")
     assert done.stderr == ""
-    shown = _run(*lines[-1].split()[2:], cwd=folder)
+    shown = here(*lines[-1].split()[2:], cwd=folder)
     assert shown.returncode == 0
     assert "cifar_resnet depth 8 width 8: attention at " in shown.stdout
     assert "\nstage 2: 16 → 32 channels, stride 2\n  block 2" in shown.stdout
@@ -60,43 +73,43 @@ def test_a_search_leaves_front_and_models_in_its_folder(searched):
     assert {path.name for path in (run / "export").iterdir()} == {row["key"] for row in front}
 
 
-def test_front_prints_a_table_or_one_document(searched):
+def test_front_prints_a_table_or_one_document(searched, here):
     """The document has what scripts rely on."""
     folder, _ = searched
-    document = json.loads(_run("front", "run", "--json", cwd=folder).stdout)
+    document = json.loads(here("front", "run", "--json", cwd=folder).stdout)
     assert {"reference_point", "hypervolume", "front", "references"} <= set(document)
     assert {"key", "accuracy", "flops", "macs", "params", "placements"} <= set(document["front"][0])
-    table = _run("front", "run", cwd=folder).stdout
+    table = here("front", "run", cwd=folder).stdout
     assert document["front"][0]["key"] in table
     assert "References" in table
 
 
-def test_export_writes_to_a_folder(searched):
+def test_export_writes_to_a_folder(searched, here):
     """Model folders and the three files of the front, their paths printed; of other candidates the folders alone."""
     folder, _ = searched
-    done = _run("export", "run", "--to", "out", cwd=folder)
+    done = here("export", "run", "--to", "out", cwd=folder)
     assert done.returncode == 0
     assert all((folder / line).exists() for line in done.stdout.splitlines())
     assert len(list((folder / "out").iterdir())) == len(done.stdout.splitlines())
-    refused = _run("export", "run", "--to", "out", cwd=folder)
+    refused = here("export", "run", "--to", "out", cwd=folder)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "is there already: add --force" in refused.stderr
     key = json.loads((folder / "run" / "front.json").read_text())["knee"]
     options = ["--trial", key[:6], "--format", "hub", "--without-data", "--json"]
-    document = json.loads(_run("export", "run", *options, cwd=folder).stdout)
+    document = json.loads(here("export", "run", *options, cwd=folder).stdout)
     files = ["README.md", "config.json", "hubconf.py", "model.py", "model.safetensors", "placements.svg"]
     assert document == {"models": [{"key": key, "folder": f"export/{key}", "files": files}], "files": []}
 
 
-def test_precision_workers_and_threads_are_set_by_hand_and_recorded(tmp_path):
+def test_precision_workers_and_threads_are_set_by_hand_and_recorded(tmp_path, here):
     """They stand in the first event; a run goes on in the precision in which it was begun."""
     chosen = ["--workers", 1, "--threads", 1, "--precision", "fp32", "--no-export"]
-    done = _run("search", "--space", SPACE, "--budget", 1, "--confirm", 0, "--run", "run", *chosen, cwd=tmp_path)
+    done = here("search", "--space", SPACE, "--budget", 1, "--confirm", 0, "--run", "run", *chosen, cwd=tmp_path)
     assert "1 worker of 1 thread, cpu, fp32, channels_last" in done.stdout
     started = json.loads((tmp_path / "run" / "events.jsonl").read_text().splitlines()[0])
     assert (started["workers"], started["threads"], started["gpus"]) == (1, 1, 0)
     assert started["cores"] >= 1
-    refused = _run("search", "--resume", "--run", "run", "--precision", "bf16", cwd=tmp_path)
+    refused = here("search", "--resume", "--run", "run", "--precision", "bf16", cwd=tmp_path)
     assert refused.returncode == 2
     assert "the run was begun in fp32: leave --precision bf16 out" in refused.stderr
 
@@ -115,23 +128,23 @@ def test_every_candidate_is_timed_beside_its_trunk(searched):
     assert "Beside the bare trunk, in turns: training step" in card
 
 
-def test_show_json_has_the_curve(searched):
+def test_show_json_has_the_curve(searched, here):
     """One candidate as a document."""
     folder, _ = searched
     key = json.loads((folder / "run" / "front.json").read_text())["knee"]
-    shown = _run("show", "run", key, "--json", "--svg", "drawn/network.svg", cwd=folder)
+    shown = here("show", "run", key, "--json", "--svg", "drawn/network.svg", cwd=folder)
     assert len(json.loads(shown.stdout)["results"][0]["curve"]) == 1
     assert (folder / "drawn" / "network.svg").read_text().startswith("<svg")
 
 
-def test_resume_takes_the_latest_run(searched):
+def test_resume_takes_the_latesthere(searched, here):
     """Without --run; the JSON Lines on stdout are events, the words go to stderr."""
     folder, _ = searched
     latest = folder / "elsewhere"
     latest.mkdir()
-    begun = _run("search", "--space", SPACE, "--budget", 1, "--confirm", 0, "--workers", 1, "--no-export", cwd=latest)
+    begun = here("search", "--space", SPACE, "--budget", 1, "--confirm", 0, "--workers", 1, "--no-export", cwd=latest)
     assert begun.returncode == 0
-    done = _run("search", "--resume", "--budget", 2, "--workers", 1, "--no-export", "--json", cwd=latest)
+    done = here("search", "--resume", "--budget", 2, "--workers", 1, "--no-export", "--json", cwd=latest)
     assert done.returncode == 0
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["event"] for event in events][:2] == ["SearchStarted", "TrialStarted"]
@@ -238,9 +251,9 @@ def test_listing_commands_load_no_torch():
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
 
-def test_mechanisms_are_listed_for_people_and_programs():
+def test_mechanisms_are_listed_for_people_and_programs(here):
     """Every entry has its name and paper; one can be printed in full, by an alias too."""
-    documents = json.loads(_run("mechanisms", "--json").stdout)
+    documents = json.loads(here("mechanisms", "--json").stdout)
     assert [document["name"] for document in documents] == mechanism_names()
     for document in documents:
         assert all((document["title"], document["year"], document["formula"])), document["name"]
@@ -249,35 +262,36 @@ def test_mechanisms_are_listed_for_people_and_programs():
         assert document["gate_scale"] > 0
         assert document["cost"]["flops"] > 0
         assert document["cost"]["slowdown"]["step"] > 0
-    assert json.loads(_run("mechanisms", "SELayer", "--json").stdout)["name"] == "se"
-    text = _run("mechanisms", "se").stdout
+    assert json.loads(here("mechanisms", "SELayer", "--json").stdout)["name"] == "se"
+    text = here("mechanisms", "se").stdout
     for part in ("Squeeze-and-Excitation Networks (2018)", "https://arxiv.org/abs/1709.01507", "(B, C, H, W)", "FLOPs at 64"):
         assert part in text
-    table = _run("mechanisms").stdout
+    table = here("mechanisms").stdout
     assert [name for name in mechanism_names() if f"\n{name} " not in table] == []
 
 
-def test_costs_of_mechanisms_are_given_at_any_size():
+def test_costs_of_mechanisms_are_given_at_any_size(here):
     """Another size is counted; a mechanism whose groups do not divide the channels has no cost there."""
-    shown = json.loads(_run("mechanisms", "se", "--channels", "128", "--size", "7", "--json").stdout)
+    shown = json.loads(here("mechanisms", "se", "--channels", "128", "--size", "7", "--json").stdout)
     assert shown["cost"]["params"] == 2 * 128 * 8
     assert shown["cost"]["slowdown"] is None
-    refused = json.loads(_run("mechanisms", "shuffle", "--channels", "9", "--json").stdout)["cost"]["why_not"]
+    refused = json.loads(here("mechanisms", "shuffle", "--channels", "9", "--json").stdout)["cost"]["why_not"]
     assert refused == "shuffle: groups = 64 with channels = 9: choose channels divisible by 2"
-    assert "not beyond 64 a side" in _run("mechanisms", "nonlocal", "--size", "224").stdout
-    assert json.loads(_run("mechanisms", "se", "--measure", "--size", "8", "--json").stdout)["cost"]["slowdown"]["step"] > 0
+    assert "not beyond 64 a side" in here("mechanisms", "nonlocal", "--size", "224").stdout
+    assert json.loads(here("mechanisms", "se", "--measure", "--size", "8", "--json").stdout)["cost"]["slowdown"]["step"] > 0
 
 
-def test_trunks_are_listed_for_people_and_programs():
+def test_trunks_are_listed_for_people_and_programs(here):
     """Every family with its depths."""
-    names = [document["name"] for document in json.loads(_run("trunks", "--json").stdout)]
+    names = [document["name"] for document in json.loads(here("trunks", "--json").stdout)]
     assert names == trunk_names()
-    assert all(name in _run("trunks").stdout for name in names)
+    table = here("trunks").stdout
+    assert all(name in table for name in names)
 
 
-def test_a_shipped_space_can_be_printed_and_used(tmp_path):
+def test_a_shipped_space_can_be_printed_and_used(tmp_path, here):
     """What `spaces NAME` prints is the file, and loads."""
     from attn_nas.space.loading import load_space, parse_space
 
-    text = _run("spaces", "cued_digits").stdout
+    text = here("spaces", "cued_digits").stdout
     assert parse_space(text) == load_space("cued_digits")

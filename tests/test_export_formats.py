@@ -257,8 +257,8 @@ def test_weights_that_do_not_reach_the_recorded_accuracy_are_not_kept(damaged, c
     weights = load_file(path)
     weights["fc.weight"] = weights["fc.weight"].flip(0)
     save_file(weights, path, metadata={"seed": "0"})
-    recorded = round(200 * candidate.results[0].accuracy)
-    message = rf"model.py has \d+ of 200 validation images right, recorded were {recorded}: \d+ images off, of which"
+    recorded = round(100 * candidate.results[0].accuracy)
+    message = rf"model.py has \d+ of 100 validation images right, recorded were {recorded}: \d+ images off, of which"
     with pytest.raises(ExportError, match=message):
         export_candidates(damaged, [candidate], tmp_path / "models")
     assert not (tmp_path / "models").exists()

@@ -178,6 +178,31 @@ def test_what_is_expected_of_pending_networks_moves_nothing_else(rows):
     assert np.abs(believing.predict(rest)[0] - model.predict(rest)[0]).max() < 0.001
 
 
+@pytest.mark.parametrize("seeded", [False, True])
+def test_a_process_extends_the_one_before_it(rows, monkeypatch, seeded):
+    """With more networks at the end it says what it says when it is made of all anew; with others before them it is."""
+    rng = np.random.default_rng(0)
+    networks, asked = rows.placed(rows.random(40, rng)), rows.placed(rows.random(20, rng))
+    values, noise, seeds = rng.normal(size=(40, 1)), rng.uniform(0.5, 2.0, 40), rng.integers(3, size=40) if seeded else None
+    made = []
+
+    def process(numbers, like=None):
+        chosen = seeds if seeds is None else seeds[numbers]
+        return PlacementProcess(networks[numbers], values[numbers], noise[numbers], chosen, like=like)
+
+    exact = PlacementProcess._exact
+    first = process(np.arange(30))
+    monkeypatch.setattr(PlacementProcess, "_exact", lambda self: made.append(len(self.networks)) or exact(self))
+    extended = process(np.arange(40), first)
+    assert made == []
+    turned = process(np.arange(40)[::-1], first)
+    assert made == [40]
+    for seed in (None, 1):
+        for one, other in zip(extended.predict(asked, seed), turned.predict(asked, seed), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+        assert (extended.means(asked, seed) == extended.predict(asked, seed)[0]).all()
+
+
 def test_earlier_trainings_are_moved_network_by_network(rows):
     """However often one of the common networks was trained since; those of another space are told apart by no row."""
     some = np.unique(rows.random(40, np.random.default_rng(0)), axis=0)[:20]

@@ -45,8 +45,7 @@ class Learner:
         """The models after ``trials`` of the networks ``rows`` ``(trials, genes)``, and ``earlier`` ones of another search."""
         begun = _begun(trials)
         first = self._told([trials[number] for number in begun], rows[begun], earlier)
-        order = [*begun, *sorted({*range(len(trials))} - {*begun.tolist()})]
-        everything = self._told([trials[number] for number in order], rows[order], earlier)
+        everything = self._told(trials, rows, earlier)
         like = self._first.get(first.content, lambda: _learned(first, None))
         if everything.content == first.content:
             return like

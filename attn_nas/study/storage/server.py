@@ -216,10 +216,13 @@ class _ServerLock:
             return isinstance(error, _TakenError) or (is_lost(error) and time.monotonic() < patient_until)
 
         patience = replace(self._patience, seconds=max(_STALE, self._patience.seconds))
-        try:
-            return patience.keep_trying(taken, is_passing)
-        except STORAGE_ERRORS as error:
-            raise _gone(self._address, error) from None
+        with _explained(self._address):
+            try:
+                return patience.keep_trying(taken, is_passing)
+            except STORAGE_ERRORS as error:
+                if is_lost(error):
+                    raise _gone(self._address, error) from None
+                raise
 
     @property
     def _is_owner(self) -> bool:
