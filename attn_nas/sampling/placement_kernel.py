@@ -161,8 +161,9 @@ class Kernel:
         alike = [padded[:, taken] for taken in there]
         at_site = [weight * each for weight, each in zip(numbers.own[stage] / sites, alike, strict=True)]
         anywhere = torch.stack(alike).sum(0) * (shared / sites**2)
-        in_stages = [sum(alike[site] for site in group) * (staged / len(a.groups) / len(group) ** 2) for group in a.groups]
-        elsewhere = [each + anywhere for each in in_stages]
+        elsewhere = [
+            sum(alike[site] for site in group) * (staged / len(a.groups) / len(group) ** 2) + anywhere for group in a.groups
+        ]
         additive = summed([each * own + elsewhere[index] for each, index in zip(at_site, a.stages, strict=True)])
         of_all = summed([-weight * unlike[:, taken] for weight, taken in zip(numbers.whole[stage], there, strict=True)])
         return constant + additive + summed(at_site) ** 2 * pairs + torch.exp(of_all) * whole

@@ -16,16 +16,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from attn_nas.study.storage.remembering import RememberingStorage
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_Attributes = dict[tuple[int, str], Any]
-"""Values by trial and name."""
+_Attributes = dict[Any, dict[tuple[int, str], Any]]
+"""By table, values by trial and name."""
 
 
 class GatheringStorage(RememberingStorage):
     """Optuna's storage, which keeps parameters and attributes of running trials back in the block of `together`."""
 
     _params: list[dict[str, Any]] | None = None
-    _user: _Attributes
-    _system: _Attributes
+    _attributes: _Attributes
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -33,16 +32,16 @@ class GatheringStorage(RememberingStorage):
         if self._params is not None:
             yield
             return
-        self._params, self._user, self._system = [], {}, {}
+        self._params, self._attributes = [], {TrialUserAttributeModel: {}, TrialSystemAttributeModel: {}}
         try:
             yield
             params, self._params = self._params, None
-            if params or self._user or self._system:
-                self._write(params, {TrialUserAttributeModel: self._user, TrialSystemAttributeModel: self._system})
+            if params or any(self._attributes.values()):
+                self._write(params, self._attributes)
         finally:
             self._params = None
 
-    def _write(self, params: list[dict[str, Any]], attributes: dict[Any, _Attributes]) -> None:
+    def _write(self, params: list[dict[str, Any]], attributes: _Attributes) -> None:
         insert = _INSERT[self.engine.name]
         described = (trial_id for values in attributes.values() for trial_id, _ in values)
         written = {*(param["trial_id"] for param in params), *described}
@@ -94,14 +93,14 @@ class GatheringStorage(RememberingStorage):
         if self._params is None:
             super().set_trial_user_attr(trial_id, key, value)
         else:
-            self._user[trial_id, key] = value
+            self._attributes[TrialUserAttributeModel][trial_id, key] = value
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """See Optuna."""
         if self._params is None:
             super().set_trial_system_attr(trial_id, key, value)
         else:
-            self._system[trial_id, key] = value
+            self._attributes[TrialSystemAttributeModel][trial_id, key] = value
 
 
 def together(study: Study) -> AbstractContextManager[None]:
