@@ -33,8 +33,37 @@ class TestContract(MechanismContract):
 
     @pytest.fixture(autouse=True)
     def _mechanism(self, name):
-        torch.manual_seed(0)
         self.mechanism = get_mechanism(name)
+
+
+class NarrowGate(torch.nn.Module):
+    """One hidden ReLU, which half of the draws leave dead, and a weight that may be left out."""
+
+    def __init__(self, channels, *, forgets):
+        super().__init__()
+        self.fc1 = torch.nn.Conv2d(channels, 1, 1)
+        self.fc2 = torch.nn.Conv2d(1, channels, 1)
+        self.unused = torch.nn.Parameter(torch.ones(1))
+        self.forgets = forgets
+
+    def forward(self, x):
+        y = x * self.fc2(self.fc1(x.square().mean((2, 3), keepdim=True)).relu()).sigmoid()
+        return y + 0 * self.unused if self.forgets else y * self.unused
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_contract_tells_a_dead_weight_from_an_unlucky_draw(seed):
+    class Contract(MechanismContract):
+        def _build(self, channels, **_):
+            return NarrowGate(channels, forgets=self.forgets)
+
+    contract = Contract()
+    torch.manual_seed(seed)
+    contract.forgets = False
+    contract.test_gradient_reaches_every_weight_and_the_input()
+    contract.forgets = True
+    with pytest.raises(AssertionError, match="unused"):
+        contract.test_gradient_reaches_every_weight_and_the_input()
 
 
 # Per mechanism and shape: arguments, parameters, MACs, and what the other operators cost. n places, d hidden units.
