@@ -51,8 +51,8 @@ _RANDOM_PLACEMENTS = 300
 class SleepingTrainer(TableTrainer):
     """Takes ``seconds`` for a candidate; each process waits with its first one until ``workers`` of them stand ready.
 
-    ``costs`` knows what every candidate costs, so that no worker counts; ``folder`` is where processes say that they are ready,
-    and when.
+    ``costs`` knows what every candidate costs, so that no worker counts but for the bare trunk, before it is ready; ``folder``
+    is where processes say that they are, and when.
     """
 
     workers: int
@@ -63,6 +63,7 @@ class SleepingTrainer(TableTrainer):
         """See `attn_nas.study.jobs.Trainer`."""
         ready = self.folder / str(os.getpid())
         if not ready.exists():
+            TableTrainer(self.task)(Genotype.bare(genotype.trunk), seed, lambda *_: None)
             ready.write_text(str(time.monotonic()))
             while len(list(self.folder.iterdir())) < self.workers:
                 time.sleep(_POLL)

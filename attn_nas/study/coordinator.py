@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isnan
 from statistics import fmean
 
 from optuna.study import Study
@@ -33,6 +34,7 @@ from attn_nas.study.events import (
 from attn_nas.study.executors import Executor
 from attn_nas.study.facts import Setting
 from attn_nas.study.folder import RunFolder
+from attn_nas.study.foresight import Foresight
 from attn_nas.study.interrupts import Interrupts
 from attn_nas.study.jobs import Failed, Finished, Job, Message, Progress, Trained
 from attn_nas.study.pauses import Pause
@@ -46,6 +48,8 @@ from attn_nas.study.weights import KeptWeights
 from attn_nas.study.writing import discard_unfinished
 
 _MAX_LOSSES = 3
+_LONGEST_WAIT = 1.0
+"""Seconds after which time and signals are looked at, if no message comes."""
 _CONFIRMED_PER_POINT = 2
 """Candidates to be confirmed for each member of the front, as it is foreseen while the search goes on."""
 
@@ -57,6 +61,8 @@ class _Running:
     cost: Cost
     reference: str | None
     until: int | None
+    began: float = inf
+    """Monotonic moment when the executor got it; infinite while it waits for a worker that will be free."""
 
     @property
     def genotype(self) -> Genotype:
@@ -96,8 +102,10 @@ class Coordinator:
         self._running: dict[int, _Running] = {}
         self._interrupts = interrupts
         self._stop_announced = False
+        self._foresight = Foresight()
         self._trainings: defaultdict[str, list[Record]] = defaultdict(list)
         self._scored: dict[str, FrontPoint] = {}
+        self._front: tuple[FrontPoint, ...] | None = None
         self.training_seconds = 0.0
         self._weights = KeptWeights(folder.weights, self._axes)
         records = self._recover()
@@ -129,8 +137,10 @@ class Coordinator:
     @property
     def front(self) -> tuple[FrontPoint, ...]:
         """The non-dominated candidates by rising cost, as they were measured."""
-        scored = list(self._scored.values())
-        return tuple(scored[index] for index in front_indices([point.place for point in scored]))
+        if self._front is None:
+            scored = list(self._scored.values())
+            self._front = tuple(scored[index] for index in front_indices([point.place for point in scored]))
+        return self._front
 
     def _note_score(self, record: Record) -> FrontPoint:
         """Count a training among its candidate's, whose point has their means."""
@@ -144,6 +154,7 @@ class Coordinator:
             added_flops=record.cost.flops - self._table.bare.flops,
         )
         self._scored[record.key] = point
+        self._front = None
         return point
 
     def _recover(self) -> list[Record]:
@@ -164,7 +175,7 @@ class Coordinator:
                 again = record is None or losses[record.key, record.seed] + 1 < _MAX_LOSSES
                 storage = self._study._storage
                 storage.set_trial_user_attr(trial._trial_id, "ended", "lost" if again else "failed")
-                storage.set_trial_user_attr(trial._trial_id, "reason", "the search was killed while it was trained")
+                storage.set_trial_user_attr(trial._trial_id, "reason", "the search was killed before it was trained")
                 self._study.tell(trial.number, state=TrialState.FAIL)
 
     @property
@@ -184,8 +195,9 @@ class Coordinator:
                 while True:
                     while self._executor.room and self._start_next():
                         pass
+                    pause = self._ask_ahead()
                     if self._running:
-                        self._wait()
+                        self._wait(pause)
                     elif self._interrupts.requested or not self._next_round():
                         break
             except KeyboardInterrupt:
@@ -211,16 +223,16 @@ class Coordinator:
             return "time"
         return "budget" if self._remaining <= 0 else "exhausted"
 
-    def _wait(self) -> None:
+    def _wait(self, timeout: float) -> None:
         """Wait for messages; only here, and not while one is handled, may a signal cut in."""
         self._announce_stop()
         with self._interrupts.cutting(allowed=True):
-            self._executor.wait(self._handle, timeout=1.0)
+            self._executor.wait(self._handle, timeout)
 
     def _announce_stop(self) -> None:
         if self._interrupts.requested and not self._stop_announced:
             self._stop_announced = True
-            self._emit(StopRequested(running=len(self._running)))
+            self._emit(StopRequested(running=len(self._running) - len(self._ready)))
 
     @property
     def _remaining(self) -> float:
@@ -231,8 +243,10 @@ class Coordinator:
     @property
     def _open(self) -> bool:
         """Whether more candidates may be begun."""
-        if self._remaining <= 0 or (self._budget is None and self._clock.seconds is None):
-            return False
+        return self._remaining > 0 and not (self._budget is None and self._clock.seconds is None) and self._time_for_candidates
+
+    @property
+    def _time_for_candidates(self) -> bool:
         typical = self._typical_seconds
         again = self._confirmation.rounds * (len(self._reference_names) + _CONFIRMED_PER_POINT * len(self.front))
         return self._clock.allows(typical, typical * again / self._executor.workers)
@@ -274,8 +288,7 @@ class Coordinator:
         if not self._going_on:
             return False
         number = self._going_on.pop(0)
-        running = self._running[number]
-        self._executor.submit(Job(number, running.genotype, running.replicate.seed, running.until))
+        self._submit(self._running[number])
         return True
 
     def _next_replicate(self) -> tuple[Trial, Replicate | None, int] | None:
@@ -301,20 +314,19 @@ class Coordinator:
         """Give the executor one more training, if there is any."""
         if self._go_on():
             return True
-        with together(self._study):
-            found = self._next_replicate()
-            running = self._described(*found) if found else None
-        if found and running is None:
-            self._study.tell(found[0], state=TrialState.FAIL)
-            self._exhausted = True
+        ready = self._ready
+        if ready and not self._may_begin(ready[0].replicate):
+            for each in ready:
+                self._drop(each.trial.number, "interrupted", "the search ended before it was trained")
+            return False
+        running = ready[0] if ready else self._ask()
         if running is None:
             return False
-        number, genotype, seed = running.trial.number, running.genotype, running.replicate.seed
-        self._running[number] = running
-        self._executor.submit(Job(number, genotype, seed, running.until))
+        genotype, seed = running.genotype, running.replicate.seed
+        self._submit(running)
         self._emit(
             TrialStarted(
-                number=number,
+                number=running.trial.number,
                 key=genotype.key,
                 seed=seed,
                 placements=str(genotype),
@@ -324,6 +336,41 @@ class Coordinator:
             )
         )
         return True
+
+    def _submit(self, running: _Running) -> None:
+        running.began = time.monotonic()
+        self._executor.submit(Job(running.trial.number, running.genotype, running.replicate.seed, running.until))
+
+    def _may_begin(self, replicate: Replicate) -> bool:
+        if self._interrupts.requested:
+            return False
+        return self._time_for_candidates if replicate.seed == self._seed else self._time_for_another
+
+    @property
+    def _ready(self) -> list[_Running]:
+        """What was asked ahead, and waits for a worker."""
+        return [running for running in self._running.values() if running.began == inf]
+
+    def _ask_ahead(self) -> float:
+        """Ask for what a worker will take when it is free, if it is time for that; returns how long to wait for messages."""
+        began = [running.began for running in self._running.values() if running.began < inf]
+        ready = len(self._running) - len(began)
+        spare = self._foresight.spare(began, ready) if ready < self._executor.workers // 2 else inf
+        if spare <= 0 and self._ask():
+            return 0.0
+        return min(spare, _LONGEST_WAIT) if spare > 0 else _LONGEST_WAIT
+
+    def _ask(self) -> _Running | None:
+        """The next training, written down in the study; None if nothing is to be begun."""
+        with self._foresight.proposing(), together(self._study):
+            found = self._next_replicate()
+            running = self._described(*found) if found else None
+        if running:
+            self._running[running.trial.number] = running
+        elif found:
+            self._study.tell(found[0], state=TrialState.FAIL)
+            self._exhausted = True
+        return running
 
     def _described(self, trial: Trial, replicate: Replicate | None, reached: int) -> _Running | None:
         """The training that a trial is for, which is written down; None if it is for nothing."""
@@ -351,7 +398,8 @@ class Coordinator:
             if isinstance(message, Progress):
                 self._emit(EpochFinished(number=message.number, epoch=message.epoch, accuracy=message.accuracy))
             elif isinstance(message, Finished):
-                self._finish(message)
+                with self._foresight.told(self._running[message.number].began):
+                    self._finish(message)
             elif isinstance(message, Failed):
                 self._fail(message)
             self._announce_stop()
@@ -490,6 +538,8 @@ class Coordinator:
         self._study.tell(running.trial, state=TrialState.FAIL)
         if ended == "failed":
             self._count(running.replicate)
+        if running.began == inf:
+            return
         self._emit(
             TrialFailed(
                 number=number,

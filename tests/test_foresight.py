@@ -1,0 +1,226 @@
+"""Asking ahead: as late as can be, never for more than there is room for, and nothing of it is lost or announced too early."""
+
+import signal
+from collections import Counter
+from itertools import accumulate
+from math import inf
+
+import pytest
+from optuna.trial import TrialState
+
+from attn_nas.space.task import Task
+from attn_nas.study import foresight, hardware
+from attn_nas.study.clock import Clock
+from attn_nas.study.events import StopRequested, TrialFailed, TrialFinished, TrialStarted
+from attn_nas.study.foresight import Foresight
+from attn_nas.study.jobs import run_job
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+TASK = Task(3, 16, 16, 10)
+WORKERS = 8
+ABOUT_A_TRIAL = (TrialStarted, TrialFinished)
+
+
+class Seconds:
+    """A clock that stands still but when it is set."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    clock = Seconds()
+    monkeypatch.setattr(foresight, "time", clock)
+    return clock
+
+
+def _learned(seconds, training, proposal, result=0.0):
+    """What knows these durations, a minute later."""
+    known = Foresight()
+    seconds.now = training
+    with known.told(0.0):
+        seconds.now += result
+    with known.proposing():
+        seconds.now += proposal
+    seconds.now = 60.0
+    return known
+
+
+def test_nothing_is_foreseen_before_anything_was_seen(seconds):
+    assert Foresight().spare([0.0] * 64, 0) == inf
+    assert _learned(seconds, 10.0, 0.1).spare([], 0) == inf
+
+
+@pytest.mark.parametrize(("workers", "training"), [(1, 10.0), (2, 20.0), (64, 1000.0)])
+def test_few_workers_and_long_trainings_need_nothing_before_a_worker_is_free(seconds, workers, training):
+    """The spare time ends after all trainings do."""
+    known = _learned(seconds, training, 0.1)
+    assert known.spare([60.0] * workers, 0) > training
+
+
+def test_many_that_end_at_once_are_asked_for_early_enough(seconds):
+    """64 answers of a tenth of a second take 6.4: some are begun before, and the more are ready, the later."""
+    known = _learned(seconds, 10.0, 0.1)
+    spare = [known.spare([60.0] * 64, ready) for ready in (0, 16, 32, 63, 64)]
+    assert 0.0 < spare[0] < 10.0 - 6.4 + 0.025 * 10.0
+    assert spare == sorted(spare)
+    assert spare[-2] > 10.0 - 0.2
+    assert spare[-1] == inf
+
+
+def test_results_take_time_too(seconds):
+    without, with_results = (_learned(seconds, 10.0, 0.1, result).spare([60.0] * 64, 0) for result in (0.0, 0.02))
+    assert with_results < without - 64 * 0.02
+
+
+def test_what_is_overdue_may_end_at_any_moment(seconds):
+    known = _learned(seconds, 10.0, 0.1)
+    assert known.spare([0.0] * 64, 0) < 0.0
+    assert known.spare([0.0], 0) > 0.0
+
+
+class Pool:
+    """Trains in this process, the oldest job at each look; notes how many candidates are asked for by then."""
+
+    workers = WORKERS
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+        self.jobs = []
+        self.submitted = []
+
+    @property
+    def room(self):
+        return WORKERS - len(self.jobs)
+
+    def submit(self, job):
+        assert self.room
+        self.submitted.append(job.number)
+        self.jobs.append(job)
+
+    def wait(self, handle, timeout):
+        if timeout and self.jobs:
+            run_job(self.trainer, self.jobs.pop(0), handle)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """As many are asked for ahead as may be, as soon as anything is known."""
+    made = Pool(TableTrainer(TASK))
+    monkeypatch.setattr(hardware, "make_executor", lambda *_: made)
+    monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: -1.0 if self._results else inf)
+    return made
+
+
+class Listener:
+    """Notes events, and does something at the number-th training that has finished."""
+
+    def __init__(self, number=0, act=None):
+        self.events = []
+        self.number = number
+        self.act = act
+
+    def __call__(self, event):
+        self.events.append(event)
+        finished = sum(isinstance(each, TrialFinished) for each in self.events)
+        if self.act and isinstance(event, TrialFinished) and finished == self.number:
+            self.act()
+
+    def numbers(self, kind):
+        return [event.number for event in self.events if isinstance(event, kind)]
+
+
+def _search(space, tmp_path, **arguments):
+    arguments = {"workers": 1, "confirm": 0, "trainer": TableTrainer(TASK), "run": tmp_path / "run", **arguments}
+    return search(space, **arguments)
+
+
+def _states(run):
+    return Counter(trial.state for trial in run.study.get_trials())
+
+
+def test_what_is_asked_ahead_is_announced_when_it_begins(tiny_space, tmp_path, pool):
+    """Never more run than there are workers, half as many are ready, and the budget is exact."""
+    listener = Listener()
+    run = _search(tiny_space, tmp_path, budget=40, listeners=[listener])
+    assert _states(run) == {TrialState.COMPLETE: 40}
+    assert len({candidate.record.key for candidate in run.candidates}) == 40
+    assert listener.numbers(TrialStarted) == pool.submitted == sorted(pool.submitted)
+    running = [1 if isinstance(event, TrialStarted) else -1 for event in listener.events if isinstance(event, ABOUT_A_TRIAL)]
+    assert max(accumulate(running)) == WORKERS
+    assert not listener.numbers(TrialFailed)
+
+
+def test_half_as_many_as_there_are_workers_are_asked_ahead(tiny_space, tmp_path, pool, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: seen.append((len(began), ready)) or -1.0)
+    _search(tiny_space, tmp_path, budget=40)
+    assert max(ready for _, ready in seen) == WORKERS // 2 - 1
+    assert max(training for training, _ in seen) == WORKERS
+
+
+def test_an_interrupt_takes_back_what_has_not_begun(tiny_space, tmp_path, pool):
+    """What runs is finished; the rest is told nobody, and is trained when the search goes on."""
+    listener = Listener(12, lambda: signal.raise_signal(signal.SIGINT))
+    run = _search(tiny_space, tmp_path, budget=40, listeners=[listener])
+    (stop,) = [event for event in listener.events if isinstance(event, StopRequested)]
+    assert stop.running == len(listener.numbers(TrialStarted)) - 12 == WORKERS - 1
+    assert sorted(listener.numbers(TrialStarted)) == sorted(listener.numbers(TrialFinished))
+    assert not listener.numbers(TrialFailed)
+    assert _states(run) == {TrialState.COMPLETE: 12 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
+    unbegun = [record.genotype.key for record in run.records if record.state == "interrupted"]
+    assert len(unbegun) == WORKERS // 2
+
+    again = _search(tiny_space, tmp_path, resume=True, budget=40)
+    assert _states(again) == {TrialState.COMPLETE: 40, TrialState.FAIL: WORKERS // 2}
+    finished = [candidate.record.key for candidate in again.candidates]
+    assert len(set(finished)) == len(finished) == 40
+    assert set(unbegun) <= set(finished)
+
+
+def test_two_interrupts_leave_nothing_open(tiny_space, tmp_path, pool):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    listener = Listener(12, twice)
+    _search(tiny_space, tmp_path, budget=40, listeners=[listener])
+    assert sorted(listener.numbers(TrialFailed)) == sorted(
+        {*listener.numbers(TrialStarted)} - {*listener.numbers(TrialFinished)}
+    )
+    pool.jobs.clear()
+    again = _search(tiny_space, tmp_path, resume=True, budget=40)
+    assert _states(again)[TrialState.COMPLETE] == 40
+    assert TrialState.RUNNING not in _states(again)
+
+
+def test_what_there_is_no_time_for_is_taken_back(tiny_space, tmp_path, pool, monkeypatch):
+    listener = Listener(12, lambda: monkeypatch.setattr(Clock, "allows", lambda *_: False))
+    run = _search(tiny_space, tmp_path, budget=40, listeners=[listener])
+    assert _states(run) == {TrialState.COMPLETE: 12 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
+    monkeypatch.undo()
+    again = _search(tiny_space, tmp_path, resume=True, budget=40)
+    assert _states(again)[TrialState.COMPLETE] == 40
+
+
+def test_failures_use_up_the_budget_though_more_was_asked_for(tiny_space, tmp_path, pool):
+
+    class Failing(TableTrainer):
+        def __call__(self, genotype, seed, on_epoch):
+            if int(genotype.key, 16) % 4 == 0:
+                raise ValueError("no")
+            return super().__call__(genotype, seed, on_epoch)
+
+    pool.trainer = Failing(TASK)
+    run = _search(tiny_space, tmp_path, budget=40)
+    states = _states(run)
+    assert states[TrialState.COMPLETE] + states[TrialState.FAIL] == 40
+    assert states[TrialState.FAIL] > 0
