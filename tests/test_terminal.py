@@ -111,6 +111,14 @@ def test_the_picture_fits_its_window(width, height, many):
     assert max(map(len, rows)) <= width
 
 
+@pytest.mark.parametrize("width", [50, 80, 200])
+def test_the_run_is_named_however_narrow_the_window(width):
+    """What does not fit into the first row goes on in the next."""
+    progress = Progress()
+    progress(replace(STARTED, space="a_space_with_a_long_name", run="runs/a-folder-with-a-long-name"))
+    assert "runs/a-folder-with-a-long-name\n" in _render(progress, width)
+
+
 def test_the_front_is_cut_before_the_workers():
     """What is left out is counted, and the most accurate remain; a waiting worker says so."""
     text = _render(_busy(6, 20, 0), height=24)

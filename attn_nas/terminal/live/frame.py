@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from rich.console import OverflowMethod
 from rich.text import Text
@@ -44,6 +45,11 @@ class Frame:
         found = Text(text, style, no_wrap=True)
         found.truncate(self.width, overflow=self.overflow)
         return found
+
+    def wrapped(self, text: str, style: str = "") -> list[Text]:
+        """``text`` on as many rows as its words need."""
+        lines = wrap(text, self.width, break_long_words=False, break_on_hyphens=False)
+        return [self.row(line, style) for line in lines]
 
     def rows(
         self, headings: Sequence[str], found: Sequence[Sequence[str | Text]], cut: str, left: Collection[str]

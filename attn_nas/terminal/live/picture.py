@@ -58,7 +58,7 @@ class _Picture:
         """At most ``height`` rows: the front is cut first, then the workers."""
         progress = self.progress
         above = [
-            frame.row(opening(start), "dim"),
+            *frame.wrapped(opening(start), "dim"),
             *heading(progress, start, frame, time.time() if self.now is None else self.now),
         ]
         trend, notes = hypervolume(progress, frame), self._notes(frame)
