@@ -154,12 +154,21 @@ def has_files(folder: Path, pattern: str, number: int) -> Callable[[], bool]:
     return lambda: len([*folder.glob(pattern)]) >= number
 
 
-def workers_of(process: int) -> list[int]:
-    """The worker processes of a fork."""
+def children_of(process: int) -> list[int]:
+    """The processes that it has started and that are still there."""
     with suppress(OSError):
-        children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
-        return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        return [*map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]
     return []
+
+
+def workers_of(process: int) -> list[int]:
+    """The worker processes of a search: children of the server that forks them, which is its child."""
+    found: list[int] = []
+    for child in children_of(process):
+        with suppress(OSError):
+            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found += children_of(child)
+    return found
 
 
 # --- What the processes do

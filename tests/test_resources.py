@@ -143,7 +143,8 @@ class FakePool:
     fits = 10
     busy = 9.0
 
-    def __init__(self, trainers, limit=None):
+    def __init__(self, trainers, limit=None, *, forked):
+        assert not forked
         self.trainers, self.jobs, self.closed = list(trainers), [], False
 
     def resize(self, trainers):

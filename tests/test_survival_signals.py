@@ -206,8 +206,21 @@ def _told(folder):
 
 
 def _children(process):
-    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [Path("/proc", child) for child in found if b"spawn_main" in Path("/proc", child, "cmdline").read_bytes()]
+    return [Path("/proc", child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _workers(process):
+    """Children of the server that forks them, itself a child of the search."""
+    servers = [child for child in _children(process) if b"forkserver" in (child / "cmdline").read_bytes()]
+    return [worker for server in servers for worker in _children(server.name)]
+
+
+def _runs(worker):
+    """Not when it is dead and only waits for whoever inherited it to notice."""
+    try:
+        return "State:\tZ" not in (worker / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
@@ -217,14 +230,14 @@ def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
         command, cwd=tmp_path, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         _wait_until(lambda: _begun(tmp_path, 4))
-        workers = _children(process.pid)
+        workers = _workers(process.pid)
         os.killpg(process.pid, signal.SIGTERM)
         output, complaints = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert complaints == b""
     assert b"Go on with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
     assert len(workers) == 2
-    assert not any(worker.exists() for worker in workers)
+    assert not any(map(_runs, workers))
     _check_kept(tmp_path, _told(tmp_path))
 
 
@@ -244,13 +257,13 @@ def test_a_search_whose_terminal_goes_away_ends_in_order(tmp_path):
         return _begun(tmp_path, 4)
 
     _wait_until(is_begun)
-    workers = _children(child)
+    workers = _workers(child)
     os.close(terminal)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 130
     assert b"Ctrl-C stops after the running trials" in shown
     assert len(workers) == 2
-    assert not any(worker.exists() for worker in workers)
+    assert not any(map(_runs, workers))
     _check_kept(tmp_path, _told(tmp_path))
 
 

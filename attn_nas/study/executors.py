@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
@@ -18,6 +13,7 @@ from typing import Protocol
 from attn_nas import plugins
 from attn_nas.errors import RunError
 from attn_nas.study.jobs import DryRun, Failed, Job, MeasuredTrainer, Message, Progress, Trainer, run_job
+from attn_nas.study.workers import start_worker
 
 Handle = Callable[[Message], None]
 _MAX_DEATHS_AT_START = 4
@@ -27,10 +23,6 @@ _LONGEST_START = 300.0
 """Seconds that a worker with a time limit has to start."""
 _LONGEST_PAUSE = 10.0
 """Seconds after which a worker that has told its result, and takes no other job, is replaced."""
-_PR_SET_PDEATHSIG = 1
-_OF_THE_TERMINAL = (signal.SIGINT, signal.SIGHUP)
-"""What goes to all processes of a terminal, and the coordinator alone answers."""
-_DEFERRED = (*_OF_THE_TERMINAL, signal.SIGTERM)
 
 
 class Executor(Protocol):
@@ -116,11 +108,11 @@ class _Worker:
 class LocalPool:
     """Persistent worker processes on this machine, one per trainer; one that dies is replaced and its job told as lost.
 
-    So is one that takes longer than ``limit`` seconds for a job.
+    So is one that takes longer than ``limit`` seconds for a job. Those that use a GPU must not be ``forked``.
     """
 
-    def __init__(self, trainers: Sequence[Trainer], limit: float | None = None) -> None:
-        self._context = multiprocessing.get_context("spawn")
+    def __init__(self, trainers: Sequence[Trainer], limit: float | None = None, *, forked: bool = True) -> None:
+        self._forked = forked
         self._deaths_at_start = 0
         self._limit = limit
         self._workers: list[_Worker] = []
@@ -131,12 +123,8 @@ class LocalPool:
             raise
 
     def _start(self, trainer: Trainer) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_serve, args=(theirs, trainer, plugins.active_files()), daemon=True, name="attn-nas-worker"
-        )
-        with deaf_children():
-            process.start()
+        ours, theirs = Pipe()
+        process = start_worker(_serve, theirs, trainer, plugins.active_files(), forked=self._forked)
         theirs.close()
         return _Worker(trainer, process, ours)
 
@@ -246,32 +234,11 @@ class LocalPool:
             worker.process.join(5)
 
 
-@contextmanager
-def deaf_children() -> Iterator[None]:
-    """Children started inside hear nothing of what a terminal sends; what comes to this process meanwhile is answered after."""
-    came: list[int] = []
-    in_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _DEFERRED if in_main}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TERMINAL)
-    try:
-        resource_tracker.ensure_running()  # which children share, and which unblocks signals when it starts
-        signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TERMINAL)
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for interrupt in came:
-            signal.raise_signal(interrupt)
-
-
 def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.PluginFile]) -> None:
     """Body of a worker: None whenever it is ready, then a job in and messages out.
 
-    It ends when the pipe closes, and to be replaced when its GPU or its trainer is of no more use. The kernel kills it when
-    the parent dies, even while it hangs.
+    It ends when the pipe closes, and to be replaced when its GPU or its trainer is of no more use.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     plugins.load_files(plugin_files)
     try:
         while not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):

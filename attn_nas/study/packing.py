@@ -36,10 +36,10 @@ def make_executor(trainer: Trainer, resources: Resources, candidates: Collection
     if resources.workers == 1 and limit is None:
         return InProcess(trainer)
     if not (resources.gpus and isinstance(trainer, ProxyTrainer)):
-        return LocalPool([trainer] * resources.at_first, limit)
+        return LocalPool([trainer] * resources.at_first, limit, forked=not resources.gpus)
     if resources.workers:
-        return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers), limit)
-    pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus), limit)
+        return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers), limit, forked=False)
+    pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus), limit, forked=False)
     try:
         _pack(pool, trainer, _largest(candidates, trainer.dataset.task, trainer.settings.batch_size), resources)
     except BaseException:

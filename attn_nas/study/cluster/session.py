@@ -24,10 +24,11 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.study.cluster.driver import drive
 from attn_nas.study.cluster.settings import RayCluster, check_address
 from attn_nas.study.cluster.words import KEPT, Begin, Choose, Connected, Drop, Dropped, Notice, Slots
-from attn_nas.study.executors import Handle, deaf_children
+from attn_nas.study.executors import Handle
 from attn_nas.study.jobs import Failed, Finished, Job, Message, Trainer
 from attn_nas.study.resources import Resources
 from attn_nas.study.trainer import ProxyTrainer
+from attn_nas.study.workers import deaf_children
 
 logger = logging.getLogger(__name__)
 _TO_CONNECT = 40.0

@@ -1,0 +1,168 @@
+"""Worker processes: what they inherit, and that they end with the search, whatever ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from multiprocessing import forkserver
+from multiprocessing.context import SpawnContext
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from attn_nas.errors import AttnNasError
+from attn_nas.space.references import reference_genotypes
+from attn_nas.study import workers
+from attn_nas.study.executors import LocalPool
+from attn_nas.study.jobs import Failed, Job
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+TASK_ARGUMENTS = (3, 16, 16, 10)
+TINY = Path(__file__).parent / "data" / "tiny.yaml"
+PATIENCE = 60.0
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+LOADS = """
+import threading, torch
+
+def refuse(*_):
+    raise AssertionError("a GPU was looked at")
+
+for name in ("is_available", "device_count", "init", "_lazy_init"):
+    setattr(torch.cuda, name, refuse)
+import importlib, sys
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+print(threading.active_count())
+"""
+
+HANGS = """
+import sys, time
+from attn_nas.space.task import Task
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+class Hanging(TableTrainer):
+    def __call__(self, genotype, seed, on_epoch):
+        open(f"hangs-{genotype.key}", "w").close()
+        time.sleep(3600)
+
+if __name__ == "__main__":
+    search(sys.argv[1], run="run", budget=4, confirm=0, workers=2, trainer=Hanging(Task(3, 16, 16, 10)))
+"""
+
+
+class Says(TableTrainer):
+    """Fails with what a variable of its environment says."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        raise AttnNasError(os.environ.get("ATTN_NAS_TEST_WORD", "nothing"))
+
+
+class ServerKiller(TableTrainer):
+    """Kills the server of its worker once."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        marker = Path(os.environ["ATTN_NAS_TEST_MARKER"])
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(PATIENCE)
+        return super().__call__(genotype, seed, on_epoch)
+
+
+def _answer(trainer, genotype):
+    """What a pool of one worker says to one job."""
+    pool, answers = LocalPool([trainer]), []
+    try:
+        pool.submit(Job(0, genotype, 0))
+        until = time.monotonic() + PATIENCE
+        while not answers and time.monotonic() < until:
+            pool.wait(answers.append, 1.0)
+    finally:
+        pool.close()
+    return answers[0]
+
+
+@pytest.fixture
+def bare(tiny_space):
+    from attn_nas.space.encoding import Encoding
+
+    return reference_genotypes(tiny_space, Encoding(tiny_space))["none"]
+
+
+@pytest.fixture
+def task(tiny_space):
+    from attn_nas.space.task import Task
+
+    return Task(*TASK_ARGUMENTS)
+
+
+def test_what_the_server_loads_may_be_forked():
+    """It looks at no GPU and starts no thread: see the conditions of CUDA."""
+    command = [sys.executable, "-c", LOADS, *workers._LOADED]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "1\n"
+
+
+def test_workers_have_the_environment_of_their_start(bare, task, monkeypatch):
+    """Not that of the server, which may be older."""
+    assert _answer(Says(task), bare) == Failed(0, "nothing")
+    monkeypatch.setenv("ATTN_NAS_TEST_WORD", "something")
+    assert _answer(Says(task), bare) == Failed(0, "something")
+
+
+def test_where_there_can_be_no_server_each_worker_starts_anew(bare, task, monkeypatch):
+    """As without a folder for temporary files, or in the fork of a process that has a server."""
+
+    def refused():
+        raise OSError("AF_UNIX path too long")
+
+    workers._forking.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(forkserver, "ensure_running", refused)
+        assert isinstance(workers._forking(os.getpid()), SpawnContext)
+    assert _answer(Says(task), bare) == Failed(0, "nothing")
+    workers._forking.cache_clear()
+
+
+def test_a_killed_server_is_replaced_with_its_workers(tiny_space, task, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTN_NAS_TEST_MARKER", str(tmp_path / "marker"))
+    run = search(tiny_space, run=tmp_path / "run", budget=10, confirm=0, workers=2, trainer=ServerKiller(task))
+    assert (tmp_path / "marker").exists()
+    assert len(run.candidates) == 10
+    assert Counter(trial.state for trial in run.study.get_trials())[TrialState.RUNNING] == 0
+
+
+def _descendants(process):
+    found = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return [*found, *(each for child in found for each in _descendants(child))]
+
+
+def _runs(process):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def _wait_until(found):
+    until = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path):
+    (tmp_path / "hangs.py").write_text(HANGS)
+    with subprocess.Popen([sys.executable, "hangs.py", str(TINY)], cwd=tmp_path, env=ENVIRONMENT) as process:
+        _wait_until(lambda: len([*tmp_path.glob("hangs-*")]) == 2)
+        descendants = _descendants(process.pid)
+        process.kill()
+    assert len(descendants) >= 3
+    _wait_until(lambda: not any(map(_runs, descendants)))
