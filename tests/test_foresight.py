@@ -13,8 +13,10 @@ from attn_nas.study import foresight, hardware
 from attn_nas.study.clock import Clock
 from attn_nas.study.events import StopRequested, TrialFailed, TrialFinished, TrialStarted
 from attn_nas.study.foresight import Foresight
-from attn_nas.study.jobs import run_job
+from attn_nas.study.jobs import Failed, run_job
+from attn_nas.study.proposer import Proposer
 from attn_nas.study.search import search
+from attn_nas.study.stopping import Stopping
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -209,6 +211,67 @@ def test_what_there_is_no_time_for_is_taken_back(tiny_space, tmp_path, pool, mon
     monkeypatch.undo()
     again = _search(tiny_space, tmp_path, resume=True, budget=40)
     assert _states(again)[TrialState.COMPLETE] == 40
+
+
+def test_what_is_taken_back_was_not_the_end_of_the_space(tiny_space, tmp_path, pool, monkeypatch):
+    """The space is exhausted when two wait for a worker, and then the search is stopped: they are still to be trained."""
+    ask, asked = Proposer.ask, []
+
+    def until_there_is_nothing(self, study, admissible):
+        asked.append(study)
+        trial, genotype, found = ask(self, study, admissible)
+        return trial, genotype, found and len(asked) <= 12
+
+    monkeypatch.setattr(Proposer, "ask", until_there_is_nothing)
+    listener = Listener(5, lambda: signal.raise_signal(signal.SIGINT))
+    run = _search(tiny_space, tmp_path, listeners=[listener], budget=40)
+    assert any(record.state == "interrupted" for record in run.records)
+    assert listener.events[-1].why == "interrupted"
+
+
+def test_a_lost_training_is_begun_again_after_what_is_ready(tiny_space, tmp_path, pool, monkeypatch):
+    wait, lost = Pool.wait, []
+
+    def lose_the_tenth(self, handle, timeout):
+        if timeout and len(self.submitted) > 10 and not lost:
+            lost.append(self.jobs.pop(0))
+            handle(Failed(lost[0].number, "its worker died", lost=True))
+        else:
+            wait(self, handle, timeout)
+
+    monkeypatch.setattr(Pool, "wait", lose_the_tenth)
+    run = _search(tiny_space, tmp_path, budget=40)
+    assert _states(run) == {TrialState.COMPLETE: 40, TrialState.FAIL: 1}
+    assert lost[0].genotype.key in {candidate.record.key for candidate in run.candidates}
+
+
+class Pausing(TableTrainer):
+    """Two epochs, as the tiny space has; the first reaches half of the second."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        return self.train_until(2, genotype, seed, on_epoch)
+
+    def train_until(self, epoch, genotype, seed, on_epoch):
+        reached = epoch / 2 * int(genotype.key, 16) % 1000 / 1000
+        return TableTrainer(TASK, table={genotype.key: reached}, epochs=epoch)(genotype, seed, on_epoch)
+
+
+def test_candidates_pause_and_are_confirmed_as_ever(tiny_space, tmp_path, pool):
+    """The budget is exact, and every training of a round of confirmation ends."""
+    pool.trainer = Pausing(TASK)
+    run = _search(tiny_space, tmp_path, budget=25, confirm=2, early_stopping=True, trainer=pool.trainer)
+    assert {record.state for record in run.records} == {"finished", "paused"}
+    assert len({record.key for record in run.records if record.seed == 0}) == 25
+    assert {record.seed for record in run.records} == {0, 1, 2}
+
+
+def test_what_was_paused_is_not_asked_for_again_and_again_when_time_is_short(tiny_space, tmp_path, pool, monkeypatch):
+    """There is time for what was paused, but not for new candidates and their confirmation."""
+    pool.trainer = Pausing(TASK)
+    monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
+    listener = Listener(5, lambda: monkeypatch.setattr(Clock, "allows", lambda self, training, reserve: reserve == 0.0))
+    run = _search(tiny_space, tmp_path, budget=25, confirm=1, early_stopping=True, trainer=pool.trainer, listeners=[listener])
+    assert sum(record.state == "interrupted" for record in run.records) <= WORKERS // 2
 
 
 def test_failures_use_up_the_budget_though_more_was_asked_for(tiny_space, tmp_path, pool):

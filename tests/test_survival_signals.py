@@ -237,7 +237,7 @@ def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
     assert complaints == b""
     assert b"Go on with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
     assert len(workers) == 2
-    assert not any(map(_runs, workers))
+    _wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))
 
 
@@ -263,7 +263,7 @@ def test_a_search_whose_terminal_goes_away_ends_in_order(tmp_path):
     assert os.waitstatus_to_exitcode(status) == 130
     assert b"Ctrl-C stops after the running trials" in shown
     assert len(workers) == 2
-    assert not any(map(_runs, workers))
+    _wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))
 
 

@@ -27,7 +27,7 @@ PATIENCE = 60.0
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 LOADS = """
-import threading, torch
+import os, torch
 
 def refuse(*_):
     raise AssertionError("a GPU was looked at")
@@ -37,7 +37,7 @@ for name in ("is_available", "device_count", "init", "_lazy_init"):
 import importlib, sys
 for module in sys.argv[1:]:
     importlib.import_module(module)
-print(threading.active_count())
+print(len(os.listdir("/proc/self/task")))
 """
 
 HANGS = """
@@ -70,6 +70,7 @@ class ServerKiller(TableTrainer):
         marker = Path(os.environ["ATTN_NAS_TEST_MARKER"])
         if not marker.exists():
             marker.touch()
+            assert b"forkserver" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(PATIENCE)
         return super().__call__(genotype, seed, on_epoch)
@@ -103,10 +104,12 @@ def task(tiny_space):
 
 
 def test_what_the_server_loads_may_be_forked():
-    """It looks at no GPU and starts no thread: see the conditions of CUDA."""
+    """It looks at no GPU and starts no thread, but those of OpenBLAS, which starts them again in a fork."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     command = [sys.executable, "-c", LOADS, *workers._LOADED]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.stderr == ""
+    done = subprocess.run(
+        command, env={**environment, "OPENBLAS_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True, check=True
+    )
     assert done.stdout == "1\n"
 
 
@@ -131,6 +134,44 @@ def test_where_there_can_be_no_server_each_worker_starts_anew(bare, task, monkey
     workers._forking.cache_clear()
 
 
+def test_nothing_is_imported_from_the_folder_that_a_search_starts_in(tmp_path):
+    """The module ``profile`` is what torch would load."""
+    (tmp_path / "profile.py").write_text("open('imported', 'w').close()")
+    start = "import sys; del sys.path[0]; from attn_nas.__main__ import main; main()"
+    arguments = ["search", "--space", str(TINY), "--budget", "2", "--confirm", "0", "--workers", "2", "--no-export"]
+    done = subprocess.run(
+        [sys.executable, "-c", start, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "imported").exists()
+
+
+class SaysWhatItBlocks(TableTrainer):
+    """Fails with the signals that it does not hear."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        raise AttnNasError(" ".join(sorted(each.name for each in blocked)))
+
+
+def test_a_server_of_others_gives_deaf_workers_too(bare, task, monkeypatch):
+    """Such a one was started with nothing blocked."""
+    forkserver._forkserver._stop()
+    forkserver.ensure_running()
+    assert _answer(SaysWhatItBlocks(task), bare) == Failed(0, "SIGHUP SIGINT")
+    forkserver._forkserver._stop()
+
+
+def test_a_server_that_cannot_load_is_done_without(bare, task, tmp_path, monkeypatch):
+    (tmp_path / "breaks.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(workers, "_LOADED", ["breaks"])
+    forkserver._forkserver._stop()
+    workers._forking.cache_clear()
+    assert _answer(Says(task), bare) == Failed(0, "nothing")
+    workers._forking.cache_clear()
+
+
 def test_a_killed_server_is_replaced_with_its_workers(tiny_space, task, tmp_path, monkeypatch):
     monkeypatch.setenv("ATTN_NAS_TEST_MARKER", str(tmp_path / "marker"))
     run = search(tiny_space, run=tmp_path / "run", budget=10, confirm=0, workers=2, trainer=ServerKiller(task))
@@ -147,7 +188,7 @@ def _descendants(process):
 def _runs(process):
     try:
         return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -166,7 +166,7 @@ class Coordinator:
     def _close_left_open(self) -> None:
         """End trials that run in the study, but not here: a coordinator has died, or lost the answer of its storage.
 
-        What ran when it died may have killed it, so it is counted as a loss.
+        What ran when it died, or was to run next, may have killed it, so it is counted as a loss.
         """
         losses = Counter((record.key, record.seed) for record in self._records if record.state == "lost")
         for trial in self._study.get_trials(deepcopy=False):
@@ -243,10 +243,8 @@ class Coordinator:
     @property
     def _open(self) -> bool:
         """Whether more candidates may be begun."""
-        return self._remaining > 0 and not (self._budget is None and self._clock.seconds is None) and self._time_for_candidates
-
-    @property
-    def _time_for_candidates(self) -> bool:
+        if self._remaining <= 0 or (self._budget is None and self._clock.seconds is None):
+            return False
         typical = self._typical_seconds
         again = self._confirmation.rounds * (len(self._reference_names) + _CONFIRMED_PER_POINT * len(self.front))
         return self._clock.allows(typical, typical * again / self._executor.workers)
@@ -315,9 +313,10 @@ class Coordinator:
         if self._go_on():
             return True
         ready = self._ready
-        if ready and not self._may_begin(ready[0].replicate):
+        if ready and (self._interrupts.requested or not self._time_for_another):
             for each in ready:
                 self._drop(each.trial.number, "interrupted", "the search ended before it was trained")
+            self._exhausted = False
             return False
         running = ready[0] if ready else self._ask()
         if running is None:
@@ -340,11 +339,6 @@ class Coordinator:
     def _submit(self, running: _Running) -> None:
         running.began = time.monotonic()
         self._executor.submit(Job(running.trial.number, running.genotype, running.replicate.seed, running.until))
-
-    def _may_begin(self, replicate: Replicate) -> bool:
-        if self._interrupts.requested:
-            return False
-        return self._time_for_candidates if replicate.seed == self._seed else self._time_for_another
 
     @property
     def _ready(self) -> list[_Running]:

@@ -345,10 +345,14 @@ def cost_class(flops: int) -> CostClass:
 
 def _never_reached(backward: Callable[[], Mapping[str, Tensor]]) -> set[str]:
     """Names of the tensors, biases aside, whose gradient is zero after every one of several backward passes."""
+    import torch
+
     silent: set[str] = set()
     for draw in range(_DRAWS):
         tensors = backward()
-        assert all(tensor.grad is not None for tensor in tensors.values()), sorted(tensors)
+        for name, tensor in tensors.items():
+            assert tensor.grad is not None, f"no gradient for {name}"
+            assert torch.isfinite(tensor.grad).all(), f"the gradient of {name} is not finite"
         quiet = {name for name, tensor in tensors.items() if tensor.grad is not None and not tensor.grad.any()}
         silent = {name for name in quiet if not name.endswith("bias") and (draw == 0 or name in silent)}
         if not silent:
