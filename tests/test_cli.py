@@ -137,7 +137,7 @@ def test_show_json_has_the_curve(searched, here):
     assert (folder / "drawn" / "network.svg").read_text().startswith("<svg")
 
 
-def test_resume_takes_the_latesthere(searched, here):
+def test_resume_takes_the_latest_run(searched, here):
     """Without --run; the JSON Lines on stdout are events, the words go to stderr."""
     folder, _ = searched
     latest = folder / "elsewhere"

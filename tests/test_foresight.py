@@ -20,7 +20,7 @@ from attn_nas.study.stopping import Stopping
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-WORKERS = 8
+WORKERS = 4
 ABOUT_A_TRIAL = (TrialStarted, TrialFinished)
 
 
@@ -152,9 +152,9 @@ def _states(run):
 def test_what_is_asked_ahead_is_announced_when_it_begins(tiny_space, tmp_path, pool):
     """Never more run than there are workers, half as many are ready, and the budget is exact."""
     listener = Listener()
-    run = _search(tiny_space, tmp_path, budget=40, listeners=[listener])
-    assert _states(run) == {TrialState.COMPLETE: 40}
-    assert len({candidate.record.key for candidate in run.candidates}) == 40
+    run = _search(tiny_space, tmp_path, budget=20, listeners=[listener])
+    assert _states(run) == {TrialState.COMPLETE: 20}
+    assert len({candidate.record.key for candidate in run.candidates}) == 20
     assert listener.numbers(TrialStarted) == pool.submitted == sorted(pool.submitted)
     running = [1 if isinstance(event, TrialStarted) else -1 for event in listener.events if isinstance(event, ABOUT_A_TRIAL)]
     assert max(accumulate(running)) == WORKERS
@@ -164,27 +164,27 @@ def test_what_is_asked_ahead_is_announced_when_it_begins(tiny_space, tmp_path, p
 def test_half_as_many_as_there_are_workers_are_asked_ahead(tiny_space, tmp_path, pool, monkeypatch):
     seen = []
     monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: seen.append((len(began), ready)) or -1.0)
-    _search(tiny_space, tmp_path, budget=40)
+    _search(tiny_space, tmp_path, budget=20)
     assert max(ready for _, ready in seen) == WORKERS // 2 - 1
     assert max(training for training, _ in seen) == WORKERS
 
 
 def test_an_interrupt_takes_back_what_has_not_begun(tiny_space, tmp_path, pool):
     """What runs is finished; the rest is told nobody, and is trained when the search goes on."""
-    listener = Listener(12, lambda: signal.raise_signal(signal.SIGINT))
-    run = _search(tiny_space, tmp_path, budget=40, listeners=[listener])
+    listener = Listener(9, lambda: signal.raise_signal(signal.SIGINT))
+    run = _search(tiny_space, tmp_path, budget=20, listeners=[listener])
     (stop,) = [event for event in listener.events if isinstance(event, StopRequested)]
-    assert stop.running == len(listener.numbers(TrialStarted)) - 12 == WORKERS - 1
+    assert stop.running == len(listener.numbers(TrialStarted)) - 9 == WORKERS - 1
     assert sorted(listener.numbers(TrialStarted)) == sorted(listener.numbers(TrialFinished))
     assert not listener.numbers(TrialFailed)
-    assert _states(run) == {TrialState.COMPLETE: 12 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
+    assert _states(run) == {TrialState.COMPLETE: 9 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
     unbegun = [record.genotype.key for record in run.records if record.state == "interrupted"]
     assert len(unbegun) == WORKERS // 2
 
-    again = _search(tiny_space, tmp_path, resume=True, budget=40)
-    assert _states(again) == {TrialState.COMPLETE: 40, TrialState.FAIL: WORKERS // 2}
+    again = _search(tiny_space, tmp_path, resume=True, budget=20)
+    assert _states(again) == {TrialState.COMPLETE: 20, TrialState.FAIL: WORKERS // 2}
     finished = [candidate.record.key for candidate in again.candidates]
-    assert len(set(finished)) == len(finished) == 40
+    assert len(set(finished)) == len(finished) == 20
     assert set(unbegun) <= set(finished)
 
 
@@ -193,24 +193,24 @@ def test_two_interrupts_leave_nothing_open(tiny_space, tmp_path, pool):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    listener = Listener(12, twice)
-    _search(tiny_space, tmp_path, budget=40, listeners=[listener])
+    listener = Listener(9, twice)
+    _search(tiny_space, tmp_path, budget=20, listeners=[listener])
     assert sorted(listener.numbers(TrialFailed)) == sorted(
         {*listener.numbers(TrialStarted)} - {*listener.numbers(TrialFinished)}
     )
     pool.jobs.clear()
-    again = _search(tiny_space, tmp_path, resume=True, budget=40)
-    assert _states(again)[TrialState.COMPLETE] == 40
+    again = _search(tiny_space, tmp_path, resume=True, budget=20)
+    assert _states(again)[TrialState.COMPLETE] == 20
     assert TrialState.RUNNING not in _states(again)
 
 
 def test_what_there_is_no_time_for_is_taken_back(tiny_space, tmp_path, pool, monkeypatch):
-    listener = Listener(12, lambda: monkeypatch.setattr(Clock, "allows", lambda *_: False))
-    run = _search(tiny_space, tmp_path, budget=40, listeners=[listener])
-    assert _states(run) == {TrialState.COMPLETE: 12 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
+    listener = Listener(9, lambda: monkeypatch.setattr(Clock, "allows", lambda *_: False))
+    run = _search(tiny_space, tmp_path, budget=20, listeners=[listener])
+    assert _states(run) == {TrialState.COMPLETE: 9 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
     monkeypatch.undo()
-    again = _search(tiny_space, tmp_path, resume=True, budget=40)
-    assert _states(again)[TrialState.COMPLETE] == 40
+    again = _search(tiny_space, tmp_path, resume=True, budget=20)
+    assert _states(again)[TrialState.COMPLETE] == 20
 
 
 def test_what_is_taken_back_was_not_the_end_of_the_space(tiny_space, tmp_path, pool, monkeypatch):
@@ -220,11 +220,11 @@ def test_what_is_taken_back_was_not_the_end_of_the_space(tiny_space, tmp_path, p
     def until_there_is_nothing(self, study, admissible):
         asked.append(study)
         trial, genotype, found = ask(self, study, admissible)
-        return trial, genotype, found and len(asked) <= 12
+        return trial, genotype, found and len(asked) <= 5
 
     monkeypatch.setattr(Proposer, "ask", until_there_is_nothing)
     listener = Listener(5, lambda: signal.raise_signal(signal.SIGINT))
-    run = _search(tiny_space, tmp_path, listeners=[listener], budget=40)
+    run = _search(tiny_space, tmp_path, listeners=[listener], budget=20)
     assert any(record.state == "interrupted" for record in run.records)
     assert listener.events[-1].why == "interrupted"
 
@@ -240,8 +240,8 @@ def test_a_lost_training_is_begun_again_after_what_is_ready(tiny_space, tmp_path
             wait(self, handle, timeout)
 
     monkeypatch.setattr(Pool, "wait", lose_the_tenth)
-    run = _search(tiny_space, tmp_path, budget=40)
-    assert _states(run) == {TrialState.COMPLETE: 40, TrialState.FAIL: 1}
+    run = _search(tiny_space, tmp_path, budget=20)
+    assert _states(run) == {TrialState.COMPLETE: 20, TrialState.FAIL: 1}
     assert lost[0].genotype.key in {candidate.record.key for candidate in run.candidates}
 
 
@@ -259,9 +259,9 @@ class Pausing(TableTrainer):
 def test_candidates_pause_and_are_confirmed_as_ever(tiny_space, tmp_path, pool):
     """The budget is exact, and every training of a round of confirmation ends."""
     pool.trainer = Pausing(TASK)
-    run = _search(tiny_space, tmp_path, budget=25, confirm=2, early_stopping=True, trainer=pool.trainer)
+    run = _search(tiny_space, tmp_path, budget=20, confirm=2, early_stopping=True, trainer=pool.trainer)
     assert {record.state for record in run.records} == {"finished", "paused"}
-    assert len({record.key for record in run.records if record.seed == 0}) == 25
+    assert len({record.key for record in run.records if record.seed == 0}) == 20
     assert {record.seed for record in run.records} == {0, 1, 2}
 
 
@@ -270,7 +270,7 @@ def test_what_was_paused_is_not_asked_for_again_and_again_when_time_is_short(tin
     pool.trainer = Pausing(TASK)
     monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
     listener = Listener(5, lambda: monkeypatch.setattr(Clock, "allows", lambda self, training, reserve: reserve == 0.0))
-    run = _search(tiny_space, tmp_path, budget=25, confirm=1, early_stopping=True, trainer=pool.trainer, listeners=[listener])
+    run = _search(tiny_space, tmp_path, budget=20, confirm=1, early_stopping=True, trainer=pool.trainer, listeners=[listener])
     assert sum(record.state == "interrupted" for record in run.records) <= WORKERS // 2
 
 
@@ -283,7 +283,7 @@ def test_failures_use_up_the_budget_though_more_was_asked_for(tiny_space, tmp_pa
             return super().__call__(genotype, seed, on_epoch)
 
     pool.trainer = Failing(TASK)
-    run = _search(tiny_space, tmp_path, budget=40)
+    run = _search(tiny_space, tmp_path, budget=20)
     states = _states(run)
-    assert states[TrialState.COMPLETE] + states[TrialState.FAIL] == 40
+    assert states[TrialState.COMPLETE] + states[TrialState.FAIL] == 20
     assert states[TrialState.FAIL] > 0

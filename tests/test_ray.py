@@ -390,7 +390,8 @@ def test_the_command_searches_on_a_cluster(cluster, tmp_path):
         check=False,
         timeout=120,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith("waiting for a node")]  # of a busy machine
+    assert (done.returncode, complaints) == (0, [])
     assert "2 of 2 candidates trained" in done.stdout
     run = Run(tmp_path / "run")
     assert any("energy_gate" in str(candidate.record.genotype) for candidate in run.candidates)
