@@ -1,6 +1,7 @@
 """Shared fixtures: a small search space, one core per test process, a web application asked, a dashboard served."""
 
 import asyncio
+import os
 import socket
 import sys
 import threading
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test processes share the cores
 
 import pytest
 import torch

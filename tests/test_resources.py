@@ -41,9 +41,18 @@ BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 )
 def test_one_worker_per_core_unless_told(monkeypatch, cores, budget, workers, threads, expected):
     """The cores are shared out; a wish is honoured."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(resources, "usable_cores", lambda: cores)
     found = Resources.choose(CPU, budget, workers, threads)
     assert (found.workers, found.threads, found.gpus, found.cores) == (*expected, 0, cores)
+
+
+@pytest.mark.parametrize(("said", "threads"), [("1", 1), ("3,2", 3), ("64", 8), ("", 8), ("0", 1), ("many", 8)])
+def test_workers_that_share_the_cores_heed_openmps_variable(monkeypatch, said, threads):
+    monkeypatch.setattr(resources, "usable_cores", lambda: 16)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert Resources.choose(CPU, 50, workers=2).threads == threads
+    assert Resources.choose(CPU, 50, workers=2, threads=4).threads == 4
 
 
 def test_more_threads_than_cores_are_refused(monkeypatch):

@@ -48,6 +48,8 @@ class Resources:
     ) -> Resources:
         """As given, else one worker per core with one thread each: small networks do not gain from more threads.
 
+        Fewer workers share the cores, with no more threads each than ``OMP_NUM_THREADS`` says, if it is set.
+
         Raises:
             UsageError: a number below one, a time limit of nothing, or more threads than there are cores for each worker.
 
@@ -68,7 +70,15 @@ class Resources:
                 f"{workers or 1} worker{'s' * ((workers or 1) > 1)} of {threads} threads need more than the {cores} cores of "
                 "this machine: more threads than cores are several times slower"
             )
-        return cls(workers, threads or max(1, cores // workers if workers else 1), gpus, cores, jobs, trial_timeout)
+        if threads is None:
+            threads = min(max(1, cores // workers), _most_threads()) if workers else 1
+        return cls(workers, threads, gpus, cores, jobs, trial_timeout)
+
+
+def _most_threads() -> int:
+    """What the environment allows a process, by the outermost number of OpenMP's variable."""
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return max(1, int(said)) if said.isdecimal() else _MOST
 
 
 def usable_cores() -> int:
