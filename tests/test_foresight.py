@@ -87,7 +87,7 @@ def test_what_is_overdue_may_end_at_any_moment(seconds):
 
 
 class Pool:
-    """Trains in this process, the oldest job at each look; notes how many candidates are asked for by then."""
+    """Trains in this process, the oldest job at each look; notes what it was given."""
 
     workers = WORKERS
 

@@ -223,6 +223,32 @@ def _runs(worker):
         return False
 
 
+HANGS = """
+import sys, time
+from attn_nas.space.task import Task
+from attn_nas.study.search import search
+from attn_nas.testing import TableTrainer
+
+class Hanging(TableTrainer):
+    def __call__(self, genotype, seed, on_epoch):
+        open(f"hangs-{genotype.key}", "w").close()
+        time.sleep(3600)
+
+if __name__ == "__main__":
+    search(sys.argv[1], run="run", budget=4, confirm=0, workers=2, trainer=Hanging(Task(3, 16, 16, 10)))
+"""
+
+
+def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path):
+    (tmp_path / "hangs.py").write_text(HANGS)
+    with subprocess.Popen([sys.executable, "hangs.py", str(TINY)], cwd=tmp_path, env=ENVIRONMENT) as process:
+        _wait_until(lambda: len([*tmp_path.glob("hangs-*")]) == 2)
+        left = [*_children(process.pid), *_workers(process.pid)]
+        process.kill()
+    assert len(left) >= 3
+    _wait_until(lambda: not any(map(_runs, left)))
+
+
 def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
     """As a scheduler sends it: exit code 130, no worker left, nothing half-written, and --resume goes on."""
     command = [*SEARCH, "--budget", "40", "--workers", "2"]

@@ -1,4 +1,4 @@
-"""Worker processes: what they inherit, and that they end with the search, whatever ends it."""
+"""Worker processes: what they inherit, and what becomes of the server that forks them."""
 
 import os
 import signal
@@ -14,14 +14,16 @@ import pytest
 from optuna.trial import TrialState
 
 from attn_nas.errors import AttnNasError
+from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
+from attn_nas.space.task import Task
 from attn_nas.study import workers
 from attn_nas.study.executors import LocalPool
 from attn_nas.study.jobs import Failed, Job
 from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
-TASK_ARGUMENTS = (3, 16, 16, 10)
+TASK = Task(3, 16, 16, 10)
 TINY = Path(__file__).parent / "data" / "tiny.yaml"
 PATIENCE = 60.0
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -38,21 +40,6 @@ import importlib, sys
 for module in sys.argv[1:]:
     importlib.import_module(module)
 print(len(os.listdir("/proc/self/task")))
-"""
-
-HANGS = """
-import sys, time
-from attn_nas.space.task import Task
-from attn_nas.study.search import search
-from attn_nas.testing import TableTrainer
-
-class Hanging(TableTrainer):
-    def __call__(self, genotype, seed, on_epoch):
-        open(f"hangs-{genotype.key}", "w").close()
-        time.sleep(3600)
-
-if __name__ == "__main__":
-    search(sys.argv[1], run="run", budget=4, confirm=0, workers=2, trainer=Hanging(Task(3, 16, 16, 10)))
 """
 
 
@@ -91,16 +78,7 @@ def _answer(trainer, genotype):
 
 @pytest.fixture
 def bare(tiny_space):
-    from attn_nas.space.encoding import Encoding
-
     return reference_genotypes(tiny_space, Encoding(tiny_space))["none"]
-
-
-@pytest.fixture
-def task(tiny_space):
-    from attn_nas.space.task import Task
-
-    return Task(*TASK_ARGUMENTS)
 
 
 def test_what_the_server_loads_may_be_forked():
@@ -113,14 +91,14 @@ def test_what_the_server_loads_may_be_forked():
     assert done.stdout == "1\n"
 
 
-def test_workers_have_the_environment_of_their_start(bare, task, monkeypatch):
+def test_workers_have_the_environment_of_their_start(bare, monkeypatch):
     """Not that of the server, which may be older."""
-    assert _answer(Says(task), bare) == Failed(0, "nothing")
+    assert _answer(Says(TASK), bare) == Failed(0, "nothing")
     monkeypatch.setenv("ATTN_NAS_TEST_WORD", "something")
-    assert _answer(Says(task), bare) == Failed(0, "something")
+    assert _answer(Says(TASK), bare) == Failed(0, "something")
 
 
-def test_where_there_can_be_no_server_each_worker_starts_anew(bare, task, monkeypatch):
+def test_where_there_can_be_no_server_each_worker_starts_anew(bare, monkeypatch):
     """As without a folder for temporary files, or in the fork of a process that has a server."""
 
     def refused():
@@ -130,7 +108,7 @@ def test_where_there_can_be_no_server_each_worker_starts_anew(bare, task, monkey
     with monkeypatch.context() as patched:
         patched.setattr(forkserver, "ensure_running", refused)
         assert isinstance(workers._forking(os.getpid()), SpawnContext)
-    assert _answer(Says(task), bare) == Failed(0, "nothing")
+    assert _answer(Says(TASK), bare) == Failed(0, "nothing")
     workers._forking.cache_clear()
 
 
@@ -154,56 +132,27 @@ class SaysWhatItBlocks(TableTrainer):
         raise AttnNasError(" ".join(sorted(each.name for each in blocked)))
 
 
-def test_a_server_of_others_gives_deaf_workers_too(bare, task, monkeypatch):
+def test_a_server_of_others_gives_deaf_workers_too(bare):
     """Such a one was started with nothing blocked."""
     forkserver._forkserver._stop()
     forkserver.ensure_running()
-    assert _answer(SaysWhatItBlocks(task), bare) == Failed(0, "SIGHUP SIGINT")
+    assert _answer(SaysWhatItBlocks(TASK), bare) == Failed(0, "SIGHUP SIGINT")
     forkserver._forkserver._stop()
 
 
-def test_a_server_that_cannot_load_is_done_without(bare, task, tmp_path, monkeypatch):
+def test_a_server_that_cannot_load_is_done_without(bare, tmp_path, monkeypatch):
     (tmp_path / "breaks.py").write_text("raise SystemExit(3)")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setattr(workers, "_LOADED", ["breaks"])
     forkserver._forkserver._stop()
     workers._forking.cache_clear()
-    assert _answer(Says(task), bare) == Failed(0, "nothing")
+    assert _answer(Says(TASK), bare) == Failed(0, "nothing")
     workers._forking.cache_clear()
 
 
-def test_a_killed_server_is_replaced_with_its_workers(tiny_space, task, tmp_path, monkeypatch):
+def test_a_killed_server_is_replaced_with_its_workers(tiny_space, tmp_path, monkeypatch):
     monkeypatch.setenv("ATTN_NAS_TEST_MARKER", str(tmp_path / "marker"))
-    run = search(tiny_space, run=tmp_path / "run", budget=10, confirm=0, workers=2, trainer=ServerKiller(task))
+    run = search(tiny_space, run=tmp_path / "run", budget=10, confirm=0, workers=2, trainer=ServerKiller(TASK))
     assert (tmp_path / "marker").exists()
     assert len(run.candidates) == 10
     assert Counter(trial.state for trial in run.study.get_trials())[TrialState.RUNNING] == 0
-
-
-def _descendants(process):
-    found = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    return [*found, *(each for child in found for each in _descendants(child))]
-
-
-def _runs(process):
-    try:
-        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _wait_until(found):
-    until = time.monotonic() + PATIENCE
-    while not found():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path):
-    (tmp_path / "hangs.py").write_text(HANGS)
-    with subprocess.Popen([sys.executable, "hangs.py", str(TINY)], cwd=tmp_path, env=ENVIRONMENT) as process:
-        _wait_until(lambda: len([*tmp_path.glob("hangs-*")]) == 2)
-        descendants = _descendants(process.pid)
-        process.kill()
-    assert len(descendants) >= 3
-    _wait_until(lambda: not any(map(_runs, descendants)))

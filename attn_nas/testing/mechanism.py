@@ -349,12 +349,13 @@ def _never_reached(backward: Callable[[], Mapping[str, Tensor]]) -> set[str]:
 
     silent: set[str] = set()
     for draw in range(_DRAWS):
-        tensors = backward()
-        for name, tensor in tensors.items():
+        quiet = set()
+        for name, tensor in backward().items():
             assert tensor.grad is not None, f"no gradient for {name}"
             assert torch.isfinite(tensor.grad).all(), f"the gradient of {name} is not finite"
-        quiet = {name for name, tensor in tensors.items() if tensor.grad is not None and not tensor.grad.any()}
-        silent = {name for name in quiet if not name.endswith("bias") and (draw == 0 or name in silent)}
+            if not tensor.grad.any() and not name.endswith("bias"):
+                quiet.add(name)
+        silent = silent & quiet if draw else quiet
         if not silent:
             break
     return silent
