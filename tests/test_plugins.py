@@ -65,7 +65,8 @@ def test_the_tutorials_mechanism_is_in_the_catalogue(tutorial):
 
 def test_the_tutorials_search_runs_and_its_run_can_move(tutorial, tmp_path):
     """Two workers train the user's mechanism; without the user's files the moved run is read, resumed and exported."""
-    done = _run(tutorial, "attn_nas", "search", "--space", "my_space.yaml", "--budget", "5", "--run", "run", "--workers", "2")
+    options = ("--run", "run", "--workers", "2", "--confirm", "0", "--no-export")
+    done = _run(tutorial, "attn_nas", "search", "--space", "my_space.yaml", "--budget", "5", *options)
     assert done.returncode == 0, done.stderr
     assert "energy_gate everywhere" in done.stdout
     moved = tmp_path / "elsewhere" / "run"
@@ -75,7 +76,7 @@ def test_the_tutorials_search_runs_and_its_run_can_move(tutorial, tmp_path):
     front = _run(moved.parent, "attn_nas", "front", "run", "--json")
     references = {found["reference"]: found["key"] for found in json.loads(front.stdout)["references"]}
     assert "energy_gate everywhere" in references
-    resumed = _run(moved.parent, "attn_nas", "search", "--resume", "--run", "run", "--budget", "6")
+    resumed = _run(moved.parent, "attn_nas", "search", "--resume", "--budget", "6", *options)
     assert resumed.returncode == 0, resumed.stderr
     run = Run(moved)
     ours = next(candidate for candidate in run.candidates if candidate.record.reference == "energy_gate everywhere")
