@@ -86,6 +86,23 @@ def test_a_round_of_confirmation_is_counted_by_itself():
     assert progress.done == (10, 10)
 
 
+def test_rounds_that_are_still_to_come_are_told():
+    """All before the first, one less with each, none after the last."""
+    rounds = [
+        ConfirmationStarted(
+            time=1200.0, round=number, rounds=2, seed=number, candidates=3, references=1, trainings=4, seconds=80.0
+        )
+        for number in (1, 2)
+    ]
+    progress = follow(replace(STARTED, confirm=2))
+    assert progress.rounds_after == 2
+    progress(rounds[0])
+    assert progress.rounds_after == 1
+    progress(rounds[1])
+    assert progress.rounds_after == 0
+    assert follow(replace(STARTED, confirm=0)).rounds_after == 0
+
+
 def test_what_runs_is_gone_after_the_end_and_after_a_restart():
     """A killed search leaves trainings without an end; failures and the trend remain."""
     failed = TrialFailed(number=1, key="k", seed=0, placements="-", reason="diverged", counts=True, finished=4)

@@ -143,6 +143,18 @@ def test_a_terminal_without_unicode_gets_ascii():
     assert b"#|.|.  se r4 | - | -" in file.buffer.getvalue()
 
 
+def test_rounds_to_come_are_told_beside_the_time_left():
+    """The time is that of what is counted alone, on the narrowest terminal too."""
+    progress = Progress()
+    progress(replace(STARTED, confirm=2))
+    assert "left --:-- + 2 rounds of confirmation\n" in _render(progress)
+    assert "left --:-- + 2 rounds\n" in _render(progress, width=40)
+    progress(ROUND)
+    assert re.search(r"left \d\d:\d\d \+ 1 round\n", _render(progress))
+    progress(replace(ROUND, round=2))
+    assert re.search(r"left \d\d:\d\d\n", _render(progress))
+
+
 def test_a_waiting_picture_knows_how_a_search_has_ended():
     """Why, and after how long, in place of the time that is left."""
     progress = _busy(2, 3, 0)

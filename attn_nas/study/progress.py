@@ -142,6 +142,13 @@ class Progress:
             return self.round.done, self.round.begun.trainings
         return self.finished, self.started.budget if self.started else None
 
+    @property
+    def rounds_after(self) -> int:
+        """Rounds of confirmation that come after what ``done`` counts, if all that are asked for are needed."""
+        if self.round.begun:
+            return self.round.begun.rounds - self.round.begun.round
+        return self.started.confirm if self.started else 0
+
     def seconds_left(self, now: float) -> float | None:
         """Until the search's budget is used up, or the round of confirmation is over, at the pace so far; None if unknown.
 

@@ -18,7 +18,7 @@ _RISE = 0.1
 
 def heading(progress: Progress, start: SearchStarted, frame: Frame, now: float) -> list[Text]:
     """What is done of what there is to do, and how long that takes."""
-    words, times = f"{start.space}  {_done(progress, frame)}", _times(progress, start, now)
+    words, times = f"{start.space}  {_done(progress, frame)}", _times(progress, start, frame, now)
     bar = frame.bar(_share(progress, start, now))
     if len(words) + len(times) + 2 > frame.width:
         return [frame.row(words, "bold"), frame.row(times), bar]
@@ -37,13 +37,21 @@ def _done(progress: Progress, frame: Frame) -> str:
     return f"confirming, seed {begun.seed} (round {begun.round}/{begun.rounds}): {counted}"
 
 
-def _times(progress: Progress, start: SearchStarted, now: float) -> str:
+def _times(progress: Progress, start: SearchStarted, frame: Frame, now: float) -> str:
     if progress.ended:
         return f"took {duration(progress.ended.seconds)}, {ENDED[progress.ended.why]}"
     seconds = progress.seconds_left(now)
     left = "--:--" if seconds is None else duration(max(0.0, seconds))
     most = "" if start.time_budget is None else f", {duration(start.time_budget)} at most"
-    return f"elapsed {duration(max(0.0, now - start.time))}  left {left}{most}"
+    return f"elapsed {duration(max(0.0, now - start.time))}  left {left}{_after(progress, frame)}{most}"
+
+
+def _after(progress: Progress, frame: Frame) -> str:
+    rounds = progress.rounds_after
+    if not rounds:
+        return ""
+    of_what = "" if progress.round.begun or frame.is_narrow else " of confirmation"
+    return f" + {rounds} round{'s' * (rounds > 1)}{of_what}"
 
 
 def _share(progress: Progress, start: SearchStarted, now: float) -> float:
