@@ -87,7 +87,7 @@ def test_a_round_of_confirmation_is_counted_by_itself():
 
 
 def test_rounds_that_are_still_to_come_are_told():
-    """All before the first, one less with each, none after the last."""
+    """All before the first, one less with each, none after the last; a budget of time contains them."""
     rounds = [
         ConfirmationStarted(
             time=1200.0, round=number, rounds=2, seed=number, candidates=3, references=1, trainings=4, seconds=80.0
@@ -101,6 +101,7 @@ def test_rounds_that_are_still_to_come_are_told():
     progress(rounds[1])
     assert progress.rounds_after == 0
     assert follow(replace(STARTED, confirm=0)).rounds_after == 0
+    assert follow(replace(STARTED, confirm=2, time_budget=150.0)).rounds_after == 0
 
 
 def test_what_runs_is_gone_after_the_end_and_after_a_restart():

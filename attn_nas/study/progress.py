@@ -144,10 +144,14 @@ class Progress:
 
     @property
     def rounds_after(self) -> int:
-        """Rounds of confirmation that come after what ``done`` counts, if all that are asked for are needed."""
-        if self.round.begun:
-            return self.round.begun.rounds - self.round.begun.round
-        return self.started.confirm if self.started else 0
+        """Rounds of confirmation for which ``seconds_left`` does not allow, if all that are asked for are needed.
+
+        A budget of time has room for them: none.
+        """
+        if self.started is None or self.started.time_budget is not None:
+            return 0
+        begun = self.round.begun
+        return begun.rounds - begun.round if begun else self.started.confirm
 
     def seconds_left(self, now: float) -> float | None:
         """Until the search's budget is used up, or the round of confirmation is over, at the pace so far; None if unknown.
