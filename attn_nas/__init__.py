@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from attn_nas.attention.mechanism import Hyperparameters, Mechanism
     from attn_nas.cost import CostTable, count_cost
     from attn_nas.drawing import draw_svg, draw_text
+    from attn_nas.engine.search import search
     from attn_nas.errors import AttnNasError
+    from attn_nas.execution.ray_cluster.settings import RayCluster
     from attn_nas.export import export_front
     from attn_nas.models.build import build_model
     from attn_nas.models.insertion import insert
     from attn_nas.models.slots import SlottedBlock, SlottedTrunk
+    from attn_nas.plugins.lazy_class import Target
+    from attn_nas.runs.run import Run
     from attn_nas.sampling.known_cost import KnownCostSampler
     from attn_nas.space.genotype import Genotype, Placement
     from attn_nas.space.geometry import Block, Layout, TrunkFamily
     from attn_nas.space.loading import load_space
     from attn_nas.space.task import Task
     from attn_nas.space.trunks import Trunk, register_trunk
-    from attn_nas.study.cluster.settings import RayCluster
-    from attn_nas.study.results import Run
-    from attn_nas.study.search import search
-    from attn_nas.target import Target
 
 _HOMES = {
     "AttnNasError": "attn_nas.errors",
@@ -39,11 +39,11 @@ _HOMES = {
     "Layout": "attn_nas.space.geometry",
     "Mechanism": "attn_nas.attention.mechanism",
     "Placement": "attn_nas.space.genotype",
-    "RayCluster": "attn_nas.study.cluster.settings",
-    "Run": "attn_nas.study.results",
+    "RayCluster": "attn_nas.execution.ray_cluster.settings",
+    "Run": "attn_nas.runs.run",
     "SlottedBlock": "attn_nas.models.slots",
     "SlottedTrunk": "attn_nas.models.slots",
-    "Target": "attn_nas.target",
+    "Target": "attn_nas.plugins.lazy_class",
     "Task": "attn_nas.space.task",
     "Trunk": "attn_nas.space.trunks",
     "TrunkFamily": "attn_nas.space.geometry",
@@ -56,7 +56,7 @@ _HOMES = {
     "load_space": "attn_nas.space.loading",
     "register_mechanism": "attn_nas.attention.catalog",
     "register_trunk": "attn_nas.space.trunks",
-    "search": "attn_nas.study.search",
+    "search": "attn_nas.engine.search",
 }
 
 __all__ = [

@@ -20,11 +20,11 @@ from rich.console import Console
 from attn_nas.benchmark import EMBEDDED, Build, Shard, Table
 from attn_nas.benchmark.card import Says, card, read
 from attn_nas.errors import AttnNasError, TableError
-from attn_nas.proxy import choose_numerics
-from attn_nas.proxy.device import resolve_device
+from attn_nas.execution.resources import Resources
 from attn_nas.space.loading import load_space
-from attn_nas.study.resources import Resources
 from attn_nas.terminal.replicates import replicate_lines
+from attn_nas.training import choose_numerics
+from attn_nas.training.device import resolve_device
 
 QUICK_SAMPLE, QUICK_SEEDS = 20, 2
 

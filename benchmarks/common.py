@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from attn_nas import __version__
-from attn_nas.proxy import choose_numerics
+from attn_nas.execution.local import LocalPool
+from attn_nas.execution.replicates import ReplicateFolder, train_replicates
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
-from attn_nas.study.executors import LocalPool
-from attn_nas.study.jobs import Trained, Trainer
-from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
-from attn_nas.study.trainer import ProxyTrainer
+from attn_nas.training import choose_numerics
+from attn_nas.training.protocol import Replicate, Trained, Trainer
+from attn_nas.training.trainer import ProxyTrainer
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:

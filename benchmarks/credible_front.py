@@ -22,14 +22,15 @@ from scipy.special import expit, logit
 
 from attn_nas.benchmark import EMBEDDED, Table, Truth
 from attn_nas.benchmark.strategies import Search
+from attn_nas.engine.confirmation import Confirmation
 from attn_nas.errors import TableError
-from attn_nas.estimates import Mean
-from attn_nas.front import front_indices
-from attn_nas.proxy import ProxyResult
+from attn_nas.execution.resources import usable_cores
+from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
+from attn_nas.runs.record import Record
 from attn_nas.space.genotype import Genotype
-from attn_nas.study.confirmation import Confirmation, beliefs_of, costs_of, trainings_of
-from attn_nas.study.record import Record
-from attn_nas.study.resources import usable_cores
+from attn_nas.stats.pareto import front_indices
+from attn_nas.stats.uncertainty import Mean
+from attn_nas.training import ProxyResult
 
 ROUNDS = 2
 AXES = ("flops",)

@@ -27,10 +27,10 @@ import numpy as np
 from common import make_parser, present
 
 from attn_nas.data import load_dataset
+from attn_nas.engine.search import search
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 _KILOBYTE, _MEGABYTE = 1e3, 2**20

@@ -20,16 +20,17 @@ from common import make_parser, present, replicate_all
 from numpy.typing import NDArray
 
 from attn_nas import Genotype, Placement, load_space
-from attn_nas.agreement import kendall, reliability, spearman
 from attn_nas.data import load_dataset
-from attn_nas.estimates import Estimate
-from attn_nas.proxy import ProxyResult, choose_numerics
+from attn_nas.execution.replicates import ReplicateFolder
+from attn_nas.followups.audit import SCORES
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
-from attn_nas.study.audit import SCORES
-from attn_nas.study.replicates import Replicate, ReplicateFolder
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
+from attn_nas.stats.rank_correlation import kendall, reliability, spearman
+from attn_nas.stats.uncertainty import Estimate
+from attn_nas.training import ProxyResult, choose_numerics
+from attn_nas.training.protocol import Replicate
+from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 TRUTH, PLAIN = "4x epochs", "plain"
 NO_LEVERS = {"initial_resolution": 1.0, "averaging": "none"}

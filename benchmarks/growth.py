@@ -26,13 +26,13 @@ from optuna.trial import create_trial
 
 from attn_nas.cost import CostTable
 from attn_nas.data import load_dataset
+from attn_nas.engine.search import search
+from attn_nas.events.types import Event, SearchStarted, TrialFinished
+from attn_nas.runs.run import Run
 from attn_nas.sampling import CURVE, SEED, KnownCostSampler
 from attn_nas.sampling.baselines import at_random
+from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.encoding import Encoding
-from attn_nas.study.events import Event, SearchStarted, TrialFinished
-from attn_nas.study.proposer import SamplerFactory
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 SIZES = (100, 1000, 10_000)

@@ -18,7 +18,7 @@ from attn_nas.data import load_dataset
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import load_space
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.trainer import share_dataset
+from attn_nas.training.trainer import share_dataset
 
 MECHANISMS = ("se", "eca", "sam", "cbam", "coord", "ela", "triplet", "lsk")
 

@@ -22,9 +22,9 @@ from common import present
 from torch import nn
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
-from attn_nas.proxy.catalogue_costs import BATCH, catalogue_costs, slowdown
-from attn_nas.proxy.device import Numerics, choose_numerics
-from attn_nas.proxy.timing import time_modules
+from attn_nas.training.catalogue_costs import BATCH, catalogue_costs, slowdown
+from attn_nas.training.device import Numerics, choose_numerics
+from attn_nas.training.timing import time_modules
 
 SIZES = ((64, 32), (128, 16), (256, 8))
 

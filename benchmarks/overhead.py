@@ -27,17 +27,17 @@ import torch
 from common import make_parser, present
 
 from attn_nas.data import load_dataset
-from attn_nas.proxy import choose_numerics
-from attn_nas.proxy.device import resolve_device
+from attn_nas.engine.search import search
+from attn_nas.events.types import Event, SearchStarted, TrialFailed, TrialFinished
 from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
-from attn_nas.study.events import Event, SearchStarted, TrialFailed, TrialFinished
-from attn_nas.study.search import search
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
 from attn_nas.testing import TableTrainer
+from attn_nas.training import choose_numerics
+from attn_nas.training.device import resolve_device
+from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 GOALS = {50: 0.02, 1000: 0.05}
 CHECKPOINTS = (50, 200, 1000)

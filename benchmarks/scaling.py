@@ -25,17 +25,17 @@ from overhead import Timeline, embedded_space, fake_search
 
 from attn_nas.cost import CostTable
 from attn_nas.data import Dataset, load_dataset
-from attn_nas.proxy import Numerics, OnEpoch, choose_numerics, train_proxy
-from attn_nas.proxy.device import resolve_device
+from attn_nas.engine.search import search
+from attn_nas.execution.resources import usable_cores
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import DataSettings, ProxySettings, SearchSpace
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.jobs import Trained
-from attn_nas.study.resources import usable_cores
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
+from attn_nas.training import Numerics, OnEpoch, choose_numerics, train_proxy
+from attn_nas.training.device import resolve_device
+from attn_nas.training.protocol import Trained
 
 IMAGES = (1, 2, 4, 8)
 DEPTHS = (8, 14, 20, 32, 56)
@@ -60,7 +60,7 @@ class SleepingTrainer(TableTrainer):
     costs: CostTable
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
-        """See `attn_nas.study.jobs.Trainer`."""
+        """See `attn_nas.training.protocol.Trainer`."""
         ready = self.folder / str(os.getpid())
         if not ready.exists():
             TableTrainer(self.task)(Genotype.bare(genotype.trunk), seed, lambda *_: None)

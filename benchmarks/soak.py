@@ -32,17 +32,17 @@ from optuna.trial import TrialState
 from safetensors import safe_open
 from sqlalchemy import Engine, event
 
+from attn_nas.engine.search import search
+from attn_nas.execution.resources import Resources
 from attn_nas.export import export_front
-from attn_nas.front import front_indices
-from attn_nas.proxy import Numerics
+from attn_nas.followups.retraining import Retraining
 from attn_nas.report import write_front
+from attn_nas.runs.run import Run
 from attn_nas.space.loading import load_space
 from attn_nas.space.task import Task
-from attn_nas.study.resources import Resources
-from attn_nas.study.results import Run
-from attn_nas.study.retraining import Retraining
-from attn_nas.study.search import search
+from attn_nas.stats.pareto import front_indices
 from attn_nas.testing import TableTrainer
+from attn_nas.training import Numerics
 
 TINY = Path(__file__).parents[1] / "tests" / "data" / "tiny.yaml"
 TASK = Task(3, 16, 16, 10)

@@ -14,7 +14,7 @@ from common import make_parser, present
 from torch import Tensor
 
 from attn_nas.maps import Gate, Observed, compare, pooled_head
-from attn_nas.study.results import Run
+from attn_nas.runs.run import Run
 
 DIGIT_ROWS = 8
 STRIP_ROWS = 3

@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test pr
 import pytest
 import torch
 
-from attn_nas import plugins
+from attn_nas.plugins import registry as plugins
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 

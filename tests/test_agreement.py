@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from attn_nas.agreement import kendall, reliability, spearman
-from attn_nas.estimates import Estimate
+from attn_nas.stats.rank_correlation import kendall, reliability, spearman
+from attn_nas.stats.uncertainty import Estimate
 
 
 def test_correlations_are_the_textbook_ones():

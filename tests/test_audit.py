@@ -15,18 +15,19 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.cost import Cost
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
-from attn_nas.proxy import ProxyResult
+from attn_nas.execution.jobs import Failed
+from attn_nas.execution.local import InProcess
+from attn_nas.execution.replicates import ReplicateFolder, train_replicates
+from attn_nas.execution.resources import Resources
+from attn_nas.followups.audit import AuditPlan, stratified
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.audit import AuditPlan, stratified
-from attn_nas.study.executors import InProcess
-from attn_nas.study.jobs import Failed, Trained
-from attn_nas.study.replicates import Replicate, ReplicateFolder, train_replicates
-from attn_nas.study.resources import Resources
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
+from attn_nas.training import ProxyResult
+from attn_nas.training.protocol import Replicate, Trained
 
 TASK = Task(3, 16, 16, 10)
 TINY = Path(__file__).parent / "data" / "tiny.yaml"

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from attn_nas.study.search import search
+from attn_nas.engine.search import search
 
 GOOD = """\
 trunk: {name: cifar_resnet, depth: 8, width: 8}

@@ -40,16 +40,16 @@ from attn_nas.benchmark.card import card, effects, read
 from attn_nas.cli import app
 from attn_nas.cost import CostTable
 from attn_nas.errors import TableError, UsageError
-from attn_nas.estimates import Mean
-from attn_nas.proxy import Numerics, ProxyResult, Scores, StepProfile
+from attn_nas.execution.resources import Resources
 from attn_nas.report.charts.bench_svg import bench_svg
 from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
-from attn_nas.study.jobs import Trained
-from attn_nas.study.resources import Resources
+from attn_nas.stats.uncertainty import Mean
+from attn_nas.training import Numerics, ProxyResult, Scores, StepProfile
+from attn_nas.training.protocol import Trained
 
 TASK = Task(3, 28, 16, 10)
 SPACE = SearchSpace.model_validate(

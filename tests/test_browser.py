@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from attn_nas.engine.search import search
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
-from attn_nas.study.storage.place import create_study
+from attn_nas.storage.location import create_study
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

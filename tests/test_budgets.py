@@ -6,14 +6,14 @@ import pytest
 
 from attn_nas.cli.durations import parse_seconds
 from attn_nas.cost import Cost, Limits
+from attn_nas.engine.search import search
+from attn_nas.engine.time_budget import Clock
+from attn_nas.engine.warm_start import earlier_trainings
 from attn_nas.errors import SpaceError, UsageError
+from attn_nas.events.types import ConfirmationStarted, SearchFinished, SearchStarted
 from attn_nas.space.limits import most_allowed
 from attn_nas.space.schema import LimitSettings
 from attn_nas.space.task import Task
-from attn_nas.study.clock import Clock
-from attn_nas.study.earlier import earlier_trainings
-from attn_nas.study.events import ConfirmationStarted, SearchFinished, SearchStarted
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -178,7 +178,7 @@ def test_a_warm_start_that_cannot_help_is_refused(tiny_space, tmp_path):
 
 def test_of_a_long_run_the_best_and_a_sample_are_taken(tiny_space, tmp_path, monkeypatch):
     """A sampler has to read them at every trial."""
-    monkeypatch.setattr("attn_nas.study.earlier._MOST", 10)
+    monkeypatch.setattr("attn_nas.engine.warm_start._MOST", 10)
     run = _search(tiny_space, tmp_path, budget=25)
     found = earlier_trainings(run, tiny_space)
     assert len({each.genotype.key for each in found}) == len(found) == 10

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from attn_nas.engine.search import search
 from attn_nas.errors import AttnNasError, UsageError
+from attn_nas.events.progress import Progress
+from attn_nas.events.types import ConfirmationStarted, SearchFinished, TrialFinished
 from attn_nas.export import export_front
 from attn_nas.space.task import Task
-from attn_nas.study.events import ConfirmationStarted, SearchFinished, TrialFinished
-from attn_nas.study.progress import Progress
-from attn_nas.study.search import search
 from attn_nas.terminal.closing import closing_words
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
@@ -150,7 +150,7 @@ KILLED = """
 import os, signal
 from pathlib import Path
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
+from attn_nas.engine.search import search
 from attn_nas.testing import TableTrainer
 
 class Killed(TableTrainer):

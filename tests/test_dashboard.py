@@ -24,15 +24,15 @@ from attn_nas.dashboard import app as application
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError
+from attn_nas.runs import run as results
+from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.study import results
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.storage.place import create_study
+from attn_nas.storage.location import create_study
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

@@ -9,9 +9,9 @@ from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.data import load_dataset
+from attn_nas.engine.search import search
 from attn_nas.space.loading import load_space
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

@@ -13,10 +13,10 @@ from attn_nas.dashboard.guard import Rules, is_loopback
 from attn_nas.dashboard.library import Library
 from attn_nas.dashboard.raw_study import PATHS
 from attn_nas.dashboard.serve import serve
+from attn_nas.engine.search import search
 from attn_nas.errors import UsageError
 from attn_nas.report.pages.environment import static
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 HOST = ("host", "127.0.0.1:8090")

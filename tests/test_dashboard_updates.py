@@ -19,12 +19,12 @@ from attn_nas.dashboard.live import Follower, Scene, Scenes
 from attn_nas.dashboard.raw_study import RawStudies
 from attn_nas.dashboard.serve import serve
 from attn_nas.dashboard.watched import WatchedRun
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.run_page import RunPage
+from attn_nas.runs.folder import RunFolder
 from attn_nas.space.task import Task
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

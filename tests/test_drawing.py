@@ -13,6 +13,7 @@ import torch
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.drawing import draw_svg, draw_text
+from attn_nas.drawing.canvas import ink_on, text_width
 from attn_nas.drawing.colours import FAMILY_COLOURS, colour_of
 from attn_nas.errors import SpaceError
 from attn_nas.models.build import build_trunk
@@ -20,7 +21,6 @@ from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Block, Layout, TrunkFamily
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk, register_trunk
-from attn_nas.svg import ink_on, text_width
 from attn_nas.terminal.drawing import drawing
 from attn_nas.testing import TrunkContract
 from attn_nas.testing.passage import passages

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.drawing import draw_text
+from attn_nas.engine.search import search
 from attn_nas.errors import ExportError, RunError
 from attn_nas.export import export_candidates, export_front
 from attn_nas.export import formats as formats_module
@@ -24,7 +25,6 @@ from attn_nas.report import write_front
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import parse_space
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.search import search
 from attn_nas.testing import legal_placements
 
 

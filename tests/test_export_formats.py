@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attn_nas.cli.exporting import export as export_command
+from attn_nas.engine.search import search
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
 from attn_nas.export.formats import Format
@@ -23,13 +24,12 @@ from attn_nas.export.insert_source import insert_source
 from attn_nas.export.verify import Found, Written, _check_accuracy
 from attn_nas.export.winner import Winner
 from attn_nas.models.build import build_model
+from attn_nas.runs import manifest as facts_module
+from attn_nas.runs.run import Run
+from attn_nas.runs.selection import Selection
 from attn_nas.space.genotype import Genotype
-from attn_nas.study import facts as facts_module
-from attn_nas.study.facts import FORMAT
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.selection import Selection
-from attn_nas.study.storage.studies import FACTS
+from attn_nas.storage.formats import FORMAT
+from attn_nas.storage.optuna_db import FACTS
 
 SHAPE = (3, 16, 16)
 ALWAYS = {"README.md", "config.json", "placements.svg"}

@@ -8,15 +8,16 @@ from math import inf
 import pytest
 from optuna.trial import TrialState
 
+from attn_nas.engine import lookahead as foresight
+from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.lookahead import Foresight
+from attn_nas.engine.search import search
+from attn_nas.engine.time_budget import Clock
+from attn_nas.events.types import StopRequested, TrialFailed, TrialFinished, TrialStarted
+from attn_nas.execution import backend as hardware
+from attn_nas.execution.jobs import Failed, run_job
+from attn_nas.sampling.proposer import Proposer
 from attn_nas.space.task import Task
-from attn_nas.study import foresight, hardware
-from attn_nas.study.clock import Clock
-from attn_nas.study.events import StopRequested, TrialFailed, TrialFinished, TrialStarted
-from attn_nas.study.foresight import Foresight
-from attn_nas.study.jobs import Failed, run_job
-from attn_nas.study.proposer import Proposer
-from attn_nas.study.search import search
-from attn_nas.study.stopping import Stopping
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError
+from attn_nas.runs.run import Run
 from attn_nas.space.task import Task
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.storage.formats import FORMAT
+from attn_nas.storage.formats import FORMAT
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

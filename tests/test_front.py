@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from attn_nas.front import front_indices, hypervolume, knee_index
+from attn_nas.stats.pareto import front_indices, hypervolume, knee_index
 
 points = st.integers(1, 3).flatmap(
     lambda costs: st.lists(st.tuples(*[st.integers(0, 8)] * (1 + costs)), max_size=12).map(

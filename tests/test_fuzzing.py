@@ -14,17 +14,16 @@ from hypothesis import strategies as st
 from attn_nas.benchmark.table import Header
 from attn_nas.cost import Cost
 from attn_nas.errors import RunError, SpaceError
-from attn_nas.proxy import ProxyResult
+from attn_nas.events.log import event_in
+from attn_nas.monitor.summary import brief_progress
+from attn_nas.runs.manifest import checked_facts, stored_space
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.loading import builtin_spaces, load_space, parse_space
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.document import checked_facts
-from attn_nas.study.facts import stored_space
-from attn_nas.study.following import event_in
-from attn_nas.study.jobs import Trained
-from attn_nas.study.overview import brief_progress
+from attn_nas.training import ProxyResult
+from attn_nas.training.protocol import Trained
 
 quickly = settings(
     max_examples=150,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attn_nas.study.search import search
+from attn_nas.engine.search import search
 
 GOLDEN = Path(__file__).parent / "data" / "golden.json"
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from attn_nas.engine.search import search
 from attn_nas.errors import ExportError, RunError
 from attn_nas.report import write_insight
 from attn_nas.sampling import Training
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
 from attn_nas.terminal.insight import insight_tables, insight_words
 from attn_nas.testing import TableTrainer
 

@@ -14,6 +14,7 @@ from torch import nn
 from attn_nas import cli
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.zoo.cbam import SpatialGate
+from attn_nas.engine.search import search
 from attn_nas.errors import DataError, ExportError, RunError, UsageError
 from attn_nas.maps import Gate, PooledHead, activation_maps, compare, gates_of, grad_cam, pooled_head, without
 from attn_nas.maps import comparison as comparison_module
@@ -22,12 +23,11 @@ from attn_nas.models.build import build_model, build_trunk, fill_slot, get_slot
 from attn_nas.report import write_maps
 from attn_nas.report.maps import maps_image, maps_png
 from attn_nas.report.raster import fitted, gate_map, heated, picture
+from attn_nas.runs import manifest as facts_module
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import parse_space
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study import facts as facts_module
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer, legal_placements, perturbed
 
 SMALL = Trunk("cifar_resnet", 8, 8)

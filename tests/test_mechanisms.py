@@ -21,8 +21,8 @@ from attn_nas.attention.zoo.sk import SelectiveKernel
 from attn_nas.attention.zoo.triplet import TripletAttention
 from attn_nas.cost.count import count_module
 from attn_nas.errors import SpaceError
-from attn_nas.proxy.catalogue_costs import catalogue_costs
 from attn_nas.testing import MechanismContract, perturbed
+from attn_nas.training.catalogue_costs import catalogue_costs
 
 SHAPES = [(64, 32, 32), (128, 16, 8), (256, 8, 8)]
 

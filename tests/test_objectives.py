@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from attn_nas.cost import CostTable
-from attn_nas.proxy import StepProfile
+from attn_nas.engine.search import search
 from attn_nas.report import write_front
 from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.rows import CostedRows
 from attn_nas.sampling.times import SLOWEST, PredictedTimes
 from attn_nas.space.schema import ObjectiveSettings
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
+from attn_nas.training import StepProfile
 
 TASK = Task(3, 16, 16, 10)
 

@@ -10,18 +10,18 @@ import sys
 import pytest
 
 from attn_nas import cli
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
+from attn_nas.events.log import EventLog
+from attn_nas.events.progress import Progress
+from attn_nas.monitor.summary import RunSummary, brief_progress, runs_in
 from attn_nas.report import write_front
+from attn_nas.runs.comparison import SideBySide
+from attn_nas.runs.folder import RunFolder
+from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.study.comparison import SideBySide
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.following import EventLog
-from attn_nas.study.overview import RunSummary, brief_progress, runs_in
-from attn_nas.study.progress import Progress
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
 from attn_nas.terminal.comparing import comparison_words
 from attn_nas.testing import TableTrainer
 
@@ -148,7 +148,7 @@ def test_an_empty_folder_says_what_to_do(tmp_path, command):
     """No table without a row; and nothing heavy is loaded to say so."""
     code, out, _ = command("runs", tmp_path)
     assert (code, out) == (0, f"There is no run in {tmp_path}: begin one with attn-nas search\n")
-    code = "import sys, attn_nas.study.overview, attn_nas.terminal.runs; assert 'torch' not in sys.modules"
+    code = "import sys, attn_nas.monitor.summary, attn_nas.terminal.runs; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -11,25 +11,25 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.cost import Cost
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, SpaceError, UsageError
-from attn_nas.estimates import Mean
-from attn_nas.proxy import ProxyResult
+from attn_nas.execution.replicates import ReplicateFolder
+from attn_nas.execution.resources import Resources
+from attn_nas.followups.training_plan import train_series
+from attn_nas.followups.trunk_baseline import PlainCurve
+from attn_nas.followups.trunk_choice import asked_trunks, chosen_trunks, trunk_cost
+from attn_nas.followups.trunk_points import PlainPoint, plain_points
+from attn_nas.followups.trunk_verdict import Lead, PlainComparison, plain_at, standard_error
+from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk, get_family, register_trunk
-from attn_nas.study.jobs import Trained
-from attn_nas.study.plain import PlainPoint, plain_points
-from attn_nas.study.plain_curve import PlainCurve
-from attn_nas.study.plain_trunks import asked_trunks, chosen_trunks, trunk_cost
-from attn_nas.study.plain_verdict import Lead, PlainComparison, plain_at, standard_error
-from attn_nas.study.replicates import ReplicateFolder
-from attn_nas.study.resources import Resources
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.series import train_series
+from attn_nas.stats.uncertainty import Mean
 from attn_nas.terminal.plain import plain_words
 from attn_nas.testing import TableTrainer
+from attn_nas.training import ProxyResult
+from attn_nas.training.protocol import Trained
 
 TASK = Task(3, 16, 16, 10)
 TINY = Path(__file__).parent / "data" / "tiny.yaml"

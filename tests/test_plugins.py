@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from attn_nas import plugins
 from attn_nas.attention.catalog import get_mechanism
+from attn_nas.engine.search import search
 from attn_nas.errors import AttnNasError, ExportError, SpaceError, UsageError
 from attn_nas.export import export_candidates
 from attn_nas.export.source import model_source
+from attn_nas.plugins import registry as plugins
+from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -155,7 +155,7 @@ def test_builtin_trunks_cannot_be_replaced_by_the_plugin_that_first_needs_them(t
     """What comes with the package stays its own, though a plug-in's import was the first to load it."""
     clash = (tutorial / "my_trunk.py").read_text().replace('"plain_net"', '"cifar_resnet"')
     (tutorial / "run.py").write_text(
-        "from attn_nas import plugins\n"
+        "from attn_nas.plugins import registry as plugins\n"
         "plugins.load_file('my_trunk.py', named=True)\n"
         f"open('my_trunk.py', 'w').write({clash!r})\n"
         "plugins.load_file('my_trunk.py', named=True)\n"

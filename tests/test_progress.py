@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from attn_nas.study.events import (
+from attn_nas.events.log import EventLog, event_of
+from attn_nas.events.progress import Progress
+from attn_nas.events.types import (
     ConfirmationStarted,
     EpochFinished,
     FrontPoint,
@@ -16,9 +18,7 @@ from attn_nas.study.events import (
     TrialPaused,
     TrialStarted,
 )
-from attn_nas.study.following import EventLog, event_of
-from attn_nas.study.overview import brief_progress
-from attn_nas.study.progress import Progress
+from attn_nas.monitor.summary import brief_progress
 
 STARTED = SearchStarted(
     time=1000.0, run="runs/x", space="toy", budget=10, time_budget=None, confirm=1, finished=2, front=(), seed=0, workers=2,

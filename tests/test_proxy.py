@@ -12,7 +12,10 @@ import torch
 from attn_nas.data import Augmentation, load_dataset
 from attn_nas.errors import DataError, DeviceError
 from attn_nas.models.build import build_model
-from attn_nas.proxy import (
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.schema import DataSettings, ProxySettings
+from attn_nas.space.trunks import Trunk
+from attn_nas.training import (
     Checkpoint,
     Numerics,
     ProxyFailure,
@@ -24,15 +27,12 @@ from attn_nas.proxy import (
     train_until,
     warm_trunk,
 )
-from attn_nas.proxy.device import has_bf16, resolve_device
-from attn_nas.proxy.images import DeviceImages, on_device, training_size
-from attn_nas.proxy.optimizer import Averaging, learning_rates, make_optimizer
-from attn_nas.proxy.scores import Scores, evaluate
-from attn_nas.proxy.step import TrainingStep
-from attn_nas.proxy.step_profile import step_memory
-from attn_nas.space.genotype import Genotype, Placement
-from attn_nas.space.schema import DataSettings, ProxySettings
-from attn_nas.space.trunks import Trunk
+from attn_nas.training.device import has_bf16, resolve_device
+from attn_nas.training.images import DeviceImages, on_device, training_size
+from attn_nas.training.optimizer import Averaging, learning_rates, make_optimizer
+from attn_nas.training.scores import Scores, evaluate
+from attn_nas.training.step import TrainingStep
+from attn_nas.training.step_profile import step_memory
 
 TRUNK = Trunk("cifar_resnet", 8, 8)
 BARE = Genotype.bare(TRUNK)
@@ -481,7 +481,7 @@ def test_bf16_scores_like_fp32(dataset):
 def test_numerics_follow_the_hardware_and_repeat_themselves(monkeypatch):
     """One rule per kind of processor, a wish is honoured, and the choice survives being stored."""
     for bf16, expected in ((True, Numerics("cpu", "bf16", True)), (False, Numerics("cpu", "fp32", True))):
-        monkeypatch.setattr("attn_nas.proxy.device.has_bf16", lambda device, bf16=bf16: bf16)
+        monkeypatch.setattr("attn_nas.training.device.has_bf16", lambda device, bf16=bf16: bf16)
         assert choose_numerics("cpu", "auto") == expected
         assert choose_numerics("cpu", "fp32") == Numerics("cpu", "fp32", True)
         assert Numerics.from_dict(expected.to_dict()) == expected
@@ -489,7 +489,7 @@ def test_numerics_follow_the_hardware_and_repeat_themselves(monkeypatch):
 
 def test_bf16_without_the_instructions_is_an_error(monkeypatch):
     """It is refused, not emulated."""
-    monkeypatch.setattr("attn_nas.proxy.device.has_bf16", lambda device: False)
+    monkeypatch.setattr("attn_nas.training.device.has_bf16", lambda device: False)
     with pytest.raises(DeviceError, match="no bf16 instructions"):
         choose_numerics("cpu", "bf16")
 

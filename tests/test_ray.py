@@ -21,23 +21,23 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
+from attn_nas.engine import search as search_module
+from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.search import search
 from attn_nas.errors import AttnNasError, DeviceError, RunError, UsageError
-from attn_nas.proxy import Numerics, choose_numerics
+from attn_nas.events.types import SearchStarted, TrialFailed, TrialFinished, TrialStarted
+from attn_nas.execution.ray_cluster import client as session
+from attn_nas.execution.ray_cluster.client import RayNodes
+from attn_nas.execution.ray_cluster.messages import Begin
+from attn_nas.execution.ray_cluster.settings import RayCluster
+from attn_nas.execution.ray_cluster.tasks import Tasks
+from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study import search as search_module
-from attn_nas.study.cluster import session
-from attn_nas.study.cluster.session import RayNodes
-from attn_nas.study.cluster.settings import RayCluster
-from attn_nas.study.cluster.tasks import Tasks
-from attn_nas.study.cluster.words import Begin
-from attn_nas.study.events import SearchStarted, TrialFailed, TrialFinished, TrialStarted
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.stopping import Stopping
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
 from attn_nas.testing import TableTrainer
+from attn_nas.training import Numerics, choose_numerics
+from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 TASK = Task(3, 16, 16, 10)
 TINY = Path(__file__).parent / "data" / "tiny.yaml"

@@ -13,18 +13,18 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError
-from attn_nas.proxy import StepProfile
 from attn_nas.report.document import html_report
+from attn_nas.report.growth import growth_of
 from attn_nas.report.markdown import markdown_report
 from attn_nas.report.pages.reading import Reading
+from attn_nas.runs.run import Run
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.schema import ObjectiveSettings
-from attn_nas.study.growth import growth_of
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.storage.trials import StoredTrials
+from attn_nas.storage.trials import StoredTrials
 from attn_nas.testing import TableTrainer
+from attn_nas.training import StepProfile
 
 BUDGET = 12
 

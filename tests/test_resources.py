@@ -9,20 +9,22 @@ import pytest
 import torch
 
 from attn_nas.data import load_dataset
+from attn_nas.engine.search import search
 from attn_nas.errors import DeviceError, DeviceLostError, RunError, UsageError
-from attn_nas.proxy import Numerics
+from attn_nas.execution import gpu_packing as packing
+from attn_nas.execution import resources
+from attn_nas.execution.gpu_packing import dry_runs, make_executor, rising
+from attn_nas.execution.jobs import Failed, Finished, Job
+from attn_nas.execution.local import InProcess, LocalPool
+from attn_nas.execution.resources import Resources, usable_cores
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study import packing, resources
-from attn_nas.study import trainer as trainer_module
-from attn_nas.study.executors import InProcess, LocalPool
-from attn_nas.study.jobs import Failed, Finished, Job, Throughput
-from attn_nas.study.packing import dry_runs, make_executor, rising
-from attn_nas.study.resources import Resources, usable_cores
-from attn_nas.study.search import search
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
 from attn_nas.testing import TableTrainer
+from attn_nas.training import Numerics
+from attn_nas.training import trainer as trainer_module
+from attn_nas.training.protocol import Throughput
+from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 CPU = Numerics()
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))

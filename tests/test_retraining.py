@@ -15,25 +15,25 @@ from typer.testing import CliRunner
 from attn_nas.cli import app
 from attn_nas.cost import Cost
 from attn_nas.data.torchvision_import import torchvision_datasets
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
+from attn_nas.execution.resources import Resources
 from attn_nas.export import export_candidates
+from attn_nas.followups.retraining import Retraining, full_recipe, plain_trunk
+from attn_nas.followups.training_plan import Use, cost_of, seeds_for
 from attn_nas.models.build import build_trunk
-from attn_nas.proxy import ProxyResult, Scores
+from attn_nas.runs.run import Run
+from attn_nas.runs.selection import Selection
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.gains import Gain, corrected
-from attn_nas.study.jobs import Trained
-from attn_nas.study.pretrained import check_pretrained
-from attn_nas.study.resources import Resources
-from attn_nas.study.results import Run
-from attn_nas.study.retraining import Retraining, full_recipe, plain_trunk
-from attn_nas.study.search import search
-from attn_nas.study.selection import Selection
-from attn_nas.study.series import Use, cost_of, seeds_for
-from attn_nas.study.trainer import ProxyTrainer
+from attn_nas.stats.paired_gains import Gain, corrected
 from attn_nas.terminal.retraining import retraining_words
 from attn_nas.testing import TableTrainer
+from attn_nas.training import ProxyResult, Scores
+from attn_nas.training.pretrained import check_pretrained
+from attn_nas.training.protocol import Trained
+from attn_nas.training.trainer import ProxyTrainer
 
 TASK = Task(3, 16, 16, 10)
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)

@@ -19,10 +19,10 @@ from attn_nas.sampling.accuracy import AccuracyModel, Observations, chances
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.improvement import Staircase
 from attn_nas.sampling.learner import Learner
+from attn_nas.sampling.observations import EarlierTraining, told
 from attn_nas.sampling.placement_kernel import Kernel, Numbers, Placed
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.rows import CostedRows
-from attn_nas.sampling.told import EarlierTraining, told
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 

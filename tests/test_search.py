@@ -18,24 +18,24 @@ import torch
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, SpaceError, UsageError
-from attn_nas.front import front_indices
+from attn_nas.events.types import SearchFinished, TrialFailed, TrialStarted
+from attn_nas.execution.jobs import Failed, Finished, Job
+from attn_nas.execution.local import LocalPool
+from attn_nas.execution.resources import usable_cores
+from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import LimitSettings
 from attn_nas.space.task import Task
-from attn_nas.study.events import SearchFinished, TrialFailed, TrialStarted
-from attn_nas.study.executors import LocalPool
-from attn_nas.study.jobs import Failed, Finished, Job
-from attn_nas.study.resources import usable_cores
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.storage.formats import FORMAT
-from attn_nas.study.storage.gathering import together
-from attn_nas.study.storage.patience import NONE
-from attn_nas.study.storage.remembering import remember_unfinished
-from attn_nas.study.storage.sqlite import SqliteStudy
-from attn_nas.study.storage.studies import FACTS, backend_of
+from attn_nas.stats.pareto import front_indices
+from attn_nas.storage.batching import together
+from attn_nas.storage.formats import FORMAT
+from attn_nas.storage.open_trials import remember_unfinished
+from attn_nas.storage.optuna_db import FACTS, backend_of
+from attn_nas.storage.retry import NONE
+from attn_nas.storage.sqlite import SqliteStudy
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -353,7 +353,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
+from attn_nas.engine.search import search
 from attn_nas.testing import TableTrainer
 
 class Slow(TableTrainer):

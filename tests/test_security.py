@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from attn_nas import plugins
+from attn_nas.engine.search import search
 from attn_nas.errors import SpaceError
+from attn_nas.plugins import registry as plugins
 from attn_nas.report.pages.environment import environment
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.trunks import register_trunk
-from attn_nas.study.search import search
 
 PACKAGE = Path(__file__).parents[1] / "attn_nas"
 TREES = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
@@ -40,7 +40,7 @@ def _calls():
 
 def test_nothing_that_runs_code_when_it_reads_is_imported():
     """No pickle and no kin of it, but where a trainer in memory goes to the nodes of a Ray cluster."""
-    travelling = ("study/cluster/nodes.py", "study/cluster/session.py")
+    travelling = ("execution/ray_cluster/nodes.py", "execution/ray_cluster/client.py")
     forbidden = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "jsonpickle"}
     for file, tree in TREES.items():
         for node in ast.walk(tree):
@@ -66,7 +66,7 @@ def test_files_are_read_by_loaders_that_run_nothing():
 def test_code_is_run_in_two_places_only():
     """A plug-in file that the user named or trusts, and an exported model in the isolated process that verifies it."""
     found = {(file, function) for file, function, _, _ in _calls() if function in ("exec", "eval", "compile", "__import__")}
-    assert found == {("plugins.py", "exec"), ("plugins.py", "compile")}
+    assert found == {("plugins/registry.py", "exec"), ("plugins/registry.py", "compile")}
     loaders = {file for file, function, _, _ in _calls() if function.endswith("exec_module") or function.startswith("runpy.")}
     assert loaders == {"export/isolated.py"}
 

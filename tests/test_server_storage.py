@@ -25,18 +25,18 @@ from attn_nas.cli import app as commands
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
+from attn_nas.engine import search as searching
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
+from attn_nas.events.types import StorageAwaited, TrialFinished
+from attn_nas.runs.attach import attach
+from attn_nas.runs.run import Run
 from attn_nas.space.task import Task
-from attn_nas.study import search as searching
-from attn_nas.study.events import StorageAwaited, TrialFinished
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.sharing import attach
-from attn_nas.study.storage import address
-from attn_nas.study.storage import server as storing
-from attn_nas.study.storage.address import ServerAddress
-from attn_nas.study.storage.patience import NONE
-from attn_nas.study.storage.studies import engine_of
+from attn_nas.storage import address
+from attn_nas.storage import postgres as storing
+from attn_nas.storage.address import ServerAddress
+from attn_nas.storage.optuna_db import engine_of
+from attn_nas.storage.retry import NONE
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -317,8 +317,8 @@ def test_a_lost_lock_is_taken_again_and_nobody_comes_between(server, tiny_space,
 SCRIPT = """
 import sys, time
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
-from attn_nas.study.sharing import attach
+from attn_nas.engine.search import search
+from attn_nas.runs.attach import attach
 from attn_nas.testing import TableTrainer
 
 if __name__ == "__main__":
@@ -464,7 +464,7 @@ def test_a_senseless_address_is_refused_before_anything_is_written(tiny_space, t
 
 def test_a_missing_driver_is_named(monkeypatch):
     """With the extra that brings it."""
-    monkeypatch.setattr("attn_nas.study.storage.address.find_spec", lambda name: None)
+    monkeypatch.setattr("attn_nas.storage.address.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'postgresql://host/db needs a driver: pip install "attn-nas\[postgresql\]"'):
         _ = ServerAddress.parse("postgresql://host/db").to_connect
 

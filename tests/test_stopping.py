@@ -10,21 +10,21 @@ import pytest
 import torch
 
 from attn_nas.cost import CostTable
+from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.search import search
 from attn_nas.errors import UsageError
-from attn_nas.proxy import Checkpoint
-from attn_nas.sampling.rungs import RungModel
+from attn_nas.events.types import TrialPaused
+from attn_nas.runs.record import Record
+from attn_nas.sampling.curve_model import RungModel
 from attn_nas.sampling.scale import LOGITS
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
-from attn_nas.study.events import TrialPaused
-from attn_nas.study.pauses import Pause
-from attn_nas.study.record import Record
-from attn_nas.study.replicates import Replicate
-from attn_nas.study.search import search
-from attn_nas.study.stopping import Stopping
 from attn_nas.testing import TableTrainer
+from attn_nas.training import Checkpoint
+from attn_nas.training.pauses import Pause
+from attn_nas.training.protocol import Replicate
 
 TASK = Task(3, 16, 16, 10)
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from attn_nas.engine.search import search
 from attn_nas.errors import DeviceLostError, ExportError, RunError
+from attn_nas.events.types import EpochFinished, TrialFailed, TrialFinished
+from attn_nas.monitor.summary import runs_in
 from attn_nas.report import write_front
+from attn_nas.report.growth import growth_of
+from attn_nas.runs.run import Run
 from attn_nas.space.task import Task
-from attn_nas.study.events import EpochFinished, TrialFailed, TrialFinished
-from attn_nas.study.growth import growth_of
-from attn_nas.study.overview import runs_in
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

@@ -19,25 +19,26 @@ import pytest
 import torch
 
 from attn_nas.data import load_dataset
+from attn_nas.engine.search import search
+from attn_nas.engine.weight_retention import KeptWeights
 from attn_nas.errors import RunError, UsageError, WriteError
-from attn_nas.proxy import Numerics
+from attn_nas.events.types import EpochFinished, TrialFinished
+from attn_nas.execution.jobs import Failed, Job
+from attn_nas.execution.local import LocalPool
+from attn_nas.execution.ray_cluster import client as session
+from attn_nas.execution.ray_cluster import nodes
+from attn_nas.execution.ray_cluster.client import RayExecutor, RayNodes
+from attn_nas.execution.ray_cluster.messages import Done, Slots
+from attn_nas.execution.ray_cluster.settings import RayCluster
+from attn_nas.execution.ray_cluster.tasks import Tasks
+from attn_nas.runs.folder import RunFolder
+from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.cluster import nodes, session
-from attn_nas.study.cluster.session import RayExecutor, RayNodes
-from attn_nas.study.cluster.settings import RayCluster
-from attn_nas.study.cluster.tasks import Tasks
-from attn_nas.study.cluster.words import Done, Slots
-from attn_nas.study.events import EpochFinished, TrialFinished
-from attn_nas.study.executors import LocalPool
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.jobs import Failed, Job
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
-from attn_nas.study.weights import KeptWeights
 from attn_nas.testing import TableTrainer
+from attn_nas.training import Numerics
+from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 TASK = Task(3, 16, 16, 10)
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from attn_nas.engine.search import search
+from attn_nas.runs.run import Run
 from attn_nas.space.task import Task
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -17,7 +17,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 HOLDER = """
 import os, signal, sys
-from attn_nas.study.folder import RunFolder
+from attn_nas.runs.folder import RunFolder
 
 with RunFolder(sys.argv[1]).locked():
     print("held", flush=True)

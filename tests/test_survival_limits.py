@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from attn_nas.engine.search import search
 from attn_nas.errors import UsageError
+from attn_nas.events.types import TrialFailed
+from attn_nas.execution import local as executors
+from attn_nas.execution.gpu_packing import make_executor
+from attn_nas.execution.jobs import Finished, Job
+from attn_nas.execution.local import LocalPool
+from attn_nas.execution.resources import Resources
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.study import executors
-from attn_nas.study.events import TrialFailed
-from attn_nas.study.executors import LocalPool
-from attn_nas.study.jobs import Finished, Job
-from attn_nas.study.packing import make_executor
-from attn_nas.study.resources import Resources
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -108,7 +108,7 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
+from attn_nas.engine.search import search
 from attn_nas.testing import TableTrainer
 
 class Stopped(TableTrainer):

@@ -17,9 +17,9 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from attn_nas.__main__ import main
-from attn_nas.study.replicates import ReplicateFolder
-from attn_nas.study.results import Run
-from attn_nas.study.search import search
+from attn_nas.engine.search import search
+from attn_nas.execution.replicates import ReplicateFolder
+from attn_nas.runs.run import Run
 
 TINY = Path(__file__).parent / "data" / "tiny.yaml"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -226,7 +226,7 @@ def _runs(worker):
 HANGS = """
 import sys, time
 from attn_nas.space.task import Task
-from attn_nas.study.search import search
+from attn_nas.engine.search import search
 from attn_nas.testing import TableTrainer
 
 class Hanging(TableTrainer):

@@ -10,11 +10,9 @@ import pytest
 from rich.console import Console
 
 from attn_nas.drawing.colours import FAMILY_COLOURS
-from attn_nas.readable import count, duration
-from attn_nas.space.encoding import Encoding
-from attn_nas.space.references import reference_genotypes
-from attn_nas.space.task import Task
-from attn_nas.study.events import (
+from attn_nas.engine.search import search
+from attn_nas.events.progress import Progress
+from attn_nas.events.types import (
     ConfirmationStarted,
     EpochFinished,
     FrontPoint,
@@ -26,8 +24,10 @@ from attn_nas.study.events import (
     TrialFinished,
     TrialStarted,
 )
-from attn_nas.study.progress import Progress
-from attn_nas.study.search import search
+from attn_nas.format import count, duration
+from attn_nas.space.encoding import Encoding
+from attn_nas.space.references import reference_genotypes
+from attn_nas.space.task import Task
 from attn_nas.terminal.closing import closing_words
 from attn_nas.terminal.console import console
 from attn_nas.terminal.lines import Lines

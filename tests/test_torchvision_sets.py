@@ -209,6 +209,6 @@ def test_the_core_never_imports_torchvision():
     """Embedded data, models and cost work without it."""
     code = (
         "import sys; from attn_nas.data import load_dataset; from attn_nas.space.schema import DataSettings; "
-        "import attn_nas.study.search; load_dataset(DataSettings(name='digits')); assert 'torchvision' not in sys.modules"
+        "import attn_nas.engine.search; load_dataset(DataSettings(name='digits')); assert 'torchvision' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

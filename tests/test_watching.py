@@ -10,13 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from attn_nas import cli
+from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
+from attn_nas.events.types import EpochFinished, SearchFinished, SearchStarted
+from attn_nas.monitor import follow as watching
+from attn_nas.monitor import remote
+from attn_nas.monitor.follow import News, Watch, news_of
+from attn_nas.runs.folder import RunFolder
 from attn_nas.space.task import Task
-from attn_nas.study import remote, watching
-from attn_nas.study.events import EpochFinished, SearchFinished, SearchStarted
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.search import search
-from attn_nas.study.watching import News, Watch, news_of
 from attn_nas.testing import TableTrainer
 
 STARTED = SearchStarted(

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from attn_nas.engine.search import search
 from attn_nas.errors import AttnNasError
+from attn_nas.execution import processes as workers
+from attn_nas.execution.jobs import Failed, Job
+from attn_nas.execution.local import LocalPool
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.study import workers
-from attn_nas.study.executors import LocalPool
-from attn_nas.study.jobs import Failed, Job
-from attn_nas.study.search import search
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.attention.records import RECORDS
-from attn_nas.plugins import Registry
+from attn_nas.plugins.registry import Registry
 
 _CATALOG: Registry[Mechanism] = Registry(
     "mechanism",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from attn_nas.attention.sizes import MIN_HIDDEN, adaptive_kernel, canonical_reduction, group_width, odd_kernel, positive
 from attn_nas.errors import SpaceError, choose_from
-from attn_nas.target import Target
+from attn_nas.plugins.lazy_class import Target
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,17 +15,18 @@ from attn_nas.benchmark.table import Entry, Header, Table
 from attn_nas.cost import CostTable
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.errors import TableError, UsageError, first_line
-from attn_nas.proxy import Numerics
+from attn_nas.execution.gpu_packing import make_executor
+from attn_nas.execution.replicates import OnReplicate, ReplicateFolder, train_replicates
+from attn_nas.execution.resources import Resources
+from attn_nas.files import write_whole
+from attn_nas.runs.folder import RunFolder
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.packing import make_executor
-from attn_nas.study.replicates import OnReplicate, Replicate, ReplicateFolder, train_replicates
-from attn_nas.study.resources import Resources
-from attn_nas.study.trainer import ProxyTrainer, share_dataset
-from attn_nas.study.writing import write_whole
+from attn_nas.training import Numerics
+from attn_nas.training.protocol import Replicate
+from attn_nas.training.trainer import ProxyTrainer, share_dataset
 from attn_nas.version import __version__
 
 _MAX_NETWORKS = 20_000

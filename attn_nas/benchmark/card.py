@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from attn_nas.agreement import reliability, spearman
 from attn_nas.benchmark.surrogate import HeldOut, Surrogate
 from attn_nas.benchmark.table import LICENCE, Table
 from attn_nas.benchmark.truth import Truth
-from attn_nas.estimates import Estimate, Mean
 from attn_nas.space.genotype import Genotype
+from attn_nas.stats.rank_correlation import reliability, spearman
+from attn_nas.stats.uncertainty import Estimate, Mean
 
 
 @dataclass(frozen=True)

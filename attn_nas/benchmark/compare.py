@@ -19,7 +19,7 @@ from attn_nas.benchmark.strategies import StrategyFactory
 from attn_nas.benchmark.table import Table
 from attn_nas.benchmark.truth import Split, Truth
 from attn_nas.errors import RunError, TableError, UsageError
-from attn_nas.estimates import Mean
+from attn_nas.stats.uncertainty import Mean
 
 Floats = NDArray[np.float64]
 _GRID = 50

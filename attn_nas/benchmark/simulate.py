@@ -9,9 +9,9 @@ from itertools import accumulate
 from attn_nas.benchmark.strategies import Strategy
 from attn_nas.benchmark.table import Table
 from attn_nas.errors import UsageError
-from attn_nas.proxy import ProxyResult
-from attn_nas.proxy.images import epoch_work
 from attn_nas.space.genotype import Genotype
+from attn_nas.training import ProxyResult
+from attn_nas.training.images import epoch_work
 
 
 @dataclass(frozen=True)

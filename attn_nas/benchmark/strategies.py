@@ -16,17 +16,17 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
-from attn_nas import plugins
 from attn_nas.benchmark.table import Table
+from attn_nas.engine.early_stopping import Stopping
 from attn_nas.errors import UsageError, choose_from, first_line
-from attn_nas.front import front_indices
-from attn_nas.proxy import ProxyResult
+from attn_nas.plugins import registry as plugins
+from attn_nas.runs.record import Record, State
 from attn_nas.sampling import CURVE, Beliefs, KnownCostSampler, Training
 from attn_nas.sampling.baselines import at_random, tpe
+from attn_nas.sampling.proposer import Proposer, SamplerFactory
 from attn_nas.space.genotype import Genotype
-from attn_nas.study.proposer import Proposer, SamplerFactory
-from attn_nas.study.record import Record, State
-from attn_nas.study.stopping import Stopping
+from attn_nas.stats.pareto import front_indices
+from attn_nas.training import ProxyResult
 
 
 class Strategy(ABC):

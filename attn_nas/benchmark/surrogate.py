@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_nas.agreement import kendall
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError
-from attn_nas.estimates import Z90, Estimate, without_nan
 from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.space.genotype import Genotype
+from attn_nas.stats.rank_correlation import kendall
+from attn_nas.stats.uncertainty import Z90, Estimate, without_nan
 
 Floats = NDArray[np.float64]
 _LEAST = 20

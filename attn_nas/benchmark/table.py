@@ -19,13 +19,13 @@ import numpy as np
 
 from attn_nas.cost import Cost, CostTable
 from attn_nas.errors import TableError, first_line
-from attn_nas.proxy import OnEpoch, ProxyResult, Scores, StepProfile
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
-from attn_nas.study.jobs import Trained
+from attn_nas.training import OnEpoch, ProxyResult, Scores, StepProfile
+from attn_nas.training.protocol import Trained
 
 FORMAT = 1
 """Number of the way in which a table is written; one of another format is not read."""
@@ -278,7 +278,7 @@ class TableLookup:
     noise_free: bool
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
-        """See `attn_nas.study.jobs.Trainer`."""
+        """See `attn_nas.training.protocol.Trainer`."""
         trained = self.table.entry(genotype, seed).trained
         if self.noise_free:
             trained = replace(trained, result=self.table.query(genotype))

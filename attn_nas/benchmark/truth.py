@@ -10,9 +10,9 @@ import numpy as np
 
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError, UsageError, choose_from
-from attn_nas.front import Point, front_indices, hypervolume
 from attn_nas.sampling.cost_scale import CostScale
 from attn_nas.space.genotype import Genotype
+from attn_nas.stats.pareto import Point, front_indices, hypervolume
 
 Split = Literal["test", "validation"]
 

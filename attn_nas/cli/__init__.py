@@ -27,7 +27,7 @@ from attn_nas.cli import (
 )
 from attn_nas.cli.failures import told_failures
 from attn_nas.cli.pipes import Commands, quiet_pipe
-from attn_nas.trust import VARIABLE
+from attn_nas.plugins.trust import VARIABLE
 from attn_nas.version import __version__
 
 app = typer.Typer(

@@ -22,9 +22,9 @@ def attach(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the runs on a database server, or make a folder for one of them that was begun elsewhere."""
-    from attn_nas.study.sharing import attach as attach_run
-    from attn_nas.study.sharing import shared_runs
-    from attn_nas.study.storage.address import VARIABLE
+    from attn_nas.runs.attach import attach as attach_run
+    from attn_nas.runs.attach import shared_runs
+    from attn_nas.storage.address import VARIABLE
     from attn_nas.terminal.console import console
     from attn_nas.terminal.runs import shared_table
 

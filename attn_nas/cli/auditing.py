@@ -24,8 +24,8 @@ def audit(
 ) -> None:
     """Train a sample of a run's candidates for longer and say how well the proxy ranks them; goes on where it was stopped."""
     from attn_nas.cli.planned import tell_found, train_planned
-    from attn_nas.study.audit import AuditPlan
-    from attn_nas.study.results import Run
+    from attn_nas.followups.audit import AuditPlan
+    from attn_nas.runs.run import Run
     from attn_nas.terminal.audit import audit_plan, audit_table, audit_words
 
     planned = AuditPlan(Run(run), candidates, seeds, epochs)

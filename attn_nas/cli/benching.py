@@ -34,8 +34,8 @@ def bench(
 
     from attn_nas.benchmark import EMBEDDED, Named, Split, Table, Terms, compare
     from attn_nas.errors import UsageError, choose_from
+    from attn_nas.execution.resources import usable_cores
     from attn_nas.report.charts.bench_svg import bench_svg
-    from attn_nas.study.resources import usable_cores
     from attn_nas.terminal.bench import bench_tables, bench_words
     from attn_nas.terminal.console import console
 

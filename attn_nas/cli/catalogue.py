@@ -31,7 +31,7 @@ def trunks(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the trunks that mechanisms can be placed in."""
-    from attn_nas import plugins
+    from attn_nas.plugins import registry as plugins
     from attn_nas.space.trunks import get_family, trunk_names
 
     for file in plugin or ():

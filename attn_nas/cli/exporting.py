@@ -35,10 +35,10 @@ def export(
 ) -> None:
     """Export candidates, a verified folder each, to use without attn-nas; with the front also its table and picture."""
     from attn_nas.export import chosen_formats, export_candidates
+    from attn_nas.followups.full_training import FullTraining
     from attn_nas.report import write_front
-    from attn_nas.study.full_training import FullTraining
-    from attn_nas.study.results import Run
-    from attn_nas.study.selection import Selection
+    from attn_nas.runs.run import Run
+    from attn_nas.runs.selection import Selection
 
     formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
     opened = Run(run)

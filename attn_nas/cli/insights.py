@@ -10,7 +10,7 @@ from attn_nas.cli.results import JsonOption, RunArgument
 def insight(run: RunArgument, json: JsonOption = False) -> None:
     """Print what each mechanism, position and block does to accuracy, with intervals; writes insight.json and insight.svg."""
     from attn_nas.report import write_insight
-    from attn_nas.study.results import Run
+    from attn_nas.runs.run import Run
     from attn_nas.terminal.console import console
     from attn_nas.terminal.insight import insight_tables, insight_words
 

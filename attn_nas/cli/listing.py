@@ -14,7 +14,7 @@ def runs(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the runs of a folder: how far each is and how good its best candidate, the last active first."""
-    from attn_nas.study.overview import runs_in
+    from attn_nas.monitor.summary import runs_in
     from attn_nas.terminal.console import console
     from attn_nas.terminal.runs import runs_table, runs_words
 

@@ -25,8 +25,8 @@ def maps(
     """Show where candidates look and what their gates do, beside the bare trunk and CBAM everywhere; writes KEY.png each."""
     from attn_nas.maps import compare
     from attn_nas.report import write_maps
-    from attn_nas.study.results import Run
-    from attn_nas.study.selection import Selection
+    from attn_nas.runs.run import Run
+    from attn_nas.runs.selection import Selection
     from attn_nas.terminal.console import console
     from attn_nas.terminal.maps import GLOSSARY, comparison_tables, comparison_words
 

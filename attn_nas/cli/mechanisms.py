@@ -20,9 +20,9 @@ def mechanisms(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the attention mechanisms with what they cost, or print one in full."""
-    from attn_nas import plugins
     from attn_nas.attention.catalog import get_mechanism, mechanism_names
     from attn_nas.errors import UsageError
+    from attn_nas.plugins import registry as plugins
 
     if channels < 1 or size < 1:
         raise UsageError(f"--channels {channels} --size {size}: choose integers of at least 1")
@@ -46,7 +46,7 @@ def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) ->
     shipped = measured_costs(channels, size)
     if not measure and all(record.name in shipped for record in records):
         return shipped
-    from attn_nas.proxy.catalogue_costs import catalogue_costs
+    from attn_nas.training.catalogue_costs import catalogue_costs
 
     counted = catalogue_costs(records, channels, size, measure)
     return {

@@ -27,8 +27,8 @@ def plain(
     Goes on where it was stopped.
     """
     from attn_nas.cli.planned import tell_found, train_planned
-    from attn_nas.study.plain_curve import PlainCurve
-    from attn_nas.study.results import Run
+    from attn_nas.followups.trunk_baseline import PlainCurve
+    from attn_nas.runs.run import Run
     from attn_nas.terminal.plain import plain_plan, plain_table, plain_words
 
     planned = PlainCurve(Run(run), widths=width or (), depths=depth or (), seeds=seeds)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from attn_nas.study.replicates import OnReplicate
-    from attn_nas.study.resources import Resources
-    from attn_nas.study.results import Run
+    from attn_nas.execution.replicates import OnReplicate
+    from attn_nas.execution.resources import Resources
+    from attn_nas.runs.run import Run
 
 
 class Planned(Protocol):
@@ -65,10 +65,10 @@ def train_planned(
     json: bool,
 ) -> bool:
     """Say what is planned, as ``told``, and train it, unless ``plan`` alone is asked for; whether it was trained."""
-    from attn_nas.proxy import Numerics
-    from attn_nas.study.resources import Resources
+    from attn_nas.execution.resources import Resources
     from attn_nas.terminal.console import console
     from attn_nas.terminal.replicates import replicate_lines
+    from attn_nas.training import Numerics
 
     numerics = Numerics.from_dict(planned.run.meta["numerics"])
     resources = Resources.choose(numerics, max(1, planned.remaining), workers, threads)

@@ -16,7 +16,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 
 def front(run: RunArgument, json: JsonOption = False) -> None:
     """Print the Pareto front of a run and its references."""
-    from attn_nas.study.results import Run
+    from attn_nas.runs.run import Run
 
     opened = Run(run)
     if json:
@@ -47,7 +47,7 @@ def show(
     """Print one candidate: the network drawn block by block, its costs and its learning curve."""
     from attn_nas.drawing import draw_svg
     from attn_nas.report.files import write_file
-    from attn_nas.study.results import Run
+    from attn_nas.runs.run import Run
 
     candidate = Run(run).candidate(key)
     record, result = candidate.record, candidate.results[0]
@@ -57,7 +57,7 @@ def show(
         results = [result.to_dict() for result in candidate.results]
         print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
         return
-    from attn_nas.readable import percent
+    from attn_nas.format import percent
     from attn_nas.terminal.console import console
     from attn_nas.terminal.drawing import drawing
 
@@ -98,8 +98,8 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Print candidates side by side: what differs, their figures, and how far the first is ahead."""
-    from attn_nas.study.comparison import SideBySide
-    from attn_nas.study.results import Run
+    from attn_nas.runs.comparison import SideBySide
+    from attn_nas.runs.run import Run
 
     compared = SideBySide.of(Run(run), keys)
     if json:

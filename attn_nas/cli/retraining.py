@@ -37,9 +37,9 @@ def retrain(
     Goes on where it was stopped.
     """
     from attn_nas.cli.planned import tell_found, train_planned
-    from attn_nas.study.results import Run
-    from attn_nas.study.retraining import Retraining
-    from attn_nas.study.selection import Selection
+    from attn_nas.followups.retraining import Retraining
+    from attn_nas.runs.run import Run
+    from attn_nas.runs.selection import Selection
     from attn_nas.terminal.retraining import retraining_plan, retraining_table, retraining_words
 
     opened = Run(run)

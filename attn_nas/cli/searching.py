@@ -15,7 +15,7 @@ import typer
 from attn_nas.errors import UsageError
 
 if TYPE_CHECKING:
-    from attn_nas.study.cluster.settings import RayCluster
+    from attn_nas.execution.ray_cluster.settings import RayCluster
 
 
 def search(
@@ -62,11 +62,11 @@ def search(
 ) -> None:
     """Search for attention placements; ends with a Pareto front and its models in the run folder."""
     from attn_nas.cli.durations import parse_seconds
+    from attn_nas.engine.search import search as run_search
+    from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished
     from attn_nas.export import export_front
     from attn_nas.report import write_front
-    from attn_nas.study.events import Event, JsonLines, Listener, SearchFinished
-    from attn_nas.study.search import search as run_search
-    from attn_nas.study.storage.address import VARIABLE
+    from attn_nas.storage.address import VARIABLE
     from attn_nas.terminal.closing import closing_words
     from attn_nas.terminal.console import can_redraw, console
     from attn_nas.terminal.lines import Lines
@@ -135,7 +135,7 @@ def search(
 
 def _cluster(executor: str, address: str | None, gpus_per_trial: float | None) -> RayCluster | None:
     """What the options say of a Ray cluster; None for this machine."""
-    from attn_nas.study.cluster.settings import RayCluster
+    from attn_nas.execution.ray_cluster.settings import RayCluster
 
     if executor not in ("local", "ray"):
         raise UsageError(f"--executor {executor}: choose from local, ray")

@@ -12,7 +12,7 @@ from attn_nas.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from attn_nas.study.watching import News, Watch
+    from attn_nas.monitor.follow import News, Watch
 
 
 def watch(
@@ -20,8 +20,8 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="The run's events as JSON Lines, those so far first.")] = False,
 ) -> None:
     """Follow a search that runs in another process, or on another machine; Ctrl-C leaves it alone."""
-    from attn_nas.study.remote import remote_news
-    from attn_nas.study.watching import Watch, news_of
+    from attn_nas.monitor.follow import Watch, news_of
+    from attn_nas.monitor.remote import remote_news
     from attn_nas.terminal.console import console
 
     is_remote = run.startswith(("http://", "https://"))
@@ -65,7 +65,7 @@ def _pass_on(news: Iterator[News]) -> None:
 
 
 def _draw(watched: Watch) -> None:
-    from attn_nas.study.progress import Progress
+    from attn_nas.events.progress import Progress
     from attn_nas.terminal.console import console
     from attn_nas.terminal.live.picture import LEAVE
     from attn_nas.terminal.live.view import live_view

@@ -27,6 +27,7 @@ from attn_nas.dashboard.live import Follower, Scenes
 from attn_nas.dashboard.raw_study import PATHS, RawStudies
 from attn_nas.dashboard.watched import WatchedRun
 from attn_nas.errors import AttnNasError, RunError, UsageError
+from attn_nas.events.log import EventLog
 from attn_nas.report.pages.candidate_page import CandidatePage
 from attn_nas.report.pages.comparison_page import comparison_context
 from attn_nas.report.pages.environment import render, static
@@ -34,9 +35,8 @@ from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.reading import Reading
 from attn_nas.report.pages.run_page import RunPage
+from attn_nas.runs.comparison import SideBySide
 from attn_nas.sampling.insight import Insight
-from attn_nas.study.comparison import SideBySide
-from attn_nas.study.following import EventLog
 
 ASSETS = ("style.css", "theme.js", "page.js", "live.js", "icon.svg")
 _TICK, _HEARTBEAT, _MOMENT = 1.0, 10.0, 0.05

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attn_nas.dashboard.watched import WatchedRun
 from attn_nas.errors import RunError
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.overview import RunSummary, runs_in
+from attn_nas.monitor.summary import RunSummary, runs_in
+from attn_nas.runs.folder import RunFolder
 
 _MOST_OPEN = 16
 

@@ -14,7 +14,7 @@ from attn_nas.dashboard.watched import WatchedRun
 from attn_nas.report.charts.front_chart import FrontChart, described
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.run_page import LIVE_PARTS, RESTLESS_PARTS, RunPage
-from attn_nas.study.results import Candidate
+from attn_nas.runs.candidate import Candidate
 
 _PORTION = 10_000
 """Letters in one update, about; what is left follows in the next. A part is never divided."""

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import AttnNasError, RunError
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.storage.place import StudyPlace
+from attn_nas.runs.folder import RunFolder
+from attn_nas.storage.location import StudyPlace
 
 PATHS = ("/dashboard", "/api/", "/static/", "/csv/", "/artifacts/", "/favicon.ico")
 """What optuna-dashboard answers; its pages have absolute addresses."""

@@ -9,15 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from attn_nas.errors import AttnNasError
+from attn_nas.events.log import EventLog
+from attn_nas.events.progress import Progress
+from attn_nas.followups.trunk_points import DOCUMENT
+from attn_nas.monitor.summary import brief_progress
 from attn_nas.report.pages.reading import Reading
+from attn_nas.runs.beliefs import beliefs_of
+from attn_nas.runs.folder import RunFolder
+from attn_nas.runs.run import Run
 from attn_nas.sampling import Beliefs
-from attn_nas.study.confirmation import beliefs_of
-from attn_nas.study.folder import RunFolder
-from attn_nas.study.following import EventLog
-from attn_nas.study.overview import brief_progress
-from attn_nas.study.plain import DOCUMENT
-from attn_nas.study.progress import Progress
-from attn_nas.study.results import Run
 
 _SOON = 1.0
 """Seconds within which a run is not read again."""

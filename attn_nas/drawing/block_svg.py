@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from attn_nas.attention.catalog import get_mechanism
+from attn_nas.drawing.canvas import ink_on
 from attn_nas.drawing.colours import colour_of
 from attn_nas.drawing.columns import (
     HEADING_SIZE,
@@ -21,7 +22,6 @@ from attn_nas.drawing.columns import (
 )
 from attn_nas.drawing.plan import Run, Step
 from attn_nas.space.genotype import Placement
-from attn_nas.svg import ink_on
 
 _BOX, _SMALL_BOX = 24, 18
 _RAIL, _BUSY_RAIL, _SPACE = 14, 32, 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import Family
+from attn_nas.drawing.canvas import PALETTE
 from attn_nas.space.genotype import Placement
-from attn_nas.svg import PALETTE
 
 FAMILY_COLOURS: dict[Family, str] = {
     "channel": PALETTE[0],

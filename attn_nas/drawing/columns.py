@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from attn_nas.drawing.canvas import text_width
 from attn_nas.drawing.plan import Run, Step
-from attn_nas.svg import text_width
 
 LABEL_SIZE, LAYER_SIZE, HEADING_SIZE = 12, 11, 10
 _MIN_POINT, _START = 26, 14

@@ -8,11 +8,11 @@ from html import escape
 
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.drawing.block_svg import block_height, block_svg, describe, headings_svg, middle_of_block, tag_svg
+from attn_nas.drawing.canvas import document, text_width
 from attn_nas.drawing.colours import FAMILY_COLOURS
 from attn_nas.drawing.columns import LABEL_SIZE, LAYER_SIZE, Columns, columns, label_width
 from attn_nas.drawing.plan import Run, Stage, headline, shape, stages
 from attn_nas.space.genotype import Genotype
-from attn_nas.svg import document, text_width
 
 _MARGIN, _PAD, _COLUMN_GAP = 12, 14, 16
 _TOP, _LEGEND, _HEAD, _FOOT, _BARE, _GAP, _ENDED = 44, 24, 30, 8, 30, 14, 48

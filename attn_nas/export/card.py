@@ -9,7 +9,7 @@ from typing import Any
 
 from attn_nas.drawing import draw_text
 from attn_nas.export.winner import Winner
-from attn_nas.readable import markdown
+from attn_nas.format import markdown
 
 _WIDTH = 120
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
-from attn_nas.estimates import Mean
 from attn_nas.export.winner import Recorded, Winner, described, known, mean_of_seeds
-from attn_nas.study.full_training import FullTraining
-from attn_nas.study.results import Candidate
+from attn_nas.followups.full_training import FullTraining
+from attn_nas.runs.candidate import Candidate
+from attn_nas.stats.uncertainty import Mean
 
 
 def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:

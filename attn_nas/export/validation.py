@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attn_nas.data.dataset import Split
 from attn_nas.errors import DataError, ExportError
-from attn_nas.study.facts import dataset_of
-from attn_nas.study.results import Run
+from attn_nas.runs.manifest import dataset_of
+from attn_nas.runs.run import Run
 
 
 def validation_split(run: Run, *, download: bool = False) -> Split:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from attn_nas.cost import Cost
 from attn_nas.errors import ExportError
 from attn_nas.models.build import build_model
-from attn_nas.proxy import Numerics, ProxyResult, StepProfile
-from attn_nas.proxy.scores import evaluation_batch
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 from attn_nas.sampling import Belief
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
-from attn_nas.study.results import Candidate, Run
+from attn_nas.training import Numerics, ProxyResult, StepProfile
+from attn_nas.training.scores import evaluation_batch
 
 
 @dataclass(frozen=True)

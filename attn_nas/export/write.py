@@ -16,8 +16,9 @@ from attn_nas.export.retrained import retrained_winner
 from attn_nas.export.validation import validation_split
 from attn_nas.export.verify import Found, Written, verify
 from attn_nas.export.winner import Winner
-from attn_nas.study.full_training import FullTraining
-from attn_nas.study.results import Candidate, Run
+from attn_nas.followups.full_training import FullTraining
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 
 
 def export_front(

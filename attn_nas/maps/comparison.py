@@ -14,9 +14,10 @@ from attn_nas.errors import RunError, UsageError, first_line
 from attn_nas.maps.activation import ActivationMap, activation_maps
 from attn_nas.maps.gates import Gate, gates_of, without
 from attn_nas.models.build import build_model
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.manifest import dataset_of
+from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
-from attn_nas.study.facts import dataset_of
-from attn_nas.study.results import Candidate, Run
 
 BESIDE = ("none", "cbam everywhere")
 """The references that every candidate is held against, where the run has them."""

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from attn_nas.attention.catalog import get_mechanism
+from attn_nas.plugins.lazy_class import Target
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk
-from attn_nas.target import Target
 
 ModuleCall = tuple[type[nn.Module], dict[str, Any]]
 

@@ -12,9 +12,10 @@ from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Anchors
 from attn_nas.report.pages.reading import Reading
 from attn_nas.report.pages.run_page import RunPage
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.comparison import FEWEST, SideBySide
+from attn_nas.runs.run import Run
 from attn_nas.sampling.insight import Insight
-from attn_nas.study.comparison import FEWEST, SideBySide
-from attn_nas.study.results import Candidate, Run
 from attn_nas.version import __version__
 
 _MOST_PICTURES = 1_500_000

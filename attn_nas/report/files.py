@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attn_nas.errors import ExportError
+from attn_nas.files import write_whole
 from attn_nas.report.charts.front_svg import front_svg
 from attn_nas.report.charts.insight_svg import insight_svg
+from attn_nas.runs.run import Run
 from attn_nas.sampling.insight import Insight
-from attn_nas.study.results import Run
-from attn_nas.study.writing import write_whole
 
 _BELIEF = ("standard_deviation", "low", "high", "chance", "lead")
 _COLUMNS = ("key", "reference", "accuracy", "flops", "added_flops", "macs", "fvcore_default", "params", "summary")

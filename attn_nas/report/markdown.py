@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from attn_nas.readable import count, markdown
+from attn_nas.format import count, markdown
 from attn_nas.report.charts.scales import short
 from attn_nas.report.pages.reading import Reading
-from attn_nas.study.results import Candidate, Run
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 
 _HEADINGS = (
     "",

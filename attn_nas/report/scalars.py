@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from attn_nas.errors import ExportError, UsageError
-from attn_nas.study.growth import growth_of
-from attn_nas.study.results import Run
+from attn_nas.report.growth import growth_of
+from attn_nas.runs.run import Run
 
 _COLUMNS = (
     "trial", "key", "reference", "seed", "state", "accuracy", "loss", "epochs", "flops", "added_flops", "macs", "params",

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attn_nas.estimates import Mean
-from attn_nas.front import front_indices
 from attn_nas.sampling.accuracy import LEAST, AccuracyModel, Floats, Observations, chances
 from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.scale import ANGLES
 from attn_nas.space.genotype import Genotype
+from attn_nas.stats.pareto import front_indices
+from attn_nas.stats.uncertainty import Mean
 
 _DRAWS = 500
 SURE = 0.9

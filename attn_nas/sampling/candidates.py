@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_nas.front import front_indices
 from attn_nas.sampling.accuracy import AccuracyModel
 from attn_nas.sampling.improvement import Staircase
 from attn_nas.sampling.rows import CostedRows, Rows
+from attn_nas.stats.pareto import front_indices
 
 Floats = NDArray[np.float64]
 _ENUMERATED = 3000

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from attn_nas.front import front_indices
+from attn_nas.stats.pareto import front_indices
 
 Floats = NDArray[np.float64]
 _AT_A_TIME = 10**6

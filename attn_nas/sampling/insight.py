@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_nas.estimates import Z90
 from attn_nas.sampling.accuracy import AccuracyModel
 from attn_nas.sampling.beliefs import Training, model_of
 from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Placement
+from attn_nas.stats.uncertainty import Z90
 
 _CONTEXTS = 8
 _MOST = 48

@@ -17,8 +17,8 @@ from attn_nas.cost import CostTable
 from attn_nas.sampling.accuracy import LEAST
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.learner import Learner
+from attn_nas.sampling.observations import WARM_START, EarlierTraining, is_scored
 from attn_nas.sampling.rows import CostedRows, Rows
-from attn_nas.sampling.told import WARM_START, EarlierTraining, is_scored
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, SearchSpace

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from attn_nas.sampling.accuracy import LEAST, AccuracyModel, Observations
+from attn_nas.sampling.observations import EarlierTraining, is_scored, told
 from attn_nas.sampling.placement_kernel import Placed
 from attn_nas.sampling.rows import CostedRows, Rows
 from attn_nas.sampling.times import PredictedTimes
-from attn_nas.sampling.told import EarlierTraining, is_scored, told
 
 Floats = NDArray[np.float64]
 _GROWTH = 1.03

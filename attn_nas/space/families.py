@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from attn_nas.plugins.lazy_class import Target
 from attn_nas.space.geometry import Block, Layout, TrunkFamily
 from attn_nas.space.layouts import CONVNEXT, cifar_layout, inverted_layout, resnet_layout
-from attn_nas.target import Target
 
 _MODELS = "attn_nas.models"
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from attn_nas import plugins
 from attn_nas.errors import SpaceError
+from attn_nas.plugins import registry as plugins
 from attn_nas.space.fields import Epochs, Fraction, Images, Problem, Section, Seed, choice, refuse, suggested
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from attn_nas.errors import SpaceError
-from attn_nas.plugins import Registry
+from attn_nas.plugins.registry import Registry
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.geometry import Block, Site, TrunkFamily
 

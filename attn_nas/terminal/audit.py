@@ -6,9 +6,9 @@ from math import isnan
 
 from rich.table import Table
 
-from attn_nas.readable import duration
-from attn_nas.study.audit import Audit, AuditPlan
-from attn_nas.study.resources import Resources
+from attn_nas.execution.resources import Resources
+from attn_nas.followups.audit import Audit, AuditPlan
+from attn_nas.format import duration
 
 
 def audit_plan(plan: AuditPlan, resources: Resources) -> str:

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_nas.benchmark import Comparison, Played
-from attn_nas.readable import duration
+from attn_nas.format import duration
 
 
 def bench_words(comparison: Comparison) -> str:

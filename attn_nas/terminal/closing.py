@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 
-from attn_nas.readable import percent
+from attn_nas.events.types import SearchFinished
+from attn_nas.format import percent
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 from attn_nas.sampling.beliefs import SURE
-from attn_nas.study.events import SearchFinished
-from attn_nas.study.results import Candidate, Run
 from attn_nas.terminal.lines import trained
 
 

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_nas.drawing.colours import colour_of
+from attn_nas.runs.comparison import Lead, SideBySide, SiteRow
 from attn_nas.space.genotype import Placement
-from attn_nas.study.comparison import Lead, SideBySide, SiteRow
 from attn_nas.terminal.tables import figures
 
 _MARK = "*"

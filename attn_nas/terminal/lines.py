@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from attn_nas.readable import duration, percent
-from attn_nas.study.events import (
+from attn_nas.events.progress import Round
+from attn_nas.events.types import (
     ConfirmationStarted,
     Event,
     SearchFinished,
@@ -18,7 +18,7 @@ from attn_nas.study.events import (
     TrialFinished,
     TrialPaused,
 )
-from attn_nas.study.progress import Round
+from attn_nas.format import duration, percent
 
 ENDED = {
     "budget": "the budget is used up",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from attn_nas.format import percent
 from attn_nas.maps import Comparison, Observed
-from attn_nas.readable import percent
 
 
 def gate_table(network: Observed) -> Table:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from attn_nas.readable import count, duration, percent
-from attn_nas.study.plain import PlainPoint, trunk_name
-from attn_nas.study.plain_curve import PlainCurve
-from attn_nas.study.plain_verdict import Lead, PlainComparison, PlainVerdict
-from attn_nas.study.resources import Resources
+from attn_nas.execution.resources import Resources
+from attn_nas.followups.trunk_baseline import PlainCurve
+from attn_nas.followups.trunk_points import PlainPoint, trunk_name
+from attn_nas.followups.trunk_verdict import Lead, PlainComparison, PlainVerdict
+from attn_nas.format import count, duration, percent
 
 
 def plain_plan(plan: PlainCurve, resources: Resources) -> str:

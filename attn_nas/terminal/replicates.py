@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress
 
-from attn_nas.readable import percent
-from attn_nas.study.jobs import Trained
-from attn_nas.study.replicates import OnReplicate, Replicate
+from attn_nas.execution.replicates import OnReplicate
+from attn_nas.format import percent
+from attn_nas.training.protocol import Replicate, Trained
 
 
 @contextmanager

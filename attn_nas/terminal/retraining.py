@@ -6,10 +6,10 @@ from math import isnan
 
 from rich.table import Table
 
-from attn_nas.readable import count, duration, percent
-from attn_nas.study.gains import Gain
-from attn_nas.study.resources import Resources
-from attn_nas.study.retraining import Retrained, Retraining, Verdict
+from attn_nas.execution.resources import Resources
+from attn_nas.followups.retraining import Retrained, Retraining, Verdict
+from attn_nas.format import count, duration, percent
+from attn_nas.stats.paired_gains import Gain
 
 _LEVEL = 0.05
 _OVER = {"bare": "the bare trunk", "reference": "the best reference", "plain": "a plain trunk of at least its FLOPs"}

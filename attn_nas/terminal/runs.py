@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from attn_nas.readable import count
-from attn_nas.study.overview import RunSummary
-from attn_nas.study.sharing import SharedRun
+from attn_nas.format import count
+from attn_nas.monitor.summary import RunSummary
+from attn_nas.runs.attach import SharedRun
 from attn_nas.terminal.grid import grid
 
 _STYLES = {"running": "green", "finished": "", "stopped": "yellow", "broken": "red"}

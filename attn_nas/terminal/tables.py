@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from attn_nas.readable import count, percent
-from attn_nas.study.results import Candidate
+from attn_nas.format import count, percent
+from attn_nas.runs.candidate import Candidate
 from attn_nas.terminal.grid import grid
 from attn_nas.terminal.placements import coloured
 

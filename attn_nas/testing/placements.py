@@ -7,10 +7,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attn_nas import plugins
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
+from attn_nas.plugins import registry as plugins
 from attn_nas.space.genotype import Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk

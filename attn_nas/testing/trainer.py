@@ -10,11 +10,11 @@ from functools import cache
 
 from attn_nas.cost import CostTable
 from attn_nas.errors import AttnNasError
-from attn_nas.proxy import OnEpoch, ProxyResult
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.study.jobs import Trained
+from attn_nas.training import OnEpoch, ProxyResult
+from attn_nas.training.protocol import Trained
 
 
 @dataclass
@@ -31,7 +31,7 @@ class TableTrainer:
     seconds: float = 0.0
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
-        """See `attn_nas.study.jobs.Trainer`."""
+        """See `attn_nas.training.protocol.Trainer`."""
         if genotype.key in self.failures:
             raise AttnNasError(self.failures[genotype.key])
         digest = hashlib.sha256(f"{genotype.key} {seed}".encode()).digest()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
+from attn_nas.drawing.canvas import GREY, INK, PALETTE, figure, text_width
+from attn_nas.followups.trunk_points import PlainPoint
 from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis, short
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 from attn_nas.space.schema import TIMED
-from attn_nas.study.plain import PlainPoint
-from attn_nas.study.results import Candidate, Run
-from attn_nas.svg import GREY, INK, PALETTE, figure, text_width
 
 WIDTH, HEIGHT = 860, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 20, 58

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from attn_nas.drawing.canvas import document
+from attn_nas.followups.trunk_points import plain_points
 from attn_nas.report.charts.front_chart import HEIGHT, LEFT, NUMBERED, WIDTH, FrontChart
 from attn_nas.report.charts.scales import short
-from attn_nas.study.plain import plain_points
-from attn_nas.study.results import Candidate, Run
-from attn_nas.svg import document
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 
 _TITLE, _ROW = 28, 26
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from attn_nas.drawing.canvas import GREY, INK, document, figure
 from attn_nas.sampling.insight import Effect, Insight
-from attn_nas.svg import GREY, INK, document, figure
 
 _CELL_WIDTH, _CELL_HEIGHT = 84, 28
 _LEFT, _TOP, _PAGE_TOP = 150, 120, 76

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor
 
+from attn_nas.drawing.canvas import PALETTE, document, figure
 from attn_nas.report.charts.front_chart import axes_svg
 from attn_nas.report.charts.scales import Axis, round_step, short
-from attn_nas.svg import PALETTE, document, figure
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM = 760, 400, 70, 24, 56
 _LINE = 18

@@ -7,11 +7,12 @@ from html import escape
 from itertools import pairwise
 from zlib import crc32
 
+from attn_nas.drawing.canvas import PALETTE, figure
 from attn_nas.report.charts.front_chart import crowd
 from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
-from attn_nas.study.results import Candidate, Run
-from attn_nas.svg import PALETTE, figure
 
 _WIDTH, _PLOT = 860, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 60, 34, 26

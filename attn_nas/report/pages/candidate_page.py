@@ -15,7 +15,7 @@ from attn_nas.report.charts.line_svg import Series, line_figure
 from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import Reading
-from attn_nas.study.results import Candidate
+from attn_nas.runs.candidate import Candidate
 
 _MOST_CURVES = 5
 

@@ -8,7 +8,7 @@ from attn_nas.report.charts.line_svg import Series, line_figure
 from attn_nas.report.pages.candidate_page import curve_points, drawing_of
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import Reading
-from attn_nas.study.comparison import SideBySide
+from attn_nas.runs.comparison import SideBySide
 
 
 def comparison_context(reading: Reading, compared: SideBySide, links: Links) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from attn_nas.readable import count, duration, percent
+from attn_nas.format import count, duration, percent
 from attn_nas.report.charts.scales import short
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlencode
 
-from attn_nas.study.results import Candidate
+from attn_nas.runs.candidate import Candidate
 
 
 class Links(Protocol):

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from attn_nas.cost import CostTable
-from attn_nas.study.following import EventLog
-from attn_nas.study.growth import Growth, growth_of
-from attn_nas.study.plain import PlainPoint, plain_points
-from attn_nas.study.progress import Progress
-from attn_nas.study.results import Run
+from attn_nas.events.log import EventLog
+from attn_nas.events.progress import Progress
+from attn_nas.followups.trunk_points import PlainPoint, plain_points
+from attn_nas.report.growth import Growth, growth_of
+from attn_nas.runs.run import Run
 
 State = Literal["running", "finished", "stopped"]
 NEWS_AFTER = 120.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from attn_nas.events.progress import Underway
 from attn_nas.report.charts.front_chart import FrontChart
 from attn_nas.report.charts.line_svg import Series, line_figure
 from attn_nas.report.charts.parallel_chart import ParallelChart
@@ -15,9 +16,8 @@ from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import Reading
 from attn_nas.report.pages.trials import COLUMNS, PAGE, STATES, TrialTable
+from attn_nas.runs.candidate import Candidate
 from attn_nas.space.schema import TIMED
-from attn_nas.study.progress import Underway
-from attn_nas.study.results import Candidate
 
 RESTLESS_PARTS, LIVE_PARTS = ("status", "workers"), ("front", "growth", "failures")
 """What changes with the clock, and what changes with the trials."""

@@ -8,8 +8,8 @@ from functools import cached_property
 from math import ceil, inf
 from typing import get_args
 
-from attn_nas.study.record import Record, State
-from attn_nas.study.results import Run
+from attn_nas.runs.record import Record, State
+from attn_nas.runs.run import Run
 
 PAGE = 25
 STATES: tuple[str, ...] = tuple(state for state in get_args(State) if state != "duplicate")

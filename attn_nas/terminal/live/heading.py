@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from attn_nas.readable import duration
-from attn_nas.study.events import SearchStarted
-from attn_nas.study.progress import Progress
+from attn_nas.events.progress import Progress
+from attn_nas.events.types import SearchStarted
+from attn_nas.format import duration
 from attn_nas.terminal.lines import ENDED
 from attn_nas.terminal.live.frame import Frame
 

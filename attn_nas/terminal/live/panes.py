@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from attn_nas.study.events import FrontPoint
-from attn_nas.study.progress import Progress, Underway
+from attn_nas.events.progress import Progress, Underway
+from attn_nas.events.types import FrontPoint
 from attn_nas.terminal.live.frame import Frame
 
 _T = TypeVar("_T")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from attn_nas.study.events import SearchStarted
-from attn_nas.study.progress import Progress
+from attn_nas.events.progress import Progress
+from attn_nas.events.types import SearchStarted
 from attn_nas.terminal.lines import opening
 from attn_nas.terminal.live.frame import Frame
 from attn_nas.terminal.live.heading import heading, hypervolume

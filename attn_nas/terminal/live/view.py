@@ -10,8 +10,8 @@ from threading import RLock, Thread
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
-from attn_nas.study.events import Event, Listener
-from attn_nas.study.progress import Progress
+from attn_nas.events.progress import Progress
+from attn_nas.events.types import Event, Listener
 from attn_nas.terminal.live.picture import STOP, Hints, picture
 
 _EVERY = 0.25

@@ -1,0 +1,99 @@
+"""Early stopping for several objectives: who goes on after a rung, who is paused, and who goes on later after all.
+
+After a rung of its learning curve a candidate goes on while it may still be on the front. Asynchronous successive halving
+for several objectives (MO-ASHA, arXiv:2106.12639) promotes a fixed share by rank; here the rule is a probability, in which the
+noise of the rung has its part: what a part of the curve says about its end is learned from whole curves, and joined with what
+the other candidates let one expect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from scipy.special import ndtr
+
+from attn_nas.runs.beliefs import costs_of, trainings_of
+from attn_nas.runs.record import Record
+from attn_nas.sampling.beliefs import model_of
+from attn_nas.sampling.curve_model import RungModel
+from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.space.schema import ProxySettings
+
+_PAUSED_BELOW = 0.05
+_PROMOTED_FROM = 0.1
+"""Chances to be on the front: what is paused does not go on at once, when another result moves them a little."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """``rungs`` are the epochs after which a candidate may be paused, ``first`` its first own epoch, ``last`` its last."""
+
+    rungs: tuple[int, ...]
+    first: int
+    last: int
+    axes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, proxy: ProxySettings, axes: Sequence[str]) -> Stopping:
+        """Rungs at a quarter and at a half of the epochs that a candidate is trained for itself."""
+        own = proxy.epochs - proxy.warm_epochs
+        rungs = {proxy.warm_epochs + ceil(own / 4), proxy.warm_epochs + ceil(own / 2)}
+        before = tuple(sorted(rung for rung in rungs if rung < proxy.epochs))
+        return cls(before, proxy.warm_epochs + 1, proxy.epochs, tuple(axes))
+
+    def next_rung(self, own_epochs: int) -> int:
+        """The epoch to train to after so many epochs of a candidate itself."""
+        return next((rung for rung in self.rungs if rung >= self.first + own_epochs), self.last)
+
+    def goes_on(self, record: Record, records: Sequence[Record]) -> bool:
+        """Whether what has reached a rung may still be on the front."""
+        return _Chances(records, self.axes).of(record) >= _PAUSED_BELOW
+
+    def promoted(self, records: Sequence[Record]) -> Record | None:
+        """The paused candidate that may be on the front after all, if there is one, the likeliest of them."""
+        over = {(record.key, record.seed) for record in records if record.state in ("finished", "failed", "running")}
+        last = {(record.key, record.seed): record for record in records if record.state == "paused"}
+        paused = [record for name, record in last.items() if name not in over]
+        if not paused:
+            return None
+        chances = _Chances(records, self.axes)
+        rated = {(record.key, record.seed): chances.of(record) for record in paused}
+        (name, chance) = max(rated.items(), key=lambda each: each[1])
+        return last[name] if chance >= _PROMOTED_FROM else None
+
+
+class _Chances:
+    """Probabilities that paused candidates are on the front, after the trainings of ``records``."""
+
+    def __init__(self, records: Sequence[Record], axes: Sequence[str]) -> None:
+        self._axes = axes
+        self._finished = {record.key: record for record in records if record.result}
+        self._model = model_of(trainings_of(records))
+        if self._model:
+            curves = [record.result.curve for record in records if record.result]
+            whole = max(map(len, curves))
+            self._rungs = RungModel(np.array([curve for curve in curves if len(curve) == whole]), self._model.scale)
+            networks = Placed.of([record.genotype for record in self._finished.values()])
+            self._expected = self._model.means(networks)
+            costs = costs_of(records, axes)
+            self._costs = np.array([costs[key] for key in self._finished])
+
+    def of(self, record: Record) -> float:
+        """One, where there is too little to judge by."""
+        assert record.partial is not None
+        reading = self._rungs.read(record.partial.curve) if self._model else None
+        if self._model is None or reading is None:
+            return 1.0
+        cheaper = (self._costs <= np.array(record.costs(self._axes))).all(1)
+        if not cheaper.any():
+            return 1.0
+        scale = self._model.scale
+        share, deviation = self._model.predict(Placed.of([record.genotype]))
+        prior = deviation[0] / scale.slope(share)[0]
+        weights = np.array([1 / max(prior**2, 1e-12), 1 / max(reading.variance, 1e-12)])
+        mean = weights @ [scale(share)[0], reading.value] / weights.sum()
+        level = scale(self._expected[cheaper].max())
+        return float(ndtr((mean - level) * weights.sum() ** 0.5))

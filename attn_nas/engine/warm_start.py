@@ -1,0 +1,40 @@
+"""What an earlier run knows, for the sampler of a new one."""
+
+from __future__ import annotations
+
+from attn_nas.errors import UsageError
+from attn_nas.runs.run import Run
+from attn_nas.sampling import EarlierTraining
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import SearchSpace
+
+_MOST = 200
+
+
+def earlier_trainings(run: Run, space: SearchSpace) -> list[EarlierTraining]:
+    """The trainings of ``run`` that a search of ``space`` can learn from: those of mechanisms that it has, too.
+
+    Of many, the references, the networks believed most accurate, and others, drawn evenly. Accuracies are those expected.
+
+    Raises:
+        UsageError: the run has another trunk, or nothing that is of use.
+
+    """
+    trunk = space.trunk.trunk()
+    if run.space.trunk.trunk() != trunk:
+        raise UsageError(f"--warm-start {run.folder.path}: a run on {run.space.trunk.trunk()} says nothing about {trunk}")
+    names = {settings.name for settings in space.mechanisms}
+    usable = [each for each in run.candidates if _mechanisms(each.record.genotype) <= names]
+    if not any(_mechanisms(each.record.genotype) for each in usable):
+        raise UsageError(f"--warm-start {run.folder.path}: it has no candidate whose mechanisms the space has")
+    if len(usable) > _MOST:
+        references = [each for each in usable if each.record.reference]
+        ordered = sorted((each for each in usable if not each.record.reference), key=lambda each: -each.accuracy)
+        best, rest = ordered[: _MOST // 2], ordered[_MOST // 2 :]
+        some = _MOST - len(best) - len(references)
+        usable = [*references, *best, *(rest[index * len(rest) // some] for index in range(some))]
+    return [EarlierTraining(each.record.genotype, each.accuracy) for each in usable]
+
+
+def _mechanisms(genotype: Genotype) -> set[str]:
+    return {placement.mechanism for _, placement in genotype.sites if placement}

@@ -1,0 +1,1 @@
+"""Trainings beside a search: audit, retraining, full training, plain trunks."""

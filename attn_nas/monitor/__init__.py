@@ -1,0 +1,1 @@
+"""What a person watches: summaries of runs, a run that goes on, a dashboard elsewhere."""

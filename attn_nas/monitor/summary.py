@@ -1,0 +1,191 @@
+"""The runs of a folder at a glance, without their trials: what each searches, how far it is, how good its best is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from attn_nas.errors import RunError
+from attn_nas.events.log import EventLog, event_in
+from attn_nas.events.progress import Progress
+from attn_nas.runs.folder import RunFolder
+
+State = Literal["running", "finished", "stopped", "broken"]
+_AT_A_TIME = 16
+_STEPS, _ENDS = ("TrialStarted", "EpochFinished"), ("TrialFinished", "TrialPaused", "TrialFailed")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in one line; what is not known is None.
+
+    ``finished`` candidates of ``budget`` are done, ``round`` is that of the confirmation which goes on, or was the last.
+    ``best`` is the highest accuracy of the front, a share of 1, and ``believed`` whether it and the front are what all
+    trainings together let one expect, as they are written when a search ends, or only what was measured. Times are in
+    seconds since the epoch. A ``broken`` run has a ``reason``, and little else.
+    """
+
+    name: str
+    path: str
+    state: State
+    space: str | None = None
+    trunk: str | None = None
+    finished: int = 0
+    budget: int | None = None
+    round: int | None = None
+    rounds: int | None = None
+    best: float | None = None
+    believed: bool = False
+    front: int = 0
+    hypervolume: float | None = None
+    failed: int = 0
+    paused: int = 0
+    ended: str | None = None
+    begun: float | None = None
+    last_active: float | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, path: str | Path) -> RunSummary:
+        """That of a run folder; what cannot be read is ``broken``, never an error."""
+        folder = RunFolder(path)
+        try:
+            facts = folder.study.facts()
+            return cls._read(folder, facts)
+        except (RunError, KeyError, TypeError, AttributeError, OSError) as error:
+            reason = str(error) if isinstance(error, RunError) else f"its facts cannot be read ({error!r})"
+            return cls(_name(folder), str(folder.path), "broken", last_active=_changed(folder.path), reason=reason)
+
+    @classmethod
+    def _read(cls, folder: RunFolder, facts: dict[str, Any]) -> RunSummary:
+        progress = brief_progress(EventLog(folder.events).new_lines())
+        trunk, round_, ended = facts["space"]["trunk"], progress.round.begun, progress.ended
+        best, believed = _Best.of(folder, progress)
+        return cls(
+            name=_name(folder),
+            path=str(folder.path),
+            state=_state(folder, progress),
+            space=facts["space_name"],
+            trunk=progress.started.trunk if progress.started else trunk["name"],
+            finished=progress.finished,
+            budget=facts["budget"],
+            round=round_.round if round_ else None,
+            rounds=round_.rounds if round_ else None,
+            best=best.accuracy,
+            believed=believed,
+            front=best.front,
+            hypervolume=best.hypervolume,
+            failed=progress.failed,
+            paused=progress.paused,
+            ended=ended.why if ended else None,
+            begun=progress.started.time if progress.started else _changed(folder.space),
+            last_active=progress.last or _changed(folder.events) or _changed(folder.space),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def runs_in(folder: str | Path) -> list[RunSummary]:
+    """The runs inside ``folder``, what was worked in last first, or ``folder`` itself if it is one.
+
+    Folders that hold no sign of a run are left out.
+
+    Raises:
+        RunError: there is no such folder, or it cannot be read.
+
+    """
+    try:
+        inside = [path for path in Path(folder).iterdir() if path.is_dir() and _may_be_run(path)]
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read: {error.strerror}; a search puts its run under runs/") from None
+    found = [Path(folder)] if _may_be_run(Path(folder)) else inside
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:  # servers that do not answer are waited for together
+        return sorted(pool.map(RunSummary.of, found), key=lambda summary: -(summary.last_active or 0.0))
+
+
+def brief_progress(lines: Sequence[str]) -> Progress:
+    """Where the search of a log stands after ``lines``, read faster: without what trainings that have ended did on their way.
+
+    Of the scores only the last is read, and those of the round of confirmation that goes on: so the trend is left out.
+    """
+    kinds = [_kind(line) for line in lines]
+    last = max((index for index, kind in enumerate(kinds) if kind == "TrialFinished"), default=-1)
+    round_begun = max((index for index, kind in enumerate(kinds) if kind == "ConfirmationStarted"), default=len(lines))
+    over = {_number(line) for line, kind in zip(lines, kinds, strict=True) if kind in _ENDS}
+    progress = Progress()
+    for index, (line, kind) in enumerate(zip(lines, kinds, strict=True)):
+        is_passed = (kind in _STEPS and _number(line) in over) or (kind == "TrialFinished" and index < min(last, round_begun))
+        event = None if is_passed and index != len(lines) - 1 else event_in(line)
+        if event:
+            progress(event)
+    return progress
+
+
+def _kind(line: str) -> str:
+    """The name of an event, from the beginning of its line."""
+    return line.partition('"event": "')[2][:40].partition('"')[0]
+
+
+def _number(line: str) -> str:
+    """The number of its trial."""
+    return line.partition('"number": ')[2][:20].partition(",")[0]
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The front in three numbers."""
+
+    accuracy: float | None
+    front: int
+    hypervolume: float | None
+
+    @classmethod
+    def of(cls, folder: RunFolder, progress: Progress) -> tuple[_Best, bool]:
+        """As it is believed, once the search has written that down, or else as it was measured; and which of the two."""
+        written = _written_front(folder, progress.last) if progress.ended else None
+        if written:
+            return written, True
+        accuracies = [point.accuracy for point in progress.front]
+        volume = progress.hypervolumes[-1] if progress.hypervolumes else None
+        return cls(max(accuracies, default=None), len(accuracies), volume), False
+
+
+def _written_front(folder: RunFolder, since: float) -> _Best | None:
+    """What the end of the search wrote; None if it is not there, or is of an earlier end."""
+    path = folder.path / "front.json"
+    try:
+        if path.stat().st_mtime < since:
+            return None
+        document = json.loads(path.read_text(encoding="utf-8"))
+        accuracies = [float(row["accuracy"]) for row in document["front"]]
+        return _Best(max(accuracies, default=None), len(accuracies), float(document["hypervolume"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _state(folder: RunFolder, progress: Progress) -> State:
+    if folder.is_worked_in and progress.ended is None:
+        return "running"
+    return "finished" if progress.ended and progress.ended.why != "interrupted" else "stopped"
+
+
+def _may_be_run(path: Path) -> bool:
+    folder = RunFolder(path)
+    return folder.study.exists() or folder.events.exists() or folder.space.exists()
+
+
+def _name(folder: RunFolder) -> str:
+    return folder.path.resolve().name
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

@@ -1,0 +1,177 @@
+"""Mechanisms and trunks of other people: installed ones by entry point, a user's own by file.
+
+A plug-in is a module that registers what it has when it is imported. An installed one is named by an entry point of the group
+``attn_nas.plugins``; a file is named in a search space. What a file says when it is first read is what it is for the
+process and its workers, whatever becomes of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from attn_nas.errors import SpaceError, unknown
+from attn_nas.plugins.trust import check_trusted, remember
+
+GROUP = "attn_nas.plugins"
+_INSTALLED = "an installed package"
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class PluginFile:
+    """A plug-in as it was read: where, and what it said."""
+
+    path: Path = field(compare=False)
+    source: str
+
+    @property
+    def module_name(self) -> str:
+        """The name of its module, which tells versions apart."""
+        return f"attn_nas_plugin_{self.path.stem}_{hashlib.sha256(self.source.encode()).hexdigest()[:8]}"
+
+
+class Registry(Generic[Record]):
+    """Records by name, with aliases, and who registered them.
+
+    A name is taken once. A plug-in file may replace what an earlier version of itself, or an installed package, registered;
+    nobody may replace the ``builtin`` records. ``aliases`` are other names of those.
+    """
+
+    def __init__(self, kind: str, builtin: Mapping[str, Record], aliases: Mapping[str, str] | None = None) -> None:
+        self.kind = kind
+        self._records: dict[str, Record] = dict(builtin)
+        self._aliases: dict[str, str] = dict(aliases or {})
+        self._origins: dict[str, str | None] = dict.fromkeys(builtin)
+        _registries.append(self)
+
+    def add(self, record: Record, name: str, aliases: Sequence[str] = ()) -> None:
+        """Register ``record``; raises SpaceError if a name is taken."""
+        for wanted in (name, *aliases):
+            holder = self._aliases.get(wanted, wanted)
+            if holder in self._records:
+                if self._origins[holder] not in (_origin[-1], _INSTALLED) or _origin[-1] is None:
+                    raise SpaceError(f"{self.kind} name {wanted!r} is taken: choose another")
+                self._remove(holder)
+        self._records[name] = record
+        self._origins[name] = _origin[-1]
+        self._aliases.update(dict.fromkeys(aliases, name))
+
+    def _remove(self, name: str) -> None:
+        del self._records[name], self._origins[name]
+        self._aliases = {alias: of for alias, of in self._aliases.items() if of != name}
+
+    def names(self) -> list[str]:
+        """All names, in order of registration; those of installed plug-ins included."""
+        load_installed()
+        return list(self._records)
+
+    def get(self, name: str) -> Record:
+        """The record for a name or an alias; raises SpaceError if there is none."""
+        load_installed()
+        resolved = self._aliases.get(name, name)
+        if resolved not in self._records:
+            raise SpaceError(unknown(self.kind, name, self._records))
+        return self._records[resolved]
+
+    @contextmanager
+    def unchanged_by_failure(self) -> Iterator[None]:
+        """What is registered inside is forgotten if the block fails."""
+        before = dict(self._records), dict(self._aliases), dict(self._origins)
+        try:
+            yield
+        except BaseException:
+            self._records, self._aliases, self._origins = before
+            raise
+
+
+_registries: list[Registry[Any]] = []
+_origin: list[str | None] = [None]
+_active: dict[str, PluginFile] = {}
+
+
+@contextmanager
+def _registering_as(origin: str) -> Iterator[None]:
+    """What is registered inside is from ``origin``, and forgotten if the block fails."""
+    _origin.append(origin)
+    try:
+        with ExitStack() as stack:
+            for registry in _registries:
+                stack.enter_context(registry.unchanged_by_failure())
+            yield
+    finally:
+        _origin.pop()
+
+
+@cache
+def load_installed() -> None:
+    """Import the plug-ins of installed packages, once; one that cannot be imported is told and left out."""
+    for entry_point in entry_points(group=GROUP):
+        try:
+            with _registering_as(_INSTALLED):
+                entry_point.load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a foreign module may raise anything
+            why = f"{type(error).__name__}: {error}"
+            warnings.warn(f"the plug-in {entry_point.name} ({entry_point.value}) is left out: {why}", stacklevel=2)
+
+
+def load_file(path: str | Path, *, named: bool = False) -> None:
+    """Run a plug-in file, unless its content is the one that was run last under its name.
+
+    ``named`` says that the user has named this very file; one that came with a run, say, is run only if it is trusted.
+
+    Raises:
+        SpaceError: there is no such file, it is not trusted, or it fails; nothing of it is registered then.
+
+    """
+    try:
+        source = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise SpaceError(f"the plug-in {path} cannot be read: {getattr(error, 'strerror', error)}") from None
+    file = PluginFile(Path(path).resolve(), source)
+    if named:
+        remember(source)
+    elif _active.get(file.path.stem) != file:
+        check_trusted(file.path, source)
+    load_files([file])
+
+
+def load_files(files: Iterable[PluginFile]) -> None:
+    """Run plug-ins as they were read, here or in another process; raises SpaceError."""
+    load_installed()
+    for file in files:
+        if _active.get(file.path.stem) != file:
+            _run(file)
+
+
+def _run(file: PluginFile) -> None:
+    module = ModuleType(file.module_name)
+    module.__file__ = f"<{file.module_name}>"
+    linecache.cache[module.__file__] = (len(file.source), None, file.source.splitlines(keepends=True), module.__file__)
+    sys.modules[file.module_name] = module
+    try:
+        with _registering_as(file.path.stem):
+            exec(compile(file.source, module.__file__, "exec"), vars(module))  # noqa: S102  the user's own file
+    except (Exception, SystemExit) as error:
+        raise SpaceError(f"the plug-in {file.path} fails: {type(error).__name__}: {error}") from error
+    _active[file.path.stem] = file
+
+
+def active_files() -> list[PluginFile]:
+    """The plug-in files of this process as they were read, for another process to run."""
+    return list(_active.values())
+
+
+def active_file(path: str | Path) -> PluginFile:
+    """The plug-in that was read from a path or under its name; raises KeyError."""
+    return _active[Path(path).stem]

@@ -1,0 +1,79 @@
+"""Runs on a database server: those that others have begun, and a folder here to look at one or to go on with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from attn_nas.errors import RunError, UsageError, unknown
+from attn_nas.runs.folder import RunFolder
+from attn_nas.runs.manifest import checked_facts
+from attn_nas.storage.address import ServerAddress
+from attn_nas.storage.formats import check_format
+from attn_nas.storage.postgres import ServerStudy, SharedStudy, shared_studies
+
+
+@dataclass(frozen=True)
+class SharedRun:
+    """A run on a server in one line; ``trainings`` have a score, ``budget`` is None where time alone ends it."""
+
+    study: str
+    space: str
+    trainings: int
+    budget: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def shared_runs(storage: str) -> list[SharedRun]:
+    """The runs on the server of this address, by name; raises UsageError or RunError."""
+    return [
+        SharedRun(name, str(study.facts.get("space_name", "?")), study.scored, study.facts.get("budget"))
+        for name, study in sorted(shared_studies(ServerAddress.parse(storage)).items())
+    ]
+
+
+def attach(storage: str, study: str, path: str | Path | None = None) -> RunFolder:
+    """A run folder, ``runs/STUDY`` by default, for the run that a server keeps as ``study``.
+
+    It has the search space and the plug-ins, which are not run here. What training leaves beside the study, weights above all,
+    stays where it was trained.
+
+    Raises:
+        UsageError: there is no such study, or the folder holds a run already.
+        RunError: the server cannot be read, or the folder not be written.
+
+    """
+    address = ServerAddress.parse(storage)
+    studies = shared_studies(address)
+    if study not in studies:
+        raise UsageError(unknown(f"study on {address}", study, studies) if studies else f"there is no run on {address}")
+    folder = RunFolder(Path("runs") / study if path is None else path)
+    folder.check_free()
+    folder.create()
+    with folder.locked():
+        try:
+            _write(folder, studies[study])
+            ServerStudy(folder.path).point_to(address, study)
+        except OSError as error:
+            raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
+        finally:
+            folder.discard_beginning()
+    return folder
+
+
+def _write(folder: RunFolder, study: SharedStudy) -> None:
+    check_format(study.facts, folder.path)
+    facts = checked_facts(study.facts, folder.path)
+    space: dict[str, Any] = facts["space"]
+    for file in space.get("plugins", ()):
+        # Whoever wrote the study may have written anything.
+        source = study.sources.get(file) if isinstance(study.sources, dict) else None
+        if Path(file).parent != Path(folder.plugins.name) or not isinstance(source, str):
+            raise RunError(f"the study does not say what its plug-in {file} is: it cannot be attached")
+        folder.plugins.mkdir(exist_ok=True)
+        (folder.path / file).write_text(source, encoding="utf-8")
+    folder.keep_space({name: section for name, section in space.items() if section is not None})

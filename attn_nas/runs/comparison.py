@@ -1,0 +1,119 @@
+"""Candidates of a run side by side: what sits where, what differs, and how far the first is ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+from attn_nas.errors import UsageError
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
+from attn_nas.space.genotype import Placement
+from attn_nas.stats.uncertainty import without_nan
+
+FEWEST, MOST = 2, 4
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """What each of the candidates has at one site of the trunk, in their order; None for nothing."""
+
+    site: str
+    stage: int
+    placements: tuple[Placement | None, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether they do not all have the same there."""
+        return len(set(self.placements)) > 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, placements in words and field by field."""
+        return {
+            "site": self.site,
+            "stage": self.stage,
+            "differs": self.differs,
+            "placements": [None if placement is None else str(placement) for placement in self.placements],
+            "fields": [None if placement is None else placement.to_dict() for placement in self.placements],
+        }
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far the first candidate is ahead of ``over`` in accuracy, shares of 1, and how surely it is ahead at all.
+
+    The standard deviation and the probability are NaN in a run too small to believe anything of.
+    """
+
+    over: str
+    mean: float
+    standard_deviation: float
+    probability: float
+
+    @classmethod
+    def of(cls, run: Run, first: Candidate, other: Candidate) -> Lead:
+        """That of ``first`` over ``other``: as believed, or else as measured."""
+        key, over = first.record.key, other.record.key
+        if run.beliefs is None or first.belief is None or other.belief is None:
+            return cls(over, first.measured.value - other.measured.value, nan, nan)
+        found = run.beliefs.difference(key, over)
+        return cls(over, found.mean.value, found.mean.standard_error, found.probability)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; None for NaN."""
+        return without_nan(vars(self))
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Two to four ``candidates`` of a run on the ``sites`` of its trunk; ``leads`` are those of the first over the others."""
+
+    run: str
+    candidates: tuple[Candidate, ...]
+    sites: tuple[SiteRow, ...]
+    leads: tuple[Lead, ...]
+
+    @classmethod
+    def of(cls, run: Run, keys: Sequence[str]) -> SideBySide:
+        """That of the candidates whose keys begin with ``keys``.
+
+        Raises:
+            UsageError: fewer than two, more than four, or one of them twice.
+            RunError: a key is unknown or ambiguous.
+
+        """
+        if not FEWEST <= len(keys) <= MOST:
+            raise UsageError(f"keys given: {len(keys)}; choose {FEWEST} to {MOST} candidates to compare")
+        candidates = tuple(run.candidate(key) for key in keys)
+        found = [candidate.record.key for candidate in candidates]
+        for key in found:
+            if found.count(key) > 1:
+                raise UsageError(f"candidate {key} is given more than once: compare it with others")
+        leads = tuple(Lead.of(run, candidates[0], other) for other in candidates[1:])
+        return cls(str(run.folder.path), candidates, _sites(candidates), leads)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; each candidate as `Candidate.to_dict` writes it."""
+        return {
+            "run": self.run,
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "sites": [row.to_dict() for row in self.sites],
+            "leads": [lead.to_dict() for lead in self.leads],
+        }
+
+
+def _sites(candidates: Sequence[Candidate]) -> tuple[SiteRow, ...]:
+    """The sites of the trunk in the order in which an image passes them, without stage ends at which nobody has anything."""
+    trunk = candidates[0].record.genotype.trunk
+    placed = zip(*((placement for _, placement in each.record.genotype.sites) for each in candidates), strict=True)
+    found = sorted(
+        zip(trunk.sites, placed, strict=True),
+        key=lambda pair: (pair[0].block.stage, pair[0].at_stage_end, pair[0].index),
+    )
+    return tuple(
+        SiteRow(str(site), site.block.stage, placements)
+        for site, placements in found
+        if not site.at_stage_end or any(placements)
+    )

@@ -1,0 +1,174 @@
+"""The run folder: where a search keeps its study, weights and results, and the lock that keeps two searches apart."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+
+from attn_nas.errors import RunError, UsageError
+from attn_nas.files import write_whole
+from attn_nas.plugins import registry as plugins
+from attn_nas.storage.location import StudyPlace, place_in
+
+_MOMENT = 1.0
+"""Seconds for which a reader may look whether a run is locked."""
+
+
+class RunFolder:
+    """Paths inside one run folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.space = self.path / "space.yaml"
+        self.weights = self.path / "weights"
+        self.trunks = self.path / "trunks"
+        self.pauses = self.path / "pauses"
+        self.cache = self.path / ".cache"
+        self.events = self.path / "events.jsonl"
+        self.plugins = self.path / "plugins"
+        self._lock = self.path / "lock"
+        self.maps = self.path / "maps"
+
+    @property
+    def study(self) -> StudyPlace:
+        """Where its study is."""
+        return place_in(self.path)
+
+    def weights_of(self, key: str) -> Path:
+        """The trained weights of a candidate, if they are kept."""
+        return self.weights / f"{key}.safetensors"
+
+    def keep_plugins(self, files: Sequence[str]) -> dict[str, str]:
+        """Write the plug-ins, as they were read, into the run, so that it can go anywhere; by their paths inside it."""
+        kept = {}
+        for file in files:
+            self.plugins.mkdir(exist_ok=True)
+            copy, source = self.plugins / Path(file).name, plugins.active_file(file).source
+            copy.write_text(source, encoding="utf-8")
+            kept[str(copy.relative_to(self.path))] = source
+        return kept
+
+    def keep_space(self, settings: Mapping[str, Any]) -> None:
+        """Write the search space, whose plug-ins are files of the run; raises OSError."""
+        write_whole(self.space, yaml.safe_dump(dict(settings), sort_keys=False))
+
+    def check_free(self) -> None:
+        """Raise UsageError if the folder holds a run already, or files that are not those of a run but have their names."""
+        if self.study.exists():
+            raise UsageError(f"{self.path} holds a run already: add --resume to go on with it, or name another folder")
+        for path in (self.space, self.plugins):
+            if path.exists() and not self._lock.exists():
+                raise UsageError(f"{self.path} has a {path.name} of its own, which a run would replace: name another folder")
+
+    def create(self) -> None:
+        """Make the folder, unless it is there; raises RunError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"the run folder {self.path} cannot be made: {error.strerror}") from None
+
+    def discard_beginning(self) -> None:
+        """Remove what was written of a run that has no study yet, and the folder if nothing else is in it."""
+        if self.study.exists():
+            return
+        with suppress(OSError):
+            self.space.unlink(missing_ok=True)
+            shutil.rmtree(self.plugins, ignore_errors=True)
+            self._lock.unlink(missing_ok=True)
+            self.path.rmdir()
+
+    def write_document(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Write plain data as the JSON file ``name``; returns its path, or raises RunError."""
+        path = self.path / name
+        try:
+            write_whole(path, json.dumps(document, indent=2) + "\n")
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        return path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; the lock of a dead process is gone with it.
+
+        Raises:
+            RunError: another process holds it, or the folder cannot be written.
+
+        """
+        try:
+            handle = _locked_within(self._lock, _MOMENT)
+        except OSError as error:
+            raise RunError(
+                f"the run folder {self.path} cannot be written, or its file system knows no locks: {error.strerror}"
+            ) from None
+        if handle is None:
+            raise RunError(f"another process works in {self.path}: wait for it, or name another folder")
+        with handle:
+            for failure in self.trunks.glob("*.failed"):
+                failure.unlink()  # what could not be trained may be possible now
+            try:
+                yield
+            finally:
+                shutil.rmtree(self.cache, ignore_errors=True)
+
+    @property
+    def is_worked_in(self) -> bool:
+        """Whether a process holds the run now."""
+        try:
+            with self._lock.open() as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def _locked_within(path: Path, seconds: float) -> TextIO | None:
+    """The lock, taken; None if another process has it. A reader that only looks holds it for an instant. Raises OSError."""
+    until = time.monotonic() + seconds
+    while True:
+        handle = path.open("w")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                return handle
+        except (BlockingIOError, FileNotFoundError):  # held, or removed by one whose run could not begin
+            pass
+        except OSError:
+            handle.close()
+            raise
+        handle.close()
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.02)
+
+
+def new_run_folder(name: str) -> RunFolder:
+    """A fresh folder under ``runs`` for a search of the space ``name``."""
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    names = (Path("runs") / f"{name}-{stamp}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
+    return RunFolder(next(path for path in names if not path.exists()))
+
+
+def latest_run_folder() -> RunFolder:
+    """The run under ``runs`` that was begun last.
+
+    Raises:
+        UsageError: there is none.
+
+    """
+    begun = sorted(Path("runs").glob("*/space.yaml"), key=lambda path: path.stat().st_mtime)
+    studies = [path for path in begun if RunFolder(path.parent).study.exists()]
+    if not studies:
+        raise UsageError("no run under runs/: start one with attn-nas search, or name it with --run")
+    return RunFolder(studies[-1].parent)

@@ -1,0 +1,182 @@
+"""A study in an SQLite file of the run folder: what a run has unless it is told otherwise."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import Study
+
+from attn_nas.errors import RunError
+from attn_nas.storage.batching import GatheringStorage
+from attn_nas.storage.formats import FORMAT, check_format, format_of, upgrade
+from attn_nas.storage.optuna_db import FACTS, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
+from attn_nas.storage.retry import Patience
+
+_NAME = "attn-nas"
+
+
+class SqliteStudy:
+    """The study in the file ``path`` of a run folder."""
+
+    is_shared = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def signature(self) -> tuple[object, ...]:
+        """What is another when the study has changed, its first item when it is another study."""
+        file, log = (_stat(path) for path in (self.path, self.path.with_name(f"{self.path.name}-wal")))
+        # An empty log is what opening the study leaves.
+        changed = ((each.st_mtime_ns, each.st_size) if each and each.st_size else None for each in (file, log))
+        return (file and file.st_ino, *changed)
+
+    def exists(self) -> bool:
+        """Whether there is a study."""
+        return os.access(self.path, os.F_OK)
+
+    def create(self, costs: int, attributes: Mapping[str, Any]) -> None:
+        """Make a study of accuracy and so many ``costs`` that has these user ``attributes``: whole, or not at all.
+
+        Raises:
+            RunError: it cannot be written.
+
+        """
+        unfinished = self.path.with_suffix(".new")
+        try:
+            for leftover in self.path.parent.glob(f"{unfinished.name}*"):
+                leftover.unlink()
+            storage = _storage(unfinished)
+            create_in(storage, _NAME, costs, attributes)
+            close(storage)
+            unfinished.replace(self.path)
+        except STORAGE_ERRORS as error:
+            raise RunError(f"{self.path} cannot be made: {reason_of(error)}") from None
+
+    def open(self) -> Study:
+        """To be read; one of an older format is read from a copy that is brought to the present one.
+
+        Raises:
+            RunError: there is no such file, or it is no study of this package, or one of a later version.
+
+        """
+        facts = self.facts()
+        check_format(facts, self.path.parent)
+        if format_of(facts) == FORMAT:
+            return self._load(self.path)
+        folder = tempfile.mkdtemp(prefix="attn-nas-")
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            study = self._upgraded(Path(folder) / self.path.name, facts)
+        except BaseException:
+            remove()
+            raise
+        weakref.finalize(backend_of(study), remove)
+        return study
+
+    def open_to_write(self, patience: Patience) -> Study:
+        """To go on with; one of an older format is brought to the present one, and kept beside it as it was."""
+        facts = self.facts()
+        check_format(facts, self.path.parent)
+        if format_of(facts) < FORMAT:
+            self._bring_up(facts)
+        return self._load(self.path)
+
+    def facts(self) -> dict[str, Any]:
+        """What was fixed when the run began, read without its trials; raises RunError."""
+        if not self.path.exists():
+            raise RunError(f"{self.path.parent} is not a run: it has no {self.path.name}")
+        query = "SELECT value_json FROM study_user_attributes JOIN studies USING (study_id) WHERE study_name = ? AND key = ?"
+        try:
+            with closing(_connect_to_read(self.path)) as connection:
+                found = connection.execute(query, (_NAME, FACTS)).fetchone()
+            facts: object = json.loads(found[0]) if found else None
+        except (*STORAGE_ERRORS, ValueError) as error:
+            raise RunError(f"{self.path} cannot be opened as a study: {reason_of(error)}") from None
+        if not isinstance(facts, dict):
+            raise RunError(f"{self.path.parent} is not a run of attn-nas: its study does not say what was searched")
+        return facts
+
+    @contextmanager
+    def held(self, patience: Patience) -> Iterator[None]:
+        """Nothing more than the folder's lock is needed."""
+        yield
+
+    def _bring_up(self, facts: dict[str, Any]) -> None:
+        """Replace the study by one of the present format; there is a whole one at any moment."""
+        kept = self.path.with_name(f"{self.path.stem}-format-{format_of(facts)}{self.path.suffix}")
+        upgraded = self.path.with_suffix(".new")
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as connection:
+                connection.execute("PRAGMA journal_mode=DELETE")  # what is still in the log goes into the file
+            close(backend_of(self._upgraded(upgraded, facts)))
+            kept.unlink(missing_ok=True)
+            kept.hardlink_to(self.path)
+            upgraded.replace(self.path)
+        except (sqlite3.Error, OSError) as error:
+            raise RunError(f"{self.path} cannot be brought to format {FORMAT}: {reason_of(error)}") from None
+
+    def _load(self, path: Path) -> Study:
+        try:
+            return optuna.load_study(storage=_storage(path), study_name=_NAME)
+        except (*STORAGE_ERRORS, KeyError, RuntimeError) as error:
+            raise RunError(f"{self.path} cannot be opened as a study: {reason_of(error)}") from None
+
+    def _upgraded(self, copy: Path, facts: dict[str, Any]) -> Study:
+        """The study in ``copy``, in the present format."""
+        try:
+            copy.unlink(missing_ok=True)
+            with closing(_connect_to_read(self.path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+            study = self._load(copy)
+            study.set_user_attr(FACTS, upgrade(engine_of(study), study._study_id, facts))
+        except (*STORAGE_ERRORS, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{self.path} is of format {format_of(facts)} and cannot be brought to format {FORMAT}: {reason_of(error)}"
+            ) from None
+        return study
+
+
+def _storage(path: Path) -> RDBStorage:
+    # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
+    return GatheringStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    if not os.access(path.parent, os.W_OK):
+        return _connect_to_read(path)
+    # Write-ahead log, synchronised at checkpoints: a killed process loses nothing that was committed.
+    connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    log = path.with_name(f"{path.name}-wal")
+    # What is still in the write-ahead log of a study that is written to is not in an immutable file.
+    is_at_rest = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    how = "immutable=1" if is_at_rest else "mode=ro"
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, check_same_thread=False)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None

@@ -1,1 +1,0 @@
-"""The study: proposes candidates, has them trained, keeps what came of them."""

@@ -1,0 +1,103 @@
+"""A run between two epochs: the warm trunk from which every candidate starts, or a candidate that was paused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from attn_nas.training.optimizer import Averaging
+
+_WEIGHTS, _MOMENTUM, _AVERAGE, _GENERATOR = "weights/", "momentum/", "average/", "generator"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after ``epoch`` epochs: weights and statistics, momentum by parameter, and the generator of the data order.
+
+    ``average`` are the averaged weights and statistics, and ``taken`` says of how many times; none for a warm trunk.
+    """
+
+    epoch: int
+    weights: dict[str, Tensor]
+    momentum: dict[str, Tensor]
+    generator: Tensor
+    average: dict[str, Tensor] = field(default_factory=dict)
+    taken: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        epoch: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        averaging: Averaging | None = None,
+    ) -> Checkpoint:
+        """A copy, on the CPU, of a run's state."""
+        momentum = {
+            name: optimizer.state[parameter]["momentum_buffer"].cpu().clone()
+            for name, parameter in model.named_parameters()
+            if "momentum_buffer" in optimizer.state[parameter]
+        }
+        average = _copied(averaging.model) if averaging and averaging.taken else {}
+        return cls(epoch, _copied(model), momentum, generator.get_state(), average, averaging.taken if averaging else 0)
+
+    @classmethod
+    def before_training(cls, weights: dict[str, Tensor], seed: int) -> Checkpoint:
+        """The state of a training with ``seed`` that has yet to begin, from ``weights`` of the trunk."""
+        return cls(0, weights, {}, torch.Generator().manual_seed(seed).get_state())
+
+    @torch.no_grad()
+    def restore(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        averaging: Averaging | None = None,
+    ) -> None:
+        """Put the state into a run; what ``model`` has and the checkpoint lacks (its mechanisms) stays as it is."""
+        for name, tensor in model.state_dict().items():
+            if name in self.weights and self.weights[name].shape == tensor.shape:
+                tensor.copy_(self.weights[name])
+        for name, parameter in model.named_parameters():
+            if name in self.momentum and self.momentum[name].shape == parameter.shape:
+                optimizer.state[parameter]["momentum_buffer"].copy_(self.momentum[name])
+        generator.set_state(self.generator)
+        if averaging and self.taken:
+            averaging.restore(self.average, self.taken)
+
+    def save(self, path: Path) -> None:
+        """Write the state as safetensors."""
+        tensors = {_WEIGHTS + name: tensor.contiguous() for name, tensor in self.weights.items()}
+        tensors |= {_MOMENTUM + name: tensor.contiguous() for name, tensor in self.momentum.items()}
+        tensors |= {_AVERAGE + name: tensor.contiguous() for name, tensor in self.average.items()}
+        save_file({**tensors, _GENERATOR: self.generator}, path, {"epoch": str(self.epoch), "taken": str(self.taken)})
+
+    @classmethod
+    def kept_in(cls, path: Path) -> Checkpoint | None:
+        """The state that `save` wrote; None if there is none, or if it is damaged."""
+        try:
+            return cls.load(path)
+        except Exception:  # noqa: BLE001 - a file of any content may be there
+            return None
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """The state that `save` wrote."""
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a safetensors file is no mapping
+            epoch, taken = (int(file.metadata()[name]) for name in ("epoch", "taken"))
+        weights, momentum, average = (
+            {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
+            for kind in (_WEIGHTS, _MOMENTUM, _AVERAGE)
+        )
+        return cls(epoch, weights, momentum, tensors[_GENERATOR], average, taken)
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,115 @@
+"""One training step, as a CUDA graph where there is a GPU.
+
+A small network's step is hundreds of short kernels, and starting them one by one takes longer than they do. So on CUDA the
+whole step (gather, augmentation, forward and backward pass, optimiser) is captured once and replayed: its inputs, the row
+of the epoch's plan and the learning rate, are tensors that stay where they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attn_nas.data.augment import NUM_DRAWS
+from attn_nas.errors import first_line
+from attn_nas.space.schema import ProxySettings
+from attn_nas.training.images import DeviceImages
+from attn_nas.training.optimizer import make_optimizer
+
+logger = logging.getLogger(__name__)
+_EAGER_STEPS = 3
+"""Steps of a size that run one kernel after the other before they are captured, as CUDA graphs need it."""
+
+
+@lru_cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """One stream per device and process: libraries keep a workspace for every stream that they have seen."""
+    return torch.cuda.Stream(device)
+
+
+class TrainingStep:
+    """Trains ``model`` on one batch per call; ``losses`` ``()`` adds up the mean losses of the batches.
+
+    A capture that fails leaves the allocator's notes of it behind, for good: ``capture_failed`` then says that this process
+    should capture no more, and had best be replaced.
+    """
+
+    capture_failed = False
+
+    def __init__(self, model: nn.Module, images: DeviceImages, settings: ProxySettings, micro_batch: int) -> None:
+        device = images.train.images.device
+        self.losses = torch.zeros((), device=device)
+        self._model = model
+        self._images = images
+        self._settings = settings
+        self._parts = max(1, settings.batch_size // micro_batch)
+        self._row = torch.zeros((1 + NUM_DRAWS, settings.batch_size), dtype=torch.int64, device=device)
+        self._rate = torch.zeros((), device=device)
+        self.optimizer = make_optimizer(model, settings, self._rate)
+        self._size = images.size
+        self._done = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream = _side_stream(torch.cuda.current_device()) if device.type == "cuda" else None
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Train on images of this height and width from now on."""
+        if size != self._size:
+            self._size, self._done, self._graph = size, 0, None
+
+    def __call__(self, row: Tensor, rate: Tensor) -> None:
+        """Train on one ``row`` of the epoch's plan at the learning rate ``rate`` ``()``; nothing waits for the device."""
+        self._row.copy_(row)
+        self._rate.copy_(rate)
+        if self._stream and self._done == _EAGER_STEPS and not TrainingStep.capture_failed:
+            self._graph = self._captured()
+        if self._graph:
+            self._graph.replay()
+        elif self._stream and self._done < _EAGER_STEPS:
+            self._beside(self._train, self._stream)
+        else:
+            self._train()
+        self._done += 1
+
+    @staticmethod
+    def _beside(call: Callable[[], None], stream: torch.cuda.Stream) -> None:
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            call()
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _captured(self) -> torch.cuda.CUDAGraph | None:
+        """The step as a graph, or None if it cannot be captured; capturing itself trains nothing."""
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._train()
+        except RuntimeError as error:
+            # The context manager may raise anew on its way out, before it has restored the stream.
+            torch.cuda.set_stream(current)
+            reason = first_line(error.__context__ or error)
+            logger.warning("the training step cannot be captured as a CUDA graph, it runs eagerly: %s", reason)
+            self.optimizer.zero_grad(set_to_none=True)
+            TrainingStep.capture_failed = True
+            return None
+        return graph
+
+    def _train(self) -> None:
+        self.add_gradients()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def add_gradients(self) -> None:
+        """Add the gradients of the batch, one micro-batch after the other, and its loss."""
+        inputs, labels = self._images.batch(self._row, self._size)
+        for part, target in zip(inputs.tensor_split(self._parts), labels.tensor_split(self._parts), strict=True):
+            with self._images.numerics.autocast():
+                logits = self._model(part)
+            loss = F.cross_entropy(logits.float(), target, label_smoothing=self._settings.label_smoothing)
+            loss = loss * (len(part) / len(inputs))
+            loss.backward()
+            self.losses += loss.detach()
