@@ -9,7 +9,7 @@ import torch
 
 from attn_nas.engine.search import search
 
-GOLDEN = Path(__file__).parent / "data" / "golden.json"
+GOLDEN = Path(__file__).parents[1] / "data" / "golden.json"
 
 
 def _processor():

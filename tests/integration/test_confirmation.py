@@ -28,7 +28,7 @@ from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 
 
 class NoisyTrainer(TableTrainer):

@@ -13,7 +13,7 @@ import pytest
 from attn_nas.attention.catalog import mechanism_names
 from attn_nas.space.trunks import trunk_names
 
-SPACE = Path(__file__).parent / "data" / "smoke.yaml"
+SPACE = Path(__file__).parents[1] / "data" / "smoke.yaml"
 
 
 def _run(*arguments, cwd=None, **environment):

@@ -39,7 +39,7 @@ from attn_nas.storage.sqlite import SqliteStudy
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 
 
 def _search(space, tmp_path, **arguments):

@@ -14,7 +14,7 @@ from attn_nas.attention.mechanism import POSITIONS
 from attn_nas.cli import app
 from attn_nas.space.schema import json_schema
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 

@@ -152,7 +152,7 @@ def test_a_folder_loads_as_models_of_hubs_do(run, folder, candidate, tmp_path):
     assert json.loads(printed.splitlines()[-1]) == logits
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 LOADING = re.findall(r"```python\n(# from_\w+\.py\n.*?)```", README, re.DOTALL)
 
 

@@ -24,7 +24,7 @@ from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 _DAC_OVERRIDE, _DAC_READ_SEARCH, _PR_CAPBSET_DROP = 1, 2, 24
 
 

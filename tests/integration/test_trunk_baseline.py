@@ -32,7 +32,7 @@ from attn_nas.training import ProxyResult
 from attn_nas.training.protocol import Trained
 
 TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 PROXY = ProxySettings(epochs=2, batch_size=32, lr=0.1)
 BARE = Trunk("cifar_resnet", 8, 8)

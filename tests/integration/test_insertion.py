@@ -124,7 +124,7 @@ def _logits(model, side=32):
         return model(images)
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 TORCHVISION = [
     (RESNET18, "resnet18"),

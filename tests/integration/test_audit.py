@@ -30,7 +30,7 @@ from attn_nas.training import ProxyResult
 from attn_nas.training.protocol import Replicate, Trained
 
 TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 

@@ -576,7 +576,7 @@ def test_shards_give_the_table_of_one_build(tmp_path):
     assert {genotype.key for genotype in merged.references.values()} <= merged.genotypes.keys()
 
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "build_table.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "build_table.py"
 TINY_TABLE = """\
 trunk: {name: cifar_resnet, depth: 8, width: 4}
 data: {name: cued_digits, num_train: 64, num_validation: 50}

@@ -19,7 +19,7 @@ from attn_nas.attention.records import RECORDS
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import DataError
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 CASES = json.loads((DATA / "parity.json").read_text(encoding="utf-8"))
 TENSORS = load_file(DATA / "parity.safetensors")
 EXEMPT = {"eca_max": "a variant of ours, which no reference has"}

@@ -12,7 +12,7 @@ from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-SOAK = Path(__file__).parents[1] / "benchmarks" / "soak.py"
+SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 HOLDER = """

@@ -21,7 +21,7 @@ from attn_nas.report.pages.environment import environment
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.trunks import register_trunk
 
-PACKAGE = Path(__file__).parents[1] / "attn_nas"
+PACKAGE = Path(__file__).parents[2] / "attn_nas"
 TREES = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 SPACE = """\
 trunk: {name: cifar_resnet, depth: 8, width: 8}

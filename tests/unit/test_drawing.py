@@ -25,7 +25,7 @@ from attn_nas.terminal.drawing import drawing
 from attn_nas.testing import TrunkContract
 from attn_nas.testing.passage import passages
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 FAMILIES = [
     Trunk("cifar_resnet", 20, 8),

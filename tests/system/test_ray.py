@@ -40,8 +40,8 @@ from attn_nas.training import Numerics, choose_numerics
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
-README = (Path(__file__).parents[1] / "README.md").read_text()
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
+README = (Path(__file__).parents[2] / "README.md").read_text()
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
 PATIENCE = 60.0

@@ -27,7 +27,7 @@ from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 
 
 @dataclass

@@ -19,7 +19,7 @@ from attn_nas.storage.formats import FORMAT
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
-DUMP = Path(__file__).parent / "data" / "format2.sql.gz"
+DUMP = Path(__file__).parents[1] / "data" / "format2.sql.gz"
 """The study of a finished run of six candidates, as the version that wrote format 2 has left it."""
 
 

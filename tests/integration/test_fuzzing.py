@@ -34,7 +34,7 @@ quickly = settings(
 )
 
 SPACES = [yaml.safe_load(path.read_text()) for path in builtin_spaces().values()]
-_TINY = load_space(Path(__file__).parent / "data" / "tiny.yaml")
+_TINY = load_space(Path(__file__).parents[1] / "data" / "tiny.yaml")
 GENOTYPES = [each.to_dict() for each in reference_genotypes(_TINY, Encoding(_TINY)).values()]
 WORDS = [
     "se",

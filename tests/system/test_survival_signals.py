@@ -21,7 +21,7 @@ from attn_nas.engine.search import search
 from attn_nas.execution.replicates import ReplicateFolder
 from attn_nas.runs.run import Run
 
-TINY = Path(__file__).parent / "data" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 COMMAND = [sys.executable, "-m", "attn_nas"]
 SEARCH = [*COMMAND, "search", "--space", str(TINY), "--run", "run", "--confirm", "0"]
