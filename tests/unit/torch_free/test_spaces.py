@@ -17,7 +17,7 @@ from attn_nas.space.loading import builtin_spaces, load_space, parse_space
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import json_schema
 
-FOLDER = Path(__file__).parents[2] / "search_spaces"
+FOLDER = Path(__file__).parents[3] / "search_spaces"
 SHIPPED = [
     "cifar100_resnet56",
     "cifar10_resnet20",
