@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from attn_nas.execution.local import InProcess
 from attn_nas.execution.replicates import ReplicateFolder, train_replicates
 from attn_nas.execution.resources import Resources
 from attn_nas.followups.audit import AuditPlan, stratified
+from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 from attn_nas.testing import TableTrainer
@@ -30,10 +32,16 @@ from attn_nas.training.protocol import Replicate, Trained
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
+@pytest.fixture(scope="module")
+def searched(search_in, tmp_path_factory):
     """Twenty scored candidates."""
-    return search(tiny_space, budget=20, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(tiny_task))
+    return search_in(tmp_path_factory.mktemp("searched"), budget=20).folder.path
+
+
+@pytest.fixture
+def run(searched, tmp_path):
+    """A copy of it."""
+    return Run(shutil.copytree(searched, tmp_path / "run"))
 
 
 def _trained(accuracy, epochs):

@@ -1,6 +1,7 @@
 """Full retraining: entrants, recipe, gains and their significance, what is kept and resumed, and pretrained starts."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,10 +39,16 @@ from attn_nas.training.trainer import ProxyTrainer
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
+@pytest.fixture(scope="module")
+def searched(search_in, tmp_path_factory):
     """Eight scored candidates, the references among them."""
-    return search(tiny_space, budget=8, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(tiny_task))
+    return search_in(tmp_path_factory.mktemp("searched"), budget=8).folder.path
+
+
+@pytest.fixture
+def run(searched, tmp_path):
+    """A copy of it."""
+    return Run(shutil.copytree(searched, tmp_path / "run"))
 
 
 def _winner(run):

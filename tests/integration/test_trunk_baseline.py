@@ -1,6 +1,7 @@
 """The plain trunk's curve: which trunks, the search's seeds, what is kept and resumed, and attention beside it."""
 
 import json
+import shutil
 from dataclasses import replace
 from math import isnan
 
@@ -35,10 +36,16 @@ PROXY = ProxySettings(epochs=2, batch_size=32, lr=0.1)
 BARE = Trunk("cifar_resnet", 8, 8)
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
+@pytest.fixture(scope="module")
+def searched(search_in, tmp_path_factory):
     """Twelve scored candidates, confirmed with one new seed."""
-    return search(tiny_space, budget=12, confirm=1, run=tmp_path / "run", workers=1, trainer=TableTrainer(tiny_task))
+    return search_in(tmp_path_factory.mktemp("searched"), budget=12, confirm=1).folder.path
+
+
+@pytest.fixture
+def run(searched, tmp_path):
+    """A copy of it."""
+    return Run(shutil.copytree(searched, tmp_path / "run"))
 
 
 def _fill(plan, accuracy):

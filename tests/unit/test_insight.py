@@ -70,9 +70,10 @@ def test_three_networks_say_nothing(tiny_space):
     assert Insight.of(_trainings(encoding, _first_se, number=3), encoding) is None
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
-    return search(tiny_space, budget=12, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(tiny_task))
+@pytest.fixture(scope="module")
+def run(search_in, tmp_path_factory):
+    """Twelve scored candidates, to be read only."""
+    return search_in(tmp_path_factory.mktemp("searched"), budget=12)
 
 
 def test_a_run_has_its_insight_as_files(run, tmp_path):
