@@ -47,3 +47,16 @@ def blocks_of(page: Path) -> list[Block]:
         code = dedent(fence["code"])
         found.append(Block(page, line, fence["language"], code, marker["why"] if marker else None))
     return found
+
+
+def file_of(page: Path, name: str) -> str:
+    """The text of the file ``name`` as the page shows it.
+
+    Raises:
+        ValueError: the page does not show this file, or shows it twice.
+
+    """
+    found = [block.code for block in blocks_of(page) if block.file_name == name]
+    if len(found) != 1:
+        raise ValueError(f"{page} shows {name} in {len(found)} code blocks")
+    return found[0]
