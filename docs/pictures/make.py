@@ -20,6 +20,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from safetensors import safe_open
+from safetensors.torch import save_file
+
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent
 RUN = HERE / "run.tar.xz"
@@ -53,7 +56,10 @@ def shown(run: Run) -> Candidate:
 
 
 def pack(folder: Path) -> None:
-    """Put what the pictures need of a run into the committed file: study, events, space, and weights of three networks."""
+    """Put what the pictures need of a run into the committed file: study, events, space, and weights of three networks.
+
+    Weights are rounded to half precision, so that the file is small.
+    """
     run = Run(folder)
     references = {each.record.reference: each.record.key for each in run.references}
     keys = {shown(run).record.key, references["none"], references["cbam everywhere"]}
@@ -65,9 +71,19 @@ def pack(folder: Path) -> None:
         for name in _KEPT:
             shutil.copy(folder / name, packed / name)
         for key in keys:
-            shutil.copy(run.folder.weights_of(key), packed / "weights")
+            _round(run.folder.weights_of(key), packed / "weights" / f"{key}.safetensors")
         with tarfile.open(RUN, "w:xz", preset=9) as archive:
             archive.add(packed, packed.name, filter=_anonymous)
+
+
+def _round(weights: Path, to: Path) -> None:
+    with safe_open(weights, "pt") as file:
+        rounded = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+        metadata = file.metadata()
+    for name, tensor in rounded.items():
+        if tensor.is_floating_point():
+            rounded[name] = tensor.half().to(tensor.dtype)
+    save_file(rounded, to, metadata)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -18,8 +18,10 @@ import yaml
 from generators.blocks import Block, blocks_of
 from generators.flow import trace
 from generators.positions import draw_positions
+from pictures.make import shown, unpacked
 
 from attn_nas.attention.catalog import get_mechanism
+from attn_nas.runs.run import Run
 from attn_nas.space.loading import builtin_spaces, parse_space
 from attn_nas.space.schema import SearchSpace
 
@@ -335,6 +337,15 @@ def test_a_drawing_of_a_mechanism_shows_its_steps():
 def test_the_picture_of_the_positions_is_up_to_date():
     """docs/pictures/positions.svg is what docs/pictures/make.py draws."""
     assert (DOCS / "pictures" / "positions.svg").read_text() == draw_positions()
+
+
+def test_the_run_of_the_pictures_can_be_read():
+    """It opens, has the weights that its pictures need, and its front is the one that is drawn."""
+    with unpacked() as folder:
+        run = Run(folder)
+        drawn = (DOCS / "front.svg").read_text()
+        assert [each.record.key for each in run.front if each.record.key not in drawn] == []
+        assert run.folder.weights_of(shown(run).record.key).exists()
 
 
 def test_every_public_name_can_be_loaded():
