@@ -24,6 +24,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
+def reference_label(name: str) -> str:
+    """The name of a reference as people read it: ``none`` is ``no attention``."""
+    return "no attention" if name == "none" else name
+
+
 def markdown(text: str) -> str:
     """``text`` as one line of Markdown that has no HTML, link or code in it."""
     return re.sub(r"([\\`\[\]])", r"\\\1", escape(" ".join(text.split()), quote=False))

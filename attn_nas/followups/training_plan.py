@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from attn_nas.cost import Cost, count_cost
 from attn_nas.engine.setting import Setting
@@ -130,7 +132,7 @@ def predicted_seconds(run: Run, plans: Sequence[TrainingPlan], workers: int) -> 
     return total / workers
 
 
-class FollowUp:
+class FollowUp(ABC):
     """Base of trainings that follow the search of ``run``, described by ``plans``."""
 
     run: Run
@@ -148,6 +150,10 @@ class FollowUp:
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
         """Do the missing trainings; see `run_plan`."""
         run_plan(self.run, self.plans, resources, on_end, download=download)
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as JSON-ready data."""
 
 
 def cost_of(genotype: Genotype, task: Task) -> Cost:

@@ -66,9 +66,8 @@ class TrunkComparison:
         larger = next((point for point in points if point.flops >= flops), None)
         equal = next((point for point in points if point.accuracy.value >= own.value), None)
         lead = TrunkLead.over(own, same, degrees) if same else None
-        return cls(
-            role, candidate, same, lead, larger, TrunkLead.over(own, larger.accuracy, degrees) if larger else None, equal
-        )
+        larger_lead = TrunkLead.over(own, larger.accuracy, degrees) if larger else None
+        return cls(role, candidate, same, lead, larger, larger_lead, equal)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""

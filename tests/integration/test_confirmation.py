@@ -21,7 +21,7 @@ from attn_nas.events.progress import Progress
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, TrialFinished
 from attn_nas.export import export_front
 from attn_nas.space.task import Task
-from attn_nas.terminal.closing import closing_words
+from attn_nas.terminal.closing import closing_lines
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
 from attn_nas.terminal.tables import front_table
@@ -229,7 +229,7 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(tiny_space, tmp_path
         assert candidate.expected.hundredths() in line
         assert f"({len(candidate.results)})" in line
         assert ("~" in line) == (candidate.belief.lead is not None and candidate.belief.lead < 0.9)
-    words = closing_words(run, events[-1])
+    words = closing_lines(run, events[-1])
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)
     for reference in run.references:
         if reference.record.key != best.record.key:

@@ -28,7 +28,7 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.stats.paired_gains import Gain, corrected
-from attn_nas.terminal.retraining import retraining_words
+from attn_nas.terminal.retraining_table import retraining_notes
 from attn_nas.testing import TableTrainer
 from attn_nas.training import ProxyResult, Scores
 from attn_nas.training.pretrained import check_pretrained
@@ -129,7 +129,7 @@ def test_one_seed_proves_nothing_and_the_test_split_is_read_once(run):
     retraining = Retraining(run, [_winner(run)], epochs=3, seeds=1)
     _fill(retraining, lambda number, seed: 0.5 + 0.1 * (number == 0))
     result = retraining.result()
-    words = retraining_words(result)
+    words = retraining_notes(result)
     assert words[0].startswith("The test split was read here for the first time")
     assert "+10.00 points, with too few seeds to prove anything, against the bare trunk." in words[1]
     assert result.to_dict()["networks"][0]["gains"]["bare"]["p"] is None
@@ -137,9 +137,9 @@ def test_one_seed_proves_nothing_and_the_test_split_is_read_once(run):
     _fill(other, lambda number, seed: 0.5)
     other.plan.folder.forget(other.plan.replicates[1])
     second = other.result()
-    assert "was read before, by 1 other full training of this run" in retraining_words(second)[0]
+    assert "was read before, by 1 other full training of this run" in retraining_notes(second)[0]
     assert second.incomplete == {other.networks[1].name: 0}
-    assert f"left out, for want of trainings: {other.networks[1].name} has 0 of 1" in retraining_words(second)
+    assert f"left out, trainings are missing: {other.networks[1].name} has 0 of 1" in retraining_notes(second)
 
 
 def test_what_failed_or_lost_its_weights_is_trained_again(run):

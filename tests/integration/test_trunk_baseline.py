@@ -1,4 +1,4 @@
-"""The plain trunk's curve: which trunks, the search's seeds, what is kept and resumed, and attention beside it."""
+"""Trunks without attention: which trunks, the search's seeds, what is kept and resumed, and attention beside it."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk, get_family, register_trunk
 from attn_nas.stats.uncertainty import Mean
-from attn_nas.terminal.plain import plain_words
+from attn_nas.terminal.baseline_table import baseline_notes
 from attn_nas.testing import TableTrainer
 from attn_nas.training import ProxyResult
 from attn_nas.training.protocol import Trained
@@ -222,22 +222,22 @@ def test_a_lead_is_no_lead_within_chance():
 @pytest.mark.parametrize(
     ("accuracy", "larger", "sign", "equal"),
     [
-        (0.1, "Even the next larger", "+", "No plain trunk here is as accurate, up to +"),
-        (0.99, "The next larger", "-", "The cheapest plain trunk here that is as accurate on average is depth 8 width 7"),
+        (0.1, "Even the next larger", "+", "No trained trunk without attention is as accurate, up to +"),
+        (0.99, "The next larger", "-", "as accurate on average is depth 8 width 7"),
     ],
 )
 def test_the_words_say_which_is_ahead(run, accuracy, larger, sign, equal):
-    """Attention above a poor larger trunk, below a good one; and where plain trunks catch up."""
+    """Attention above a poor larger trunk, below a good one; and the trunk that is as accurate."""
     baseline = TrunkBaseline(run)
     _fill(baseline, lambda width, seed: accuracy + 0.001 * seed)
     result = baseline.result()
     everywhere = next(each for each in run.references if each.record.reference == "se everywhere")
     compared = TrunkComparison.of("knee", everywhere, [point for point in result.points if point.added_flops], degrees=3)
-    said, uncertainty, *_ = plain_words(replace(result, comparisons=(compared,)))
-    assert f"{larger} plain trunk, depth 8 width 9 with +" in said
+    said, uncertainty, *_ = baseline_notes(replace(result, comparisons=(compared,)))
+    assert f"{larger} trunk, depth 8 width 9 with +" in said
     assert f"%: {sign}{100 * abs(compared.larger_lead.difference.value):.2f} ± " in said
     assert equal in said
-    assert "± is one standard error: of plain trunks from 2 seeds each" in uncertainty
+    assert "± is one standard error: for trunks from 2 seeds each" in uncertainty
 
 
 def test_the_knee_and_the_most_accurate_are_compared(run):
@@ -254,11 +254,11 @@ def test_one_seed_or_no_attention_on_the_front_proves_nothing(run):
     baseline = TrunkBaseline(run, seeds=1)
     _fill(baseline, lambda width, seed: 0.5)
     result = baseline.result()
-    words = " ".join(plain_words(result))
-    assert "how much of that is chance is unknown" in words
+    words = " ".join(baseline_notes(result))
+    assert "the share of chance is unknown" in words
     assert "add --seeds 3" in words
     json.dumps(result.to_dict(), allow_nan=False)
-    assert plain_words(replace(result, comparisons=()))[0].startswith("Nothing with attention is on the front")
+    assert baseline_notes(replace(result, comparisons=()))[0].startswith("No candidate with attention is on the front")
 
 
 def test_failures_are_listed_and_end_in_exit_code_1(run):
@@ -268,7 +268,7 @@ def test_failures_are_listed_and_end_in_exit_code_1(run):
     told = CliRunner().invoke(app, ["plain", str(run.folder.path), "--width", "7", "--width", "9", "--workers", "1"])
     assert told.exit_code == 1
     assert f"failed: {Genotype.bare(Trunk('cifar_resnet', 8, 9)).key}-1: diverged" in told.stdout
-    assert "left out, for want of trainings: depth 8 width 9 has 1 of 2" in told.stdout
+    assert "left out, trainings are missing: depth 8 width 9 has 1 of 2" in told.stdout
     assert [point["width"] for point in json.loads((run.folder.path / "plain.json").read_text())["points"]] == [7, 8]
     with pytest.raises(RunError, match="no trunk of another size has all its trainings: diverged"):
         TrunkBaseline(run, widths=[9]).result()

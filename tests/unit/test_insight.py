@@ -16,7 +16,7 @@ from attn_nas.sampling import Training
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.task import Task
-from attn_nas.terminal.insight import insight_tables, insight_words
+from attn_nas.terminal.insight_table import insight_notes, insight_tables
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -64,7 +64,7 @@ def test_noise_alone_has_no_effects(tiny_space):
     effects = [*insight.mechanisms, *insight.positions, *insight.sites]
     assert sum(effect.beyond_noise for effect in effects) <= 1
     if insight.nothing_found:
-        assert "No mechanism, position or site has an effect beyond noise" in " ".join(insight_words(insight))
+        assert "No mechanism, position or site has an effect beyond noise" in " ".join(insight_notes(insight))
 
 
 def test_three_networks_say_nothing(tiny_space):

@@ -1,4 +1,4 @@
-"""What the attention of compared networks does, as tables and words."""
+"""Effects of the attention modules of compared networks in a terminal: tables and notes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from attn_nas.maps import Comparison, Observed
 
 
 def gate_table(network: Observed) -> Table:
-    """A row for each attention module: what it multiplies by, or changes, and what that depends on."""
+    """Table with a row for each attention module: mean and spread of its effect, and the accuracy lost without it."""
     title = f"{network.name}: {percent(network.accuracy)}"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     for heading in ("site", "attention", ""):
         table.add_column(heading, no_wrap=True)
     for heading in ("mean", "channels", "places", "images", "worth"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("what that amounts to", no_wrap=True)
+    table.add_column("summary", no_wrap=True)
     for gate, worth in zip(network.gates, network.worth, strict=True):
         spread = gate.spread
         figures = [f"{value:.3f}" for value in (spread.mean, spread.channels, spread.places, spread.images)]
@@ -27,25 +27,25 @@ def gate_table(network: Observed) -> Table:
     return table
 
 
-def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """A table for each network that has attention, once."""
+def maps_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    """Tables of all compared networks with attention, one per network."""
     networks = {network.key: network for comparison in comparisons for network in comparison.networks}
     return [gate_table(network) for network in networks.values() if network.gates]
 
 
-def comparison_words(comparison: Comparison) -> list[str]:
-    """How often each network is right, and the candidate where the next one is not."""
+def maps_notes(comparison: Comparison) -> list[str]:
+    """Sentences below the tables: accuracies, and images on which the candidate and another network differ."""
     accuracies = ", ".join(f"{network.name} {percent(network.accuracy)}" for network in comparison.networks)
     counts = "; ".join(f"{name}: {len(indices):,}" for name, indices in comparison.outcomes.items())
     return [
-        f"Of the first {len(comparison.sample):,} validation images right: {accuracies}.",
+        f"Accuracy on the first {len(comparison.sample):,} validation images: {accuracies}.",
         f"{comparison.networks[0].name} {counts}.",
     ]
 
 
 GLOSSARY = (
-    "gate: what the module multiplies its input by, 1 leaves it as it is; change: norm of the change over that of the input, "
-    "0 leaves it as it is; output: of a module that replaces a convolution, over its own mean. channels, places, images: "
-    "standard deviation of the channels, of the places of an image, and from image to image. worth: points of accuracy lost "
-    "where it scales by its mean everywhere, or changes nothing, without training again."
+    "gate: the factor by which the module multiplies its input (1: no change); change: norm of the change divided by the norm "
+    "of the input (0: no change); output: output of a module that replaces a convolution, divided by its own mean. channels, "
+    "places, images: standard deviation over channels, over places of an image, and over images. worth: points of accuracy "
+    "lost if the module is frozen (it scales by its mean, or changes nothing), without training again."
 )

@@ -1,4 +1,4 @@
-"""What mechanisms, positions and sites do, as tables."""
+"""Effects of mechanisms, positions and sites on accuracy in a terminal: tables and notes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from rich.table import Table
 
 from attn_nas.sampling.insight import Effect, Insight
 
-_HEADINGS = ("change of accuracy, points", "90 % interval", "networks that had it", "")
+_HEADINGS = ("change of accuracy, points", "90 % interval", "networks with it", "")
 
 
 def insight_tables(insight: Insight) -> list[Table]:
-    """Effects by mechanism, by position and by site, then of each mechanism at each site."""
+    """Tables of the effects by mechanism, by position and by site, then of each mechanism at each site."""
     tables = [
         _effects("mechanism", insight.mechanisms),
         _effects("position", insight.positions),
@@ -33,8 +33,8 @@ def _effects(kind: str, effects: tuple[Effect, ...]) -> Table:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for effect in sorted(effects, key=lambda effect: -effect.change) if kind != "site" else effects:
         interval = f"[{100 * effect.low:+.2f}, {100 * effect.high:+.2f}]"
-        word = "" if effect.beyond_noise else "no effect beyond noise"
-        table.add_row(effect.what, f"{100 * effect.change:+.2f}", interval, str(effect.trained), word)
+        note = "" if effect.beyond_noise else "no effect beyond noise"
+        table.add_row(effect.what, f"{100 * effect.change:+.2f}", interval, str(effect.trained), note)
     return table
 
 
@@ -45,12 +45,12 @@ def _cell(effect: Effect | None) -> str:
     return change if effect.beyond_noise else f"({change})"
 
 
-def insight_words(insight: Insight) -> list[str]:
-    """How to read the tables."""
-    words = [
-        f"Estimated from {insight.networks} networks: what is placed at one site, over nothing there. One training is off by "
-        f"± {100 * insight.noise:.2f} points. In brackets: no effect beyond noise."
+def insight_notes(insight: Insight) -> list[str]:
+    """Sentences below the tables: how the effects are estimated, and how to read them."""
+    notes = [
+        f"Estimated from {insight.networks} networks: accuracy with a mechanism at one site minus accuracy with that site "
+        f"empty. Noise between seeds: ± {100 * insight.noise:.2f} points. In brackets: no effect beyond noise."
     ]
     if insight.nothing_found:
-        words.append("No mechanism, position or site has an effect beyond noise: more candidates or seeds may find one.")
-    return words
+        notes.append("No mechanism, position or site has an effect beyond noise: more candidates or seeds may find one.")
+    return notes

@@ -1,4 +1,4 @@
-"""Placements of a network on one line, in the colours of their mechanisms' families."""
+"""Placements of a network on one line, with mechanisms in the colours of their families."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _BETWEEN_STAGES = re.compile(r"( \|[^ |][^|]*\| | \| )")
 _REPEATED = re.compile(r" x(\d+)$")
 
 
-def coloured(placements: str) -> Text:
-    """``placements``, as `Genotype` writes them, with each mechanism in its family's colour."""
+def coloured_placements(placements: str) -> Text:
+    """Colour each mechanism of ``placements``, a string as `Genotype` writes it."""
     found = Text()
     for part in _BETWEEN_STAGES.split(placements):
         for word in re.split("(, )", part):
@@ -24,8 +24,8 @@ def coloured(placements: str) -> Text:
     return found
 
 
-def cells(placements: str, *, ascii_only: bool = False) -> Text:
-    """A cell for each block, filled and coloured where it has attention; bars between stages, marks if attention is there."""
+def block_cells(placements: str, *, ascii_only: bool = False) -> Text:
+    """Draw a cell for each block, filled and coloured if it has attention; bars between stages, marks for stage ends."""
     filled, empty, bar, mark = ("#", ".", "|", "+") if ascii_only else ("■", "·", "│", "◆")
     found = Text()
     for part in _BETWEEN_STAGES.split(placements):
@@ -41,7 +41,7 @@ def cells(placements: str, *, ascii_only: bool = False) -> Text:
 
 @cache
 def _style(word: str) -> str:
-    """The colour of the mechanism that ``word`` begins with; none for nothing, and for a plug-in's that is not loaded here."""
+    """Colour of the mechanism at the start of ``word``; empty without a mechanism, or if its plug-in is not loaded."""
     name = re.split("[ @|]", word.lstrip(" |"))[0]
     try:
         return FAMILY_COLOURS[get_mechanism(name).family]

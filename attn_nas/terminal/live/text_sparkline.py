@@ -1,4 +1,4 @@
-"""A series of numbers as a line of bars."""
+"""A sequence of numbers as one line of bars."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", " .:-=+*#"
 def sparkline(
     values: Sequence[float], width: int, low: float | None = None, high: float | None = None, *, ascii_only: bool = False
 ) -> str:
-    """Bars of ``values``, the last at the end, from the lowest to the highest of them or between ``low`` and ``high``.
+    """Draw a bar for each of ``values``, scaled from ``low`` to ``high``, by default their minimum and maximum.
 
-    More than ``width`` are thinned out evenly, the first and the last remaining.
+    More than ``width`` values are thinned out evenly; the first and the last are kept.
     """
     shown = _thinned(values, width)
     if not shown:

@@ -1,4 +1,4 @@
-"""Progress of a series of trainings."""
+"""Progress of the trainings of a plan in a terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from attn_nas.training.protocol import Replicate, Trained
 
 
 @contextmanager
-def replicate_lines(console: Console, number: int) -> Iterator[OnReplicate]:
-    """A listener to ``number`` trainings: a bar on a terminal, a line each elsewhere, and a line for each that fails."""
+def training_lines(console: Console, number: int) -> Iterator[OnReplicate]:
+    """Yield a callback for ``number`` trainings: it moves a bar on a terminal, and prints a line each elsewhere.
+
+    A failed training always gets a line with its reason.
+    """
     if not console.is_terminal:
         ended = 0
 
-        def tell(replicate: Replicate, outcome: Trained | str) -> None:
+        def print_line(replicate: Replicate, outcome: Trained | str) -> None:
             nonlocal ended
             ended += 1
             text = outcome
@@ -27,7 +30,7 @@ def replicate_lines(console: Console, number: int) -> Iterator[OnReplicate]:
                 text = f"{percent(outcome.result.accuracy)} {outcome.result.seconds:.1f} s"
             console.print(f"[{ended}/{number}] {replicate} {text}", markup=False, highlight=False, soft_wrap=True)
 
-        yield tell
+        yield print_line
         return
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("training", total=number)
