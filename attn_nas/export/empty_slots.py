@@ -1,4 +1,4 @@
-"""Source of blocks without the slots that a network leaves empty: what a person would have written."""
+"""Remove empty slots from the source of blocks, so that it reads like source written by hand."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _Edit = tuple[int, int]
 
 
 def without_slots(definitions: Sequence[str], empty: Collection[str]) -> list[str]:
-    """``definitions`` in which no block makes a slot of the ``empty`` ones, and ``self.SLOT(x)`` is ``x``.
+    """Return ``definitions`` without the slots ``empty``: their assignments are removed, and ``self.SLOT(x)`` becomes ``x``.
 
-    A slot that a block does something else with is left as it is. Definitions come after what they are derived from.
+    A slot that a block uses in any other way is kept. Each class must come after its base classes.
     """
     trees = [ast.parse(source).body[0] for source in definitions]
     blocks = _blocks(trees)
-    known = {name for tree in blocks for name in empty if _is_plain(tree, name)}
-    special = {name for tree in blocks for name in empty if not _is_plain(tree, name)}
+    known = {name for tree in blocks for name in empty if _is_removable(tree, name)}
+    special = {name for tree in blocks for name in empty if not _is_removable(tree, name)}
     return [
         _edited(source, _edits(source, tree, known - special)) if tree in blocks else source
         for source, tree in zip(definitions, trees, strict=True)
@@ -25,7 +25,7 @@ def without_slots(definitions: Sequence[str], empty: Collection[str]) -> list[st
 
 
 def _blocks(trees: Sequence[ast.stmt]) -> list[ast.ClassDef]:
-    """The classes derived from the base of all blocks, and itself."""
+    """Return the base class of all blocks and the classes derived from it."""
     found: dict[str, ast.ClassDef] = {}
     for tree in trees:
         if isinstance(tree, ast.ClassDef):
@@ -36,15 +36,16 @@ def _blocks(trees: Sequence[ast.stmt]) -> list[ast.ClassDef]:
 
 
 def _slot(node: ast.AST) -> str | None:
-    """``SLOT`` of an expression ``self.SLOT``."""
+    """Return ``SLOT`` of an expression ``self.SLOT``; None for other expressions."""
     is_own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
     return node.attr if is_own and isinstance(node, ast.Attribute) else None
 
 
-def _is_plain(tree: ast.AST, name: str) -> bool:
-    """Whether the slot is only made and called with one argument."""
-    plain = sum(_slot(node.func) == name for node in _calls(tree)) + sum(_slot(node.targets[0]) == name for node in _made(tree))
-    return plain == sum(_slot(node) == name for node in ast.walk(tree))
+def _is_removable(tree: ast.AST, name: str) -> bool:
+    """True if the slot is only assigned, and called with one argument."""
+    calls = sum(_slot(node.func) == name for node in _calls(tree))
+    assignments = sum(_slot(node.targets[0]) == name for node in _assignments(tree))
+    return calls + assignments == sum(_slot(node) == name for node in ast.walk(tree))
 
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:
@@ -53,14 +54,14 @@ def _calls(tree: ast.AST) -> Iterator[ast.Call]:
             yield node
 
 
-def _made(tree: ast.AST) -> Iterator[ast.Assign]:
+def _assignments(tree: ast.AST) -> Iterator[ast.Assign]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and ast.unparse(node.value) == "nn.Identity()" and _slot(node.targets[0]):
             yield node
 
 
 def _edits(source: str, tree: ast.AST, names: Collection[str]) -> Iterator[_Edit]:
-    """The bytes to be taken out, from and to."""
+    """Yield the ranges of bytes to remove."""
     starts = [0]
     for line in source.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -74,12 +75,12 @@ def _edits(source: str, tree: ast.AST, names: Collection[str]) -> Iterator[_Edit
     def lines(node: ast.stmt) -> _Edit:
         return starts[node.lineno - 1], starts[node.end_lineno or node.lineno]
 
-    for made in _made(tree):
-        if _slot(made.targets[0]) in names:
-            yield lines(made)
-    idle = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and _is_idle(node, names)]
-    yield from map(lines, idle)
-    gone = {id(part) for node in idle for part in ast.walk(node)}
+    for assignment in _assignments(tree):
+        if _slot(assignment.targets[0]) in names:
+            yield lines(assignment)
+    no_ops = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and _is_no_op(node, names)]
+    yield from map(lines, no_ops)
+    removed = {id(part) for node in no_ops for part in ast.walk(node)}
     inside = {
         id(child)
         for node in ast.walk(tree)
@@ -87,7 +88,7 @@ def _edits(source: str, tree: ast.AST, names: Collection[str]) -> Iterator[_Edit
         for child in ast.iter_child_nodes(node)
     }
     for call in _calls(tree):
-        if _slot(call.func) in names and id(call) not in gone:
+        if _slot(call.func) in names and id(call) not in removed:
             (argument,) = call.args
             keeps_parentheses = id(call) in inside and isinstance(argument, ast.BinOp | ast.IfExp)
             yield (begin(call), end(call.func)) if keeps_parentheses else (begin(call), begin(argument))
@@ -95,8 +96,8 @@ def _edits(source: str, tree: ast.AST, names: Collection[str]) -> Iterator[_Edit
                 yield end(argument), end(call)
 
 
-def _is_idle(statement: ast.Assign, names: Collection[str]) -> bool:
-    """Whether nothing but ``x = x`` would be left."""
+def _is_no_op(statement: ast.Assign, names: Collection[str]) -> bool:
+    """True if only ``x = x`` would remain of the statement."""
     value = statement.value
     while isinstance(value, ast.Call) and _slot(value.func) in names and len(value.args) == 1:
         value = value.args[0]

@@ -1,4 +1,4 @@
-"""Texts of an exported folder: the docstring of ``model.py``, ``config.json`` and the model card."""
+"""Texts of an exported folder: docstring of ``model.py``, ``config.json``, model card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDTH = 120
 
 
 def docstring(winner: Winner, loading: str) -> str:
-    """The docstring of ``model.py``: the network block by block, what was measured, how to load it."""
+    """Return the docstring of ``model.py``: drawing of the network, measurements, and ``loading``, the code to load weights."""
     drawing = textwrap.indent(draw_text(winner.genotype), "    ")
     measured = [line for paragraph in winner.summary for line in ("", *textwrap.wrap(paragraph, _WIDTH))]
     code = textwrap.indent(loading, "    ")
@@ -23,7 +23,7 @@ def docstring(winner: Winner, loading: str) -> str:
 
 
 def config(winner: Winner, verified: Mapping[str, Any]) -> str:
-    """``config.json``: what the network is, what is known of it, and what its verification found."""
+    """Return ``config.json``: the network, its measurements, and the results of its verification."""
     described = {
         "key": winner.key,
         "genotype": winner.genotype.to_dict(),
@@ -38,9 +38,10 @@ def config(winner: Winner, verified: Mapping[str, Any]) -> str:
 
 
 def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple[str, str]], verified: Iterable[str]) -> str:
-    """``README.md`` of a folder, with the metadata block that model hubs read.
+    """Return ``README.md`` of a folder, with the metadata block for model hubs.
 
-    ``files`` says what each file is, ``loading`` has the Python that loads a file, and ``verified`` a line for each.
+    ``files`` maps file names to descriptions, ``loading`` has pairs of a file name and the Python code that loads it, and
+    ``verified`` has a line for each verified file.
     """
     rows = [
         f"| {site} | {site.block.stage} | {placement or '-'} |"
@@ -65,16 +66,16 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "",
             "## Files",
             "",
-            "| file | what |",
+            "| file | content |",
             "| --- | --- |",
-            *(f"| `{name}` | {what} |" for name, what in files.items()),
+            *(f"| `{name}` | {description} |" for name, description in files.items()),
             "",
             "To load, from inside this folder:",
             "",
             *snippets,
             "## Verified",
             "",
-            "In a process of its own in which attn-nas cannot be imported:",
+            "In a separate process in which attn-nas cannot be imported:",
             "",
             *(f"- {line}" for line in verified),
             "",

@@ -1,4 +1,4 @@
-"""The formats of an exported model: one entry each."""
+"""The formats of an exported model, in one table."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from torch import Tensor, nn
 
 from attn_nas.drawing import draw_svg
 from attn_nas.errors import UsageError, unknown
-from attn_nas.export.card import docstring
 from attn_nas.export.graphs import OPSET, onnx_bytes, pt2_bytes
 from attn_nas.export.hub import HUBCONF
 from attn_nas.export.insert_source import insert_source
+from attn_nas.export.model_card import docstring
 from attn_nas.export.source import model_source
 from attn_nas.export.winner import Winner
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write a winner.
+    """A format: the name of its ``file``, and ``content``, which makes the file from a winner and its network.
 
-    ``content`` makes ``file`` from the winner and its network. ``loading`` is Python that loads it from inside the folder,
-    ``needs`` are formats that have to be there as well, and ``packages`` what has to be installed with the ``extra`` of the
-    same name. ``tolerance`` is how far a logit may be off, as a share of the largest; 0 is equal to the bit. Where it is None
-    the file does nothing by itself.
+    ``loading`` is Python code that loads the file from inside the folder. ``needs`` are formats that must be exported too.
+    ``packages`` must be installed; the extra of the format's name installs them. ``tolerance`` is the maximum error of a logit,
+    relative to the largest logit (0: equal to the bit); None for a file that is not a network by itself.
     """
 
     file: str
@@ -56,7 +55,7 @@ FORMATS: dict[str, Format] = {
     "source": Format(
         "model.py",
         _source,
-        "the network as Python that imports torch alone",
+        "the network as Python source that imports only torch",
         "from model import build_model\nfrom safetensors.torch import load_file\n\nmodel = build_model()\n"
         'model.load_state_dict(load_file("model.safetensors"))\nmodel.eval()',
         tolerance=0.0,
@@ -65,14 +64,14 @@ FORMATS: dict[str, Format] = {
     "insert": Format(
         "insert.py",
         lambda winner, model: insert_source(winner.genotype).encode(),
-        "the placements alone, as Python that puts them into a model of yours",
+        "only the placements, as Python source that puts them into your own model",
         "from insert import insert\n\nmodel = insert(model)  # with weights of its own, as its docstring says",
         tolerance=0.0,
     ),
     "hub": Format(
         "hubconf.py",
         lambda winner, model: HUBCONF.encode(),
-        "how hubs load the folder",
+        "entry point with which hubs load the folder",
         'import torch\n\nmodel = torch.hub.load(".", "attn_model", source="local")',
         needs=("source", "safetensors"),
         tolerance=0.0,
@@ -87,7 +86,7 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(
         "model.onnx",
         lambda winner, model: onnx_bytes(model, _example(winner)),
-        f"the same for ONNX runtimes, opset {OPSET}",
+        f"the network and its weights for ONNX runtimes, opset {OPSET}",
         'import onnxruntime\n\nsession = onnxruntime.InferenceSession("model.onnx")\n'
         '(logits,) = session.run(["logits"], {"images": images})  # float32 (N, C, H, W), normalised',
         packages=("onnx", "onnxruntime", "onnxscript"),
@@ -95,19 +94,19 @@ FORMATS: dict[str, Format] = {
     ),
 }
 COMPANIONS: dict[str, tuple[Callable[[Winner], str], str]] = {
-    "placements.svg": (lambda winner: draw_svg(winner.genotype), "the placements, drawn"),
+    "placements.svg": (lambda winner: draw_svg(winner.genotype), "drawing of the placements"),
 }
-"""Files that come with every format: how their text is made, and what they are."""
+"""Files that accompany every format: function that makes the text, and description."""
 DEFAULT_FORMATS = ("source", "safetensors", "insert")
-ALWAYS_TRIED = ("source", "safetensors")
-"""What is written and verified whatever is asked for: the others are compared with it."""
+ALWAYS_VERIFIED = ("source", "safetensors")
+"""Formats that every export writes and verifies, even if they are not kept: other formats are compared with them."""
 
 
 def chosen_formats(names: Iterable[str]) -> tuple[str, ...]:
-    """The formats of these ``names`` and what they need, in the order of the registry.
+    """Return the formats ``names`` and the formats that they need, in the order of `FORMATS`.
 
     Raises:
-        UsageError: none, an unknown one, or one whose packages are missing.
+        UsageError: ``names`` is empty or has an unknown format, or the packages of a format are missing.
 
     """
     wanted = set(names)

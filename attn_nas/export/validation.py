@@ -1,4 +1,4 @@
-"""The images on which a run has validated, to reproduce its accuracies."""
+"""Load the validation images of a run, to reproduce its accuracies."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from attn_nas.runs.run import Run
 
 
 def validation_split(run: Run, *, download: bool = False) -> Split:
-    """The validation split of ``run``.
+    """Return the validation split of ``run``; ``download`` allows fetching the data set.
 
     Raises:
-        ExportError: the data set is not there any more, or is another one.
+        ExportError: the data set is missing, or differs from the data set of the run.
 
     """
     try:
