@@ -1,4 +1,4 @@
-"""Comparisons of networks as pictures: a row per image, and for each network where it looks and what its gates do."""
+"""Draw comparisons of networks: a row for each image, with the activation maps and the gates of each network."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from attn_nas.format import reference_label
 from attn_nas.maps import ActivationMap, Comparison, Gate, Observed
-from attn_nas.report.files import write_files
 from attn_nas.report.raster import Size, fitted, gate_colours, gate_map, heat_colours, heated, picture
+from attn_nas.report.result_files import write_files
 
 _BOX = 140
 _STRIP = 12
 _GAP, _GROUP_GAP, _MARGIN = 10, 30, 20
 _LINE = 17
 _INK, _GREY, _WRONG = "#333333", "#777777", "#b34700"
-_LEAST_RANGE = 0.05
-_EVIDENCE = "evidence for the class that the network takes the image for, from none to the map's most"
-_SCALE = "what a mechanism does, from the lower to the upper figure above its column; the strip below: its channels"
+_MIN_RANGE = 0.05
+_EVIDENCE = "evidence for the predicted class, from none to the maximum of the map"
+_SCALE = "effect of a mechanism, from the lower to the upper value above its column; the strip below: its channels"
 _KINDS = {
-    "gate": "gate: what it multiplies by, 1 leaves things as they are",
-    "change": "change: of its input, in norm, 0 leaves things as they are",
-    "output": "output: over its mean, of what stands for a convolution",
+    "gate": "gate: factor by which the input is multiplied (1: no change)",
+    "change": "change: norm of the change relative to the norm of the input (0: no change)",
+    "output": "output: output of a module that replaces a convolution, relative to its mean",
 }
-_WORTH = "worth: accuracy lost where it scales by its mean everywhere, or changes nothing, without training again"
+_WORTH = "worth: accuracy lost if the module is frozen (it scales by its mean, or changes nothing), without training again"
 
 
 def write_maps(comparisons: Sequence[Comparison], folder: str | Path) -> list[Path]:
@@ -49,11 +50,12 @@ def maps_png(comparison: Comparison) -> bytes:
 
 
 def maps_image(comparison: Comparison) -> Image.Image:
-    """A row for each image: itself, then for each network its activation maps, then each gate by place and, below, by channel.
+    """Draw a row for each image: the image, then for each network its activation maps and its gates.
 
-    Evidence is for the class the network takes the image for, each map relative to its own maximum. A gate has one scale for
-    all rows, its places and its channels, named above its column, of at least 5 % of its mean, so that next to nothing does
-    not look like something; places and channels of other kinds have scales of their own.
+    Each activation map shows the evidence for the predicted class, relative to the maximum of the map. A gate is drawn by place
+    and, below, by channel. All rows of a gate, its places and its channels share one scale, written above the column; it spans
+    at least 5 % of the gate's mean, so that a tiny effect does not look large. For other kinds of modules, places and channels
+    have separate scales.
     """
     height, width = comparison.sample.images.shape[2:]
     size = fitted(width, height, _BOX)
@@ -65,7 +67,7 @@ def maps_image(comparison: Comparison) -> Image.Image:
 
 @dataclass(frozen=True)
 class _Column:
-    """Lines above, and a cell for each row."""
+    """Lines of text above a column, and a cell for each row."""
 
     heading: Sequence[str]
     cells: Sequence[Image.Image]
@@ -73,7 +75,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Group:
-    """Columns under one heading, with a caption above each row and whether it is alarming."""
+    """Columns under one heading, with a caption above each row; the flag of a caption marks a wrong prediction."""
 
     heading: Sequence[str]
     captions: Sequence[tuple[str, bool]]
@@ -82,18 +84,18 @@ class _Group:
 
 def _title(comparison: Comparison) -> tuple[str, str]:
     first, *others = comparison.networks
-    beside = f", beside {' and '.join(network.name for network in others)}" if others else ""
-    return f"{comparison.title}: where {first.name} looks{beside}", f"{first.key}: {first.genotype}"
+    compared = f", compared with {' and '.join(reference_label(network.name) for network in others)}" if others else ""
+    return f"{comparison.title}: where {reference_label(first.name)} looks{compared}", f"{first.key}: {first.genotype}"
 
 
 def _legend(comparison: Comparison) -> list[tuple[Image.Image | None, str]]:
-    """Scales and what they mean."""
+    """Lines of the legend: a colour scale or None, and its explanation."""
     bar = (_BOX, _STRIP)
     lines: list[tuple[Image.Image | None, str]] = [(heat_colours(bar), _EVIDENCE)]
     kinds = {gate.kind for network in comparison.networks for gate in network.gates}
     if kinds:
         lines.append((gate_colours(bar), _SCALE))
-        lines += [(None, words) for kind, words in _KINDS.items() if kind in kinds]
+        lines += [(None, text) for kind, text in _KINDS.items() if kind in kinds]
         lines.append((None, _WORTH))
     return lines
 
@@ -115,8 +117,8 @@ def _network(comparison: Comparison, network: Observed, activations: Sequence[Ac
     ]
     columns = [_activation_column(activation, pixels, size) for activation in activations]
     columns += [_gate_column(gate, worth, shown, size) for gate, worth in zip(network.gates, network.worth, strict=True)]
-    accuracy = f"{100 * network.accuracy:.1f} % of {len(comparison.sample):,} images right"
-    return _Group((network.name, accuracy), captions, columns)
+    accuracy = f"accuracy {100 * network.accuracy:.1f} % on {len(comparison.sample):,} images"
+    return _Group((reference_label(network.name), accuracy), captions, columns)
 
 
 def _activation_column(activation: ActivationMap, pixels: Tensor, size: Size) -> _Column:
@@ -143,20 +145,20 @@ def _gate_column(gate: Gate, worth: float | None, shown: Tensor, size: Size) -> 
     return _Column(heading, cells)
 
 
-def _range(what: str, limits: tuple[float, float]) -> str:
-    return f"{what} {limits[0]:.2f} to {limits[1]:.2f}"
+def _range(name: str, limits: tuple[float, float]) -> str:
+    return f"{name} {limits[0]:.2f} to {limits[1]:.2f}"
 
 
 def _limits(*values: Tensor) -> tuple[float, float]:
-    """The least and the largest of ``values``, moved apart where they are within 5 % of their middle."""
+    """Minimum and maximum of ``values``, widened to at least 5 % of their middle."""
     low, high = min(float(each.min()) for each in values), max(float(each.max()) for each in values)
     middle = (low + high) / 2
-    half = max((high - low) / 2, _LEAST_RANGE / 2 * abs(middle), 1e-6)
+    half = max((high - low) / 2, _MIN_RANGE / 2 * abs(middle), 1e-6)
     return middle - half, middle + half
 
 
 class _Sheet:
-    """Groups of columns laid out side by side, each as wide as its widest text or cell."""
+    """Lays out groups of columns side by side, each as wide as its widest text or cell."""
 
     def __init__(
         self,
@@ -174,12 +176,12 @@ class _Sheet:
         self._rows_top = self._heading_top + (self._lines + self._column_lines) * _LINE + _GAP
 
     def image(self) -> Image.Image:
-        """The sheet, drawn."""
+        """Draw the sheet."""
         number = len(self._groups[0].captions)
         legend_top = self._rows_top + number * self._row_height + _GAP
         inner = [sum(map(self._group_width, self._groups)) + _GROUP_GAP * (len(self._groups) - 1)]
         inner += [self._width(self._title[0], "title"), self._width(self._title[1])]
-        inner += [_BOX + _GAP + self._width(words) for _, words in self._legend]
+        inner += [_BOX + _GAP + self._width(text) for _, text in self._legend]
         sheet = Image.new("RGB", (2 * _MARGIN + max(inner), legend_top + len(self._legend) * _LINE + _MARGIN), "white")
         draw = ImageDraw.Draw(sheet)
         draw.text((_MARGIN, _MARGIN), self._title[0], _INK, self._fonts["title"])
@@ -188,24 +190,24 @@ class _Sheet:
         for group in self._groups:
             self._draw_group(sheet, draw, group, x)
             x += self._group_width(group) + _GROUP_GAP
-        for line, (scale, words) in enumerate(self._legend):
+        for line, (scale, text) in enumerate(self._legend):
             y = legend_top + line * _LINE
             if scale:
                 sheet.paste(scale, (_MARGIN, y + 2))
-            draw.text((_MARGIN + _BOX + _GAP, y), words, _GREY, self._fonts["plain"])
+            draw.text((_MARGIN + _BOX + _GAP, y), text, _GREY, self._fonts["plain"])
         return sheet
 
     def _draw_group(self, sheet: Image.Image, draw: ImageDraw.ImageDraw, group: _Group, x: int) -> None:
-        for line, words in enumerate(group.heading):
+        for line, text in enumerate(group.heading):
             font, colour = ("plain", _GREY) if line else ("heading", _INK)
-            draw.text((x, self._heading_top + line * _LINE), words, colour, self._fonts[font])
-        for row, (caption, alarming) in enumerate(group.captions):
+            draw.text((x, self._heading_top + line * _LINE), text, colour, self._fonts[font])
+        for row, (caption, is_wrong) in enumerate(group.captions):
             y = self._rows_top + row * self._row_height
-            draw.text((x, y), caption, _WRONG if alarming else _INK, self._fonts["plain"])
+            draw.text((x, y), caption, _WRONG if is_wrong else _INK, self._fonts["plain"])
         for column in group.columns:
-            for line, words in enumerate(column.heading):
+            for line, text in enumerate(column.heading):
                 y = self._heading_top + (self._lines + line) * _LINE + _GAP // 2
-                draw.text((x, y), words, _GREY, self._fonts["plain"])
+                draw.text((x, y), text, _GREY, self._fonts["plain"])
             for row, cell in enumerate(column.cells):
                 sheet.paste(cell, (x, self._rows_top + row * self._row_height + _LINE))
             x += self._column_width(column) + _GAP
@@ -213,10 +215,10 @@ class _Sheet:
     def _group_width(self, group: _Group) -> int:
         columns = sum(map(self._column_width, group.columns)) + _GAP * (len(group.columns) - 1)
         captions = [self._width(caption) for caption, _ in group.captions]
-        return max(columns, *(self._width(words, "heading") for words in group.heading), *captions)
+        return max(columns, *(self._width(text, "heading") for text in group.heading), *captions)
 
     def _column_width(self, column: _Column) -> int:
-        return max(column.cells[0].width, *(self._width(words) for words in column.heading), 0)
+        return max(column.cells[0].width, *(self._width(text) for text in column.heading), 0)
 
-    def _width(self, words: str, font: str = "plain") -> int:
-        return ceil(self._fonts[font].getlength(words))
+    def _width(self, text: str, font: str = "plain") -> int:
+        return ceil(self._fonts[font].getlength(text))

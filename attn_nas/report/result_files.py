@@ -1,4 +1,4 @@
-"""The front of a run as ``front.json``, ``front.csv`` and ``front.svg``, its insight as ``insight.json`` and ``.svg``."""
+"""Write the front of a run as ``front.json``, ``.csv`` and ``.svg``, and its insight as ``insight.json`` and ``.svg``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_insight(insight: Insight, run: Run, folder: str | Path) -> list[Path]:
         ExportError: the folder cannot be written.
 
     """
-    title = f"{run.meta['space_name']}: what mechanisms do at each site, from {insight.networks} networks"
+    title = f"{run.meta['space_name']}: effect of each mechanism at each site, from {insight.networks} networks"
     contents = {
         "insight.json": json.dumps(insight.to_dict(), indent=2) + "\n",
         "insight.svg": insight_svg(insight, title),
@@ -78,7 +78,7 @@ def write_file(content: str | bytes, path: Path) -> Path:
     """Write ``content``, whole or not at all; returns the ``path``.
 
     Raises:
-        ExportError: it cannot be written, or is a folder.
+        ExportError: ``path`` cannot be written, or is a folder.
 
     """
     if path.is_dir():

@@ -261,7 +261,7 @@ def test_chosen_candidates_are_compared(page, shown):
     boxes = page.locator("#part-front input[name=key]")
     boxes.nth(0).check()
     boxes.nth(1).check()
-    page.get_by_role("button", name="Compare the chosen").click()
+    page.get_by_role("button", name="Compare").click()
     page.wait_for_selector("h1:has-text('Comparison')")
     rows = page.locator("section#comparison table").nth(1).locator("tbody tr")
     marked = 0

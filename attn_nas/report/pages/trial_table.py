@@ -1,4 +1,4 @@
-"""The table of a run's trials: sorted, filtered, a page at a time."""
+"""Table of a run's trials: sorted, filtered, in pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import get_args
 from attn_nas.runs.record import Record, State
 from attn_nas.runs.run import Run
 
-PAGE = 25
+PAGE_SIZE = 25
 STATES: tuple[str, ...] = tuple(state for state in get_args(State) if state != "duplicate")
 COLUMNS: dict[str, tuple[str, Callable[[Record], float]]] = {
     "number": ("trial", lambda record: record.number),
@@ -20,9 +20,9 @@ COLUMNS: dict[str, tuple[str, Callable[[Record], float]]] = {
     "params": ("parameters", lambda record: record.cost.params),
     "seconds": ("trained, s", lambda record: record.result.seconds if record.result else -inf),
 }
-"""What can be sorted by: its heading and its value."""
+"""Columns that the table can be sorted by: heading and value."""
 _KEPT = ("q", "state", "mechanism", "seed", "x", "cost")
-"""What another order or page leaves as it is: the filters, and what the picture of the front shows."""
+"""Parameters that links to another order or page keep: the filters, and the choices of the chart."""
 
 
 def _scored(record: Record, otherwise: float) -> float:
@@ -32,26 +32,30 @@ def _scored(record: Record, otherwise: float) -> float:
 
 @dataclass(frozen=True)
 class TrialTable:
-    """The trials of ``run`` as ``query`` asks for them: q, state, mechanism, seed, sort, order, page; nonsense is ignored."""
+    """Trials of ``run``, filtered and sorted by ``query``, in pages of ``size`` trials; None: all on one page.
+
+    Parameters are ``q`` (text), ``state``, ``mechanism``, ``seed``, ``sort``, ``order`` and ``page``; invalid values are
+    ignored.
+    """
 
     run: Run
     query: Mapping[str, str]
-    size: int | None = PAGE
+    size: int | None = PAGE_SIZE
 
     @property
     def sort(self) -> str:
-        """The column it is sorted by."""
+        """Column that the table is sorted by."""
         found = self.query.get("sort", "")
         return found if found in COLUMNS else "number"
 
     @property
     def descends(self) -> bool:
-        """Whether the largest is first."""
+        """True if the largest value is first."""
         return self.query.get("order", "desc") != "asc"
 
     @cached_property
     def matching(self) -> list[Record]:
-        """All that pass the filters, in order."""
+        """Trials that pass the filters, sorted."""
         text, state = self.query.get("q", "").strip().lower(), self.query.get("state", "")
         mechanism, seed = self.query.get("mechanism", ""), self.query.get("seed", "")
         found = [
@@ -68,28 +72,28 @@ class TrialTable:
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         return max(1, ceil(len(self.matching) / self.size)) if self.size else 1
 
     @property
     def page(self) -> int:
-        """Which one this is, from 1."""
+        """Number of this page, from 1."""
         asked = self.query.get("page", "1")
         return min(max(1, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1, self.pages)
 
     @property
     def rows(self) -> list[Record]:
-        """The trials of this page."""
+        """Trials of this page."""
         first = (self.page - 1) * (self.size or 0)
         return self.matching[first : first + self.size] if self.size else self.matching
 
     def by(self, column: str) -> dict[str, str]:
-        """The query that sorts by ``column``, the other way round if that is how it is sorted."""
+        """Return the query that sorts by ``column``; reverses the order if the table is sorted by it already."""
         order = "asc" if column == self.sort and self.descends else "desc"
         return {**self._kept, "sort": column, "order": order}
 
     def at(self, page: int) -> dict[str, str]:
-        """The query for another page."""
+        """Return the query of another page."""
         return {**self._kept, "sort": self.sort, "order": "desc" if self.descends else "asc", "page": str(page)}
 
     @property
@@ -98,10 +102,10 @@ class TrialTable:
 
     @cached_property
     def mechanisms(self) -> list[str]:
-        """All that some candidate has."""
+        """Mechanisms that occur in any trial."""
         return sorted({each.mechanism for record in self.run.records for _, each in record.genotype.sites if each})
 
     @cached_property
     def seeds(self) -> list[int]:
-        """All seeds that were trained with."""
+        """Seeds of all trials."""
         return sorted({record.seed for record in self.run.records})
