@@ -130,7 +130,7 @@ def serving():
         def run():
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(module.uvicorn, "Server", Server)
-                module.serve(folder, say=said.append, **{"port": 0, **options})
+                module.serve(folder, on_address=said.append, **{"port": 0, **options})
 
         thread = threading.Thread(target=run)
         thread.start()

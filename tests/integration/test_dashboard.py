@@ -104,7 +104,7 @@ def test_a_single_run_is_the_whole_dashboard(folder, ask):
 
 def test_there_must_be_a_folder(tmp_path):
     """Told when it begins; one that vanishes later is told on the page."""
-    with pytest.raises(RunError, match="is no folder"):
+    with pytest.raises(RunError, match="is not a folder"):
         Library(tmp_path / "nothing")
     (tmp_path / "gone").mkdir()
     library = Library(tmp_path / "gone")
@@ -118,7 +118,7 @@ def test_a_run_without_trials_has_all_its_parts(get):
     text = get("/runs/empty").text
     assert "No candidate has a score yet" in text
     assert "The front is empty" in text
-    assert "No trial is like that" in text
+    assert "No trial matches the filters" in text
     assert get("/runs/empty/parallel").status == 200
     assert "at least four scored candidates" in get("/runs/empty/insight").text
 
@@ -167,7 +167,7 @@ def test_trials_are_sorted_filtered_and_paged(get, folder):
     }
     found = [row for page in (1, 2) for row in _rows(get(f"/runs/large/trials?mechanism=sk&page={page}").text)]
     assert {number for number, _ in found} == attended
-    assert "No trial is like that" in get("/runs/large/trials?seed=7").text
+    assert "No trial matches the filters" in get("/runs/large/trials?seed=7").text
 
 
 @pytest.mark.parametrize("page", ["0", "-3", "99", "x", "٣", "1e9", "9" * 5000, "2.5", ""])
@@ -183,7 +183,7 @@ def test_a_candidate_has_its_figures_code_and_drawing(get, folder, keys):
     """Also one whose key is only begun; weights are offered where they were kept."""
     candidate = Run(folder / "large").candidates[0]
     text = unescape(get(f"/runs/large/candidates/{keys[0][:9]}").text)
-    for part in (f"{candidate.record.cost.flops:,}", "def build_model", "Learning curves", "<svg", "Ahead of the references"):
+    for part in (f"{candidate.record.cost.flops:,}", "def build_model", "Learning curves", "<svg", "Lead over the references"):
         assert part in text
     assert "model.zip" not in text
     assert "were not kept" in text
@@ -222,7 +222,7 @@ def test_insight_is_kept_for_a_while(folder, ask, monkeypatch):
     """It is computed once for a state of a run; the oldest gives way."""
     computed = []
     monkeypatch.setattr(results, "Insight", SimpleNamespace(of=lambda *_: computed.append(1)))
-    monkeypatch.setattr(application, "_INSIGHTS_KEPT", 2)
+    monkeypatch.setattr(application, "_MAX_INSIGHTS", 2)
     app = dashboard_app(Library(folder), Rules.of("127.0.0.1", None))
     for name in ("large", ODD, "large", ODD, "empty", "large"):
         assert ask(app, f"/runs/{quote(name)}/insight").status == 200

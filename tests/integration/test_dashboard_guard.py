@@ -185,7 +185,7 @@ def test_who_listens_beyond_loopback_demands_a_token(folder, monkeypatch, ask):
     monkeypatch.setattr(serve_module.uvicorn.Server, "run", lambda self, sockets: apps.append(self.config.app))
     monkeypatch.setattr(serve_module, "_listen", _unreachable)
     for host, token in (("0.0.0.0", None), ("::", None), ("127.0.0.1", None), ("127.0.0.1", "chosen here")):
-        serve(folder, host=host, token=token, say=said.append)
+        serve(folder, host=host, token=token, on_address=said.append)
     assert [ask(app, "/").status for app in apps] == [401, 401, 200, 401]
     first, second, third, fourth = (re.findall(r"token=(.*)", address) for address in said)
     assert len(first[0]) >= 20

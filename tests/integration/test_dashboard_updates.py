@@ -34,7 +34,7 @@ LINKS = Addresses("run", has_runs=True)
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """A run is read again whenever it is asked for."""
-    monkeypatch.setattr(watched_module, "_SOON", -1.0)
+    monkeypatch.setattr(watched_module, "_READ_SECONDS", -1.0)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_run_that_was_replaced_is_read_anew(grow, tmp_path):
 
 def test_beliefs_of_a_large_run_are_computed_on_the_side(many, monkeypatch):
     """The page is there before them and says so; a new version brings them."""
-    monkeypatch.setattr(watched_module, "_AT_ONCE", 10)
+    monkeypatch.setattr(watched_module, "_MAX_IMMEDIATE", 10)
     begin = threading.Event()
     original = watched_module.beliefs_of
     monkeypatch.setattr(watched_module, "beliefs_of", lambda *of: begin.wait(30) and original(*of))
@@ -235,8 +235,8 @@ def test_few_runs_are_kept_open(grow, tmp_path, monkeypatch):
     """Of those looked at, and of those whose raw study was."""
     for name in "abc":
         grow(tmp_path / name, 2)
-    monkeypatch.setattr("attn_nas.dashboard.library._MOST_OPEN", 2)
-    monkeypatch.setattr("attn_nas.dashboard.raw_study._MOST_OPEN", 2)
+    monkeypatch.setattr("attn_nas.dashboard.library._MAX_OPEN", 2)
+    monkeypatch.setattr("attn_nas.dashboard.raw_study._MAX_OPEN", 2)
     library = Library(tmp_path)
     first = library.run("a")
     assert library.run("a") is first
@@ -295,11 +295,11 @@ def test_a_port_is_found_or_demanded(tmp_path, monkeypatch):
             serve(tmp_path / "runs", port=number)
         monkeypatch.setattr(serve_module, "DEFAULT_PORT", number)
         said = []
-        serve(tmp_path / "runs", say=said.append)
+        serve(tmp_path / "runs", on_address=said.append)
     assert number < ports[0] < number + 20
     assert said == [f"http://127.0.0.1:{ports[0]}/"]
     for host, port in (("127.0.0.1", 99999), ("nowhere.invalid", 0)):
         with pytest.raises(UsageError, match="cannot listen"):
             serve(tmp_path / "runs", host=host, port=port)
-    with pytest.raises(RunError, match="is no folder"):
+    with pytest.raises(RunError, match="is not a folder"):
         serve(Path(tmp_path / "nothing"))
