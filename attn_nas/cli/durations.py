@@ -1,4 +1,4 @@
-"""Durations as people type them."""
+"""Parse durations of command-line options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ _WRITTEN = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECOND
 
 
 def parse_seconds(option: str, text: str) -> float:
-    """``1h30m``, ``45m``, ``90s`` or ``90`` in seconds; raises UsageError."""
+    """Convert ``1h30m``, ``45m``, ``90s`` or ``90`` to seconds.
+
+    Raises:
+        UsageError: ``text``, the value of ``option``, is not a positive duration.
+
+    """
     try:
         found = float(text)
     except ValueError:

@@ -59,7 +59,7 @@ def test_a_search_that_has_ended_says_so(ended, command):
     opening, closing = out.splitlines()
     assert opening.startswith("search on cifar_resnet depth 8 width 8: 1 worker")
     assert closing.startswith("The search has ended: 4 of 4 candidates trained in 00:0")
-    assert closing.endswith(f"the budget is used up. Next: attn-nas front {ended}")
+    assert closing.endswith(f"the budget is used up. Next: attn-nas show {ended}")
 
 
 def test_json_passes_the_log_on(ended, command):
@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_the_search_alone(ended, command, monkeypatch):
     monkeypatch.setattr(follow, "folder_updates", interrupted)
     code, out, _ = command("watch", ended)
     assert code == 130
-    assert out.splitlines()[1] == "left; the search goes on"
+    assert out.splitlines()[1] == "left; the search continues"
 
 
 class _Dashboard(ThreadingHTTPServer):
@@ -248,7 +248,7 @@ def test_a_remote_search_is_shown_like_one_here(command):
         code, out, _ = command("watch", server.url)
     assert code == 0
     assert out.splitlines()[0].startswith("toy on a trunk: 2 workers")
-    assert out.splitlines()[-1].endswith("the budget is used up. Next (where it ran): attn-nas front runs/x")
+    assert out.splitlines()[-1].endswith("the budget is used up. Next (where it ran): attn-nas show runs/x")
     with _served(([_line(STARTED), *EPOCHS], True)) as server:
         code, _, err = command("watch", server.url)
     assert code == 1

@@ -21,7 +21,7 @@ from attn_nas.maps import comparison as comparison_module
 from attn_nas.maps.comparison import dealt
 from attn_nas.models.build import build_model, build_trunk, fill_slot, get_slot
 from attn_nas.report import write_maps
-from attn_nas.report.maps import maps_image, maps_png
+from attn_nas.report.maps_picture import maps_image, maps_png
 from attn_nas.report.raster import fitted, gate_map, heated, picture
 from attn_nas.runs import manifest as facts_module
 from attn_nas.space.genotype import Genotype, Placement
@@ -501,7 +501,7 @@ def test_an_unwritable_target_is_an_error(compared, tmp_path):
 
 
 def _command(monkeypatch, capsys, *arguments):
-    """Exit code, output and errors of ``attn-nas maps``."""
+    """Exit code, output and errors of ``attn-nas maps``, a former name of ``attn-nas why``."""
     monkeypatch.setattr(sys, "argv", ["attn-nas", "maps", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "160")
     with pytest.raises(SystemExit) as ended:
@@ -518,7 +518,7 @@ def test_the_command_shows_the_knee_in_words_and_as_a_picture(run, monkeypatch, 
     assert f"Written: {path}" in out
     assert "cbam everywhere: " in out
     assert "block 2 cbam r2 k3 gate" in out
-    assert "Of the first 200 validation images right: " in out
+    assert "Accuracy on the first 200 validation images: " in out
 
 
 def test_the_command_takes_keys_and_the_front(run, monkeypatch, capsys, tmp_path):

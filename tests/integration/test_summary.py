@@ -22,7 +22,7 @@ from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.terminal.comparing import comparison_words
+from attn_nas.terminal.comparing import comparison_notes
 from attn_nas.testing import TableTrainer
 
 
@@ -147,7 +147,7 @@ def test_runs_are_listed_for_people_and_programs(copied, command):
 def test_an_empty_folder_says_what_to_do(tmp_path, command):
     """No table without a row; and nothing heavy is loaded to say so."""
     code, out, _ = command("runs", tmp_path)
-    assert (code, out) == (0, f"There is no run in {tmp_path}: begin one with attn-nas search\n")
+    assert (code, out) == (0, f"There is no run in {tmp_path}: start one with attn-nas search\n")
     code = "import sys, attn_nas.monitor.summary, attn_nas.terminal.runs; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -191,7 +191,7 @@ def test_a_comparison_reads_without_colour(searched, command):
         assert line.split() == [*(["*"] if row.differs else []), *row.site.split(), *one.split(), *other.split()]
     assert f"{keys[0]} is {100 * compared.leads[0].mean:.2f} ± " in out
     assert f" points ahead of {keys[1]}, " in out
-    turned = comparison_words(SideBySide.of(searched, keys[::-1]))[1]
+    turned = comparison_notes(SideBySide.of(searched, keys[::-1]))[1]
     assert f" points behind {keys[0]}, " in turned
     assert turned.endswith("sure to be less accurate.")
     assert json.loads(command("compare", searched.folder.path, *keys, "--json")[1]) == json.loads(
@@ -212,4 +212,4 @@ def test_a_small_run_is_compared_as_measured(tiny_space, tmp_path):
             "probability": None,
         }
     ]
-    assert comparison_words(compared)[1].endswith("as measured.")
+    assert comparison_notes(compared)[1].endswith("as measured.")

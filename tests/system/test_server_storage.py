@@ -391,7 +391,7 @@ def test_a_run_begun_elsewhere_is_attached(server, tiny_space, tmp_path, monkeyp
     assert {"study": name, "space": "space", "trainings": 4, "budget": 4} in listed
     assert name in runner.invoke(commands, ["attach"]).output
     done = runner.invoke(commands, ["attach", name])
-    assert done.output.strip() == f"Look at it: attn-nas front runs/{name}"
+    assert done.output.strip() == f"Look at it: attn-nas show runs/{name}"
     here = tmp_path / "runs" / name
     assert (here / "plugins" / plugin.name).read_text() == plugin.read_text()
     assert [each.record.key for each in Run(here).candidates] == [each.record.key for each in elsewhere.candidates]
@@ -402,7 +402,7 @@ def test_a_run_begun_elsewhere_is_attached(server, tiny_space, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["attach"], "which server?"),
+        (["attach"], "no server is named"),
         (["attach", "--storage", "nonsense"], "no address of a database"),
         (["attach", "nowhere", "--storage", "URL"], "unknown study on postgresql://nas@"),
         (["attach", "--run", "x", "NAME", "--storage", "URL"], "x holds a run already"),

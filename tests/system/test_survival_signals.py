@@ -261,7 +261,7 @@ def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
         output, complaints = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert complaints == b""
-    assert b"Go on with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
+    assert b"Continue with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
     assert len(workers) == 2
     _wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))

@@ -278,7 +278,7 @@ def test_a_genotype_outside_the_space_is_refused(tiny_space):
 
 
 def test_the_committed_schema_is_current():
-    """`attn-nas schema` prints the file beside the spaces."""
+    """`attn-nas catalog schema` prints the file beside the spaces."""
     assert json.loads((FOLDER / "search_space.schema.json").read_text()) == json_schema()
 
 
