@@ -88,7 +88,7 @@ def compare(
 
 def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
     from attn_nas.drawing import draw_svg
-    from attn_nas.report.files import write_file
+    from attn_nas.report.result_files import write_file
     from attn_nas.runs.run import Run
 
     candidate = Run(run).candidate(key)

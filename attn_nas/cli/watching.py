@@ -26,13 +26,13 @@ def watch(
 
     is_remote = run.startswith(("http://", "https://"))
     watched = Watch(remote_updates(run) if is_remote else folder_updates(run))
-    say = console(stderr=json, highlight=False)
+    out = console(stderr=json, highlight=False)
     try:
         _show(watched, json=json)
     except KeyboardInterrupt:
-        say.print("left; the search continues", markup=False)
+        out.print("left; the search continues", markup=False)
         raise typer.Exit(130) from None
-    say.print(_closing(watched, None if is_remote else run), markup=False, soft_wrap=not say.is_terminal)
+    out.print(_closing(watched, None if is_remote else run), markup=False, soft_wrap=not out.is_terminal)
 
 
 def _show(watched: Watch, *, json: bool) -> None:

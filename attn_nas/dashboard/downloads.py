@@ -86,7 +86,7 @@ class Downloads:
 
 
 def _is_current(exported: Path, weights: Path) -> bool:
-    """Whether the folder was exported after its weights were kept."""
+    """True if the folder was exported after its weights were written."""
     return exported.exists() and exported.stat().st_mtime >= weights.stat().st_mtime
 
 

@@ -115,7 +115,7 @@ class Guard:
         if len(hosts) != 1 or not self._rules.knows(hosts[0]):
             return _refused(400, "this host name is not allowed; add --allow-host NAME to allow it")
         if request.method not in _READ_METHODS and not path.startswith(self._rules.editable or ("\0",)):
-            return _refused(405, "nothing can be changed here")
+            return _refused(405, "this dashboard is read-only")
         if not _is_own(headers, request):
             return _refused(403, "requests of other sites are not allowed")
         return self._check_token(request) if self._rules.token else None

@@ -57,7 +57,7 @@ class RawStudies:
         """
         place = RunFolder(self._library.run(name).path).study
         if place.is_shared:
-            raise RunError(f"the study of {name} is on a server, beside those of other runs: optuna-dashboard shows them all")
+            raise RunError(f"the study of {name} is on a server with other studies, and optuna-dashboard would show them all")
         return place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -65,7 +65,7 @@ FORMATS: dict[str, Format] = {
         "insert.py",
         lambda winner, model: insert_source(winner.genotype).encode(),
         "only the placements, as Python source that puts them into your own model",
-        "from insert import insert\n\nmodel = insert(model)  # with weights of its own, as its docstring says",
+        "from insert import insert\n\nmodel = insert(model)  # new modules are untrained: see the docstring",
         tolerance=0.0,
     ),
     "hub": Format(

@@ -110,9 +110,9 @@ class Audit(FollowUp):
         self.long = self.proxy.model_copy(update={"epochs": long_epochs, **_WITHOUT_SHORTCUTS})
         if self.long.epochs <= self.proxy.epochs:
             raise UsageError(f"--epochs {self.long.epochs}: an audit trains longer than the proxy's {self.proxy.epochs}")
-        for name, number, least in (("--candidates", candidates, _FEWEST), ("--seeds", seeds, 1)):
-            if number < least:
-                raise UsageError(f"{name} {number}: choose at least {least}")
+        for name, number, minimum in (("--candidates", candidates, _FEWEST), ("--seeds", seeds, 1)):
+            if number < minimum:
+                raise UsageError(f"{name} {number}: choose at least {minimum}")
         if len(run.candidates) < _FEWEST:
             raise RunError(f"{run.folder.path} has {len(run.candidates)} scored candidates: an audit needs {_FEWEST}")
         self._folder = run.folder.path / "audit"

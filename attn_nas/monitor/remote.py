@@ -87,7 +87,7 @@ class RunAddress:
             raise UsageError(f"{self.page} is not an address: {first_line(error)}") from None
         except (URLError, HTTPException, OSError) as error:
             reason = error.reason if isinstance(error, URLError) else error
-            raise _LostError(f"nothing answers at {self.page}: {reason}") from None
+            raise _LostError(f"no server answers at {self.page}: {reason}") from None
         if response.headers.get_content_type() != CONTENT_TYPE:
             response.close()
             raise RunError(f"the server at {self.page} is not a dashboard of attn-nas")

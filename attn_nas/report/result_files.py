@@ -93,11 +93,11 @@ def _csv(run: Run) -> str:
     front = {candidate.record.key for candidate in run.front}
     for candidate in run.candidates:
         row = candidate.to_dict()
-        beside = row["profile"] or dict.fromkeys(_PROFILE, "")
-        timed = (beside[column] for column in _PROFILE)
+        profile = row["profile"] or dict.fromkeys(_PROFILE, "")
+        times = (profile[column] for column in _PROFILE)
         belief = row["belief"] or dict.fromkeys(_BELIEF, "")
-        believed = (belief[column] for column in _BELIEF)
+        estimates = (belief[column] for column in _BELIEF)
         measured = (*row["measured"].values(), len(candidate.results))
         columns = (row[column] for column in _COLUMNS)
-        writer.writerow((int(candidate.record.key in front), *columns, *believed, *measured, *timed))
+        writer.writerow((int(candidate.record.key in front), *columns, *estimates, *measured, *times))
     return text.getvalue()

@@ -89,8 +89,8 @@ def _times(each: NetworkResult, bare: NetworkResult | None) -> tuple[str, str]:
     if each.network.role == "plain trunk":
         if bare is None or bare.profile is None:
             return "-", "-"
-        beside = bare.profile
-        ratios = each.profile.step_seconds / beside.step_seconds, each.profile.latency_1 / beside.latency_1
+        reference = bare.profile
+        ratios = each.profile.step_seconds / reference.step_seconds, each.profile.latency_1 / reference.latency_1
     return f"{ratios[0]:.2f}x", f"{ratios[1]:.2f}x"
 
 

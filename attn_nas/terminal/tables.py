@@ -16,7 +16,7 @@ from attn_nas.terminal.placement_text import coloured_placements
 
 _PLACEMENTS = "placements, stage by stage"
 _ROOM = 30
-"""Columns of the terminal that placements need beside the figures."""
+"""Columns of the terminal that placements need next to the figures."""
 _DROPPED = ("FLOPs", "params", "latency", "step", "measured", "on front")
 """Headings that a narrow table leaves out, the least important first."""
 

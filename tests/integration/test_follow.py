@@ -233,7 +233,7 @@ def test_who_is_no_dashboard_is_told_apart():
         with pytest.raises(RunError, match="is not a dashboard of attn-nas"):
             next(remote.remote_updates(server.url))
         gone = server.url
-    with pytest.raises(RunError, match="nothing answers at http"):
+    with pytest.raises(RunError, match="no server answers at http"):
         next(remote.remote_updates(gone))
     for url in ("http://127.0.0.1:8090/", "http:///runs/x", "ftp://here/runs/x", "http://here:port/runs/x"):
         with pytest.raises(UsageError, match="address"):

@@ -46,12 +46,12 @@ def line_figure(label: str, x_label: str, y_label: str, series: Sequence[Series]
 
 
 def _axes(series: Sequence[Series], x_label: str, y_label: str, *, from_zero: bool) -> tuple[Axis, Axis]:
-    least = [0.0] if from_zero else []
+    zero = [0.0] if from_zero else []
     highs = [y + error for each in series for (_, y), error in zip(each.points, _errors(each), strict=True)]
     lows = [y - error for each in series for (_, y), error in zip(each.points, _errors(each), strict=True)]
     xs = [x for each in series for x, _ in each.points]
     x_axis = _round_axis(min([0.0, *xs]), max(xs, default=1.0), x_label)
-    return x_axis, _round_axis(min([*least, *lows], default=0.0), max(highs, default=1.0), y_label)
+    return x_axis, _round_axis(min([*zero, *lows], default=0.0), max(highs, default=1.0), y_label)
 
 
 def _round_axis(low: float, high: float, label: str) -> Axis:

@@ -42,8 +42,8 @@ def _times(progress: Progress, start: SearchStarted, frame: Frame, now: float) -
         return f"took {duration(progress.ended.seconds)}, {ENDED[progress.ended.why]}"
     seconds = progress.seconds_left(now)
     left = "--:--" if seconds is None else duration(max(0.0, seconds))
-    most = "" if start.time_budget is None else f", {duration(start.time_budget)} at most"
-    return f"elapsed {duration(max(0.0, now - start.time))}  left {left}{_after(progress, frame)}{most}"
+    limit = "" if start.time_budget is None else f", {duration(start.time_budget)} at most"
+    return f"elapsed {duration(max(0.0, now - start.time))}  left {left}{_after(progress, frame)}{limit}"
 
 
 def _after(progress: Progress, frame: Frame) -> str:

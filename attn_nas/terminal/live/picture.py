@@ -29,7 +29,7 @@ class Hints:
 
 
 STOP = Hints("Ctrl-C stops after the running trials", "stopping after the running trials; Ctrl-C again stops now")
-LEAVE = Hints("Ctrl-C leaves, the search goes on", "stopping after the running trials; Ctrl-C leaves")
+LEAVE = Hints("Ctrl-C ends this view; the search continues", "stopping after the running trials; Ctrl-C ends this view")
 
 
 def picture(progress: Progress, hints: Hints = STOP, now: float | None = None) -> RenderableType:
