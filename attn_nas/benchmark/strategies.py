@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.trial import Trial, TrialState
 
 from attn_nas.benchmark.table import Table
-from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.errors import UsageError, choose_from, first_line
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.record import Record, State
@@ -130,11 +130,11 @@ class Search(Strategy):
 
 
 class StoppingSearch(Search):
-    """The same with early stopping, see `Stopping`."""
+    """The same with early stopping, see `EarlyStopping`."""
 
     def __init__(self, table: Table, seed: int) -> None:
         super().__init__(table, seed)
-        self._stopping = Stopping.of(table.header.space.proxy, ("flops",))
+        self._stopping = EarlyStopping.of(table.header.space.proxy, ("flops",))
         self._names = {genotype.key: name for name, genotype in table.references.items()}
         self._records: list[Record] = []
 

@@ -9,14 +9,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attn_nas.engine.coordinator import Coordinator
+from attn_nas.engine.agenda import Agenda
+from attn_nas.engine.confirmation import Confirmation
+from attn_nas.engine.early_stopping import EarlyStopping
+from attn_nas.engine.journal import Journal
+from attn_nas.engine.ledger import Ledger
+from attn_nas.engine.lookahead import Lookahead
+from attn_nas.engine.loop import Loop
 from attn_nas.engine.setting import Setting
-from attn_nas.engine.signals import Interrupts
-from attn_nas.engine.time_budget import Clock
-from attn_nas.engine.warm_start import earlier_trainings
+from attn_nas.engine.signals import StopSignals
+from attn_nas.engine.time_budget import TimeBudget
+from attn_nas.engine.warm_start import prior_trainings
+from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished, SearchStarted, StorageAwaited, open_log
 from attn_nas.execution.backend import Hardware, connected
+from attn_nas.execution.dispatch import Dispatch
 from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
@@ -25,7 +33,7 @@ from attn_nas.runs.manifest import new_facts, stored_facts
 from attn_nas.runs.run import Run
 from attn_nas.sampling import WARM_START, KnownCostSampler
 from attn_nas.sampling.observations import EarlierTraining
-from attn_nas.sampling.proposer import SamplerFactory
+from attn_nas.sampling.proposer import Proposer, SamplerFactory
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import LimitSettings, SearchSpace
 from attn_nas.storage.location import check_storage, create_study, move_study
@@ -109,7 +117,7 @@ def search(
     else:
         name, loaded = _named_space(space)
         loaded = _limited(loaded, max_flops, max_params)
-        earlier = earlier_trainings(Run(warm_start), loaded) if warm_start else []
+        earlier = prior_trainings(Run(warm_start), loaded) if warm_start else []
         folder = RunFolder(run) if run else new_run_folder(name)
         folder.check_free()
         if storage is not None:
@@ -121,7 +129,7 @@ def search(
         raise UsageError(f"{type(trainer).__name__} cannot pause a training: give it train_until, or leave early_stopping out")
     with connected(cluster, threads) as hardware:
         setting = Setting(facts, folder.path, device=device, precision=precision, download=download, choose=hardware.numerics)
-        clock = Clock(start, time_budget)
+        clock = TimeBudget(start, time_budget)
         jobs = setting.facts["budget"] or _MAX_SEED
         resources = hardware.resources(setting.numerics, jobs, workers, threads, trial_timeout)
         folder.create()
@@ -186,7 +194,7 @@ def _named_space(space: SearchSpace | str | Path | None) -> tuple[str, SearchSpa
 def _run(
     hardware: Hardware,
     setting: Setting,
-    clock: Clock,
+    clock: TimeBudget,
     resources: Resources,
     folder: RunFolder,
     sampler: SamplerFactory,
@@ -197,8 +205,9 @@ def _run(
         for listener in listeners:
             listener(event)
 
-    interrupts = Interrupts()
-    patience = Patience(_PATIENCE, lambda reason: emit(StorageAwaited(reason=reason)), interrupts.pause)
+    facts = setting.facts
+    signals = StopSignals()
+    patience = Patience(_PATIENCE, lambda reason: emit(StorageAwaited(reason=reason)), signals.sleep)
     place = folder.study
     with place.held(patience):
         study = place.open_to_write(patience)
@@ -208,17 +217,53 @@ def _run(
             trainer or _proxy_trainer(setting, resources, folder), resources, setting.affordable_references
         )
         try:
-            coordinator = Coordinator(setting, clock, folder, study, sampler, executor, interrupts, emit)
+            axes = setting.space.objectives.costs
+            names = {genotype.key: name for name, genotype in setting.references.items()}
+            sampled = Proposer(setting.encoding, sampler(setting.space, setting.table, facts["seed"]), facts["seed"])
+            journal = Journal(study, sampled, setting.table.cost, names, emit)
+            journal.close_left_open()
+            discard_unfinished(folder.weights)
+            ledger = Ledger(
+                journal.read(),
+                seed=facts["seed"],
+                budget=facts["budget"],
+                axes=axes,
+                bare_flops=setting.table.bare.flops,
+                reference_point=tuple(facts["reference_point"]),
+            )
+            early_stopping = EarlyStopping.of(setting.space.proxy, axes) if facts["early_stopping"] else None
+            agenda = Agenda(
+                ledger,
+                clock,
+                references=setting.affordable_references,
+                reference_keys=names.keys(),
+                confirmation=Confirmation(facts["seed"], facts["confirm"], names.keys(), axes),
+                early_stopping=early_stopping,
+                workers=lambda: executor.workers,
+            )
+            loop = Loop(
+                ledger,
+                agenda,
+                journal,
+                Dispatch(executor, ledger.losses),
+                early_stopping=early_stopping,
+                affordable=setting.affordable,
+                references=frozenset(names),
+                weights=WeightRetention(folder.weights, axes),
+                pauses=folder.pauses,
+                signals=signals,
+                lookahead=Lookahead(),
+            )
             emit(
                 SearchStarted(
                     run=str(folder.path),
-                    space=setting.facts["space_name"],
-                    budget=setting.facts["budget"],
+                    space=facts["space_name"],
+                    budget=ledger.budget,
                     time_budget=clock.seconds,
-                    finished=coordinator.finished,
-                    front=coordinator.front,
-                    confirm=setting.facts["confirm"],
-                    seed=setting.facts["seed"],
+                    finished=ledger.finished,
+                    front=ledger.front,
+                    confirm=facts["confirm"],
+                    seed=ledger.seed,
                     workers=executor.workers,
                     threads=resources.threads,
                     gpus=resources.gpus,
@@ -229,7 +274,7 @@ def _run(
                     epochs=setting.space.proxy.epochs,
                 )
             )
-            why = coordinator.run()
+            why = loop.run()
         finally:
             executor.close()
             discard_unfinished(folder.weights)
@@ -237,11 +282,11 @@ def _run(
             SearchFinished(
                 run=str(folder.path),
                 why=why,
-                finished=coordinator.finished,
-                confirmed=coordinator.confirmed,
-                budget=setting.facts["budget"],
+                finished=ledger.finished,
+                confirmed=len(ledger.confirmed),
+                budget=ledger.budget,
                 seconds=clock.elapsed,
-                training_seconds=coordinator.training_seconds,
+                training_seconds=loop.training_seconds,
             )
         )
 

@@ -7,8 +7,8 @@ import pytest
 from attn_nas.cli.durations import parse_seconds
 from attn_nas.cost import Cost, Limits
 from attn_nas.engine.search import search
-from attn_nas.engine.time_budget import Clock
-from attn_nas.engine.warm_start import earlier_trainings
+from attn_nas.engine.time_budget import TimeBudget
+from attn_nas.engine.warm_start import prior_trainings
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, SearchStarted
 from attn_nas.space.limits import most_allowed
@@ -79,10 +79,10 @@ def test_limits_of_the_command_replace_those_of_the_file(tiny_space, tmp_path):
 
 def test_the_clock_keeps_a_reserve_of_at_most_half():
     """For what comes after the search."""
-    assert Clock(time.monotonic()).allows(1e9, 1e9)
-    assert Clock(time.monotonic(), 100.0).allows(40.0, 1e9)
-    assert not Clock(time.monotonic(), 100.0).allows(51.0, 1e9)
-    assert not Clock(time.monotonic() - 99.0, 100.0).allows(2.0, 0.0)
+    assert TimeBudget(time.monotonic()).allows(1e9, 1e9)
+    assert TimeBudget(time.monotonic(), 100.0).allows(40.0, 1e9)
+    assert not TimeBudget(time.monotonic(), 100.0).allows(51.0, 1e9)
+    assert not TimeBudget(time.monotonic() - 99.0, 100.0).allows(2.0, 0.0)
 
 
 class SlowTrainer(TableTrainer):
@@ -180,7 +180,7 @@ def test_of_a_long_run_the_best_and_a_sample_are_taken(tiny_space, tmp_path, mon
     """A sampler has to read them at every trial."""
     monkeypatch.setattr("attn_nas.engine.warm_start._MOST", 10)
     run = _search(tiny_space, tmp_path, budget=25)
-    found = earlier_trainings(run, tiny_space)
+    found = prior_trainings(run, tiny_space)
     assert len({each.genotype.key for each in found}) == len(found) == 10
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)
     assert best.record.key in {each.genotype.key for each in found}

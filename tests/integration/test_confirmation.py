@@ -103,7 +103,7 @@ def test_its_cost_is_announced_before_it_begins(tiny_space, tmp_path):
 
 
 class StoppingListener:
-    """Interrupts the search after so many trainings of the confirmation."""
+    """StopSignals the search after so many trainings of the confirmation."""
 
     def __init__(self, after):
         self.left = after

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
 from attn_nas.engine import search as search_module
-from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.engine.search import search
 from attn_nas.errors import AttnNasError, DeviceError, RunError, UsageError
 from attn_nas.events.types import SearchStarted, TrialFailed, TrialFinished, TrialStarted
@@ -317,7 +317,7 @@ def test_a_warm_trunk_that_fails_is_told_to_every_candidate(found, tiny_space):
 
 def test_a_training_in_parts_reaches_what_it_does_in_one_go(found, tiny_space, tmp_path, monkeypatch):
     """With early stopping its state comes back to the run after every rung, and travels on with the next part."""
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: True)
     proxy = tiny_space.proxy.model_copy(update={"epochs": 4})
     kept = set()
 

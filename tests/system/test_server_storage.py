@@ -230,7 +230,7 @@ def test_a_connection_lost_at_any_statement_costs_nothing(server, tiny_space, tm
     """The server ends the connection before a statement, and what was to be done is done again."""
     _search(tiny_space, tmp_path, budget=3, storage=server.url())
     statements = []
-    opened = searching.Coordinator
+    opened = searching.Journal
 
     def begin(*arguments):
         study = next(each for each in arguments if isinstance(each, optuna.Study))
@@ -243,7 +243,7 @@ def test_a_connection_lost_at_any_statement_costs_nothing(server, tiny_space, tm
         event.listen(engine_of(study), "before_cursor_execute", cut)
         return opened(*arguments)
 
-    monkeypatch.setattr(searching, "Coordinator", begin)
+    monkeypatch.setattr(searching, "Journal", begin)
     _check(_search(None, tmp_path, budget=6, resume=True), 6)
     assert len(statements) > when
 

@@ -203,7 +203,7 @@ def test_a_clock_that_jumps_by_a_day_changes_nothing(tiny_space, tmp_path, monke
     """Neither order nor budget nor time budget; what is shown of the run stays sensible."""
     jumped, now, time_now = [], datetime.now, time.time
 
-    class Clock(datetime):
+    class TimeBudget(datetime):
         @classmethod
         def now(cls, tz=None):
             return now(tz) + timedelta(days=days * bool(jumped))
@@ -215,7 +215,7 @@ def test_a_clock_that_jumps_by_a_day_changes_nothing(tiny_space, tmp_path, monke
 
     for module in list(sys.modules.values()):
         if getattr(module, "datetime", None) is datetime and module.__name__.startswith(("optuna", "attn_nas")):
-            monkeypatch.setattr(module, "datetime", Clock)
+            monkeypatch.setattr(module, "datetime", TimeBudget)
     run = _search(tiny_space, tmp_path, budget=8, time_budget=3600.0, listeners=[jump])
     assert jumped
     assert [record.number for record in run.records] == list(range(8))

@@ -20,7 +20,7 @@ import torch
 
 from attn_nas.data import load_dataset
 from attn_nas.engine.search import search
-from attn_nas.engine.weight_retention import KeptWeights
+from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.errors import RunError, UsageError, WriteError
 from attn_nas.events.types import EpochFinished, TrialFinished
 from attn_nas.execution.jobs import Failed, Job
@@ -95,7 +95,7 @@ def test_a_pool_that_cannot_go_on_blames_nobody(tiny_space, tmp_path, monkeypatc
 def test_only_a_search_at_its_end_drops_the_weights_of_those_that_may_win(tiny_space, tmp_path, monkeypatch):
     """A search that is stopped goes on, and then any of them may come to be on the front."""
     asked = []
-    monkeypatch.setattr(KeptWeights, "prune", lambda self, records, wanted, *, last: asked.append(last))
+    monkeypatch.setattr(WeightRetention, "prune", lambda self, records, wanted, *, last: asked.append(last))
 
     def stop(event):
         if isinstance(event, TrialFinished) and event.finished == 3:

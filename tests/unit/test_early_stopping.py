@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attn_nas.cost import CostTable
-from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.engine.search import search
 from attn_nas.errors import UsageError
 from attn_nas.events.types import TrialPaused
@@ -143,8 +143,8 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     space = tiny_space.model_copy(update={"proxy": proxy})
     whole = search(space, run=tmp_path / "whole", budget=6, confirm=0, workers=1)
     told = []
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
-    monkeypatch.setattr(Stopping, "promoted", lambda *_: None)
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: False)
+    monkeypatch.setattr(EarlyStopping, "promoted", lambda *_: None)
     run = search(space, run=tmp_path / "run", budget=6, confirm=0, workers=1, early_stopping=True, listeners=[told.append])
     paused = [record for record in run.records if record.state == "paused"]
     assert [record.reference for record in run.records if record.state == "finished"] == [
@@ -155,14 +155,14 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     assert len([*run.folder.pauses.glob("*.safetensors")]) == len(paused)
 
     monkeypatch.undo()
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: True)
     waiting = [record.key for record in paused]
 
     def promoted(stopping, records):
         over = {record.key for record in records if record.state in ("finished", "running")}
         return next((record for record in records if record.key in waiting and record.key not in over), None)
 
-    monkeypatch.setattr(Stopping, "promoted", promoted)
+    monkeypatch.setattr(EarlyStopping, "promoted", promoted)
     run = search(None, run=tmp_path / "run", resume=True, workers=1)
     assert len(run.candidates) == 6
     curves = {candidate.record.key: candidate.record.result.curve for candidate in whole.candidates}
@@ -192,7 +192,7 @@ def test_of_what_was_paused_twice_the_last_counts(tiny_space):
     records = [
         record("finished", each, final - 0.2, final - 0.1, final) for each, final in zip(others, finals.tolist(), strict=True)
     ]
-    stopping = Stopping((1, 2), 1, 3, ("flops",))
+    stopping = EarlyStopping((1, 2), 1, 3, ("flops",))
     once = record("paused", twice, 0.7)
     assert stopping.promoted([*records, once]) == once
     assert stopping.promoted([*records, once, record("paused", twice, 0.7, 0.3)]) is None
@@ -204,7 +204,7 @@ def test_of_what_was_paused_twice_the_last_counts(tiny_space):
 def test_rungs_are_at_a_quarter_and_at_a_half(epochs, warm, rungs):
     """Of the epochs that a candidate is trained for itself."""
     proxy = ProxySettings.model_validate({"epochs": epochs, "batch_size": 10, "lr": 0.1, "warm_epochs": warm})
-    stopping = Stopping.of(proxy, ["flops"])
+    stopping = EarlyStopping.of(proxy, ["flops"])
     assert stopping.rungs == rungs
     assert stopping.next_rung(0) == (rungs[0] if rungs else epochs)
 

@@ -203,7 +203,7 @@ def test_a_process_extends_the_one_before_it(rows, monkeypatch, seeded):
         assert (extended.means(asked, seed) == extended.predict(asked, seed)[0]).all()
 
 
-def test_earlier_trainings_are_moved_network_by_network(rows):
+def test_prior_trainings_are_moved_network_by_network(rows):
     """However often one of the common networks was trained since; those of another space are told apart by no row."""
     some = np.unique(rows.random(40, np.random.default_rng(0)), axis=0)[:20]
     genotypes = _genotypes(rows, some)

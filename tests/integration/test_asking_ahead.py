@@ -1,4 +1,4 @@
-"""Asking ahead: as late as can be, never for more than there is room for, and nothing of it is lost or announced too early."""
+"""Candidates that are asked for before a worker is free: never too many, and nothing of it is lost or announced too early."""
 
 import signal
 from collections import Counter
@@ -8,11 +8,10 @@ from math import inf
 import pytest
 from optuna.trial import TrialState
 
-from attn_nas.engine import lookahead as foresight
-from attn_nas.engine.early_stopping import Stopping
-from attn_nas.engine.lookahead import Foresight
+from attn_nas.engine.early_stopping import EarlyStopping
+from attn_nas.engine.lookahead import Lookahead
 from attn_nas.engine.search import search
-from attn_nas.engine.time_budget import Clock
+from attn_nas.engine.time_budget import TimeBudget
 from attn_nas.events.types import StopRequested, TrialFailed, TrialFinished, TrialStarted
 from attn_nas.execution import backend as hardware
 from attn_nas.execution.jobs import Failed, run_job
@@ -23,68 +22,6 @@ from attn_nas.testing import TableTrainer
 TASK = Task(3, 16, 16, 10)
 WORKERS = 4
 ABOUT_A_TRIAL = (TrialStarted, TrialFinished)
-
-
-class Seconds:
-    """A clock that stands still but when it is set."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-
-@pytest.fixture
-def seconds(monkeypatch):
-    clock = Seconds()
-    monkeypatch.setattr(foresight, "time", clock)
-    return clock
-
-
-def _learned(seconds, training, proposal, result=0.0):
-    """What knows these durations, a minute later."""
-    known = Foresight()
-    seconds.now = training
-    with known.told(0.0):
-        seconds.now += result
-    with known.proposing():
-        seconds.now += proposal
-    seconds.now = 60.0
-    return known
-
-
-def test_nothing_is_foreseen_before_anything_was_seen(seconds):
-    assert Foresight().spare([0.0] * 64, 0) == inf
-    assert _learned(seconds, 10.0, 0.1).spare([], 0) == inf
-
-
-@pytest.mark.parametrize(("workers", "training"), [(1, 10.0), (2, 20.0), (64, 1000.0)])
-def test_few_workers_and_long_trainings_need_nothing_before_a_worker_is_free(seconds, workers, training):
-    """The spare time ends after all trainings do."""
-    known = _learned(seconds, training, 0.1)
-    assert known.spare([60.0] * workers, 0) > training
-
-
-def test_many_that_end_at_once_are_asked_for_early_enough(seconds):
-    """64 answers of a tenth of a second take 6.4: some are begun before, and the more are ready, the later."""
-    known = _learned(seconds, 10.0, 0.1)
-    spare = [known.spare([60.0] * 64, ready) for ready in (0, 16, 32, 63, 64)]
-    assert 0.0 < spare[0] < 10.0 - 6.4 + 0.025 * 10.0
-    assert spare == sorted(spare)
-    assert spare[-2] > 10.0 - 0.2
-    assert spare[-1] == inf
-
-
-def test_results_take_time_too(seconds):
-    without, with_results = (_learned(seconds, 10.0, 0.1, result).spare([60.0] * 64, 0) for result in (0.0, 0.02))
-    assert with_results < without - 64 * 0.02
-
-
-def test_what_is_overdue_may_end_at_any_moment(seconds):
-    known = _learned(seconds, 10.0, 0.1)
-    assert known.spare([0.0] * 64, 0) < 0.0
-    assert known.spare([0.0], 0) > 0.0
 
 
 class Pool:
@@ -119,7 +56,7 @@ def pool(monkeypatch):
     """As many are asked for ahead as may be, as soon as anything is known."""
     made = Pool(TableTrainer(TASK))
     monkeypatch.setattr(hardware, "make_executor", lambda *_: made)
-    monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: -1.0 if self._results else inf)
+    monkeypatch.setattr(Lookahead, "spare", lambda self, began, ready: -1.0 if self._results else inf)
     return made
 
 
@@ -164,7 +101,7 @@ def test_what_is_asked_ahead_is_announced_when_it_begins(tiny_space, tmp_path, p
 
 def test_half_as_many_as_there_are_workers_are_asked_ahead(tiny_space, tmp_path, pool, monkeypatch):
     seen = []
-    monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: seen.append((len(began), ready)) or -1.0)
+    monkeypatch.setattr(Lookahead, "spare", lambda self, began, ready: seen.append((len(began), ready)) or -1.0)
     _search(tiny_space, tmp_path, budget=20)
     assert max(ready for _, ready in seen) == WORKERS // 2 - 1
     assert max(training for training, _ in seen) == WORKERS
@@ -206,7 +143,7 @@ def test_two_interrupts_leave_nothing_open(tiny_space, tmp_path, pool):
 
 
 def test_what_there_is_no_time_for_is_taken_back(tiny_space, tmp_path, pool, monkeypatch):
-    listener = Listener(9, lambda: monkeypatch.setattr(Clock, "allows", lambda *_: False))
+    listener = Listener(9, lambda: monkeypatch.setattr(TimeBudget, "allows", lambda *_: False))
     run = _search(tiny_space, tmp_path, budget=20, listeners=[listener])
     assert _states(run) == {TrialState.COMPLETE: 9 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
     monkeypatch.undo()
@@ -269,8 +206,8 @@ def test_candidates_pause_and_are_confirmed_as_ever(tiny_space, tmp_path, pool):
 def test_what_was_paused_is_not_asked_for_again_and_again_when_time_is_short(tiny_space, tmp_path, pool, monkeypatch):
     """There is time for what was paused, but not for new candidates and their confirmation."""
     pool.trainer = Pausing(TASK)
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
-    listener = Listener(5, lambda: monkeypatch.setattr(Clock, "allows", lambda self, training, reserve: reserve == 0.0))
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: False)
+    listener = Listener(5, lambda: monkeypatch.setattr(TimeBudget, "allows", lambda self, training, reserve: reserve == 0.0))
     run = _search(tiny_space, tmp_path, budget=20, confirm=1, early_stopping=True, trainer=pool.trainer, listeners=[listener])
     assert sum(record.state == "interrupted" for record in run.records) <= WORKERS // 2
 
