@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attn_nas.space.genotype import Genotype, Placement
     from attn_nas.space.geometry import Block, Layout, TrunkFamily
     from attn_nas.space.loading import load_space
+    from attn_nas.space.schema import SearchSpace
     from attn_nas.space.task import Task
     from attn_nas.space.trunks import Trunk, register_trunk
 
@@ -41,6 +42,7 @@ _HOMES = {
     "Placement": "attn_nas.space.genotype",
     "RayCluster": "attn_nas.execution.ray_cluster.settings",
     "Run": "attn_nas.runs.run",
+    "SearchSpace": "attn_nas.space.schema",
     "SlottedBlock": "attn_nas.models.slots",
     "SlottedTrunk": "attn_nas.models.slots",
     "Target": "attn_nas.plugins.lazy_class",
@@ -71,6 +73,7 @@ __all__ = [
     "Placement",
     "RayCluster",
     "Run",
+    "SearchSpace",
     "SlottedBlock",
     "SlottedTrunk",
     "Target",

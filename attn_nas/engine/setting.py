@@ -105,7 +105,7 @@ class Setting:
 
     def _resumed(self, facts: dict[str, Any]) -> dict[str, Any]:
         if not is_data_of(facts, self.dataset):
-            raise UsageError(f"the data set {self.space.data.name} is not the one the run was begun with: begin a new run")
+            raise UsageError(f"the data set {self.dataset.name} is not the one the run was begun with: begin a new run")
         if facts["bare_cost"] != self.table.bare.to_dict():
             raise UsageError("costs are counted in another way than when the run was begun: begin a new run")
         return facts
