@@ -24,10 +24,10 @@ def audit(
 ) -> None:
     """Train a sample of a run's candidates for longer and say how well the proxy ranks them; goes on where it was stopped."""
     from attn_nas.cli.planned import tell_found, train_planned
-    from attn_nas.followups.audit import AuditPlan
+    from attn_nas.followups.audit import Audit
     from attn_nas.runs.run import Run
     from attn_nas.terminal.audit import audit_plan, audit_table, audit_words
 
-    planned = AuditPlan(Run(run), candidates, seeds, epochs)
+    planned = Audit(Run(run), candidates, seeds, epochs)
     if train_planned(planned, audit_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         tell_found(planned.result(), audit_table, audit_words, planned.write, json=json)

@@ -27,13 +27,13 @@ def plain(
     Goes on where it was stopped.
     """
     from attn_nas.cli.planned import tell_found, train_planned
-    from attn_nas.followups.trunk_baseline import PlainCurve
+    from attn_nas.followups.trunk_baseline import TrunkBaseline
     from attn_nas.runs.run import Run
     from attn_nas.terminal.plain import plain_plan, plain_table, plain_words
 
-    planned = PlainCurve(Run(run), widths=width or (), depths=depth or (), seeds=seeds)
+    planned = TrunkBaseline(Run(run), widths=width or (), depths=depth or (), seeds=seeds)
     if train_planned(planned, plain_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
-        verdict = planned.verdict()
+        verdict = planned.result()
         tell_found(verdict, plain_table, plain_words, planned.write, json=json)
         if verdict.incomplete:
             raise typer.Exit(1)

@@ -46,7 +46,7 @@ def retrain(
     winners = Selection(keys or (), knee, front, best_under, otherwise="knee").of(opened)
     planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
     if train_planned(planned, retraining_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
-        verdict = planned.verdict()
+        verdict = planned.result()
         tell_found(verdict, retraining_table, retraining_words, planned.write, json=json)
         if verdict.incomplete:
             raise typer.Exit(1)

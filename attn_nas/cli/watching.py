@@ -12,7 +12,7 @@ from attn_nas.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from attn_nas.monitor.follow import News, Watch
+    from attn_nas.monitor.follow import LogUpdate, Watch
 
 
 def watch(
@@ -20,12 +20,12 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="The run's events as JSON Lines, those so far first.")] = False,
 ) -> None:
     """Follow a search that runs in another process, or on another machine; Ctrl-C leaves it alone."""
-    from attn_nas.monitor.follow import Watch, news_of
-    from attn_nas.monitor.remote import remote_news
+    from attn_nas.monitor.follow import Watch, folder_updates
+    from attn_nas.monitor.remote import remote_updates
     from attn_nas.terminal.console import console
 
     is_remote = run.startswith(("http://", "https://"))
-    watched = Watch(remote_news(run) if is_remote else news_of(run))
+    watched = Watch(remote_updates(run) if is_remote else folder_updates(run))
     say = console(stderr=json, highlight=False)
     try:
         _show(watched, json=json)
@@ -51,16 +51,16 @@ def _show(watched: Watch, *, json: bool) -> None:
     else:
         from attn_nas.terminal.lines import Lines
 
-        lines, news = Lines(out), iter(watched)
-        lines.catch_up(next(news).events)
-        for each in news:
-            for event in each.events:
+        lines, updates = Lines(out), iter(watched)
+        lines.catch_up(next(updates).events)
+        for update in updates:
+            for event in update.events:
                 lines(event)
 
 
-def _pass_on(news: Iterator[News]) -> None:
-    for each in news:
-        for line in each.lines:
+def _pass_on(updates: Iterator[LogUpdate]) -> None:
+    for update in updates:
+        for line in update.lines:
             print(line, flush=True)
 
 
@@ -70,12 +70,12 @@ def _draw(watched: Watch) -> None:
     from attn_nas.terminal.live.picture import LEAVE
     from attn_nas.terminal.live.view import live_view
 
-    shown, news = Progress(), iter(watched)
-    for event in next(news).events:
+    shown, updates = Progress(), iter(watched)
+    for event in next(updates).events:
         shown(event)
     with live_view(console(stderr=True), shown, LEAVE) as listener:
-        for each in news:
-            for event in each.events:
+        for update in updates:
+            for event in update.events:
                 listener(event)
 
 

@@ -7,11 +7,11 @@ from math import isnan
 from rich.table import Table
 
 from attn_nas.execution.resources import Resources
-from attn_nas.followups.audit import Audit, AuditPlan
+from attn_nas.followups.audit import Audit, AuditResult
 from attn_nas.format import duration
 
 
-def audit_plan(plan: AuditPlan, resources: Resources) -> str:
+def audit_plan(plan: Audit, resources: Resources) -> str:
     """What an audit will train, and how long that takes, before it begins."""
     workers = resources.at_first
     number, every = len(plan.candidates), 2 * len(plan.candidates) * plan.seeds
@@ -22,19 +22,19 @@ def audit_plan(plan: AuditPlan, resources: Resources) -> str:
     )
 
 
-def audit_table(audit: Audit) -> Table:
+def audit_table(audit: AuditResult) -> Table:
     """How each score ranks beside the long training."""
-    title = f"{len(audit.rows)} candidates, against {audit.plan['long_epochs']} epochs; 95 % intervals over candidates"
+    title = f"{len(audit.candidates)} candidates, against {audit.plan['long_epochs']} epochs; 95 % intervals over candidates"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     table.add_column("score of one run", no_wrap=True)
     for heading in ("Spearman", "Kendall", "reliability"):
         table.add_column(heading, justify="right")
-    for line in audit.lines:
+    for line in audit.rankings:
         table.add_row(line.score, str(line.spearman), str(line.kendall), str(line.reliability or ""))
     return table
 
 
-def audit_words(audit: Audit) -> list[str]:
+def audit_words(audit: AuditResult) -> list[str]:
     """The audit in words: reliability of the truth, and the ceiling of any score this noisy."""
     words = [f"Reliability of one long training over seeds: {audit.long_reliability}."]
     if not isnan(audit.ceiling):

@@ -7,27 +7,27 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from attn_nas.execution.resources import Resources
-from attn_nas.followups.trunk_baseline import PlainCurve
-from attn_nas.followups.trunk_points import PlainPoint, trunk_name
-from attn_nas.followups.trunk_verdict import Lead, PlainComparison, PlainVerdict
+from attn_nas.followups.trunk_baseline import TrunkBaseline
+from attn_nas.followups.trunk_points import TrunkPoint, trunk_name
+from attn_nas.followups.trunk_verdict import TrunkBaselineResult, TrunkComparison, TrunkLead
 from attn_nas.format import count, duration, percent
 
 
-def plain_plan(plan: PlainCurve, resources: Resources) -> str:
+def plain_plan(plan: TrunkBaseline, resources: Resources) -> str:
     """What will be trained, and how long that takes, before it begins."""
-    workers, every, seeds = resources.at_first, len(plan.series.replicates), plan.series.seeds
+    workers, every, seeds = resources.at_first, len(plan.plan.replicates), plan.plan.seeds
     cost = f"about {duration(plan.seconds(workers))} on {workers} worker{'s' * (workers > 1)}" if plan.remaining else "nothing"
     bare = plan.costs[plan.bare].flops
     others = [f"{trunk_name(trunk)} ({cost.flops / bare - 1:+.1%})" for trunk, cost in plan.costs.items() if trunk != plan.bare]
     return (
         f"{plan.bare} without attention, and {', '.join(others)}, each with "
         f"{f'the seeds {seeds[0]} to {seeds[-1]}' if len(seeds) > 1 else f'seed {seeds[0]}'} for "
-        f"{plan.series.settings.epochs} epochs: {every} trainings, {every - plan.remaining} done before, by the search or "
+        f"{plan.plan.settings.epochs} epochs: {every} trainings, {every - plan.remaining} done before, by the search or "
         f"here; left to do: {cost}"
     )
 
 
-def plain_table(verdict: PlainVerdict) -> Table:
+def plain_table(verdict: TrunkBaselineResult) -> Table:
     """One row per trunk, by rising FLOPs."""
     title = "Plain trunks, validation accuracy over seeds"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
@@ -47,7 +47,7 @@ def plain_table(verdict: PlainVerdict) -> Table:
     return table
 
 
-def plain_words(verdict: PlainVerdict) -> list[str]:
+def plain_words(verdict: TrunkBaselineResult) -> list[str]:
     """The verdict in words: for the front's knee and its most accurate member what a plain trunk would have reached."""
     words = [" ".join(_compared(each, verdict.points)) for each in verdict.comparisons]
     if not words:
@@ -60,7 +60,7 @@ def plain_words(verdict: PlainVerdict) -> list[str]:
     return words
 
 
-def _compared(each: PlainComparison, points: tuple[PlainPoint, ...]) -> Iterator[str]:
+def _compared(each: TrunkComparison, points: tuple[TrunkPoint, ...]) -> Iterator[str]:
     record, flops = each.candidate.record, each.candidate.record.cost.flops
     yield (
         f"The front's {each.role}, {record.genotype} ({record.key}): {each.candidate.expected.hundredths()} % with "
@@ -78,7 +78,7 @@ def _compared(each: PlainComparison, points: tuple[PlainPoint, ...]) -> Iterator
     yield _equal(each, points[-1])
 
 
-def _equal(each: PlainComparison, dearest: PlainPoint) -> str:
+def _equal(each: TrunkComparison, dearest: TrunkPoint) -> str:
     """From where on plain trunks are as accurate."""
     flops = each.candidate.record.cost.flops
     if each.equal:
@@ -89,7 +89,7 @@ def _equal(each: PlainComparison, dearest: PlainPoint) -> str:
     return f"No plain trunk here is as accurate, up to {dearest.flops / flops - 1:+.1%} FLOPs."
 
 
-def _said(lead: Lead) -> str:
+def _said(lead: TrunkLead) -> str:
     points = f"{lead.difference.hundredths(signed=True)} points for attention"
     if lead.beyond_chance is None:
         return f"{points}, and how much of that is chance is unknown"

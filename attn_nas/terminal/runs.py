@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,8 +12,10 @@ from rich.text import Text
 
 from attn_nas.format import count
 from attn_nas.monitor.summary import RunSummary
-from attn_nas.runs.attach import SharedRun
 from attn_nas.terminal.grid import grid
+
+if TYPE_CHECKING:
+    from attn_nas.runs.attach import SharedRun
 
 _STYLES = {"running": "green", "finished": "", "stopped": "yellow", "broken": "red"}
 _DROPPED = ("trunk", "hypervolume", "front", "space", "failed", "active", "candidates")

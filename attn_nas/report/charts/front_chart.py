@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from attn_nas.drawing.canvas import GREY, INK, PALETTE, figure, text_width
-from attn_nas.followups.trunk_points import PlainPoint
+from attn_nas.followups.trunk_points import TrunkPoint
 from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis, short
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
@@ -37,7 +37,7 @@ class FrontChart:
     """
 
     def __init__(
-        self, run: Run, axis: str, *, total: bool = False, plain: Sequence[PlainPoint] = (), main: bool = True
+        self, run: Run, axis: str, *, total: bool = False, plain: Sequence[TrunkPoint] = (), main: bool = True
     ) -> None:
         self._run, self.axis, self._is_main = run, axis, main
         self._front, self._references = run.front, run.references
@@ -49,7 +49,7 @@ class FrontChart:
         self.x = cost_axis([*costs, *(self._cost(point) for point in self._plain)], self._bare, axis, total=total)
         self.y = accuracy_axis([*accuracies, *(point.accuracy.value for point in self._plain)])
 
-    def _cost(self, point: PlainPoint) -> float:
+    def _cost(self, point: TrunkPoint) -> float:
         return float(getattr(point, self.axis))
 
     def place(self, cost: float, accuracy: float) -> Place:

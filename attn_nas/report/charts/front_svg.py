@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from attn_nas.drawing.canvas import document
-from attn_nas.followups.trunk_points import plain_points
+from attn_nas.followups.trunk_points import read_trunk_points
 from attn_nas.report.charts.front_chart import HEIGHT, LEFT, NUMBERED, WIDTH, FrontChart
 from attn_nas.report.charts.scales import short
 from attn_nas.runs.candidate import Candidate
@@ -23,7 +23,7 @@ def front_svg(run: Run) -> str:
     rows = _table(run.front)
     bottom = _TITLE + HEIGHT * len(run.axes)
     title = f"{run.meta['space_name']}: {len(run.candidates)} candidates, front of {len(run.front)}"
-    parts, plain = [], plain_points(run)
+    parts, plain = [], read_trunk_points(run)
     for number, axis in enumerate(run.axes):
         chart = FrontChart(run, axis, plain=plain)
         moved = f'<g transform="translate(0 {_TITLE + HEIGHT * number})">'

@@ -11,7 +11,7 @@ from typing import Literal
 from attn_nas.cost import CostTable
 from attn_nas.events.log import EventLog
 from attn_nas.events.progress import Progress
-from attn_nas.followups.trunk_points import PlainPoint, plain_points
+from attn_nas.followups.trunk_points import TrunkPoint, read_trunk_points
 from attn_nas.report.growth import Growth, growth_of
 from attn_nas.runs.run import Run
 
@@ -72,9 +72,9 @@ class Reading:
         return growth_of(self.run)
 
     @cached_property
-    def plain(self) -> tuple[PlainPoint, ...]:
+    def plain(self) -> tuple[TrunkPoint, ...]:
         """Trunks without attention that were trained beside the run."""
-        return plain_points(self.run)
+        return read_trunk_points(self.run)
 
     @cached_property
     def costs(self) -> CostTable:
