@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,21 +22,18 @@ from attn_nas.execution.replicates import ReplicateFolder, train_replicates
 from attn_nas.execution.resources import Resources
 from attn_nas.followups.audit import Audit, stratified
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.testing import TableTrainer
 from attn_nas.training import ProxyResult
 from attn_nas.training.protocol import Replicate, Trained
 
-TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
 @pytest.fixture
-def run(tiny_space, tmp_path):
+def run(tiny_space, tmp_path, tiny_task):
     """Twenty scored candidates."""
-    return search(tiny_space, budget=20, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
+    return search(tiny_space, budget=20, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(tiny_task))
 
 
 def _trained(accuracy, epochs):
@@ -99,7 +95,7 @@ def test_a_perfect_proxy_is_told_from_a_useless_one(run):
     assert left.failures == {str(part.replicates[0]): "diverged"}
 
 
-def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path):
+def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path, tiny_task):
     """Number of trainings and seconds from the candidates' own; too short, too few, too small a run."""
     audit = Audit(run, candidates=4, seeds=2, epochs=6)
     assert audit.remaining == 16
@@ -115,7 +111,7 @@ def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path)
         Audit(run, candidates=2)
     with pytest.raises(UsageError, match="--seeds 0: choose at least 1"):
         Audit(run, seeds=0)
-    small = search(tiny_space, budget=2, confirm=0, run=tmp_path / "small", workers=1, trainer=TableTrainer(TASK))
+    small = search(tiny_space, budget=2, confirm=0, run=tmp_path / "small", workers=1, trainer=TableTrainer(tiny_task))
     with pytest.raises(RunError, match="has 2 scored candidates: an audit needs 4"):
         Audit(small)
     with pytest.raises(RunError, match="only 0 candidates have all their trainings"):
@@ -140,11 +136,11 @@ def test_real_trainings_are_done_once(run):
     assert len(audit.result().candidates) == 4
 
 
-def test_the_sample_stays_when_the_search_goes_on(run):
+def test_the_sample_stays_when_the_search_goes_on(run, tiny_task):
     """Otherwise what was trained would be of no use."""
     before = Audit(run, candidates=4, seeds=1, epochs=3)
     before.train(ONE, lambda replicate, outcome: None)
-    grown = search(None, budget=40, confirm=0, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(TASK))
+    grown = search(None, budget=40, confirm=0, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(tiny_task))
     assert Audit(grown, candidates=4, seeds=1, epochs=3).candidates[0].record.key == before.candidates[0].record.key
     assert Audit(grown, candidates=4, seeds=1, epochs=3).remaining == 0
 
@@ -174,9 +170,9 @@ class TimedTrainer(TableTrainer):
         return replace(trained, result=replace(trained.result, seconds=10.0))
 
 
-def test_the_cost_grows_with_epochs_and_pixels(tiny_space, tmp_path):
+def test_the_cost_grows_with_epochs_and_pixels(tiny_space, tmp_path, tiny_task):
     """4 candidates x 2 seeds of 10 s, and the same for three times the epochs; the proxy's smaller images make those dearer."""
-    run = search(tiny_space, budget=6, confirm=0, run=tmp_path / "plain", workers=1, trainer=TimedTrainer(TASK))
+    run = search(tiny_space, budget=6, confirm=0, run=tmp_path / "plain", workers=1, trainer=TimedTrainer(tiny_task))
     assert Audit(run, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240)
     assert Audit(run, candidates=4, seeds=2, epochs=6).seconds(2) == pytest.approx(160)
     proxy = tiny_space.proxy.model_copy(update={"initial_resolution": 0.5})
@@ -186,7 +182,7 @@ def test_the_cost_grows_with_epochs_and_pixels(tiny_space, tmp_path):
         confirm=0,
         run=tmp_path / "smaller",
         workers=1,
-        trainer=TimedTrainer(TASK),
+        trainer=TimedTrainer(tiny_task),
     )
     share = (0.5**2 + 1) / 2
     assert Audit(smaller, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240 / share)
@@ -224,7 +220,7 @@ class FailingTrainer(TableTrainer):
         return super().__call__(genotype, seed, on_epoch)
 
 
-def test_a_failing_training_is_told_and_left_out(run, tmp_path):
+def test_a_failing_training_is_told_and_left_out(run, tmp_path, tiny_task):
     """Its reason is told and kept, so that it is not trained again; the others have their results."""
     genotype = run.candidates[0].record.genotype
     folder, ended = ReplicateFolder(tmp_path / "kept"), {}
@@ -233,7 +229,7 @@ def test_a_failing_training_is_told_and_left_out(run, tmp_path):
     def note(replicate, outcome):
         ended[replicate.seed] = outcome
 
-    train_replicates(replicates, folder, InProcess(FailingTrainer(TASK)), note)
+    train_replicates(replicates, folder, InProcess(FailingTrainer(tiny_task)), note)
     assert ended[7] == "ValueError: no luck"
     assert folder.missing(replicates) == []
     assert folder.failure(replicates[1]) == "ValueError: no luck"
@@ -248,12 +244,12 @@ def test_a_folder_that_cannot_be_written_is_an_error(run, tmp_path):
         ReplicateFolder(tmp_path / "file" / "kept").keep(Replicate(genotype, 0), _trained(0.5, 1))
 
 
-def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch):
+def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch, tiny_file):
     """Plan, lines, table and document; a second call has nothing to do."""
     monkeypatch.setenv("COLUMNS", "80")
     runner = CliRunner()
     arguments = ["--candidates", "4", "--seeds", "2", "--epochs", "3", "--workers", "1"]
-    search(TINY, budget=6, confirm=0, run=tmp_path / "run", workers=1)
+    search(tiny_file, budget=6, confirm=0, run=tmp_path / "run", workers=1)
     planned = runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments, "--plan"])
     assert planned.exit_code == 0
     assert "4 candidates x 2 seeds, for 2 and for 3 epochs: 16 trainings, 0 done before; left to do: about" in planned.stdout
@@ -272,9 +268,9 @@ def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch):
     assert document == json.loads((tmp_path / "run" / "audit.json").read_text())
 
 
-def test_an_interrupted_audit_keeps_what_is_done(tmp_path):
+def test_an_interrupted_audit_keeps_what_is_done(tmp_path, tiny_file):
     """After a SIGINT the exit code is 130, and the same command does the rest."""
-    search(TINY, budget=6, confirm=0, run=tmp_path / "run", workers=1)
+    search(tiny_file, budget=6, confirm=0, run=tmp_path / "run", workers=1)
     command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "5", "--seeds", "50"]
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a background job inherits is deaf to it
     process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)

@@ -31,23 +31,21 @@ from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.task import Task
 from attn_nas.storage.location import create_study
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 EVIL = "<script>alert('x')</script>"
 ODD = "<img src=x onerror=alert(1)> & 100% #1? \N{SNOWMAN}"
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_space, tmp_path_factory):
+def folder(tiny_space, tmp_path_factory, tiny_task):
     """Runs of all kinds: a large one with a failure, a small one, one without trials, a broken one, one with an odd name."""
     folder = tmp_path_factory.mktemp("runs of all kinds")
     references = reference_genotypes(tiny_space, Encoding(tiny_space))
-    evil = TableTrainer(TASK, failures={references["se last stage"].key: f"diverged {EVIL}"})
+    evil = TableTrainer(tiny_task, failures={references["se last stage"].key: f"diverged {EVIL}"})
     large = search(tiny_space, budget=32, confirm=0, run=folder / "large", workers=1, trainer=evil)
-    search(tiny_space, budget=2, confirm=0, run=folder / ODD, workers=1, trainer=TableTrainer(TASK))
+    search(tiny_space, budget=2, confirm=0, run=folder / ODD, workers=1, trainer=TableTrainer(tiny_task))
     with closing(sqlite3.connect(folder / ODD / "study.db")) as connection, connection:
         connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reference'", (json.dumps(EVIL),))
     (folder / "empty").mkdir()

@@ -14,11 +14,9 @@ import pytest
 from attn_nas.engine.search import search
 from attn_nas.errors import RunError
 from attn_nas.runs.run import Run
-from attn_nas.space.task import Task
 from attn_nas.storage.formats import FORMAT
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 DUMP = Path(__file__).parents[1] / "data" / "format2.sql.gz"
 """The study of a finished run of six candidates, as the version that wrote format 2 has left it."""
 
@@ -65,10 +63,10 @@ def test_an_older_run_is_read_where_nothing_can_be_written(old, monkeypatch):
     assert len(Run(old).candidates) == 6
 
 
-def test_an_older_run_goes_on_and_is_kept_as_it_was(old):
+def test_an_older_run_goes_on_and_is_kept_as_it_was(old, tiny_task):
     """It is brought to the present format; the study as it was is beside it."""
     before = (old / "study.db").read_bytes()
-    run = search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(TASK))
+    run = search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(tiny_task))
     assert len(run.candidates) == 8
     assert run.meta["budget"] == 8
     (kept,) = old.glob("study-format-*.db")
@@ -76,7 +74,7 @@ def test_an_older_run_goes_on_and_is_kept_as_it_was(old):
     assert len(Run(old).candidates) == 8
 
 
-def test_an_older_run_that_was_killed_keeps_what_is_in_its_log(old):
+def test_an_older_run_that_was_killed_keeps_what_is_in_its_log(old, tiny_task):
     """Its write-ahead log holds all that it has, as after kill -9."""
     with sqlite3.connect(old / "study.db") as connection:
         statements = [*connection.iterdump()]
@@ -93,7 +91,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     subprocess.run([sys.executable, "-c", code, old / "study.db"], input="\n".join(statements), text=True, check=False)
     assert (old / "study.db-wal").stat().st_size > (old / "study.db").stat().st_size
     assert len(Run(old).candidates) == 6
-    assert len(search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(TASK)).candidates) == 8
+    assert len(search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(tiny_task)).candidates) == 8
     (kept,) = old.glob("study-format-*.db")
     with closing(sqlite3.connect(kept)) as connection:
         assert connection.execute("SELECT count(*) FROM trials").fetchone() == (6,)
@@ -106,11 +104,14 @@ def test_limits_over_the_bare_trunk_are_kept(old):
     assert Run(old).space.limits.max_flops == "+9000"
 
 
-def test_a_newer_run_is_refused_politely(old):
+def test_a_newer_run_is_refused_politely(old, tiny_task):
     """With both formats, its version, and what to do; nothing is changed."""
     with closing(sqlite3.connect(old / "study.db")) as connection, connection:
         _change_facts(connection, lambda facts: facts.update(format=FORMAT + 1, versions={"attn_nas": "9.1"}))
-    for attempt in (lambda: Run(old), lambda: search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(TASK))):
+    for attempt in (
+        lambda: Run(old),
+        lambda: search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(tiny_task)),
+    ):
         with pytest.raises(RunError, match=rf"run of format 4, made by attn-nas 9.1; .* up to {FORMAT}: update attn-nas"):
             attempt()
 

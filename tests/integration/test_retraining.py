@@ -35,14 +35,13 @@ from attn_nas.training.pretrained import check_pretrained
 from attn_nas.training.protocol import Trained
 from attn_nas.training.trainer import ProxyTrainer
 
-TASK = Task(3, 16, 16, 10)
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
 @pytest.fixture
-def run(tiny_space, tmp_path):
+def run(tiny_space, tmp_path, tiny_task):
     """Eight scored candidates, the references among them."""
-    return search(tiny_space, budget=8, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
+    return search(tiny_space, budget=8, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(tiny_task))
 
 
 def _winner(run):
@@ -96,16 +95,16 @@ def test_the_recipe_is_long_and_without_what_made_the_proxy_short(tiny_space):
     assert (full_recipe(proxy, 4, 0.01).epochs, full_recipe(proxy, 4, 0.01).lr) == (4, 0.01)
 
 
-def test_a_plain_trunk_has_at_least_as_many_flops():
+def test_a_plain_trunk_has_at_least_as_many_flops(tiny_task):
     """The next width suffices where attention adds little; there is none beyond twice the width."""
     trunk = Trunk("cifar_resnet", 8, 8)
-    flops = cost_of(Genotype.bare(trunk), TASK).flops
-    found = wider_trunk(trunk, TASK, flops + 1)
+    flops = cost_of(Genotype.bare(trunk), tiny_task).flops
+    found = wider_trunk(trunk, tiny_task, flops + 1)
     assert found == Genotype.bare(Trunk("cifar_resnet", 8, 9))
-    wider = wider_trunk(trunk, TASK, 2 * flops)
+    wider = wider_trunk(trunk, tiny_task, 2 * flops)
     narrower = Genotype.bare(replace(wider.trunk, width=wider.trunk.width - 1))
-    assert cost_of(wider, TASK).flops >= 2 * flops > cost_of(narrower, TASK).flops
-    assert wider_trunk(trunk, TASK, 100 * flops) is None
+    assert cost_of(wider, tiny_task).flops >= 2 * flops > cost_of(narrower, tiny_task).flops
+    assert wider_trunk(trunk, tiny_task, 100 * flops) is None
 
 
 def test_winners_meet_all_references_and_a_plain_trunk(run):
@@ -325,7 +324,7 @@ def test_torchvisions_weights_are_those_of_an_imagenet_trunk(tmp_path):
     assert check_pretrained(path, trunk, Task(3, 64, 64, 1000)) == []
 
 
-def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny_space):
+def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny_space, tiny_task):
     """Once each, however often they are asked for; the front by default; a run without any has none."""
     front = [each.record.key for each in run.front]
     assert [each.record.key for each in Selection().of(run)] == front
@@ -340,7 +339,7 @@ def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny
     assert [each.record.key for each in Selection(best_under="+1000%").of(run)] == [best.record.key]
     with pytest.raises(RunError, match=r"no candidate has at most 1 FLOPs \(1\): the cheapest has"):
         Selection(best_under=1).of(run)
-    failing = TableTrainer(TASK, failures=dict.fromkeys((each.record.key for each in run.candidates), "no"))
+    failing = TableTrainer(tiny_task, failures=dict.fromkeys((each.record.key for each in run.candidates), "no"))
     empty = search(tiny_space, budget=1, confirm=0, run=tmp_path / "empty", workers=1, trainer=failing)
     with pytest.raises(RunError, match="has no finished trial yet"):
         Selection().of(empty)

@@ -16,11 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from attn_nas.engine.search import search
-from attn_nas.space.task import Task
 from attn_nas.storage.location import create_study
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 PATIENCE = 30_000
 """Milliseconds in which something must happen."""
 
@@ -79,11 +77,11 @@ class HeldTrainer(TableTrainer):
 
 
 @pytest.fixture(scope="module")
-def searched(tiny_space):
+def searched(tiny_space, tiny_task):
     """A function that makes a run, or goes on with it."""
 
     def grow(folder, budget, **options):
-        resume, trainer = (folder / "study.db").exists(), options.pop("trainer", TableTrainer(TASK))
+        resume, trainer = (folder / "study.db").exists(), options.pop("trainer", TableTrainer(tiny_task))
         return search(tiny_space, budget=budget, confirm=0, run=folder, workers=1, resume=resume, trainer=trainer, **options)
 
     return grow
@@ -118,7 +116,7 @@ def _dots(page, number):
     page.wait_for_function("number => document.querySelectorAll('#front-dots circle').length === number", arg=number)
 
 
-def test_a_page_follows_its_search(page, searched, tmp_path, serving):
+def test_a_page_follows_its_search(page, searched, tmp_path, serving, tiny_task):
     """Points, workers, table and trials change without a new load; a search that goes on later is followed too."""
     folder = tmp_path / "run"
     searched(folder, 3)
@@ -127,7 +125,7 @@ def test_a_page_follows_its_search(page, searched, tmp_path, serving):
         page.evaluate("window.marker = 'still the same'")
         _dots(page, 3)
         for budget in (8, 11):
-            trainer = HeldTrainer(TASK, epochs=3, seconds=0.1)
+            trainer = HeldTrainer(tiny_task, epochs=3, seconds=0.1)
             with _behind(searched, folder, budget, trainer=trainer):
                 page.wait_for_selector("#part-workers .spark")
                 assert "epoch 2/" in page.locator("#part-workers").inner_text()

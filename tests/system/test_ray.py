@@ -33,14 +33,11 @@ from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics, choose_numerics
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
-TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
@@ -134,9 +131,9 @@ def _on(cluster, kind):
     return [event for event in cluster if isinstance(event, kind)]
 
 
-def test_the_budget_is_exact_and_nothing_is_trained_twice(found, tmp_path):
+def test_the_budget_is_exact_and_nothing_is_trained_twice(found, tmp_path, tiny_task):
     """As many at a time as the nodes have processors; the front is confirmed too."""
-    trainer, told = NotingTrainer(TASK, notes=str(tmp_path / "notes")), []
+    trainer, told = NotingTrainer(tiny_task, notes=str(tmp_path / "notes")), []
     run = found(budget=12, confirm=1, trainer=trainer, listeners=[told.append])
     assert _states(run) == {"finished": len(run.records)}
     assert len(run.candidates) == 12
@@ -158,10 +155,10 @@ class WaitingTrainer(NotingTrainer):
             time.sleep(1000)
 
 
-def test_a_node_that_dies_costs_its_candidates_a_repetition_and_no_more(cluster, found, tmp_path):
+def test_a_node_that_dies_costs_its_candidates_a_repetition_and_no_more(cluster, found, tmp_path, tiny_task):
     """What was finished is kept and not repeated; what ran there is trained again elsewhere, and was not to blame."""
     first_node = next(iter(cluster.worker_nodes)).node_id
-    trainer = WaitingTrainer(TASK, notes=str(tmp_path / "notes"), first_node=first_node, hangs=True)
+    trainer = WaitingTrainer(tiny_task, notes=str(tmp_path / "notes"), first_node=first_node, hangs=True)
     dying = cluster.add_node(num_cpus=1, **SMALL)
     told, before = [], []
 
@@ -186,10 +183,10 @@ def test_a_node_that_dies_costs_its_candidates_a_repetition_and_no_more(cluster,
     assert failure.reason.startswith("its node ")
 
 
-def test_a_node_that_comes_is_used_at_once(cluster, found, tmp_path):
+def test_a_node_that_comes_is_used_at_once(cluster, found, tmp_path, tiny_task):
     """The number of candidates at a time follows the nodes, unless it is given."""
     first_node = next(iter(cluster.worker_nodes)).node_id
-    trainer = WaitingTrainer(TASK, notes=str(tmp_path / "notes"), first_node=first_node)
+    trainer = WaitingTrainer(tiny_task, notes=str(tmp_path / "notes"), first_node=first_node)
     added = []
 
     def add_one(event):
@@ -218,9 +215,9 @@ class DyingTrainer(NotingTrainer):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_candidate_whose_worker_dies_is_trained_again(found, tmp_path):
+def test_a_candidate_whose_worker_dies_is_trained_again(found, tmp_path, tiny_task):
     """It is counted against it: the worker may have died of it."""
-    trainer = DyingTrainer(TASK, notes=str(tmp_path / "notes"), victim=BARE.key)
+    trainer = DyingTrainer(tiny_task, notes=str(tmp_path / "notes"), victim=BARE.key)
     run = found(budget=4, workers=2, trainer=trainer)
     assert [record.state for record in run.records if record.key == BARE.key] == ["lost", "finished"]
     assert _states(run) == {"finished": 4, "lost": 1}
@@ -228,9 +225,9 @@ def test_a_candidate_whose_worker_dies_is_trained_again(found, tmp_path):
     assert reason.startswith("its worker on ")
 
 
-def test_a_training_that_takes_too_long_is_ended_and_repeated(found, tmp_path):
+def test_a_training_that_takes_too_long_is_ended_and_repeated(found, tmp_path, tiny_task):
     """By the same words as on one machine."""
-    trainer = DyingTrainer(TASK, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
+    trainer = DyingTrainer(tiny_task, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
     run = found(budget=3, workers=2, trainer=trainer, trial_timeout=1.5)
     assert _states(run) == {"finished": 3, "lost": 1}
     (reason,) = (record.reason for record in run.records if record.state == "lost")
@@ -245,9 +242,9 @@ class GatheringTrainer(NotingTrainer):
         _until(lambda: len([words for words in self.read() if words[0] == "begun"]) >= 4)
 
 
-def test_several_candidates_share_a_gpu(nodes, found, tmp_path, monkeypatch):
+def test_several_candidates_share_a_gpu(nodes, found, tmp_path, monkeypatch, tiny_task):
     """With a quarter of one each four train at a time."""
-    trainer, told = GatheringTrainer(TASK, notes=str(tmp_path / "notes")), []
+    trainer, told = GatheringTrainer(tiny_task, notes=str(tmp_path / "notes")), []
     monkeypatch.setattr(nodes, "_cluster", RayCluster(gpus_per_trial=0.25))
     run = found(budget=4, trainer=trainer, listeners=[told.append])
     assert _states(run) == {"finished": 4}
@@ -269,7 +266,7 @@ def test_the_slots_of_a_node_follow_what_a_trial_takes(threads, gpus, expected):
     assert tasks.slots(nodes) == 40
 
 
-def test_a_trainer_of_the_users_own_module_goes_along(found, tmp_path, monkeypatch):
+def test_a_trainer_of_the_users_own_module_goes_along(found, tmp_path, monkeypatch, tiny_task):
     """The nodes need not have it."""
     path = tmp_path / "my_own_trainer.py"
     path.write_text("from attn_nas.testing import TableTrainer\n\nclass Mine(TableTrainer):\n    pass\n")
@@ -277,7 +274,7 @@ def test_a_trainer_of_the_users_own_module_goes_along(found, tmp_path, monkeypat
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "my_own_trainer", module)
     spec.loader.exec_module(module)
-    assert len(found(budget=2, workers=1, trainer=module.Mine(TASK)).candidates) == 2
+    assert len(found(budget=2, workers=1, trainer=module.Mine(tiny_task)).candidates) == 2
 
 
 def test_real_trainings_are_the_same_as_on_one_machine(found, tiny_space, tmp_path):
@@ -334,11 +331,11 @@ def test_a_training_in_parts_reaches_what_it_does_in_one_go(found, tiny_space, t
         assert trainer(record.genotype, 0, lambda *_: None).result.curve == record.result.curve
 
 
-def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, monkeypatch):
+def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, monkeypatch, tiny_task):
     """On a cluster of its own, which dies; what ran then was not to blame, and nothing runs on."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(session, "_HEAD_MAY_BE_AWAY", 0.5)
-    trainer = DyingTrainer(TASK, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
+    trainer = DyingTrainer(tiny_task, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
     drivers = []
 
     def kill_the_head(event):
@@ -354,7 +351,7 @@ def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, 
     records = Run(tmp_path / "run").records
     assert "finished" in {record.state for record in records}
     assert [record.state for record in records if record.key == BARE.key] == ["interrupted"]
-    run = search(None, budget=6, resume=True, **{**arguments, "cluster": None, "trainer": TableTrainer(TASK)})
+    run = search(None, budget=6, resume=True, **{**arguments, "cluster": None, "trainer": TableTrainer(tiny_task)})
     assert "lost" not in _states(run)
 
 
@@ -375,11 +372,11 @@ def _head_and_driver():
     return head, driver
 
 
-def test_the_command_searches_on_a_cluster(cluster, tmp_path):
+def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
     """With a mechanism of the user's own, and a share of a GPU that is none."""
     plugin = re.search(r"```python\n# my_attention.py\n(.*?)```", README, re.DOTALL)[1]
     (tmp_path / "my_attention.py").write_text(plugin)
-    space = TINY.read_text().replace("name: se,", "name: energy_gate,")
+    space = tiny_file.read_text().replace("name: se,", "name: energy_gate,")
     (tmp_path / "space.yaml").write_text(f"plugins: [my_attention.py]\n{space}")
     options = "--space space.yaml --run run --budget 2 --confirm 0 --no-export --workers 1 --executor ray --gpus-per-trial 0.25"
     done = subprocess.run(

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from attn_nas.engine.search import search
 from attn_nas.runs.run import Run
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -42,10 +40,10 @@ def test_a_run_survives_being_killed(tmp_path):
     assert found["kills"]["the coordinator"] >= 4
 
 
-def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path):
+def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path, tiny_task):
     """While a process holds the run, even one that does nothing; the lock of a killed one is taken over at once."""
     run = tmp_path / "run"
-    search(tiny_space, run=run, budget=3, confirm=0, workers=1, trainer=TableTrainer(TASK))
+    search(tiny_space, run=run, budget=3, confirm=0, workers=1, trainer=TableTrainer(tiny_task))
     command = [sys.executable, "-m", "attn_nas", "search", "--resume", "--run", "run", "--budget", "4", "--workers", "1"]
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
@@ -55,5 +53,5 @@ def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path
     assert second.stderr.splitlines()[-1] == "attn-nas: another process works in run: wait for it, or name another folder"
     assert len(Run(run).records) == 3
     assert (run / "lock").exists()
-    found = search(None, run=run, resume=True, budget=4, workers=1, trainer=TableTrainer(TASK))
+    found = search(None, run=run, resume=True, budget=4, workers=1, trainer=TableTrainer(tiny_task))
     assert len(found.candidates) == 4

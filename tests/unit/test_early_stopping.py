@@ -4,6 +4,7 @@ import dataclasses
 import os
 import random
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,13 +21,10 @@ from attn_nas.sampling.scale import LOGITS
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 from attn_nas.training import Checkpoint
 from attn_nas.training.pauses import Pause
 from attn_nas.training.protocol import Replicate
-
-TASK = Task(3, 16, 16, 10)
 
 
 class CurveTrainer(TableTrainer):
@@ -61,22 +59,21 @@ def _with_curve(trained, curve):
     return dataclasses.replace(trained, result=result)
 
 
-def _search(space, tmp_path, **arguments):
-    arguments = {
-        "workers": 1, "confirm": 0, "trainer": CurveTrainer(TASK), "run": tmp_path / "run", "early_stopping": True, **arguments,
-    }  # fmt: skip
-    return search(space, **arguments)
+@pytest.fixture
+def table_search(table_search, tiny_task):
+    """With early stopping, and a trainer that can pause."""
+    return partial(table_search, trainer=CurveTrainer(tiny_task), early_stopping=True)
 
 
-def test_what_will_hardly_be_on_the_front_is_paused(tiny_space, tmp_path):
+def test_what_will_hardly_be_on_the_front_is_paused(table_search, tiny_task):
     """Only such; paused ones count, have a part of a curve, no score, and are pruned trials for Optuna."""
     events = []
-    run = _search(tiny_space, tmp_path, budget=30, listeners=[events.append])
+    run = table_search(budget=30, listeners=[events.append])
     paused = [record for record in run.records if record.state == "paused"]
     assert len(paused) >= 3
     assert len(paused) == sum(isinstance(event, TrialPaused) for event in events)
     assert len(paused) + len(run.candidates) == 30
-    trainer = CurveTrainer(TASK)
+    trainer = CurveTrainer(tiny_task)
     for record in paused:
         assert len(record.partial.curve) == 1
         assert record.result is None
@@ -88,9 +85,9 @@ def test_what_will_hardly_be_on_the_front_is_paused(tiny_space, tmp_path):
     assert events[-1].finished == 30
 
 
-def test_without_it_everything_is_trained_to_its_end(tiny_space, tmp_path):
+def test_without_it_everything_is_trained_to_its_end(table_search):
     """It is off unless asked for."""
-    run = _search(tiny_space, tmp_path, budget=30, early_stopping=None)
+    run = table_search(budget=30, early_stopping=None)
     assert len(run.candidates) == 30
 
 
@@ -103,9 +100,9 @@ class StubbornTrainer(CurveTrainer):
         return _with_curve(trained, curve)
 
 
-def test_a_rung_that_says_nothing_stops_nobody(tiny_space, tmp_path):
+def test_a_rung_that_says_nothing_stops_nobody(table_search, tiny_task):
     """What a part of a curve is worth is learned from whole ones."""
-    assert len(_search(tiny_space, tmp_path, budget=25, trainer=StubbornTrainer(TASK)).candidates) == 25
+    assert len(table_search(budget=25, trainer=StubbornTrainer(tiny_task)).candidates) == 25
 
 
 class Interrupting:
@@ -121,19 +118,19 @@ class Interrupting:
                 os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_stopped_search_goes_on_with_what_was_paused(tiny_space, tmp_path):
+def test_a_stopped_search_goes_on_with_what_was_paused(table_search):
     """To the exact budget; nothing that was paused is proposed again."""
-    _search(tiny_space, tmp_path, budget=30, listeners=[Interrupting(2)])
-    run = _search(None, tmp_path, resume=True, early_stopping=None)
+    table_search(budget=30, listeners=[Interrupting(2)])
+    run = table_search(resume=True, early_stopping=None)
     keys = [record.key for record in run.records if record.state in ("finished", "paused")]
     assert len(set(keys)) == 30
     assert run.meta["early_stopping"]
 
 
-def test_a_trainer_that_cannot_pause_is_refused(tiny_space, tmp_path):
+def test_a_trainer_that_cannot_pause_is_refused(table_search, tmp_path, tiny_task):
     """Before anything is written."""
     with pytest.raises(UsageError, match="TableTrainer cannot pause"):
-        _search(tiny_space, tmp_path, trainer=TableTrainer(TASK))
+        table_search(trainer=TableTrainer(tiny_task))
     assert not (tmp_path / "run").exists()
 
 
@@ -172,16 +169,16 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     assert not [*run.folder.pauses.glob("*.safetensors")]
 
 
-def test_of_what_was_paused_twice_the_last_counts(tiny_space):
+def test_of_what_was_paused_twice_the_last_counts(tiny_space, tiny_task):
     """Otherwise it would be promoted and paused without end."""
     encoding = Encoding(tiny_space)
-    costs = CostTable(encoding.trunk, TASK)
+    costs = CostTable(encoding.trunk, tiny_task)
     rng, found = np.random.default_rng(0), {}
     while len(found) < 13:
         genotype = encoding.decode(encoding.random(rng))
         found.setdefault(genotype.key, genotype)
     *others, twice = sorted(found.values(), key=lambda genotype: costs.cost(genotype).flops)
-    result = TableTrainer(TASK)(twice, 0, lambda *_: None).result
+    result = TableTrainer(tiny_task)(twice, 0, lambda *_: None).result
 
     def record(state, genotype, *curve):
         trained = dataclasses.replace(result, curve=curve, accuracy=curve[-1])
@@ -223,12 +220,12 @@ def test_a_reading_is_unbiased_and_as_unsure_as_the_rung():
     assert RungModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).read([0.5]) is None
 
 
-def test_a_damaged_pause_is_none(tiny_space, tmp_path):
+def test_a_damaged_pause_is_none(tiny_space, tmp_path, tiny_task):
     """Then the training begins anew."""
     replicate = Replicate(Genotype.bare(tiny_space.trunk.trunk()), 0)
     pause = Pause(tmp_path / "pauses", replicate)
     assert pause.load() is None
-    trained = CurveTrainer(TASK).train_until(1, replicate.genotype, 0, lambda *_: None)
+    trained = CurveTrainer(tiny_task).train_until(1, replicate.genotype, 0, lambda *_: None)
     pause.keep(trained, Checkpoint(1, {"a": torch.zeros(3)}, {}, torch.Generator().get_state()))
     assert pause.load().trained == trained
     for path in (tmp_path / "pauses").glob("*.safetensors"):

@@ -15,11 +15,8 @@ from attn_nas.report import write_insight
 from attn_nas.sampling import Training
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.task import Task
 from attn_nas.terminal.insight import insight_tables, insight_words
 from attn_nas.testing import TableTrainer
-
-TASK = Task(3, 16, 16, 10)
 
 
 def _trainings(encoding, accuracy, number=60, noise=0.003):
@@ -74,8 +71,8 @@ def test_three_networks_say_nothing(tiny_space):
 
 
 @pytest.fixture
-def run(tiny_space, tmp_path):
-    return search(tiny_space, budget=12, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(TASK))
+def run(tiny_space, tmp_path, tiny_task):
+    return search(tiny_space, budget=12, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(tiny_task))
 
 
 def test_a_run_has_its_insight_as_files(run, tmp_path):
@@ -109,8 +106,8 @@ def test_its_tables_have_every_effect(run):
             assert (figure if effect.beyond_noise else f"({figure})") in text
 
 
-def test_a_run_of_three_candidates_has_none(tiny_space, tmp_path):
+def test_a_run_of_three_candidates_has_none(tiny_space, tmp_path, tiny_task):
     """With how many it needs."""
-    run = search(tiny_space, budget=3, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(TASK))
+    run = search(tiny_space, budget=3, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(tiny_task))
     with pytest.raises(RunError, match="has 3 scored candidates: an estimate needs 4"):
         assert run.insight
