@@ -94,10 +94,10 @@ class Coordinator:
         self._table = setting.table
         self._affordable = setting.affordable
         self._axes = setting.space.objectives.costs
-        self._reference_point: Point = tuple(setting.facts["reference_point"])
-        self._budget: int | None = setting.facts["budget"]
+        self._reference_point: Point = setting.manifest.reference_point
+        self._budget: int | None = setting.manifest.budget
         self._clock = clock
-        self._seed: int = setting.facts["seed"]
+        self._seed: int = setting.manifest.seed
         self._executor = executor
         self._emit = emit
         self._running: dict[int, _Running] = {}
@@ -120,10 +120,10 @@ class Coordinator:
         wanted = dict.fromkeys((*begun, *setting.affordable_references))
         self._queue = [Replicate(genotype, self._seed) for genotype in wanted if genotype.key not in self._counted]
         self._exhausted = False
-        self._stopping = Stopping.of(setting.space.proxy, self._axes) if setting.facts["early_stopping"] else None
+        self._stopping = Stopping.of(setting.space.proxy, self._axes) if setting.manifest.early_stopping else None
         self._going_on: list[int] = []
         self._proposer = Proposer(setting.encoding, sampler(setting.space, setting.table, self._seed), self._seed)
-        self._confirmation = Confirmation(self._seed, setting.facts["confirm"], self._reference_names.keys(), self._axes)
+        self._confirmation = Confirmation(self._seed, setting.manifest.confirm, self._reference_names.keys(), self._axes)
 
     @property
     def finished(self) -> int:

@@ -20,8 +20,9 @@ from attn_nas.execution.backend import Hardware, connected
 from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
+from attn_nas.runs.choices import RunChoices, StoredSpace
 from attn_nas.runs.folder import RunFolder, latest_run_folder, new_run_folder
-from attn_nas.runs.manifest import new_facts, stored_facts
+from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
 from attn_nas.sampling import WARM_START, KnownCostSampler
 from attn_nas.sampling.observations import EarlierTraining
@@ -30,7 +31,7 @@ from attn_nas.space.loading import load_space
 from attn_nas.space.schema import LimitSettings, SearchSpace
 from attn_nas.storage.location import check_storage, create_study, move_study
 from attn_nas.storage.open_trials import remember_unfinished
-from attn_nas.storage.optuna_db import FACTS, SOURCES, STORAGE_ERRORS, reason_of
+from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
 from attn_nas.storage.retry import Patience
 from attn_nas.training.protocol import PausingTrainer, Trainer
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
@@ -105,7 +106,15 @@ def search(
         if storage is not None:
             with folder.locked():
                 move_study(folder.path, storage)
-        facts = stored_facts(Run(folder.path).meta, folder.path, wanted, seed, budget, time_budget, confirm, early_stopping)
+        choices: RunChoices = RunManifest.read(folder).resumed(
+            folder.path,
+            space=wanted,
+            seed=seed,
+            budget=budget,
+            time_budget=time_budget,
+            confirm=confirm,
+            early_stopping=early_stopping,
+        )
     else:
         name, loaded = _named_space(space)
         loaded = _limited(loaded, max_flops, max_params)
@@ -116,13 +125,20 @@ def search(
             check_storage(storage)
         trials = DEFAULT_BUDGET if budget is None and time_budget is None else budget
         confirmed = DEFAULT_CONFIRM if confirm is None else confirm
-        facts = new_facts(name, loaded, seed or 0, trials, confirmed, early_stopping=bool(early_stopping))
-    if facts["early_stopping"] and trainer is not None and not isinstance(trainer, PausingTrainer):
+        choices = RunChoices(
+            space_name=name,
+            space=StoredSpace.of(loaded),
+            seed=seed or 0,
+            budget=trials,
+            confirm=confirmed,
+            early_stopping=bool(early_stopping),
+        )
+    if choices.early_stopping and trainer is not None and not isinstance(trainer, PausingTrainer):
         raise UsageError(f"{type(trainer).__name__} cannot pause a training: give it train_until, or leave early_stopping out")
     with connected(cluster, threads) as hardware:
-        setting = Setting(facts, folder.path, device=device, precision=precision, download=download, choose=hardware.numerics)
+        setting = Setting(choices, folder.path, device=device, precision=precision, download=download, choose=hardware.numerics)
         clock = Clock(start, time_budget)
-        jobs = setting.facts["budget"] or _MAX_SEED
+        jobs = setting.manifest.budget or _MAX_SEED
         resources = hardware.resources(setting.numerics, jobs, workers, threads, trial_timeout)
         folder.create()
         with folder.locked():
@@ -153,12 +169,12 @@ def _begin(folder: RunFolder, setting: Setting, storage: str | None, earlier: Se
     folder.check_free()
     try:
         sources = folder.keep_plugins(setting.space.plugins)
-        setting.facts["space"]["plugins"] = [*sources]
+        setting.manifest = setting.manifest.with_plugins([*sources])
         folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": [*sources]})
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in earlier]}
         if storage is not None:
-            attributes[SOURCES] = sources
-        attributes[FACTS] = setting.facts  # last: what has them is a run
+            attributes[PLUGIN_SOURCES] = sources
+        attributes[MANIFEST] = setting.manifest.to_stored()  # last: what has them is a run
         create_study(folder.path, storage, len(setting.space.objectives.costs), attributes)
     except OSError as error:
         raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
@@ -203,7 +219,7 @@ def _run(
     with place.held(patience):
         study = place.open_to_write(patience)
         remember_unfinished(study)
-        study.set_user_attr(FACTS, setting.facts)
+        study.set_user_attr(MANIFEST, setting.manifest.to_stored())
         executor = hardware.executor(
             trainer or _proxy_trainer(setting, resources, folder), resources, setting.affordable_references
         )
@@ -212,13 +228,13 @@ def _run(
             emit(
                 SearchStarted(
                     run=str(folder.path),
-                    space=setting.facts["space_name"],
-                    budget=setting.facts["budget"],
+                    space=setting.manifest.space_name,
+                    budget=setting.manifest.budget,
                     time_budget=clock.seconds,
                     finished=coordinator.finished,
                     front=coordinator.front,
-                    confirm=setting.facts["confirm"],
-                    seed=setting.facts["seed"],
+                    confirm=setting.manifest.confirm,
+                    seed=setting.manifest.seed,
                     workers=executor.workers,
                     threads=resources.threads,
                     gpus=resources.gpus,
@@ -239,7 +255,7 @@ def _run(
                 why=why,
                 finished=coordinator.finished,
                 confirmed=coordinator.confirmed,
-                budget=setting.facts["budget"],
+                budget=setting.manifest.budget,
                 seconds=clock.elapsed,
                 training_seconds=coordinator.training_seconds,
             )

@@ -113,7 +113,7 @@ class AuditPlan(BesideRun):
             raise RunError(f"{run.folder.path} has {len(run.candidates)} scored candidates: an audit needs {_LEAST}")
         self._folder = run.folder.path / "audit"
         self._sample = self._folder / f"sample-{candidates}.json"
-        self.candidates = self._sampled_before() or stratified(run.candidates, candidates, run.meta["seed"])
+        self.candidates = self._sampled_before() or stratified(run.candidates, candidates, run.manifest.seed)
         self.seeds = seeds
         self.parts = [
             self._part("proxy", self.proxy, seeds_for(run, Use.AUDIT, seeds)),

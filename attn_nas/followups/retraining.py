@@ -213,7 +213,7 @@ class Retraining(BesideRun):
             "seeds": list(self.series.seeds),
             "folder": str(self.series.folder.path.relative_to(self.run.folder.path)),
             "pretrained": str(self.series.pretrained) if self.series.pretrained else None,
-            "numerics": self.run.meta["numerics"],
+            "numerics": self.run.manifest.numerics.to_dict(),
             "versions": {"attn_nas": __version__, "torch": torch.__version__},
             "networks": [
                 {"key": each.genotype.key, "role": each.role, "name": each.name, "summary": str(each.genotype)}
@@ -234,7 +234,7 @@ class Retraining(BesideRun):
             raise RunError("no network has all its trainings")
         rest = [each for each in entrants if each.role == "reference" and each.genotype.num_attended]
         best = max(rest, key=lambda each: fmean(_validation(trained[each.genotype.key])), default=None)
-        bare = self.run.meta["bare_cost"]["flops"]
+        bare = self.run.manifest.bare_cost.flops
         compared = {
             over: self._compared([each for each in entrants if each.role == "winner"], trained, over, best)
             for over in ("bare", "reference", "plain")

@@ -40,7 +40,7 @@ class Use(IntEnum):
 
 def seeds_for(run: Run, use: Use, number: int) -> range:
     """``number`` seeds that neither the search of ``run`` nor another use has."""
-    first = _SEED_STRIDE * (1 + run.meta["seed"]) + use
+    first = _SEED_STRIDE * (1 + run.manifest.seed) + use
     return range(first, first + number)
 
 
@@ -164,7 +164,7 @@ def train_series(
     if not waiting:
         return
     with run.folder.locked():
-        setting = Setting(run.meta, run.folder.path, download=download)
+        setting = Setting(run.manifest, run.folder.path, download=download)
         share_dataset(setting.dataset, run.folder.cache, test=any(each.in_full for each in waiting))
         for each in waiting:
             for replicate in each.missing if each.in_full else ():

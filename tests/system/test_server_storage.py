@@ -423,8 +423,7 @@ def test_what_cannot_be_attached_says_why(server, tiny_space, tmp_path, monkeypa
 def test_plug_ins_of_a_study_cannot_leave_the_run(server, tiny_space, tmp_path):
     """Whoever may write to the server may have written any path."""
     run = _search(tiny_space, tmp_path, budget=2, storage=server.url())
-    facts = {**run.meta, "space": {**run.meta["space"], "plugins": ["plugins/../../evil.py"]}}
-    run.study.set_user_attr("run", facts)
+    run.study.set_user_attr("run", run.manifest.with_plugins(["plugins/../../evil.py"]).to_stored())
     run.study.set_user_attr("plugins", {"plugins/../../evil.py": "print('evil')"})
     with pytest.raises(RunError, match="cannot be attached"):
         attach(server.url(), run.study.study_name, tmp_path / "here")

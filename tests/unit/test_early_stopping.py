@@ -127,7 +127,7 @@ def test_a_stopped_search_goes_on_with_what_was_paused(tiny_space, tmp_path):
     run = _search(None, tmp_path, resume=True, early_stopping=None)
     keys = [record.key for record in run.records if record.state in ("finished", "paused")]
     assert len(set(keys)) == 30
-    assert run.meta["early_stopping"]
+    assert run.manifest.early_stopping
 
 
 def test_a_trainer_that_cannot_pause_is_refused(tiny_space, tmp_path):
