@@ -42,7 +42,6 @@ from attn_nas.space.loading import load_space
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import front_indices
 from attn_nas.testing import TableTrainer
-from attn_nas.training import Numerics
 
 TINY = Path(__file__).parents[1] / "tests" / "data" / "tiny.yaml"
 TASK = Task(3, 16, 16, 10)
@@ -196,7 +195,7 @@ def retrain(run: Path) -> None:
     opened = Run(run)
     assert opened.knee
     planned = Retraining(opened, [opened.knee], epochs=2, seeds=1)
-    resources = Resources.choose(Numerics.from_dict(opened.meta["numerics"]), 1, workers=1)
+    resources = Resources.choose(opened.manifest.numerics, 1, workers=1)
     planned.train(resources, lambda *_: None)
     planned.write(planned.verdict())
 

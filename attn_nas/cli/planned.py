@@ -68,9 +68,8 @@ def train_planned(
     from attn_nas.execution.resources import Resources
     from attn_nas.terminal.console import console
     from attn_nas.terminal.replicates import replicate_lines
-    from attn_nas.training import Numerics
 
-    numerics = Numerics.from_dict(planned.run.meta["numerics"])
+    numerics = planned.run.manifest.numerics
     resources = Resources.choose(numerics, max(1, planned.remaining), workers, threads)
     say = console(stderr=json)
     say.print(told(planned, resources), markup=False, highlight=False, soft_wrap=True)

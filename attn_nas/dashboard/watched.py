@@ -73,30 +73,30 @@ class WatchedRun:
             return self._reading
 
     def _read(self) -> Reading:
-        signature = self._sign()
-        if self._run is None or signature[0] != self._signature[0]:
+        signature, run = self._sign(), self._run
+        if run is None or signature[0] != self._signature[0]:
             self._forget()
-            self._run = Run(self.path)
-            self._refresh(self._run)
+            run = self._take(Run(self.path, beliefs=None))
             self._progress = brief_progress(self._log.new_lines())
         elif signature != self._signature:
-            self._refresh(self._run)
+            run = self._take(run.refreshed(beliefs=self._beliefs))
         self._signature = signature
         # In this order: what a search that is gone has written was written before.
-        is_worked_in = self._run.folder.is_worked_in
+        is_worked_in = run.folder.is_worked_in
         for event in self._log.new():
             self._progress(event)
-        self._think(self._run)
-        is_believed = self._beliefs is not None or len(self._run.candidates) < 4
-        return Reading(self._run, self._progress.snapshot(), is_worked_in, is_believed=is_believed, version=self._version)
+        self._think(run)
+        is_believed = self._beliefs is not None or len(run.candidates) < 4
+        return Reading(run, self._progress.snapshot(), is_worked_in, is_believed=is_believed, version=self._version)
 
-    def _refresh(self, run: Run) -> None:
-        """Read what is new."""
-        self._run = run.grown(beliefs=self._beliefs)
+    def _take(self, run: Run) -> Run:
+        """Show this snapshot from now on, with beliefs that are computed here and now if the run is small."""
+        if self._beliefs is None and len(run.trainings) <= _AT_ONCE:
+            self._beliefs, self._believed = beliefs_of(run.records, run.axes), len(run.trainings)
+            run = run.with_beliefs(self._beliefs)
+        self._run = run
         self._number += 1
-        _ = self._run.records  # here, where one thread reads at a time
-        if self._beliefs is None and len(self._run.trainings) <= _AT_ONCE:
-            self._believe(self._run)
+        return run
 
     def _sign(self) -> Signature:
         """What shows that something has changed; the first item that there is another run."""
@@ -111,20 +111,13 @@ class WatchedRun:
 
     def _rethink(self, run: Run) -> None:
         begun = time.monotonic()
-        # From what was read before: two threads may not read at once.
         beliefs = beliefs_of(run.records, run.axes)
         with self._lock:
             if self._run is not None and run.study is self._run.study:
                 self._beliefs, self._believed = beliefs, len(run.trainings)
                 self._rest_until = time.monotonic() + (time.monotonic() - begun) / _SHARE
-                self._run = self._run.grown(beliefs=beliefs)
+                self._run = self._run.with_beliefs(beliefs)
                 self._number += 1
-
-    def _believe(self, run: Run) -> None:
-        """Compute beliefs here and now."""
-        vars(run).pop("beliefs")
-        vars(run).pop("candidates", None)
-        self._beliefs, self._believed = run.beliefs, len(run.trainings)
 
 
 def _stat(path: Path) -> os.stat_result | None:

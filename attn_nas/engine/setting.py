@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from attn_nas.cost import CONVENTION, CostTable, Limits
+from attn_nas.cost import CostTable, Limits
 from attn_nas.data import load_dataset
 from attn_nas.data.dataset import Dataset
 from attn_nas.errors import SpaceError, UsageError
-from attn_nas.runs.manifest import described_data, is_data_of, stored_space
+from attn_nas.runs.choices import RunChoices
+from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED
-from attn_nas.storage.formats import FORMAT
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
 from attn_nas.training.train import check_steps
-from attn_nas.version import __version__
 
 
 class Setting:
     """Everything a search needs that follows from its settings, its data and this machine.
 
-    ``facts`` is the document that the run in ``folder`` keeps: given as it was begun, it comes back unchanged but for the
-    budget, the confirmations and early stopping. ``choose`` asks the machines that train for device and precision.
+    ``choices`` are those of a new run, or the manifest of the run in ``folder`` that is resumed, which comes back as
+    ``manifest``. ``choose`` asks the machines that train for device and precision.
 
     Raises:
         UsageError, SpaceError, DataError, DeviceError: it cannot be searched; nothing was written.
@@ -40,7 +35,7 @@ class Setting:
 
     def __init__(
         self,
-        facts: dict[str, Any],
+        choices: RunChoices,
         folder: Path,
         *,
         device: str = "auto",
@@ -48,8 +43,8 @@ class Setting:
         download: bool = False,
         choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
-        self.space = stored_space(facts, folder)
-        self.numerics = self._numerics(facts, device, precision, choose)
+        self.space = choices.space.load(folder)
+        self.numerics = self._numerics(choices, device, precision, choose)
         self.dataset: Dataset = load_dataset(self.space.data, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
@@ -57,7 +52,7 @@ class Setting:
         self._check_resolution()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
         self.limits = Limits.of(self.space.limits, self.table.bare)
-        self.facts = self._resumed(facts) if "task" in facts else {**facts, **self._begun()}
+        self.manifest = self._resumed(choices) if isinstance(choices, RunManifest) else self._begun(choices)
 
     def _check_resolution(self) -> None:
         """Raise SpaceError if the trunk cannot take the smallest training images."""
@@ -80,11 +75,11 @@ class Setting:
         return self.limits.allow(self.table.cost(genotype))
 
     def _numerics(
-        self, facts: dict[str, Any], device: str, precision: str | None, choose: Callable[[str, str], Numerics]
+        self, choices: RunChoices, device: str, precision: str | None, choose: Callable[[str, str], Numerics]
     ) -> Numerics:
-        if "numerics" not in facts:
+        if not isinstance(choices, RunManifest):
             return choose(device, precision or self.space.proxy.precision)
-        stored = Numerics.from_dict(facts["numerics"])
+        stored = choices.numerics
         if device not in ("auto", stored.device):
             raise UsageError(f"the run was begun on {stored.device}: leave --device {device} out, or begin a new run")
         if precision not in (None, "auto", stored.precision):
@@ -92,23 +87,21 @@ class Setting:
         choose(stored.device, "auto")
         return stored
 
-    def _begun(self) -> dict[str, Any]:
-        return {
-            "numerics": self.numerics.to_dict(),
-            **described_data(self.dataset),
-            "bare_cost": self.table.bare.to_dict(),
-            "reference_point": [self.dataset.task.chance, *map(self._dearest, self.space.objectives.costs)],
-            "flops_convention": CONVENTION,
-            "format": FORMAT,
-            "versions": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        }
+    def _begun(self, choices: RunChoices) -> RunManifest:
+        return RunManifest.begun(
+            choices,
+            numerics=self.numerics,
+            dataset=self.dataset,
+            bare_cost=self.table.bare,
+            reference_point=(self.dataset.task.chance, *map(self._dearest, self.space.objectives.costs)),
+        )
 
-    def _resumed(self, facts: dict[str, Any]) -> dict[str, Any]:
-        if not is_data_of(facts, self.dataset):
+    def _resumed(self, manifest: RunManifest) -> RunManifest:
+        if not manifest.data.matches(self.dataset):
             raise UsageError(f"the data set {self.dataset.name} is not the one the run was begun with: begin a new run")
-        if facts["bare_cost"] != self.table.bare.to_dict():
+        if manifest.bare_cost != self.table.bare:
             raise UsageError("costs are counted in another way than when the run was begun: begin a new run")
-        return facts
+        return manifest
 
     def _dearest(self, axis: str) -> float:
         """Cost of the dearest network of the space, or the limit; of times, which are not known before, a large one."""

@@ -102,7 +102,7 @@ def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path,
     assert (audit.proxy.epochs, audit.long.epochs) == (2, 6)
     short, long = (set(part.seeds) for part in audit.plans)
     assert not short & long
-    assert run.meta["seed"] not in short | long
+    assert run.manifest.seed not in short | long
     with pytest.raises(UsageError, match="an audit trains longer than the proxy's 2"):
         Audit(run, epochs=2)
     with pytest.raises(UsageError, match="--epochs 0: an audit trains longer"):

@@ -57,11 +57,11 @@ def test_a_limit_below_the_bare_trunk_is_refused():
 def test_limits_of_the_command_replace_those_of_the_file(table_search, tmp_path):
     """Exactly: nothing above them is trained."""
     run = table_search(budget=15, max_flops="+1%", max_params="+300")
-    bare = run.meta["bare_cost"]
+    bare = run.manifest.bare_cost
     assert len(run.candidates) > 3
     for candidate in run.candidates:
-        assert candidate.record.cost.flops <= 1.01 * bare["flops"]
-        assert candidate.record.cost.params <= bare["params"] + 300
+        assert candidate.record.cost.flops <= 1.01 * bare.flops
+        assert candidate.record.cost.params <= bare.params + 300
     with pytest.raises(UsageError, match="beginning of a run"):
         table_search(resume=True, max_flops="+2%")
     with pytest.raises(UsageError, match="no limit"):

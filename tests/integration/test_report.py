@@ -211,11 +211,11 @@ def test_stored_trials_are_those_of_the_study_and_ended_ones_are_read_once(run):
     assert all(0 <= span < 60 for span in spans)
 
 
-def test_a_grown_run_leaves_what_nothing_is_believed_of_out_of_its_front(tiny_space, tmp_path):
-    """With beliefs of an earlier reading, newer candidates are listed, but cannot be on the front."""
+def test_a_refreshed_run_leaves_candidates_without_a_belief_out_of_its_front(tiny_space, tmp_path):
+    """With beliefs of an older snapshot, newer candidates are listed, but cannot be on the front; the older one stays."""
     folder = tmp_path / "growing"
     first = fake_run(tiny_space, folder, budget=8)
-    beliefs = first.beliefs
+    beliefs, records, manifest = first.beliefs, first.records, first.manifest
     search(
         budget=14,
         run=folder,
@@ -224,11 +224,17 @@ def test_a_grown_run_leaves_what_nothing_is_believed_of_out_of_its_front(tiny_sp
         trainer=TableTrainer(load_dataset(tiny_space.data).task),
         sampler=at_random,
     )
-    grown = first.grown(beliefs=beliefs)
-    assert len(grown.candidates) > len(first.candidates)
-    assert {candidate.record.key for candidate in grown.front} <= beliefs.networks.keys()
-    assert any(candidate.belief is None for candidate in grown.candidates)
-    assert {candidate.record.key for candidate in Run(folder).candidates} == {each.record.key for each in grown.candidates}
+    newer = first.refreshed(beliefs=beliefs)
+    assert len(newer.candidates) > len(first.candidates)
+    assert {candidate.record.key for candidate in newer.front} <= beliefs.networks.keys()
+    assert any(candidate.belief is None for candidate in newer.candidates)
+    assert {candidate.record.key for candidate in Run(folder).candidates} == {each.record.key for each in newer.candidates}
+    assert (newer.manifest.budget, manifest.budget) == (14, 8)
+    assert (first.records, first.manifest) == (records, manifest)
+    assert all(before is after for before, after in zip(records, newer.records, strict=False))
+    judged = newer.with_beliefs(Run(folder).beliefs)
+    assert judged.records is newer.records
+    assert all(candidate.belief for candidate in judged.candidates)
 
 
 def test_the_hypervolume_grows_with_the_front(run):

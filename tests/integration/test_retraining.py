@@ -181,7 +181,7 @@ def test_the_verdict_compares_by_seed(run):
     low, high = first.interval
     interval = stats.t.interval(0.95, 2, first.accuracy, stats.sem(first.test))
     assert (low, high) == pytest.approx(interval)
-    assert first.added_flops == 9 - run.meta["bare_cost"]["flops"]
+    assert first.added_flops == 9 - run.manifest.bare_cost.flops
     assert result.networks[1].gains == {}
     written = json.loads(retraining.write(result).read_text())
     assert written["networks"][0]["gains"]["plain"]["mean"] == pytest.approx(0.051)
@@ -332,7 +332,7 @@ def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny
     assert [each.record.key for each in Selection(keys=(key[:10], key)).of(run)] == [key]
     assert [each.record.key for each in Selection(knee=True).of(run)] == [run.knee.record.key]
     assert {each.record.key for each in Selection(keys=(key,), front=True).of(run)} == {*front, key}
-    bare = run.meta["bare_cost"]["flops"]
+    bare = run.manifest.bare_cost.flops
     cheap = [each for each in run.candidates if each.record.cost.flops <= bare]
     assert Selection(best_under="+0%").of(run) == [max(cheap, key=lambda each: each.accuracy)]
     best = max(run.candidates, key=lambda each: each.accuracy)

@@ -32,7 +32,7 @@ from attn_nas.stats.pareto import front_indices
 from attn_nas.storage.batching import together
 from attn_nas.storage.formats import FORMAT
 from attn_nas.storage.open_trials import remember_unfinished
-from attn_nas.storage.optuna_db import FACTS, backend_of
+from attn_nas.storage.optuna_db import MANIFEST, backend_of
 from attn_nas.storage.retry import NONE
 from attn_nas.storage.sqlite import SqliteStudy
 from attn_nas.testing import TableTrainer
@@ -116,7 +116,7 @@ def test_limits_are_enforced_before_training(tiny_space, table_search):
         budget=15,
         listeners=[lambda event: started.append(event) if isinstance(event, TrialStarted) else None],
     )
-    bare = run.meta["bare_cost"]["flops"]
+    bare = run.manifest.bare_cost.flops
     assert len(started) == 15
     assert all(event.flops - bare <= 3000 for event in started)
     assert run.reference_point[1] == bare + 3000
@@ -190,7 +190,7 @@ def test_a_candidate_that_kills_its_search_has_failed_the_third_time(tiny_space,
     for attempt in range(3):
         trial = run.study.ask()
         trial.set_user_attr("genotype", _references(tiny_space)["sk everywhere"].to_dict())
-        trial.set_user_attr("cost", run.meta["bare_cost"])
+        trial.set_user_attr("cost", run.manifest.bare_cost)
         trial.set_user_attr("seed", 0)
         run = table_search(budget=3, resume=True)
         states = [record.state for record in run.records if record.number == trial.number]
@@ -434,7 +434,7 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
 def test_what_runs_is_read_once_and_as_it_is(tmp_path):
     """Whatever is written in whatever order, the only writer of a study sees what any reader sees."""
     place = SqliteStudy(tmp_path / "study.db")
-    place.create(1, {FACTS: {"format": FORMAT}})
+    place.create(1, {MANIFEST: {"format": FORMAT}})
     study, chance = place.open_to_write(NONE), random.Random(0)
     remember_unfinished(study)
     storage, running = backend_of(study), []

@@ -415,8 +415,7 @@ def test_what_cannot_be_attached_says_why(server, table_search, tmp_path, monkey
 def test_plug_ins_of_a_study_cannot_leave_the_run(server, table_search, tmp_path):
     """Whoever may write to the server may have written any path."""
     run = table_search(budget=2, storage=server.url())
-    facts = {**run.meta, "space": {**run.meta["space"], "plugins": ["plugins/../../evil.py"]}}
-    run.study.set_user_attr("run", facts)
+    run.study.set_user_attr("run", run.manifest.with_plugins(["plugins/../../evil.py"]).to_stored())
     run.study.set_user_attr("plugins", {"plugins/../../evil.py": "print('evil')"})
     with pytest.raises(RunError, match="cannot be attached"):
         attach(server.url(), run.study.study_name, tmp_path / "here")

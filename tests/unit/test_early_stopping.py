@@ -124,7 +124,7 @@ def test_a_stopped_search_goes_on_with_what_was_paused(table_search):
     run = table_search(resume=True, early_stopping=None)
     keys = [record.key for record in run.records if record.state in ("finished", "paused")]
     assert len(set(keys)) == 30
-    assert run.meta["early_stopping"]
+    assert run.manifest.early_stopping
 
 
 def test_a_trainer_that_cannot_pause_is_refused(table_search, tmp_path, tiny_task):
