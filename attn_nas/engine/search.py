@@ -32,7 +32,7 @@ from attn_nas.storage.location import check_storage, create_study, move_study
 from attn_nas.storage.open_trials import remember_unfinished
 from attn_nas.storage.optuna_db import FACTS, SOURCES, STORAGE_ERRORS, reason_of
 from attn_nas.storage.retry import Patience
-from attn_nas.training.protocol import PausingTrainer, Trainer
+from attn_nas.training.protocol import TrainFunction, declared
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 DEFAULT_SPACE = "cued_digits"
@@ -65,7 +65,7 @@ def search(
     resume: bool = False,
     download: bool = False,
     sampler: SamplerFactory = KnownCostSampler,
-    trainer: Trainer | None = None,
+    trainer: TrainFunction | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Run:
     """Search for attention placements until the budget is used up, then confirm the front; returns the run.
@@ -117,8 +117,11 @@ def search(
         trials = DEFAULT_BUDGET if budget is None and time_budget is None else budget
         confirmed = DEFAULT_CONFIRM if confirm is None else confirm
         facts = new_facts(name, loaded, seed or 0, trials, confirmed, early_stopping=bool(early_stopping))
-    if facts["early_stopping"] and trainer is not None and not isinstance(trainer, PausingTrainer):
-        raise UsageError(f"{type(trainer).__name__} cannot pause a training: give it train_until, or leave early_stopping out")
+    if facts["early_stopping"] and trainer is not None and not declared(trainer).can_pause:
+        raise UsageError(
+            f"{declared(trainer).name} cannot pause a training: give it train_until (see attn_nas.training.protocol.Trainer), "
+            "or leave early_stopping out"
+        )
     with connected(cluster, threads) as hardware:
         setting = Setting(facts, folder.path, device=device, precision=precision, download=download, choose=hardware.numerics)
         clock = Clock(start, time_budget)
@@ -190,7 +193,7 @@ def _run(
     resources: Resources,
     folder: RunFolder,
     sampler: SamplerFactory,
-    trainer: Trainer | None,
+    trainer: TrainFunction | None,
     listeners: Sequence[Listener],
 ) -> None:
     def emit(event: Event) -> None:

@@ -12,7 +12,7 @@ from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.resources import Resources
 from attn_nas.space.genotype import Genotype
 from attn_nas.training import Numerics, numerics_here
-from attn_nas.training.protocol import Trainer
+from attn_nas.training.protocol import TrainFunction
 
 
 class Hardware(Protocol):
@@ -28,7 +28,7 @@ class Hardware(Protocol):
         """What a search of so many jobs uses; raises UsageError for what cannot be."""
         ...
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
         """Who trains; ``candidates`` are some of what is to be trained. Raises DeviceError if one of them is too large."""
         ...
 
@@ -46,7 +46,7 @@ class ThisMachine:
         """See `Resources.choose`."""
         return Resources.choose(numerics, jobs, workers, threads, trial_timeout)
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
         """See `make_executor`."""
         return make_executor(trainer, resources, candidates)
 

@@ -1,7 +1,9 @@
 """Searches on a real Ray cluster of several nodes: what travels, what comes back, and what happens when some of it dies."""
 
 import dataclasses
+import functools
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -269,15 +271,44 @@ def test_the_slots_of_a_node_follow_what_a_trial_takes(threads, gpus, expected):
     assert tasks.slots(nodes) == 40
 
 
-def test_a_trainer_of_the_users_own_module_goes_along(found, tmp_path, monkeypatch):
-    """The nodes need not have it."""
-    path = tmp_path / "my_own_trainer.py"
-    path.write_text("from attn_nas.testing import TableTrainer\n\nclass Mine(TableTrainer):\n    pass\n")
-    spec = importlib.util.spec_from_file_location("my_own_trainer", path)
+@pytest.fixture
+def own(monkeypatch):
+    """A module of a user's own, which the nodes do not have."""
+    path = Path(__file__).parents[1] / "data" / "own_trainer.py"
+    spec = importlib.util.spec_from_file_location("own_trainer", path)
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "my_own_trainer", module)
+    monkeypatch.setitem(sys.modules, "own_trainer", module)
     spec.loader.exec_module(module)
-    assert len(found(budget=2, workers=1, trainer=module.Mine(TASK)).candidates) == 2
+    return module
+
+
+def test_a_function_of_the_users_own_module_goes_along(found, own):
+    """The nodes need not have it, and it may have arguments of its own."""
+    assert len(found(budget=2, workers=1, trainer=functools.partial(own.train, TASK)).candidates) == 2
+
+
+def test_a_trainer_of_the_users_own_module_goes_along_with_its_files(found, own, tmp_path, monkeypatch):
+    """What it reads, shares and keeps in pauses travels, what it leaves comes back, and the nodes keep nothing."""
+    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    before = _scratch()
+    (tmp_path / "settings.txt").write_text("as I like it")
+    trainer = own.OwnTrainer(TASK, tmp_path / "settings.txt", tmp_path / "own")
+    paused = []
+
+    def look(event):
+        paused.extend((tmp_path / "own" / "pauses").glob("*.json"))
+
+    run = found(budget=7, workers=2, trainer=trainer, early_stopping=True, listeners=[look])
+    parted = [record for record in run.records if not record.reference]
+    assert {path.stem for path in paused} == {f"{record.key}-0" for record in parted}
+    assert not [*(tmp_path / "own" / "pauses").iterdir()]
+    reports = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "own" / "reports").iterdir()}
+    assert reports.keys() == {f"{record.key}-0" for record in run.records}
+    assert {reports[f"{record.key}-0"]["resumed"] for record in parted} == {1}
+    assert {(report["settings"], report["start"]) for report in reports.values()} == {("as I like it", "as I like it 0")}
+    assert all(re.match("attn-nas-[0-9a-f]{32}-", Path(report["at"]).parent.name) for report in reports.values())
+    assert (tmp_path / "start-0.txt").read_text() == "as I like it 0"
+    assert _scratch() == before
 
 
 def test_real_trainings_are_the_same_as_on_one_machine(found, tiny_space, tmp_path):
