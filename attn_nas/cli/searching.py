@@ -15,7 +15,8 @@ import typer
 from attn_nas.errors import UsageError
 
 if TYPE_CHECKING:
-    from attn_nas.execution.ray_cluster.settings import RayCluster
+    from attn_nas.engine.search import Search
+    from attn_nas.execution.settings import Local, Ray
 
 
 def search(
@@ -61,21 +62,25 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Events as JSON Lines on stdout.")] = False,
 ) -> None:
     """Search for attention placements; ends with a Pareto front and its models in the run folder."""
-    from attn_nas.cli.durations import parse_seconds
-    from attn_nas.engine.search import search as run_search
     from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished
     from attn_nas.export import export_front
+    from attn_nas.format import parse_seconds
     from attn_nas.report import write_front
-    from attn_nas.storage.address import VARIABLE
     from attn_nas.terminal.closing import closing_words
     from attn_nas.terminal.console import can_redraw, console
     from attn_nas.terminal.lines import Lines
     from attn_nas.terminal.live.view import live_view
     from attn_nas.terminal.tables import front_table
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device}: choose from auto, cpu, cuda")
-    cluster = _cluster(executor, address, gpus_per_trial)
+    execution = _execution(
+        executor,
+        address,
+        gpus_per_trial,
+        workers=workers,
+        threads=threads,
+        device=device,
+        trial_timeout=trial_timeout,
+    )
     out, err = console(), console(stderr=True)
     ended: list[SearchFinished] = []
 
@@ -91,27 +96,19 @@ def search(
             shown = stack.enter_context(live_view(err))
         else:
             shown = Lines(out)
-        found = run_search(
-            space,
-            budget=budget,
-            time_budget=None if time_budget is None else parse_seconds("--time-budget", time_budget),
+        if resume:
+            if max_flops is not None or max_params is not None or warm_start is not None:
+                raise UsageError("limits and a warm start belong to the beginning of a run: leave them out, or begin a new run")
+            chosen = _loaded(space, run, seed, precision, storage, download=download)
+        else:
+            chosen = _new(space, max_flops, max_params, run, seed, precision, storage, warm_start, download=download)
+        found = chosen.optimize(
+            budget,
+            None if time_budget is None else parse_seconds("--time-budget", time_budget),
             confirm=confirm,
             early_stopping=early_stopping,
-            max_flops=max_flops,
-            max_params=max_params,
-            warm_start=warm_start,
-            storage=storage or (None if resume else os.environ.get(VARIABLE) or None),
-            run=run,
-            seed=seed,
-            workers=workers,
-            threads=threads,
-            trial_timeout=None if trial_timeout is None else parse_seconds("--trial-timeout", trial_timeout),
-            cluster=cluster,
-            device=device,
-            precision=precision,
-            resume=resume,
-            download=download,
-            listeners=(shown, note_end),
+            execution=execution,
+            callbacks=(shown, note_end),
         )
     finished, where = ended[-1], found.folder.path
     written = write_front(found, where)
@@ -133,13 +130,74 @@ def search(
         raise typer.Exit(1)
 
 
-def _cluster(executor: str, address: str | None, gpus_per_trial: float | None) -> RayCluster | None:
-    """What the options say of a Ray cluster; None for this machine."""
-    from attn_nas.execution.ray_cluster.settings import RayCluster
+def _loaded(
+    space: str | None, run: Path | None, seed: int | None, precision: str | None, storage: str | None, *, download: bool
+) -> Search:
+    """The search of an earlier run; raises UsageError if it was begun with another space, seed or precision."""
+    from attn_nas.engine.search import Search
+
+    found = Search.load(run, storage=storage, download=download)
+    found.check(space=space, seed=seed, precision=precision)
+    return found
+
+
+def _new(
+    space: str | None,
+    max_flops: str | None,
+    max_params: str | None,
+    run: Path | None,
+    seed: int | None,
+    precision: str | None,
+    storage: str | None,
+    warm_start: Path | None,
+    *,
+    download: bool,
+) -> Search:
+    """A new search, whose limits and precision may be others than the space's."""
+    from attn_nas.engine.search import DEFAULT_SPACE, Search
+    from attn_nas.space.loading import load_space
+    from attn_nas.storage.address import VARIABLE
+
+    source = space or DEFAULT_SPACE
+    return Search(
+        load_space(source).with_limits(max_flops=max_flops, max_params=max_params),
+        name=Path(source).stem,
+        training=None if precision is None else {"precision": precision},
+        run=run,
+        seed=0 if seed is None else seed,
+        storage=storage or os.environ.get(VARIABLE) or None,
+        warm_start=warm_start,
+        download=download,
+    )
+
+
+def _execution(
+    executor: str,
+    address: str | None,
+    gpus_per_trial: float | None,
+    *,
+    workers: int | None,
+    threads: int | None,
+    device: str,
+    trial_timeout: str | None,
+) -> Local | Ray:
+    """The execution that the options describe; raises UsageError."""
+    from attn_nas.execution.settings import Local, Ray
+    from attn_nas.format import parse_seconds
 
     if executor not in ("local", "ray"):
         raise UsageError(f"--executor {executor}: choose from local, ray")
+    limit = None if trial_timeout is None else parse_seconds("--trial-timeout", trial_timeout)
+    if executor == "ray":
+        return Ray(
+            address=address,
+            gpus_per_trial=gpus_per_trial,
+            workers=workers,
+            threads=threads,
+            device=device,
+            trial_timeout=limit,
+        )
     for name, value in (("--address", address), ("--gpus-per-trial", gpus_per_trial)):
-        if executor == "local" and value is not None:
+        if value is not None:
             raise UsageError(f"{name} {value} is for a Ray cluster: add --executor ray, or leave it out")
-    return RayCluster(address, gpus_per_trial) if executor == "ray" else None
+    return Local(workers=workers, threads=threads, device=device, trial_timeout=limit)

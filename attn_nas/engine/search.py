@@ -9,6 +9,28 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from attn_nas.engine.session import run_session
+from attn_nas.engine.setting import Setting
+from attn_nas.engine.time_budget import TimeBudget
+from attn_nas.engine.warm_start import prior_trainings
+from attn_nas.errors import RunError, UsageError
+from attn_nas.events.types import JsonLines, Listener, open_log
+from attn_nas.execution.backend import connected
+from attn_nas.execution.settings import Local, Ray
+from attn_nas.format import parse_seconds
+from attn_nas.runs.choices import RunChoices, StoredSpace
+from attn_nas.runs.folder import RunFolder, latest_run_folder, new_run_folder
+from attn_nas.runs.manifest import RunManifest
+from attn_nas.runs.run import Run
+from attn_nas.sampling import KnownCostSampler
+from attn_nas.sampling.observations import WARM_START, EarlierTraining
+from attn_nas.sampling.proposer import SamplerFactory
+from attn_nas.space.loading import load_space
+from attn_nas.space.schema import DataSettings, SearchSpace
+from attn_nas.storage.location import check_storage, create_study, move_study
+from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
+from attn_nas.training.protocol import TrainFunction, declared
+
 DEFAULT_SPACE = "cued_digits"
 DEFAULT_TRIALS = 50
 DEFAULT_CONFIRM = 2
@@ -22,7 +44,7 @@ class _NewRun:
     name: str
     space: SearchSpace
     seed: int
-    prior: Sequence[PriorTraining]
+    prior: Sequence[EarlierTraining]
     storage: str | None
 
 
@@ -38,7 +60,8 @@ class Search:
         Search.load("runs/first").optimize(n_trials=100)  # goes on, to 100 candidates in all
 
     Args:
-        space: a `SearchSpace`, the path of a YAML file, or the name of a shipped space; the embedded ``cued_digits`` by default.
+        space: a `SearchSpace`, the path of a YAML file, or the name of a shipped space; ``cued_digits``, whose
+            data are embedded, by default.
         data: data in the place of the space's: the name of a data set, or a mapping with ``name``, ``root`` and the other keys
             of the YAML's section ``data``.
         training: recipe of the short training in the place of the space's: a mapping with keys of the YAML's section ``proxy``
@@ -50,6 +73,7 @@ class Search:
         storage: address of a database server that keeps the study, ``postgresql://user@host/database``; by default the study is
             a file in the run folder.
         warm_start: folder of an earlier run on the same trunk that the sampler learns from.
+        name: name of the search, for lists and the default run folder; that of the space's file by default.
         download: whether a data set that is missing may be downloaded.
 
     Raises:
@@ -70,10 +94,11 @@ class Search:
         sampler: SamplerFactory = KnownCostSampler,
         storage: str | None = None,
         warm_start: str | PathLike[str] | None = None,
+        name: str | None = None,
         download: bool = False,
     ) -> None:
         _check_number("seed", seed, 0)
-        name, loaded = _named_space(space)
+        default, loaded = _named_space(space)
         if data is not None:
             loaded = loaded.with_data(data)
         if isinstance(training, Mapping):
@@ -81,12 +106,12 @@ class Search:
         if loaded.data is None:
             raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
         prior = prior_trainings(Run(warm_start), loaded) if warm_start else []
-        folder = RunFolder(run) if run else new_run_folder(name)
+        folder = RunFolder(run) if run else new_run_folder(name or default)
         folder.check_free()
         if storage is not None:
             check_storage(storage)
         trainer = None if isinstance(training, Mapping) else training
-        self._set(folder, _NewRun(name, loaded, seed, prior, storage), trainer, sampler, download=download)
+        self._set(folder, _NewRun(name or default, loaded, seed, prior, storage), trainer, sampler, download=download)
 
     @classmethod
     def load(
@@ -133,7 +158,7 @@ class Search:
 
     @property
     def run(self) -> Run:
-        """The run, as it was after the last `optimize` here, or as it is in the folder now; raises RunError before the first."""
+        """The run as it was after the last `optimize`, or as it is in the folder; raises RunError if it has not begun."""
         if self._run is None:
             self._run = Run(self._folder.path)
         return self._run
@@ -176,8 +201,8 @@ class Search:
             callbacks: functions that are called with each event of `attn_nas.events.types`.
 
         Raises:
-            UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written (unless a GPU proves too
-                small for a candidate: then the run has begun, and the next call goes on with it).
+            UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written (unless a GPU proves
+                too small for a candidate: then the run has begun, and the next call goes on with it).
             RunError: the run folder cannot be read or written, or a GPU has failed.
 
         """
@@ -197,7 +222,7 @@ class Search:
                 choices, self._folder.path, device=execution.device, download=self._download, choose=backend.numerics
             )
             jobs = setting.manifest.budget or _MAX_INTEGER
-            resources = backend.resources(setting.numerics, jobs, execution)
+            resources = backend.resources(setting.numerics, jobs, execution.workers, execution.threads, execution.trial_seconds)
             self._folder.create()
             with self._folder.locked():
                 if self._new:

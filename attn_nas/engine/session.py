@@ -16,16 +16,16 @@ from attn_nas.engine.signals import StopSignals
 from attn_nas.engine.time_budget import TimeBudget
 from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.events.types import Event, Listener, SearchFinished, SearchStarted, StorageAwaited
-from attn_nas.execution.backend import Backend
+from attn_nas.execution.backend import Hardware
 from attn_nas.execution.dispatch import Dispatch
 from attn_nas.execution.local import Executor
 from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
 from attn_nas.runs.folder import RunFolder
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
-from attn_nas.storage.open_trials import cache_open_trials
+from attn_nas.storage.open_trials import remember_unfinished
 from attn_nas.storage.optuna_db import MANIFEST
-from attn_nas.storage.retry import RetryPolicy
+from attn_nas.storage.retry import Patience
 from attn_nas.training.protocol import TrainFunction
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
@@ -37,7 +37,7 @@ def run_session(
     setting: Setting,
     folder: RunFolder,
     time_budget: TimeBudget,
-    backend: Backend,
+    backend: Hardware,
     resources: Resources,
     sampler: SamplerFactory,
     trainer: TrainFunction | None,
@@ -58,11 +58,11 @@ def run_session(
             listener(event)
 
     signals = StopSignals()
-    retry = RetryPolicy(_RETRY_SECONDS, lambda reason: emit(StorageAwaited(reason=reason)), signals.sleep)
+    retry = Patience(_RETRY_SECONDS, lambda reason: emit(StorageAwaited(reason=reason)), signals.sleep)
     location, manifest = folder.study, setting.manifest
     with location.held(retry):
         study = location.open_to_write(retry)
-        cache_open_trials(study)
+        remember_unfinished(study)
         study.set_user_attr(MANIFEST, manifest.to_stored())
         sampled = Proposer(setting.encoding, sampler(setting.space, setting.table, manifest.seed), manifest.seed)
         trained = trainer or _proxy_trainer(setting, resources, folder)

@@ -23,13 +23,18 @@ from attn_nas.training.train import check_steps
 
 
 class Setting:
-    """Everything a search needs that follows from its settings, its data and this machine.
+    """Everything that a search derives from its choices, its data and the machines that train.
 
-    ``choices`` are those of a new run, or the manifest of the run in ``folder`` that is resumed, which comes back as
-    ``manifest``. ``choose`` asks the machines that train for device and precision.
+    Args:
+        choices: the choices for a new run, or the manifest of the run in ``folder`` that goes on. `manifest` is then that of
+            the run.
+        folder: the run folder, where a stored space has its plug-ins.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a run that goes on keeps its own.
+        download: whether missing data may be downloaded.
+        choose: asks the machines that train for their numerics, from a device and a precision.
 
     Raises:
-        UsageError, SpaceError, DataError, DeviceError: it cannot be searched; nothing was written.
+        UsageError, SpaceError, DataError, DeviceError: the search is not possible; nothing was written.
 
     """
 
@@ -39,12 +44,11 @@ class Setting:
         folder: Path,
         *,
         device: str = "auto",
-        precision: str | None = None,
         download: bool = False,
         choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
         self.space = choices.space.load(folder)
-        self.numerics = self._numerics(choices, device, precision, choose)
+        self.numerics = self._numerics(choices, device, choose)
         self.dataset: Dataset = load_dataset(self.space.data, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
@@ -66,6 +70,11 @@ class Setting:
                 raise SpaceError(f"proxy.initial_resolution = {share}: {error}") from None
 
     @property
+    def reference_names(self) -> dict[str, str]:
+        """Names of the references by key."""
+        return {genotype.key: name for name, genotype in self.references.items()}
+
+    @property
     def affordable_references(self) -> list[Genotype]:
         """The references within the limits."""
         return [genotype for genotype in self.references.values() if self.affordable(genotype)]
@@ -74,16 +83,12 @@ class Setting:
         """Whether ``genotype`` is within the limits."""
         return self.limits.allow(self.table.cost(genotype))
 
-    def _numerics(
-        self, choices: RunChoices, device: str, precision: str | None, choose: Callable[[str, str], Numerics]
-    ) -> Numerics:
+    def _numerics(self, choices: RunChoices, device: str, choose: Callable[[str, str], Numerics]) -> Numerics:
         if not isinstance(choices, RunManifest):
-            return choose(device, precision or self.space.proxy.precision)
+            return choose(device, self.space.proxy.precision)
         stored = choices.numerics
         if device not in ("auto", stored.device):
             raise UsageError(f"the run was begun on {stored.device}: leave --device {device} out, or begin a new run")
-        if precision not in (None, "auto", stored.precision):
-            raise UsageError(f"the run was begun in {stored.precision}: leave --precision {precision} out, or begin a new run")
         choose(stored.device, "auto")
         return stored
 
@@ -104,7 +109,7 @@ class Setting:
         return manifest
 
     def _dearest(self, axis: str) -> float:
-        """Cost of the dearest network of the space, or the limit; of times, which are not known before, a large one."""
+        """Largest cost on ``axis`` within the space and the limits; for times, which are not known before, a large number."""
         if axis in TIMED:
             return SLOWEST
         return int(min(self.table.dearest(self.encoding, axis), self.limits.most(axis)))

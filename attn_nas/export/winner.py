@@ -92,7 +92,7 @@ class Winner:
             Recorded.of(run, trained),
             run.manifest.normalization.to_dict(),
             record.cost,
-            run.space.data.name,
+            run.data.name,
             candidate.measured.value,
             "validation",
             _summary(run, candidate, trained),
@@ -102,7 +102,7 @@ class Winner:
 
 def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str, ...]:
     return (
-        f"Validation accuracy {candidate.measured.hundredths()} % on {run.space.data.name} after a short proxy "
+        f"Validation accuracy {candidate.measured.hundredths()} % on {run.data.name} after a short proxy "
         f"training of {_plural(trained.epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
         f"of seed {trained.seed}, which reached {100 * trained.accuracy:.2f} %.{_believed(candidate.belief)}",
         *described(run, candidate, run.manifest.versions.model_dump()),
@@ -167,7 +167,7 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
     """What a run knows of a candidate, as plain data."""
     profile = candidate.record.profile
     return {
-        "data": run.space.data.model_dump(mode="json", exclude={"root"}),
+        "data": run.data.model_dump(mode="json", exclude={"root"}),
         "numerics": run.manifest.numerics.to_dict(),
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,

@@ -28,7 +28,7 @@ _HEADINGS = (
 def markdown_report(reading: Reading) -> str:
     """What was searched, the front, the references, and how far the best is ahead of them."""
     run, manifest = reading.run, reading.run.manifest
-    data, trunk = run.space.data.name, run.records[0].genotype.trunk if run.records else "no trial"
+    data, trunk = run.data.name, run.records[0].genotype.trunk if run.records else "no trial"
     parts = [
         f"# attn-nas: {markdown(reading.name)}",
         f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "

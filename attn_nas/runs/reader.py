@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 
 from optuna.study import Study
 
@@ -23,7 +23,7 @@ class RunReader:
 
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | PathLike[str]) -> None:
         self._folder = RunFolder(path)
         self._study: Study = self._folder.study.open()
         self._stored = StoredTrials(self._study)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,7 +24,7 @@ from attn_nas.sampling.accuracy import LEAST
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.schema import SearchSpace
+from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
 
@@ -45,7 +46,9 @@ class Run:
 
     """
 
-    def __init__(self, source: str | Path | RunContents, *, beliefs: Beliefs | Literal["computed"] | None = "computed") -> None:
+    def __init__(
+        self, source: str | PathLike[str] | RunContents, *, beliefs: Beliefs | Literal["computed"] | None = "computed"
+    ) -> None:
         contents = source if isinstance(source, RunContents) else RunReader(source).read()
         self._contents: Final = contents
         self._beliefs: Final = beliefs
@@ -73,6 +76,13 @@ class Run:
     def space(self) -> SearchSpace:
         """The search space; raises SpaceError."""
         return self.manifest.space.load(self.folder.path)
+
+    @property
+    def data(self) -> DataSettings:
+        """The settings of the data set that the run trains on."""
+        data = self.space.data
+        assert data  # a run begins with data
+        return data
 
     @property
     def task(self) -> Task:

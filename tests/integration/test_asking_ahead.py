@@ -82,7 +82,7 @@ def _states(run):
 def test_what_is_asked_ahead_is_announced_when_it_begins(table_search, pool):
     """Never more run than there are workers, half as many are ready, and the budget is exact."""
     listener = Listener()
-    run = table_search(budget=20, listeners=[listener])
+    run = table_search(n_trials=20, callbacks=[listener])
     assert _states(run) == {TrialState.COMPLETE: 20}
     assert len({candidate.record.key for candidate in run.candidates}) == 20
     assert listener.numbers(TrialStarted) == pool.submitted == sorted(pool.submitted)
@@ -94,7 +94,7 @@ def test_what_is_asked_ahead_is_announced_when_it_begins(table_search, pool):
 def test_half_as_many_as_there_are_workers_are_asked_ahead(table_search, pool, monkeypatch):
     seen = []
     monkeypatch.setattr(Lookahead, "spare", lambda self, began, ready: seen.append((len(began), ready)) or -1.0)
-    table_search(budget=20)
+    table_search(n_trials=20)
     assert max(ready for _, ready in seen) == WORKERS // 2 - 1
     assert max(training for training, _ in seen) == WORKERS
 
@@ -102,7 +102,7 @@ def test_half_as_many_as_there_are_workers_are_asked_ahead(table_search, pool, m
 def test_an_interrupt_takes_back_what_has_not_begun(tiny_space, table_search, pool):
     """What runs is finished; the rest is told nobody, and is trained when the search goes on."""
     listener = Listener(9, lambda: signal.raise_signal(signal.SIGINT))
-    run = table_search(budget=20, listeners=[listener])
+    run = table_search(n_trials=20, callbacks=[listener])
     (stop,) = [event for event in listener.events if isinstance(event, StopRequested)]
     assert stop.running == len(listener.numbers(TrialStarted)) - 9 == WORKERS - 1
     assert sorted(listener.numbers(TrialStarted)) == sorted(listener.numbers(TrialFinished))
@@ -111,7 +111,7 @@ def test_an_interrupt_takes_back_what_has_not_begun(tiny_space, table_search, po
     unbegun = [record.genotype.key for record in run.records if record.state == "interrupted"]
     assert len(unbegun) == WORKERS // 2
 
-    again = table_search(tiny_space, resume=True, budget=20)
+    again = table_search(tiny_space, resume=True, n_trials=20)
     assert _states(again) == {TrialState.COMPLETE: 20, TrialState.FAIL: WORKERS // 2}
     finished = [candidate.record.key for candidate in again.candidates]
     assert len(set(finished)) == len(finished) == 20
@@ -124,22 +124,22 @@ def test_two_interrupts_leave_nothing_open(tiny_space, table_search, pool):
         signal.raise_signal(signal.SIGINT)
 
     listener = Listener(9, twice)
-    table_search(budget=20, listeners=[listener])
+    table_search(n_trials=20, callbacks=[listener])
     assert sorted(listener.numbers(TrialFailed)) == sorted(
         {*listener.numbers(TrialStarted)} - {*listener.numbers(TrialFinished)}
     )
     pool.jobs.clear()
-    again = table_search(tiny_space, resume=True, budget=20)
+    again = table_search(tiny_space, resume=True, n_trials=20)
     assert _states(again)[TrialState.COMPLETE] == 20
     assert TrialState.RUNNING not in _states(again)
 
 
 def test_what_there_is_no_time_for_is_taken_back(tiny_space, table_search, pool, monkeypatch):
     listener = Listener(9, lambda: monkeypatch.setattr(TimeBudget, "allows", lambda *_: False))
-    run = table_search(budget=20, listeners=[listener])
+    run = table_search(n_trials=20, callbacks=[listener])
     assert _states(run) == {TrialState.COMPLETE: 9 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
     monkeypatch.undo()
-    again = table_search(tiny_space, resume=True, budget=20)
+    again = table_search(tiny_space, resume=True, n_trials=20)
     assert _states(again)[TrialState.COMPLETE] == 20
 
 
@@ -154,7 +154,7 @@ def test_what_is_taken_back_was_not_the_end_of_the_space(table_search, pool, mon
 
     monkeypatch.setattr(Proposer, "ask", until_there_is_nothing)
     listener = Listener(5, lambda: signal.raise_signal(signal.SIGINT))
-    run = table_search(listeners=[listener], budget=20)
+    run = table_search(callbacks=[listener], n_trials=20)
     assert any(record.state == "interrupted" for record in run.records)
     assert listener.events[-1].why == "interrupted"
 
@@ -170,7 +170,7 @@ def test_a_lost_training_is_begun_again_after_what_is_ready(table_search, pool, 
             wait(self, handle, timeout)
 
     monkeypatch.setattr(Pool, "wait", lose_the_tenth)
-    run = table_search(budget=20)
+    run = table_search(n_trials=20)
     assert _states(run) == {TrialState.COMPLETE: 20, TrialState.FAIL: 1}
     assert lost[0].genotype.key in {candidate.record.key for candidate in run.candidates}
 
@@ -189,7 +189,7 @@ class Pausing(TableTrainer):
 def test_candidates_pause_and_are_confirmed_as_ever(table_search, pool, tiny_task):
     """The budget is exact, and every training of a round of confirmation ends."""
     pool.trainer = Pausing(tiny_task)
-    run = table_search(budget=20, confirm=2, early_stopping=True, trainer=pool.trainer)
+    run = table_search(n_trials=20, confirm=2, early_stopping=True, training=pool.trainer)
     assert {record.state for record in run.records} == {"finished", "paused"}
     assert len({record.key for record in run.records if record.seed == 0}) == 20
     assert {record.seed for record in run.records} == {0, 1, 2}
@@ -200,7 +200,7 @@ def test_what_was_paused_is_not_asked_for_again_and_again_when_time_is_short(tab
     pool.trainer = Pausing(tiny_task)
     monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: False)
     listener = Listener(5, lambda: monkeypatch.setattr(TimeBudget, "allows", lambda self, training, reserve: reserve == 0.0))
-    run = table_search(budget=20, confirm=1, early_stopping=True, trainer=pool.trainer, listeners=[listener])
+    run = table_search(n_trials=20, confirm=1, early_stopping=True, training=pool.trainer, callbacks=[listener])
     assert sum(record.state == "interrupted" for record in run.records) <= WORKERS // 2
 
 
@@ -213,7 +213,7 @@ def test_failures_use_up_the_budget_though_more_was_asked_for(table_search, pool
             return super().__call__(genotype, seed, on_epoch)
 
     pool.trainer = Failing(tiny_task)
-    run = table_search(budget=20)
+    run = table_search(n_trials=20)
     states = _states(run)
     assert states[TrialState.COMPLETE] + states[TrialState.FAIL] == 20
     assert states[TrialState.FAIL] > 0

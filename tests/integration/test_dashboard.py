@@ -24,8 +24,9 @@ from attn_nas.dashboard import app as application
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError
+from attn_nas.execution.settings import Local
 from attn_nas.runs import run as results
 from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
@@ -44,8 +45,10 @@ def folder(tiny_space, tmp_path_factory, tiny_task):
     folder = tmp_path_factory.mktemp("runs of all kinds")
     references = reference_genotypes(tiny_space, Encoding(tiny_space))
     evil = TableTrainer(tiny_task, failures={references["se last stage"].key: f"diverged {EVIL}"})
-    large = search(tiny_space, budget=32, confirm=0, run=folder / "large", workers=1, trainer=evil)
-    search(tiny_space, budget=2, confirm=0, run=folder / ODD, workers=1, trainer=TableTrainer(tiny_task))
+    large = Search(tiny_space, run=folder / "large", training=evil).optimize(n_trials=32, confirm=0, execution=Local(workers=1))
+    Search(tiny_space, run=folder / ODD, training=TableTrainer(tiny_task)).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
     with closing(sqlite3.connect(folder / ODD / "study.db")) as connection, connection:
         connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reference'", (json.dumps(EVIL),))
     (folder / "empty").mkdir()
@@ -267,7 +270,9 @@ def test_code_and_genotype_are_downloaded(get, folder, keys):
 @pytest.fixture(scope="module")
 def trained(tiny_space, tmp_path_factory):
     """A run that was really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run", budget=2, confirm=0, workers=1)
+    return Search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run").optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
 
 
 def test_models_are_downloaded_with_their_weights(trained, ask, tmp_path):

@@ -19,7 +19,6 @@ from attn_nas.dashboard.live import Follower, Scene, Scenes
 from attn_nas.dashboard.raw_study import RawStudies
 from attn_nas.dashboard.serve import serve
 from attn_nas.dashboard.watched import WatchedRun
-from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.run_page import RunPage
@@ -36,13 +35,12 @@ def _at_once(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def grow(tiny_space, tiny_task):
+def grow(search_in):
     """A function that makes the run in a folder, or goes on with it, until it has so many candidates."""
 
-    def grown(folder, budget, **options):
-        trainer = options.pop("trainer", TableTrainer(tiny_task))
+    def grown(folder, n_trials, **options):
         resume = (folder / "study.db").exists()
-        return search(tiny_space, budget=budget, confirm=0, run=folder, workers=1, resume=resume, trainer=trainer, **options)
+        return search_in(folder.parent, run=folder, resume=resume, n_trials=n_trials, **options)
 
     return grown
 

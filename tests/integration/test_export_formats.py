@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attn_nas.cli.exporting import export as export_command
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
 from attn_nas.export.formats import Format
 from attn_nas.export.insert_source import insert_source
@@ -39,7 +40,9 @@ ALWAYS = {"README.md", "config.json", "placements.svg"}
 @pytest.fixture(scope="module")
 def run(tiny_space, tmp_path_factory):
     """A finished search of three references, really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("search") / "run", budget=3, confirm=0, workers=1)
+    return Search(tiny_space, run=tmp_path_factory.mktemp("search") / "run").optimize(
+        n_trials=3, confirm=0, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture

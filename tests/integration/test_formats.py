@@ -14,8 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from attn_nas.data.rules import DataRules
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_candidates
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
@@ -71,7 +72,7 @@ def test_an_older_run_is_read_where_nothing_can_be_written(old, monkeypatch):
 def test_an_older_run_goes_on_and_is_kept_as_it_was(old, tiny_task):
     """It is brought to the present format; the study as it was is beside it."""
     before = (old / "study.db").read_bytes()
-    run = search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(tiny_task))
+    run = Search.load(old, training=TableTrainer(tiny_task)).optimize(n_trials=8, execution=Local(workers=1))
     assert len(run.candidates) == 8
     assert run.manifest.budget == 8
     (kept,) = old.glob("study-format-*.db")
@@ -96,7 +97,9 @@ os.kill(os.getpid(), signal.SIGKILL)
     subprocess.run([sys.executable, "-c", code, old / "study.db"], input="\n".join(statements), text=True, check=False)
     assert (old / "study.db-wal").stat().st_size > (old / "study.db").stat().st_size
     assert len(Run(old).candidates) == 6
-    assert len(search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(tiny_task)).candidates) == 8
+    assert (
+        len(Search.load(old, training=TableTrainer(tiny_task)).optimize(n_trials=8, execution=Local(workers=1)).candidates) == 8
+    )
     (kept,) = old.glob("study-format-*.db")
     with closing(sqlite3.connect(kept)) as connection:
         assert connection.execute("SELECT count(*) FROM trials").fetchone() == (6,)
@@ -115,9 +118,11 @@ def test_a_newer_run_is_refused_politely(old, tiny_task):
         _change_facts(connection, lambda facts: facts.update(format=FORMAT + 1, versions={"attn_nas": "9.1"}))
     for attempt in (
         lambda: Run(old),
-        lambda: search(run=old, resume=True, budget=8, workers=1, trainer=TableTrainer(tiny_task)),
+        lambda: Search.load(old, training=TableTrainer(tiny_task)).optimize(n_trials=8, execution=Local(workers=1)),
     ):
-        with pytest.raises(RunError, match=rf"of format {FORMAT + 1}, made by attn-nas 9.1; .* up to {FORMAT}: update attn-nas"):
+        with pytest.raises(
+            RunError, match=rf"of format {FORMAT + 1}, made by attn-nas 9.1; .* up to {FORMAT}: update attn-nas"
+        ):
             attempt()
 
 
@@ -158,7 +163,7 @@ def test_a_run_of_format_3_is_read_where_it_is(format_3):
 def test_a_run_of_format_3_goes_on_and_is_exported(format_3, tmp_path):
     """With one candidate more; the study as it was is beside it, and the new one has the rules of its time."""
     before = _stored_manifest(format_3)
-    run = search(run=format_3, resume=True, budget=6, workers=1)
+    run = Search.load(format_3).optimize(n_trials=6, execution=Local(workers=1))
     assert len(run.candidates) == 6
     assert _stored_manifest(format_3, "study-format-3.db") == before
     stored = _stored_manifest(format_3)
@@ -171,11 +176,11 @@ def test_a_run_of_format_3_goes_on_and_is_exported(format_3, tmp_path):
 @pytest.mark.parametrize("rule", ["decoding", "split", "digest"])
 def test_a_rule_of_a_later_version_is_refused_politely(format_3, rule):
     """The images would be others: neither opened nor resumed, nothing changed."""
-    search(run=format_3, resume=True, budget=5, workers=1)
+    Search.load(format_3).optimize(n_trials=5, execution=Local(workers=1))
     with closing(sqlite3.connect(format_3 / "study.db")) as connection, connection:
         _change_facts(connection, lambda facts: facts["rules"].update({rule: 9}))
     before = (format_3 / "study.db").read_bytes()
-    for attempt in (lambda: Run(format_3), lambda: search(run=format_3, resume=True, budget=8, workers=1)):
+    for attempt in (lambda: Run(format_3), lambda: Search.load(format_3).optimize(n_trials=8, execution=Local(workers=1))):
         with pytest.raises(RunError, match=rf"with {rule} rule 9, which this version does not know: update attn-nas"):
             attempt()
     assert (format_3 / "study.db").read_bytes() == before

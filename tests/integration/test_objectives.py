@@ -42,7 +42,7 @@ def timed_search(table_search, tiny_space, tiny_task):
     """Twenty candidates, whose accuracy is traded for these costs."""
 
     def searched(*costs, **arguments):
-        return table_search(_space(tiny_space, *costs), **{"trainer": TimedTrainer(tiny_task), "budget": 20, **arguments})
+        return table_search(_space(tiny_space, *costs), **{"training": TimedTrainer(tiny_task), "n_trials": 20, **arguments})
 
     return searched
 
@@ -90,7 +90,7 @@ def test_times_are_averaged_over_seeds(timed_search):
 
 def test_what_cannot_be_timed_has_failed(timed_search, tiny_task):
     """When times are to be minimised; otherwise nobody minds."""
-    run = timed_search("step_time", trainer=TableTrainer(tiny_task), budget=2)
+    run = timed_search("step_time", training=TableTrainer(tiny_task), n_trials=2)
     assert [record.reason for record in run.failures] == ["it was not timed, and step_time are to be minimised"] * 2
 
 

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from attn_nas.cli import app
 from attn_nas.cost import Cost
 from attn_nas.data.torchvision_import import torchvision_datasets
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_candidates
 from attn_nas.followups.retraining import Retraining, full_recipe, wider_trunk
 from attn_nas.followups.training_plan import SeedPurpose, cost_of, seeds_for
@@ -41,7 +42,9 @@ ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 @pytest.fixture
 def run(tiny_space, tmp_path, tiny_task):
     """Eight scored candidates, the references among them."""
-    return search(tiny_space, budget=8, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(tiny_task))
+    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+        n_trials=8, confirm=0, execution=Local(workers=1)
+    )
 
 
 def _winner(run):
@@ -340,7 +343,9 @@ def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny
     with pytest.raises(RunError, match=r"no candidate has at most 1 FLOPs \(1\): the cheapest has"):
         Selection(best_under=1).of(run)
     failing = TableTrainer(tiny_task, failures=dict.fromkeys((each.record.key for each in run.candidates), "no"))
-    empty = search(tiny_space, budget=1, confirm=0, run=tmp_path / "empty", workers=1, trainer=failing)
+    empty = Search(tiny_space, run=tmp_path / "empty", training=failing).optimize(
+        n_trials=1, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has no finished trial yet"):
         Selection().of(empty)
 

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.cost import Cost
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, SpaceError, UsageError
 from attn_nas.execution.replicates import ReplicateFolder
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.followups.training_plan import run_plan
 from attn_nas.followups.trunk_baseline import TrunkBaseline
 from attn_nas.followups.trunk_choice import default_trunks, requested_trunks, trunk_cost
@@ -38,7 +39,9 @@ BARE = Trunk("cifar_resnet", 8, 8)
 @pytest.fixture
 def run(tiny_space, tmp_path, tiny_task):
     """Twelve scored candidates, confirmed with one new seed."""
-    return search(tiny_space, budget=12, confirm=1, run=tmp_path / "run", workers=1, trainer=TableTrainer(tiny_task))
+    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+        n_trials=12, confirm=1, execution=Local(workers=1)
+    )
 
 
 def _fill(baseline, accuracy):
@@ -119,14 +122,16 @@ def test_the_seeds_are_the_searchs_and_its_trainings_count(run):
 def test_an_empty_run_is_refused(tiny_space, tmp_path, tiny_task):
     """There is nothing yet that the trunks could be set beside."""
     failing = TableTrainer(tiny_task, failures={Genotype.bare(BARE).key: "no"})
-    empty = search(tiny_space, budget=1, confirm=0, run=tmp_path / "empty", workers=1, trainer=failing)
+    empty = Search(tiny_space, run=tmp_path / "empty", training=failing).optimize(
+        n_trials=1, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has no finished trial yet"):
         TrunkBaseline(empty)
 
 
 def test_trunks_are_trained_as_the_search_trains(tmp_path, tiny_file):
     """The bare trunk, trained here with a seed of a search, gives what it gave there."""
-    run = search(tiny_file, budget=1, confirm=0, run=tmp_path / "run", workers=1, threads=1)
+    run = Search(tiny_file, run=tmp_path / "run").optimize(n_trials=1, confirm=0, execution=Local(workers=1, threads=1))
     bare = run.candidates[0].record.genotype
     again = replace(TrunkBaseline(run).plan, folder=ReplicateFolder(tmp_path / "again"), genotypes=(bare,))
     run_plan(run, [again], ONE, lambda replicate, outcome: None)

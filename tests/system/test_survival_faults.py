@@ -44,7 +44,7 @@ BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 @pytest.fixture
 def table_search(table_search):
     """Six candidates."""
-    return partial(table_search, budget=6)
+    return partial(table_search, n_trials=6)
 
 
 class Failing:
@@ -67,7 +67,7 @@ def test_a_listener_that_fails_is_no_fault_of_a_candidate(tiny_space, tmp_path, 
     for number in range(4):
         failing = Failing(kind, 1, BrokenPipeError())
         with pytest.raises(BrokenPipeError):
-            table_search(None if number else tiny_space, resume=bool(number), workers=workers, listeners=[failing])
+            table_search(None if number else tiny_space, resume=bool(number), workers=workers, callbacks=[failing])
     states = {record.state for record in Run(tmp_path / "run").records}
     assert "interrupted" in states or (workers, kind) == (1, TrialFinished)
     assert not states & {"running", "failed", "lost"}
@@ -98,7 +98,7 @@ def test_only_a_search_at_its_end_drops_the_weights_of_those_that_may_win(table_
         if isinstance(event, TrialFinished) and event.finished == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    table_search(listeners=[stop])
+    table_search(callbacks=[stop])
     assert asked == [False]
     table_search(resume=True)
     assert asked == [False, True]

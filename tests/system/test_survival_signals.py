@@ -17,8 +17,9 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from attn_nas.__main__ import main
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.execution.replicates import ReplicateFolder
+from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -44,7 +45,11 @@ def _signals():
 @pytest.fixture(scope="module")
 def finished(tiny_space, tmp_path_factory):
     """A short run that was really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("runs") / "run", budget=4, confirm=0, workers=1).folder.path
+    return (
+        Search(tiny_space, run=tmp_path_factory.mktemp("runs") / "run")
+        .optimize(n_trials=4, confirm=0, execution=Local(workers=1))
+        .folder.path
+    )
 
 
 @pytest.fixture
@@ -230,7 +235,8 @@ def _runs(worker):
 HANGS = """
 import sys, time
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 class Hanging(TableTrainer):
@@ -239,7 +245,8 @@ class Hanging(TableTrainer):
         time.sleep(3600)
 
 if __name__ == "__main__":
-    search(sys.argv[1], run="run", budget=4, confirm=0, workers=2, trainer=Hanging(Task(3, 16, 16, 10)))
+    search = Search(sys.argv[1], run="run", training=Hanging(Task(3, 16, 16, 10)))
+    search.optimize(n_trials=4, confirm=0, execution=Local(workers=2))
 """
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
+from attn_nas.execution.settings import Local
 from attn_nas.report import write_insight
 from attn_nas.sampling import Training
 from attn_nas.sampling.insight import Insight
@@ -72,7 +73,9 @@ def test_three_networks_say_nothing(tiny_space):
 
 @pytest.fixture
 def run(tiny_space, tmp_path, tiny_task):
-    return search(tiny_space, budget=12, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(tiny_task))
+    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+        n_trials=12, confirm=0, execution=Local(workers=1)
+    )
 
 
 def test_a_run_has_its_insight_as_files(run, tmp_path):
@@ -108,6 +111,8 @@ def test_its_tables_have_every_effect(run):
 
 def test_a_run_of_three_candidates_has_none(tiny_space, tmp_path, tiny_task):
     """With how many it needs."""
-    run = search(tiny_space, budget=3, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(tiny_task))
+    run = Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+        n_trials=3, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has 3 scored candidates: an estimate needs 4"):
         assert run.insight

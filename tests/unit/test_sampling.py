@@ -12,12 +12,12 @@ from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase, RelativeSamplerTestCase
 from optuna.trial import TrialState
 
-from attn_nas import KnownCostSampler
 from attn_nas.cost import CostTable
 from attn_nas.sampling import Beliefs, Training, placement_process
 from attn_nas.sampling.accuracy import AccuracyModel, Observations, chances
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.improvement import Staircase
+from attn_nas.sampling.known_cost import KnownCostSampler
 from attn_nas.sampling.learner import Learner
 from attn_nas.sampling.observations import EarlierTraining, told
 from attn_nas.sampling.placement_kernel import Kernel, Numbers, Placed
