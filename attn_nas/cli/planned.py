@@ -41,9 +41,8 @@ def train_as_planned(
     from attn_nas.execution.resources import Resources
     from attn_nas.terminal.console import console
     from attn_nas.terminal.training_lines import training_lines
-    from attn_nas.training import Numerics
 
-    numerics = Numerics.from_dict(planned.run.meta["numerics"])
+    numerics = planned.run.manifest.numerics
     resources = Resources.choose(numerics, max(1, planned.remaining), workers, threads)
     out = console(stderr=json)
     out.print(plan_text(planned, resources), markup=False, highlight=False, soft_wrap=True)

@@ -78,30 +78,30 @@ class WatchedRun:
             return self._reading
 
     def _read(self) -> RunReading:
-        signature = self._current_signature()
-        if self._run is None or signature[0] != self._signature[0]:
+        signature, run = self._current_signature(), self._run
+        if run is None or signature[0] != self._signature[0]:
             self._reset()
-            self._run = Run(self.path)
-            self._refresh(self._run)
+            run = self._take(Run(self.path, beliefs=None))
             self._progress = brief_progress(self._log.new_lines())
         elif signature != self._signature:
-            self._refresh(self._run)
+            run = self._take(run.refreshed(beliefs=self._beliefs))
         self._signature = signature
         # The lock is read before the log: a search that has gone wrote its last line before it released the lock.
-        is_worked_in = self._run.folder.is_worked_in
+        is_worked_in = run.folder.is_worked_in
         for event in self._log.new():
             self._progress(event)
-        self._update_beliefs(self._run)
-        is_believed = self._beliefs is not None or len(self._run.candidates) < 4
-        return RunReading(self._run, self._progress.snapshot(), is_worked_in, is_believed=is_believed, version=self._version)
+        self._update_beliefs(run)
+        is_believed = self._beliefs is not None or len(run.candidates) < 4
+        return RunReading(run, self._progress.snapshot(), is_worked_in, is_believed=is_believed, version=self._version)
 
-    def _refresh(self, run: Run) -> None:
-        """Read the new records of the run."""
-        self._run = run.grown(beliefs=self._beliefs)
+    def _take(self, run: Run) -> Run:
+        """Make ``run`` the present snapshot; computes the beliefs of a small run in this thread."""
+        if self._beliefs is None and len(run.trainings) <= _MAX_IMMEDIATE:
+            self._beliefs, self._num_believed = beliefs_of(run.records, run.axes), len(run.trainings)
+            run = run.with_beliefs(self._beliefs)
+        self._run = run
         self._number += 1
-        _ = self._run.records  # read while this thread holds the lock
-        if self._beliefs is None and len(self._run.trainings) <= _MAX_IMMEDIATE:
-            self._compute_now(self._run)
+        return run
 
     def _current_signature(self) -> Signature:
         """Signature of the files; changes with any of them. Its first item identifies the study."""
@@ -116,20 +116,13 @@ class WatchedRun:
 
     def _compute(self, run: Run) -> None:
         begun = time.monotonic()
-        # `run.records` is already in memory: two threads may not read the study at the same time.
         beliefs = beliefs_of(run.records, run.axes)
         with self._lock:
             if self._run is not None and run.study is self._run.study:
                 self._beliefs, self._num_believed = beliefs, len(run.trainings)
                 self._pause_until = time.monotonic() + (time.monotonic() - begun) / _CORE_SHARE
-                self._run = self._run.grown(beliefs=beliefs)
+                self._run = self._run.with_beliefs(beliefs)
                 self._number += 1
-
-    def _compute_now(self, run: Run) -> None:
-        """Compute beliefs in this thread."""
-        vars(run).pop("beliefs")
-        vars(run).pop("candidates", None)
-        self._beliefs, self._num_believed = run.beliefs, len(run.trainings)
 
 
 def _stat(path: Path) -> os.stat_result | None:

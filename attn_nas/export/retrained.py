@@ -23,7 +23,7 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
     seed, weights = training.weights(genotype)
     (own,) = (each for each in trainings if each.result.seed == seed)
     tests = [each.test.accuracy for each in trainings if each.test]
-    data, epochs = run.meta["space"]["data"]["name"], training.recipe.epochs
+    data, epochs = run.data.name, training.recipe.epochs
     start = f", started from {Path(training.pretrained).name}," if training.pretrained else ""
     reached = f"{100 * own.test.accuracy:.2f} % on the test split and " if own.test else ""
     summary = (
@@ -45,7 +45,7 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
         run.task,
         weights,
         Recorded.of(run, own.result),
-        run.meta["normalization"],
+        run.manifest.normalization.to_dict(),
         candidate.record.cost,
         data,
         fmean(tests),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from attn_nas.data.dataset import Split
 from attn_nas.errors import DataError, ExportError
-from attn_nas.runs.manifest import dataset_of
 from attn_nas.runs.run import Run
 
 
@@ -16,7 +15,7 @@ def validation_split(run: Run, *, download: bool = False) -> Split:
 
     """
     try:
-        return dataset_of(run.meta, run.space, download=download).validation
+        return run.manifest.load_dataset(run.space, download=download).validation
     except DataError as error:
         without = "To export without reproducing the accuracy: --without-data"
         raise ExportError(f"the recorded accuracy cannot be reproduced: {error}. {without}") from None

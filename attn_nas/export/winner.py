@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Recorded:
     @classmethod
     def of(cls, run: Run, trained: ProxyResult) -> Recorded:
         """Read it from one training of ``run``."""
-        numerics = Numerics.from_dict(run.meta["numerics"])
+        numerics = run.manifest.numerics
         batch = evaluation_batch((run.task.height, run.task.width), numerics, trained.micro_batch)
         return cls(trained.accuracy, batch, numerics)
 
@@ -95,9 +95,9 @@ class Winner:
             run.task,
             run.weights(candidate),
             Recorded.of(run, trained),
-            run.meta["normalization"],
+            run.manifest.normalization.to_dict(),
             record.cost,
-            run.meta["space"]["data"]["name"],
+            run.data.name,
             candidate.measured.value,
             "validation",
             _summary(run, candidate, trained),
@@ -107,24 +107,24 @@ class Winner:
 
 def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str, ...]:
     return (
-        f"Validation accuracy {candidate.measured.hundredths()} % on {run.meta['space']['data']['name']} after a short proxy "
+        f"Validation accuracy {candidate.measured.hundredths()} % on {run.data.name} after a short proxy "
         f"training of {_plural(trained.epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
         f"of seed {trained.seed}, which reached {100 * trained.accuracy:.2f} %.{_estimate(candidate.belief)}",
-        *described(run, candidate, run.meta["versions"]),
+        *described(run, candidate, run.manifest.versions.model_dump()),
     )
 
 
 def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tuple[str, ...]:
     """Return paragraphs about costs, input and versions, for a short or a full training."""
-    cost, meta, task = candidate.record.cost, run.meta, run.task
+    cost, manifest, task = candidate.record.cost, run.manifest, run.task
     return (
-        f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}), "
+        f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {manifest.flops_convention}), "
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
         f"{_times(candidate.record.profile)}",
         f"Input: pixels from 0 to 1, {task.channels} x {task.height} x {task.width} (C x H x W), "
-        f"minus {_numbers(meta['normalization']['mean'])}, divided by {_numbers(meta['normalization']['std'])}.",
-        f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {run.meta['numerics']['precision']} on "
-        f"{run.meta['numerics']['device']}.",
+        f"minus {_numbers(manifest.normalization.mean)}, divided by {_numbers(manifest.normalization.std)}.",
+        f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {manifest.numerics.precision} on "
+        f"{manifest.numerics.device}.",
     )
 
 
@@ -157,13 +157,13 @@ def _times(profile: StepProfile | None) -> str:
     )
 
 
-def _numbers(values: list[float]) -> str:
+def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"
 
 
 def _facts(run: Run, candidate: Candidate, weights_seed: int) -> dict[str, Any]:
     return {
-        "proxy": run.meta["space"]["proxy"],
+        "proxy": run.space.proxy.model_dump(mode="json"),
         **known(run, candidate),
         "weights_seed": weights_seed,
     }
@@ -173,13 +173,13 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
     """Return the results, costs and settings of a candidate as JSON-ready data."""
     profile = candidate.record.profile
     return {
-        "data": {name: value for name, value in run.meta["space"]["data"].items() if name != "root"},
-        "numerics": run.meta["numerics"],
+        "data": run.data.model_dump(mode="json", exclude={"root"}),
+        "numerics": run.manifest.numerics.to_dict(),
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,
         "cost": candidate.record.cost.to_dict(),
         "added_flops": candidate.added_flops,
         "profile": profile.to_dict() if profile else None,
-        "flops_convention": run.meta["flops_convention"],
-        "versions": run.meta["versions"],
+        "flops_convention": run.manifest.flops_convention,
+        "versions": run.manifest.versions.model_dump(),
     }

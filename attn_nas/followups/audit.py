@@ -117,7 +117,7 @@ class Audit(FollowUp):
             raise RunError(f"{run.folder.path} has {len(run.candidates)} scored candidates: an audit needs {_FEWEST}")
         self._folder = run.folder.path / "audit"
         self._sample = self._folder / f"sample-{candidates}.json"
-        self.candidates = self._earlier_sample() or stratified(run.candidates, candidates, run.meta["seed"])
+        self.candidates = self._earlier_sample() or stratified(run.candidates, candidates, run.manifest.seed)
         self.seeds = seeds
         self.plans = [
             self._plan("proxy", self.proxy, seeds_for(run, SeedPurpose.AUDIT, seeds)),

@@ -215,7 +215,7 @@ class Retraining(FollowUp):
             "seeds": list(self.plan.seeds),
             "folder": str(self.plan.folder.path.relative_to(self.run.folder.path)),
             "pretrained": str(self.plan.pretrained) if self.plan.pretrained else None,
-            "numerics": self.run.meta["numerics"],
+            "numerics": self.run.manifest.numerics.to_dict(),
             "versions": {"attn_nas": __version__, "torch": torch.__version__},
             "networks": [
                 {"key": each.genotype.key, "role": each.role, "name": each.name, "summary": str(each.genotype)}
@@ -236,7 +236,7 @@ class Retraining(FollowUp):
             raise RunError("no network has all its trainings")
         rest = [each for each in networks if each.role == "reference" and each.genotype.num_attended]
         best = max(rest, key=lambda each: fmean(_validation(trained[each.genotype.key])), default=None)
-        bare = self.run.meta["bare_cost"]["flops"]
+        bare = self.run.manifest.bare_cost.flops
         compared = {
             over: self._compared([each for each in networks if each.role == "winner"], trained, over, best)
             for over in ("bare", "reference", "plain")

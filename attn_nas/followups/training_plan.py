@@ -42,7 +42,7 @@ class SeedPurpose(IntEnum):
 
 def seeds_for(run: Run, purpose: SeedPurpose, number: int) -> range:
     """Return ``number`` seeds for ``purpose`` that the search of ``run`` does not use."""
-    first = _SEED_STRIDE * (1 + run.meta["seed"]) + purpose
+    first = _SEED_STRIDE * (1 + run.manifest.seed) + purpose
     return range(first, first + number)
 
 
@@ -178,7 +178,7 @@ def run_plan(
     if not waiting:
         return
     with run.folder.locked():
-        setting = Setting(run.meta, run.folder.path, download=download)
+        setting = Setting(run.manifest, run.folder.path, download=download)
         share_dataset(setting.dataset, run.folder.cache, test=any(plan.in_full for plan in waiting))
         for plan in waiting:
             for replicate in plan.missing if plan.in_full else ():

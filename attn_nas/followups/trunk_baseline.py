@@ -61,12 +61,12 @@ class TrunkBaseline(FollowUp):
         self.bare = run.space.trunk.trunk()
         bare = Genotype.bare(self.bare)
         searched = next((candidate for candidate in run.candidates if candidate.record.key == bare.key), None)
-        number = seeds or (len(searched.results) if searched else 1 + run.meta["confirm"])
+        number = seeds or (len(searched.results) if searched else 1 + run.manifest.confirm)
         self.costs = {self.bare: trunk_cost(self.bare, run.task, proxy), **self._others(widths, depths)}
         self.plan = TrainingPlan(
             proxy,
             _FolderWithSearchResults(run.folder.path / "plain", searched),
-            range(run.meta["seed"], run.meta["seed"] + number),
+            range(run.manifest.seed, run.manifest.seed + number),
             tuple(Genotype.bare(trunk) for trunk in self.costs),
         )
         self.plans = (self.plan,)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from attn_nas.errors import RunError
 from attn_nas.events.log import EventLog, event_in
 from attn_nas.events.progress import Progress
+from attn_nas.runs.choices import RunChoices
 from attn_nas.runs.folder import RunFolder
 
 State = Literal["running", "finished", "stopped", "broken"]
@@ -54,25 +55,24 @@ class RunSummary:
         """Summarize a run folder; a run that cannot be read becomes a summary in state ``broken``, not an error."""
         folder = RunFolder(path)
         try:
-            facts = folder.study.facts()
-            return cls._read(folder, facts)
+            return cls._read(folder, RunChoices.from_stored(folder.study.stored_manifest(), folder.path))
         except (RunError, KeyError, TypeError, AttributeError, OSError) as error:
-            reason = str(error) if isinstance(error, RunError) else f"its manifest cannot be read ({error!r})"
+            reason = str(error) if isinstance(error, RunError) else f"its log cannot be read ({error!r})"
             return cls(_name(folder), str(folder.path), "broken", last_active=_changed(folder.path), reason=reason)
 
     @classmethod
-    def _read(cls, folder: RunFolder, facts: dict[str, Any]) -> RunSummary:
+    def _read(cls, folder: RunFolder, choices: RunChoices) -> RunSummary:
         progress = brief_progress(EventLog(folder.events).new_lines())
-        trunk, round_, ended = facts["space"]["trunk"], progress.round.begun, progress.ended
+        round_, ended = progress.round.begun, progress.ended
         best, believed = _Best.of(folder, progress)
         return cls(
             name=_name(folder),
             path=str(folder.path),
             state=_state(folder, progress),
-            space=facts["space_name"],
-            trunk=progress.started.trunk if progress.started else trunk["name"],
+            space=choices.space_name,
+            trunk=progress.started.trunk if progress.started else choices.space.trunk_name,
             finished=progress.finished,
-            budget=facts["budget"],
+            budget=choices.budget,
             round=round_.round if round_ else None,
             rounds=round_.rounds if round_ else None,
             best=best.accuracy,

@@ -21,7 +21,7 @@ class Growth:
 
 def growth_of(run: Run) -> list[Growth]:
     """Return one entry for each scored training with the search's own seed, in the order in which they ended."""
-    scored = [record for record in run.records if record.result and record.seed == run.meta["seed"]]
+    scored = [record for record in run.records if record.result and record.seed == run.manifest.seed]
     scored.sort(key=lambda record: record.span[1] if record.span else record.number)
     found: list[Growth] = []
     front: list[Point] = []

@@ -27,8 +27,8 @@ _HEADINGS = (
 
 def markdown_report(reading: RunReading) -> str:
     """Return a summary of a run: state, front, references, leads of the most accurate member, trunks without attention."""
-    run, meta = reading.run, reading.run.meta
-    data, trunk = meta["space"]["data"]["name"], run.records[0].genotype.trunk if run.records else "no trial"
+    run, manifest = reading.run, reading.run.manifest
+    data, trunk = run.data.name, run.records[0].genotype.trunk if run.records else "no trial"
     parts = [
         f"# attn-nas: {markdown(reading.name)}",
         f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "
@@ -44,9 +44,9 @@ def markdown_report(reading: RunReading) -> str:
     parts += _failures(run)
     parts.append(
         "Accuracy on the validation split: estimate from all trainings of the run, with its standard deviation. "
-        f"One multiply-add is one FLOP. attn-nas {markdown(meta['versions']['attn_nas'])}, "
-        f"torch {markdown(meta['versions']['torch'])}, "
-        f"{meta['numerics']['precision']} on {meta['numerics']['device']}."
+        f"One multiply-add is one FLOP. attn-nas {markdown(manifest.versions.attn_nas)}, "
+        f"torch {markdown(manifest.versions.torch)}, "
+        f"{manifest.numerics.precision} on {manifest.numerics.device}."
     )
     return "\n\n".join(parts) + "\n"
 

@@ -50,7 +50,7 @@ def write_insight(insight: Insight, run: Run, folder: str | Path) -> list[Path]:
         ExportError: the folder cannot be written.
 
     """
-    title = f"{run.meta['space_name']}: effect of each mechanism at each site, from {insight.networks} networks"
+    title = f"{run.manifest.space_name}: effect of each mechanism at each site, from {insight.networks} networks"
     contents = {
         "insight.json": json.dumps(insight.to_dict(), indent=2) + "\n",
         "insight.svg": insight_svg(insight, title),

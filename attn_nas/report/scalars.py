@@ -22,7 +22,7 @@ def trials_csv(run: Run) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    bare = run.meta["bare_cost"]["flops"]
+    bare = run.manifest.bare_cost.flops
     for record in run.records:
         reached = record.result or record.partial
         begun, ended = record.span or ("", "")

@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 
 GOOD = """\
 trunk: {name: cifar_resnet, depth: 8, width: 8}
@@ -213,7 +214,7 @@ def finished(tmp_path_factory):
     """A run of four candidates, really trained."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "space.yaml").write_text(GOOD)
-    search(folder / "space.yaml", budget=4, confirm=0, run=folder / "run", workers=1)
+    Search(folder / "space.yaml", run=folder / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     return folder / "run"
 
 

@@ -24,30 +24,31 @@ from attn_nas.dashboard import app as application
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError
+from attn_nas.execution.settings import Local
 from attn_nas.runs import run as results
 from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.task import Task
 from attn_nas.storage.location import create_study
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 EVIL = "<script>alert('x')</script>"
 ODD = "<img src=x onerror=alert(1)> & 100% #1? \N{SNOWMAN}"
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_space, tmp_path_factory):
+def folder(tiny_space, tmp_path_factory, tiny_task):
     """Runs of all kinds: a large one with a failure, a small one, one without trials, a broken one, one with an odd name."""
     folder = tmp_path_factory.mktemp("runs of all kinds")
     references = reference_genotypes(tiny_space, Encoding(tiny_space))
-    evil = TableTrainer(TASK, failures={references["se last stage"].key: f"diverged {EVIL}"})
-    large = search(tiny_space, budget=32, confirm=0, run=folder / "large", workers=1, trainer=evil)
-    search(tiny_space, budget=2, confirm=0, run=folder / ODD, workers=1, trainer=TableTrainer(TASK))
+    evil = TableTrainer(tiny_task, failures={references["se last stage"].key: f"diverged {EVIL}"})
+    large = Search(tiny_space, run=folder / "large", training=evil).optimize(n_trials=32, confirm=0, execution=Local(workers=1))
+    Search(tiny_space, run=folder / ODD, training=TableTrainer(tiny_task)).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
     with closing(sqlite3.connect(folder / ODD / "study.db")) as connection, connection:
         connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reference'", (json.dumps(EVIL),))
     (folder / "empty").mkdir()
@@ -269,7 +270,9 @@ def test_code_and_genotype_are_downloaded(get, folder, keys):
 @pytest.fixture(scope="module")
 def trained(tiny_space, tmp_path_factory):
     """A run that was really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run", budget=2, confirm=0, workers=1)
+    return Search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run").optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
 
 
 def test_models_are_downloaded_with_their_weights(trained, ask, tmp_path):

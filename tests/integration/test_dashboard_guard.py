@@ -13,8 +13,9 @@ from attn_nas.dashboard.guard import Rules, is_loopback
 from attn_nas.dashboard.library import Library
 from attn_nas.dashboard.raw_study import PATHS
 from attn_nas.dashboard.serve import serve
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.report.pages.environment import static
 from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
@@ -28,7 +29,9 @@ CHANGES = ("POST", "PUT", "DELETE", "PATCH")
 def folder(tiny_space, tmp_path_factory):
     """A folder with one run."""
     folder = tmp_path_factory.mktemp("guarded")
-    search(tiny_space, budget=5, confirm=0, run=folder / "run", workers=1, trainer=TableTrainer(Task(3, 16, 16, 10)))
+    Search(tiny_space, run=folder / "run", training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
     return folder
 
 

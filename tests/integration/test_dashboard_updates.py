@@ -19,15 +19,12 @@ from attn_nas.dashboard.live import Follower, Scene, Scenes
 from attn_nas.dashboard.raw_study import RawStudies
 from attn_nas.dashboard.serve import serve
 from attn_nas.dashboard.watched import WatchedRun
-from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.folder import RunFolder
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 LINKS = Addresses("run", has_runs=True)
 
 
@@ -38,13 +35,12 @@ def _at_once(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def grow(tiny_space):
+def grow(search_in):
     """A function that makes the run in a folder, or goes on with it, until it has so many candidates."""
 
-    def grown(folder, budget, **options):
-        trainer = options.pop("trainer", TableTrainer(TASK))
+    def grown(folder, n_trials, **options):
         resume = (folder / "study.db").exists()
-        return search(tiny_space, budget=budget, confirm=0, run=folder, workers=1, resume=resume, trainer=trainer, **options)
+        return search_in(folder.parent, run=folder, resume=resume, n_trials=n_trials, **options)
 
     return grown
 
@@ -257,11 +253,11 @@ def test_few_runs_are_kept_open(grow, tmp_path, monkeypatch):
         raw._app("a")
 
 
-def test_updates_and_events_are_streamed_while_a_search_runs(grow, tmp_path, serving):
+def test_updates_and_events_are_streamed_while_a_search_runs(grow, tmp_path, serving, tiny_task):
     """As server-sent events and as lines; the lines end with the search, the events with the server."""
     folder = tmp_path / "run"
     grow(folder, 2)
-    searching = threading.Thread(target=grow, args=(folder, 6), kwargs={"trainer": TableTrainer(TASK, seconds=0.2)})
+    searching = threading.Thread(target=grow, args=(folder, 6), kwargs={"trainer": TableTrainer(tiny_task, seconds=0.2)})
     with serving(tmp_path) as served:
         events, lines = (http.client.HTTPConnection("127.0.0.1", served.port, timeout=30) for _ in range(2))
         with closing(events), closing(lines):

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.drawing import draw_text
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_candidates, export_front, model_formats
 from attn_nas.export.empty_slots import without_slots
 from attn_nas.export.source import model_source
@@ -30,7 +31,9 @@ from attn_nas.testing import legal_placements
 @pytest.fixture(scope="module")
 def run(tiny_space, tmp_path_factory):
     """A finished search of five candidates, really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("search") / "run", budget=5, confirm=0, workers=1)
+    return Search(tiny_space, run=tmp_path_factory.mktemp("search") / "run").optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
 
 
 ALONE = """
@@ -220,7 +223,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
         "granularity: per_stage\n"
         "proxy: {epochs: 1, batch_size: 16, lr: 0.1, precision: fp32}\n"
     )
-    run = search(space, run=tmp_path / "run", budget=4, confirm=0, workers=1)
+    run = Search(space, run=tmp_path / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     assert run.failures == []
     bam, split, mhsa = (
         next(c for c in run.candidates if c.record.reference == f"{n} everywhere") for n in ("bam", "split_attention", "mhsa")

@@ -16,20 +16,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attn_nas.cli.exporting import export as export_command
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.model_formats import Format
 from attn_nas.export.verify import Verified, Written, _check_accuracy
 from attn_nas.export.winner import Winner
 from attn_nas.models.build import build_model
-from attn_nas.runs import manifest as facts_module
+from attn_nas.runs import manifest as manifest_module
+from attn_nas.runs.data_identity import Normalization
 from attn_nas.runs.run import Run
 from attn_nas.runs.selection import Selection
 from attn_nas.space.genotype import Genotype
 from attn_nas.storage.formats import FORMAT
-from attn_nas.storage.optuna_db import FACTS
+from attn_nas.storage.optuna_db import MANIFEST
 
 SHAPE = (3, 16, 16)
 ALWAYS = {"README.md", "config.json", "placements.svg"}
@@ -38,7 +40,9 @@ ALWAYS = {"README.md", "config.json", "placements.svg"}
 @pytest.fixture(scope="module")
 def run(tiny_space, tmp_path_factory):
     """A finished search of three references, really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("search") / "run", budget=3, confirm=0, workers=1)
+    return Search(tiny_space, run=tmp_path_factory.mktemp("search") / "run").optimize(
+        n_trials=3, confirm=0, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture
@@ -296,12 +300,12 @@ def test_data_that_are_gone_or_others_are_said_so(run, candidate, tmp_path, monk
         raise DataError("no such files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(facts_module, "load_dataset", gone)
+        patch.setattr(manifest_module, "load_dataset", gone)
         with pytest.raises(ExportError, match=r"cannot be reproduced: no such files. To export without .* --without-data"):
             export_candidates(run, [candidate], tmp_path / "models")
-    others = {**run.meta, "normalization": {"mean": [0.5] * 3, "std": [0.5] * 3}}
     other = Run(run.folder.path)
-    other.__dict__["meta"] = others
+    grey = Normalization((0.5,) * 3, (0.5,) * 3)
+    monkeypatch.setattr(other, "manifest", run.manifest.model_copy(update={"normalization": grey}))
     with pytest.raises(ExportError, match="cluttered_digits is not the data set that the run was begun with"):
         export_candidates(other, [candidate], tmp_path / "models")
     assert not (tmp_path / "models").exists()
@@ -407,7 +411,7 @@ def test_a_run_that_cannot_be_exported_says_why(run, damaged, tiny_space, tmp_pa
     damaged.__dict__["candidates"] = []
     with pytest.raises(RunError, match="has no finished trial yet"):
         Selection().of(damaged)
-    damaged.study.set_user_attr(FACTS, {**damaged.meta, "format": FORMAT + 1})
+    damaged.study.set_user_attr(MANIFEST, {**damaged.manifest.to_stored(), "format": FORMAT + 1})
     with pytest.raises(
         AttnNasError,
         match=f"is a run of format {FORMAT + 1}, made by attn-nas .*; this version reads formats up to {FORMAT}: update",

@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from attn_nas import cli
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.types import EpochFinished, SearchFinished, SearchStarted
+from attn_nas.execution.settings import Local
 from attn_nas.monitor import follow, remote
 from attn_nas.monitor.follow import LogUpdate, Watch, folder_updates
 from attn_nas.runs.folder import RunFolder
@@ -34,7 +35,9 @@ def _line(event):
 def ended(tiny_space, tmp_path_factory):
     """The folder of a search that has ended."""
     folder = tmp_path_factory.mktemp("watched") / "run"
-    search(tiny_space, budget=4, confirm=0, run=folder, workers=1, trainer=TableTrainer(Task(3, 16, 16, 10)))
+    Search(tiny_space, run=folder, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=4, confirm=0, execution=Local(workers=1)
+    )
     return folder
 
 

@@ -14,8 +14,9 @@ from torch import nn
 from attn_nas import cli
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.zoo.cbam import SpatialGate
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import DataError, ExportError, RunError, UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.maps import Gate, PooledHead, activation_maps, compare, gates_of, grad_cam, pooled_head, without
 from attn_nas.maps import comparison as comparison_module
 from attn_nas.maps.comparison import dealt
@@ -345,7 +346,9 @@ proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished search of five candidates, really trained."""
-    return search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run", budget=5, confirm=0, workers=1)
+    return Search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run").optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -564,4 +567,4 @@ def _run_without_scores(folder):
     """A run whose only candidate has failed."""
     bare = Genotype.bare(SMALL)
     trainer = TableTrainer(Task(3, 16, 16, 10), failures={bare.key: "by order"})
-    search(parse_space(SPACE), run=folder, budget=1, confirm=0, workers=1, trainer=trainer)
+    Search(parse_space(SPACE), run=folder, training=trainer).optimize(n_trials=1, confirm=0, execution=Local(workers=1))

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError
+from attn_nas.execution.settings import Local
 from attn_nas.report.document import html_report
 from attn_nas.report.growth import growth_of
 from attn_nas.report.markdown import markdown_report
@@ -32,7 +33,9 @@ BUDGET = 12
 def fake_run(space, folder, budget=BUDGET, **options):
     """A run of ``space`` whose trainer answers at once."""
     trainer = TableTrainer(load_dataset(space.data).task, epochs=3, **options)
-    return search(space, budget=budget, confirm=1, run=folder, workers=1, trainer=trainer, sampler=at_random)
+    return Search(space, run=folder, training=trainer, sampler=at_random).optimize(
+        n_trials=budget, confirm=1, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -211,24 +214,25 @@ def test_stored_trials_are_those_of_the_study_and_ended_ones_are_read_once(run):
     assert all(0 <= span < 60 for span in spans)
 
 
-def test_a_grown_run_leaves_what_nothing_is_believed_of_out_of_its_front(tiny_space, tmp_path):
-    """With beliefs of an earlier reading, newer candidates are listed, but cannot be on the front."""
+def test_a_refreshed_run_leaves_candidates_without_a_belief_out_of_its_front(tiny_space, tmp_path):
+    """With beliefs of an older snapshot, newer candidates are listed, but cannot be on the front; the older one stays."""
     folder = tmp_path / "growing"
     first = fake_run(tiny_space, folder, budget=8)
-    beliefs = first.beliefs
-    search(
-        budget=14,
-        run=folder,
-        resume=True,
-        workers=1,
-        trainer=TableTrainer(load_dataset(tiny_space.data).task),
-        sampler=at_random,
+    beliefs, records, manifest = first.beliefs, first.records, first.manifest
+    Search.load(folder, training=TableTrainer(load_dataset(tiny_space.data).task), sampler=at_random).optimize(
+        n_trials=14, execution=Local(workers=1)
     )
-    grown = first.grown(beliefs=beliefs)
-    assert len(grown.candidates) > len(first.candidates)
-    assert {candidate.record.key for candidate in grown.front} <= beliefs.networks.keys()
-    assert any(candidate.belief is None for candidate in grown.candidates)
-    assert {candidate.record.key for candidate in Run(folder).candidates} == {each.record.key for each in grown.candidates}
+    newer = first.refreshed(beliefs=beliefs)
+    assert len(newer.candidates) > len(first.candidates)
+    assert {candidate.record.key for candidate in newer.front} <= beliefs.networks.keys()
+    assert any(candidate.belief is None for candidate in newer.candidates)
+    assert {candidate.record.key for candidate in Run(folder).candidates} == {each.record.key for each in newer.candidates}
+    assert (newer.manifest.budget, manifest.budget) == (14, 8)
+    assert (first.records, first.manifest) == (records, manifest)
+    assert all(before is after for before, after in zip(records, newer.records, strict=False))
+    judged = newer.with_beliefs(Run(folder).beliefs)
+    assert judged.records is newer.records
+    assert all(candidate.belief for candidate in judged.candidates)
 
 
 def test_the_hypervolume_grows_with_the_front(run):
@@ -264,7 +268,9 @@ def timed_run(tiny_space, tmp_path_factory):
     space = tiny_space.model_copy(update={"objectives": ObjectiveSettings(costs=["flops", "latency"])})
     trainer = _Timed(load_dataset(space.data).task)
     folder = tmp_path_factory.mktemp("timed") / "run"
-    return search(space, budget=8, confirm=1, run=folder, workers=1, trainer=trainer, sampler=at_random)
+    return Search(space, run=folder, training=trainer, sampler=at_random).optimize(
+        n_trials=8, confirm=1, execution=Local(workers=1)
+    )
 
 
 def test_times_are_those_that_the_front_was_judged_by(timed_run):

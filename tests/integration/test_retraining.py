@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from attn_nas.cli import app
 from attn_nas.cost import Cost
 from attn_nas.data.torchvision_import import torchvision_datasets
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_candidates
 from attn_nas.followups.retraining import Retraining, full_recipe, wider_trunk
 from attn_nas.followups.training_plan import SeedPurpose, cost_of, seeds_for
@@ -35,14 +36,15 @@ from attn_nas.training.pretrained import check_pretrained
 from attn_nas.training.protocol import Trained
 from attn_nas.training.trainer import ProxyTrainer
 
-TASK = Task(3, 16, 16, 10)
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
 @pytest.fixture
-def run(tiny_space, tmp_path):
+def run(tiny_space, tmp_path, tiny_task):
     """Eight scored candidates, the references among them."""
-    return search(tiny_space, budget=8, confirm=0, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
+    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+        n_trials=8, confirm=0, execution=Local(workers=1)
+    )
 
 
 def _winner(run):
@@ -96,16 +98,16 @@ def test_the_recipe_is_long_and_without_what_made_the_proxy_short(tiny_space):
     assert (full_recipe(proxy, 4, 0.01).epochs, full_recipe(proxy, 4, 0.01).lr) == (4, 0.01)
 
 
-def test_a_plain_trunk_has_at_least_as_many_flops():
+def test_a_plain_trunk_has_at_least_as_many_flops(tiny_task):
     """The next width suffices where attention adds little; there is none beyond twice the width."""
     trunk = Trunk("cifar_resnet", 8, 8)
-    flops = cost_of(Genotype.bare(trunk), TASK).flops
-    found = wider_trunk(trunk, TASK, flops + 1)
+    flops = cost_of(Genotype.bare(trunk), tiny_task).flops
+    found = wider_trunk(trunk, tiny_task, flops + 1)
     assert found == Genotype.bare(Trunk("cifar_resnet", 8, 9))
-    wider = wider_trunk(trunk, TASK, 2 * flops)
+    wider = wider_trunk(trunk, tiny_task, 2 * flops)
     narrower = Genotype.bare(replace(wider.trunk, width=wider.trunk.width - 1))
-    assert cost_of(wider, TASK).flops >= 2 * flops > cost_of(narrower, TASK).flops
-    assert wider_trunk(trunk, TASK, 100 * flops) is None
+    assert cost_of(wider, tiny_task).flops >= 2 * flops > cost_of(narrower, tiny_task).flops
+    assert wider_trunk(trunk, tiny_task, 100 * flops) is None
 
 
 def test_winners_meet_all_references_and_a_plain_trunk(run):
@@ -182,7 +184,7 @@ def test_the_verdict_compares_by_seed(run):
     low, high = first.interval
     interval = stats.t.interval(0.95, 2, first.accuracy, stats.sem(first.test))
     assert (low, high) == pytest.approx(interval)
-    assert first.added_flops == 9 - run.meta["bare_cost"]["flops"]
+    assert first.added_flops == 9 - run.manifest.bare_cost.flops
     assert result.networks[1].gains == {}
     written = json.loads(retraining.write(result).read_text())
     assert written["networks"][0]["gains"]["plain"]["mean"] == pytest.approx(0.051)
@@ -325,7 +327,7 @@ def test_torchvisions_weights_are_those_of_an_imagenet_trunk(tmp_path):
     assert check_pretrained(path, trunk, Task(3, 64, 64, 1000)) == []
 
 
-def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny_space):
+def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny_space, tiny_task):
     """Once each, however often they are asked for; the front by default; a run without any has none."""
     front = [each.record.key for each in run.front]
     assert [each.record.key for each in Selection().of(run)] == front
@@ -333,15 +335,17 @@ def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny
     assert [each.record.key for each in Selection(keys=(key[:10], key)).of(run)] == [key]
     assert [each.record.key for each in Selection(knee=True).of(run)] == [run.knee.record.key]
     assert {each.record.key for each in Selection(keys=(key,), front=True).of(run)} == {*front, key}
-    bare = run.meta["bare_cost"]["flops"]
+    bare = run.manifest.bare_cost.flops
     cheap = [each for each in run.candidates if each.record.cost.flops <= bare]
     assert Selection(best_under="+0%").of(run) == [max(cheap, key=lambda each: each.accuracy)]
     best = max(run.candidates, key=lambda each: each.accuracy)
     assert [each.record.key for each in Selection(best_under="+1000%").of(run)] == [best.record.key]
     with pytest.raises(RunError, match=r"no candidate has at most 1 FLOPs \(1\): the cheapest has"):
         Selection(best_under=1).of(run)
-    failing = TableTrainer(TASK, failures=dict.fromkeys((each.record.key for each in run.candidates), "no"))
-    empty = search(tiny_space, budget=1, confirm=0, run=tmp_path / "empty", workers=1, trainer=failing)
+    failing = TableTrainer(tiny_task, failures=dict.fromkeys((each.record.key for each in run.candidates), "no"))
+    empty = Search(tiny_space, run=tmp_path / "empty", training=failing).optimize(
+        n_trials=1, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has no finished trial yet"):
         Selection().of(empty)
 

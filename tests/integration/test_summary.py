@@ -10,10 +10,11 @@ import sys
 import pytest
 
 from attn_nas import cli
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.log import EventLog
 from attn_nas.events.progress import Progress
+from attn_nas.execution.settings import Local
 from attn_nas.monitor.summary import RunSummary, brief_progress, runs_in
 from attn_nas.report import write_front
 from attn_nas.runs.comparison import SideBySide
@@ -32,7 +33,7 @@ def searched(tiny_space, tmp_path_factory):
     folder = tmp_path_factory.mktemp("overview") / "searched"
     failed = [genotype.key for genotype in reference_genotypes(tiny_space, Encoding(tiny_space)).values()][-1]
     trainer = TableTrainer(Task(3, 16, 16, 10), failures={failed: "it diverged"})
-    return search(tiny_space, budget=8, confirm=1, run=folder, workers=1, trainer=trainer)
+    return Search(tiny_space, run=folder, training=trainer).optimize(n_trials=8, confirm=1, execution=Local(workers=1))
 
 
 @pytest.fixture
@@ -201,7 +202,9 @@ def test_a_comparison_reads_without_colour(searched, command):
 
 def test_a_small_run_is_compared_as_measured(tiny_space, tmp_path):
     """Nothing is believed of three candidates: no deviation, no probability."""
-    run = search(tiny_space, budget=2, confirm=0, run=tmp_path, workers=1, trainer=TableTrainer(Task(3, 16, 16, 10)))
+    run = Search(tiny_space, run=tmp_path, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
     one, other = run.candidates
     compared = SideBySide.of(run, [one.record.key, other.record.key])
     assert compared.to_dict()["leads"] == [

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from math import isnan
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,11 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.cost import Cost
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, SpaceError, UsageError
 from attn_nas.execution.replicates import ReplicateFolder
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.followups.training_plan import run_plan
 from attn_nas.followups.trunk_baseline import TrunkBaseline
 from attn_nas.followups.trunk_choice import default_trunks, requested_trunks, trunk_cost
@@ -31,17 +31,17 @@ from attn_nas.testing import TableTrainer
 from attn_nas.training import ProxyResult
 from attn_nas.training.protocol import Trained
 
-TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 PROXY = ProxySettings(epochs=2, batch_size=32, lr=0.1)
 BARE = Trunk("cifar_resnet", 8, 8)
 
 
 @pytest.fixture
-def run(tiny_space, tmp_path):
+def run(tiny_space, tmp_path, tiny_task):
     """Twelve scored candidates, confirmed with one new seed."""
-    return search(tiny_space, budget=12, confirm=1, run=tmp_path / "run", workers=1, trainer=TableTrainer(TASK))
+    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+        n_trials=12, confirm=1, execution=Local(workers=1)
+    )
 
 
 def _fill(baseline, accuracy):
@@ -59,24 +59,24 @@ def _point(width, mean, flops, error=0.01):
     return TrunkPoint(replace(BARE, width=width), {0: mean}, Mean(mean, error), Cost(flops, flops, flops, 1), flops - 100)
 
 
-def test_widths_and_depths_around_the_trunk_are_chosen():
+def test_widths_and_depths_around_the_trunk_are_chosen(tiny_task):
     """The next width and the next depth, two smaller ones, at most six, from 0.7 to 1.5 times the FLOPs; the limit can rise."""
     trunk = Trunk("cifar_resnet", 56, 16)
-    chosen = default_trunks(trunk, TASK, PROXY, 0)
+    chosen = default_trunks(trunk, tiny_task, PROXY, 0)
     assert [(each.depth, each.width) for each in chosen] == [(56, 14), (56, 15), (62, 16), (56, 17), (56, 19), (80, 16)]
-    bare = trunk_cost(trunk, TASK, PROXY).flops
+    bare = trunk_cost(trunk, tiny_task, PROXY).flops
     shares = [cost.flops / bare for cost in chosen.values()]
     assert shares == sorted(shares)
     assert shares[0] >= 0.7
     assert shares[-1] <= 1.5
-    assert [(each.depth, each.width) for each in default_trunks(BARE, TASK, PROXY, 0)] == [(8, 7), (8, 9)]
-    further = default_trunks(BARE, TASK, PROXY, 2.5 * trunk_cost(BARE, TASK, PROXY).flops)
+    assert [(each.depth, each.width) for each in default_trunks(BARE, tiny_task, PROXY, 0)] == [(8, 7), (8, 9)]
+    further = default_trunks(BARE, tiny_task, PROXY, 2.5 * trunk_cost(BARE, tiny_task, PROXY).flops)
     assert (14, 8) in [(each.depth, each.width) for each in further]
     with pytest.raises(UsageError, match=r"no other width or depth of .* width 2 that takes these images has 0.7 to 1.5 times"):
-        default_trunks(replace(BARE, width=2), TASK, PROXY, 0)
+        default_trunks(replace(BARE, width=2), tiny_task, PROXY, 0)
 
 
-def test_equal_networks_are_one_and_what_cannot_be_built_is_left_out():
+def test_equal_networks_are_one_and_what_cannot_be_built_is_left_out(tiny_task):
     """A family whose widths are rounded down to even ones, and that does not take multiples of five."""
 
     def arguments(depth, width):
@@ -87,19 +87,19 @@ def test_equal_networks_are_one_and_what_cannot_be_built_is_left_out():
     family = get_family("cifar_resnet")
     register_trunk(replace(family, name="even_net", blocks=lambda d, w: family.blocks(d, w // 2 * 2), arguments=arguments))
     trunk = Trunk("even_net", 8, 16)
-    assert [each.width for each in default_trunks(trunk, TASK, PROXY, 0)] == [14, 18]
+    assert [each.width for each in default_trunks(trunk, tiny_task, PROXY, 0)] == [14, 18]
     with pytest.raises(SpaceError, match="even_net depth 8 width 20 cannot be built: no multiple of five"):
-        requested_trunks(trunk, TASK, PROXY, [18, 20], [])
+        requested_trunks(trunk, tiny_task, PROXY, [18, 20], [])
 
 
-def test_trunks_asked_for_are_all_pairs_or_refused():
+def test_trunks_asked_for_are_all_pairs_or_refused(tiny_task):
     """Widths at every depth; the run's own is no choice; unknown depths and images that are too small are errors."""
-    asked = requested_trunks(BARE, TASK, PROXY, [8, 9], [8, 14])
+    asked = requested_trunks(BARE, tiny_task, PROXY, [8, 9], [8, 14])
     assert [(each.depth, each.width) for each in asked] == [(8, 9), (14, 8), (14, 9)]
     with pytest.raises(UsageError, match="is the run's own trunk, which is in the curve anyway"):
-        requested_trunks(BARE, TASK, PROXY, [8], [])
+        requested_trunks(BARE, tiny_task, PROXY, [8], [])
     with pytest.raises(SpaceError, match="cifar_resnet has no depth 9"):
-        requested_trunks(BARE, TASK, PROXY, [], [9])
+        requested_trunks(BARE, tiny_task, PROXY, [], [9])
     small = PROXY.model_copy(update={"initial_resolution": 0.25})
     with pytest.raises(SpaceError, match="convnext depth 59 width 48 cannot take images of 3 x 8 x 8"):
         requested_trunks(Trunk("convnext", 59, 96), Task(3, 32, 32, 10), small, [48], [])
@@ -119,17 +119,19 @@ def test_the_seeds_are_the_searchs_and_its_trainings_count(run):
         TrunkBaseline(run, seeds=0)
 
 
-def test_an_empty_run_is_refused(tiny_space, tmp_path):
+def test_an_empty_run_is_refused(tiny_space, tmp_path, tiny_task):
     """There is nothing yet that the trunks could be set beside."""
-    failing = TableTrainer(TASK, failures={Genotype.bare(BARE).key: "no"})
-    empty = search(tiny_space, budget=1, confirm=0, run=tmp_path / "empty", workers=1, trainer=failing)
+    failing = TableTrainer(tiny_task, failures={Genotype.bare(BARE).key: "no"})
+    empty = Search(tiny_space, run=tmp_path / "empty", training=failing).optimize(
+        n_trials=1, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has no finished trial yet"):
         TrunkBaseline(empty)
 
 
-def test_trunks_are_trained_as_the_search_trains(tmp_path):
+def test_trunks_are_trained_as_the_search_trains(tmp_path, tiny_file):
     """The bare trunk, trained here with a seed of a search, gives what it gave there."""
-    run = search(TINY, budget=1, confirm=0, run=tmp_path / "run", workers=1, threads=1)
+    run = Search(tiny_file, run=tmp_path / "run").optimize(n_trials=1, confirm=0, execution=Local(workers=1, threads=1))
     bare = run.candidates[0].record.genotype
     again = replace(TrunkBaseline(run).plan, folder=ReplicateFolder(tmp_path / "again"), genotypes=(bare,))
     run_plan(run, [again], ONE, lambda replicate, outcome: None)

@@ -43,7 +43,7 @@ class FrontChart:
         self._run, self.axis, self._is_main = run, axis, main
         self._front, self._references = run.front, run.references
         self._trunks = [] if axis in TIMED else trunks
-        self._bare = 1.0 if axis in TIMED else float(run.meta["bare_cost"][axis])
+        self._bare = 1.0 if axis in TIMED else float(getattr(run.manifest.bare_cost, axis))
         costs = [candidate.costs[axis] for candidate in run.candidates]
         bounds = [bound for each in self._front if each.belief for bound in (each.belief.low, each.belief.high)]
         accuracies = [*(candidate.accuracy for candidate in run.candidates), *bounds]

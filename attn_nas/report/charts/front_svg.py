@@ -22,7 +22,7 @@ def front_svg(run: Run) -> str:
     """
     rows = _table(run.front)
     bottom = _TITLE + HEIGHT * len(run.axes)
-    title = f"{run.meta['space_name']}: {len(run.candidates)} candidates, front of {len(run.front)}"
+    title = f"{run.manifest.space_name}: {len(run.candidates)} candidates, front of {len(run.front)}"
     parts, trunks = [], read_trunk_points(run)
     for number, axis in enumerate(run.axes):
         chart = FrontChart(run, axis, trunks=trunks)

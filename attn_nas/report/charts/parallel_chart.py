@@ -29,7 +29,7 @@ class ParallelChart:
         self._run, self._cost = run, cost
         candidates = run.candidates
         self._genes = _Genes([candidate.record.genotype for candidate in candidates])
-        bare = float(run.meta["bare_cost"].get(cost, 1.0))
+        bare = float(getattr(run.manifest.bare_cost, cost, 1.0))
         self._costs = cost_axis([candidate.costs[cost] for candidate in candidates], bare, cost)
         self._accuracies = accuracy_axis([candidate.accuracy for candidate in candidates])
         self._gap = (_WIDTH - _LEFT - _RIGHT) / (len(self._genes.names) + 1)

@@ -80,7 +80,7 @@ class CandidatePage:
         docstring = (
             f"{genotype.trunk} with the placements {self.candidate.record.key}.\n\n    {genotype}\n\n"
             f"Validation accuracy {self.candidate.expected.hundredths()} % after a short proxy training on "
-            f"{self.reading.run.meta['space']['data']['name']}; {self.candidate.record.cost.flops:,} FLOPs."
+            f"{self.reading.run.data.name}; {self.candidate.record.cost.flops:,} FLOPs."
         )
         return [
             (

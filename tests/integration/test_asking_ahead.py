@@ -1,4 +1,4 @@
-"""Asking ahead: as late as can be, never for more than there is room for, and nothing of it is lost or announced too early."""
+"""Candidates that are asked for before a worker is free: never too many, and nothing of it is lost or announced too early."""
 
 import signal
 from collections import Counter
@@ -8,83 +8,17 @@ from math import inf
 import pytest
 from optuna.trial import TrialState
 
-from attn_nas.engine import lookahead as foresight
-from attn_nas.engine.early_stopping import Stopping
-from attn_nas.engine.lookahead import Foresight
-from attn_nas.engine.search import search
-from attn_nas.engine.time_budget import Clock
+from attn_nas.engine.early_stopping import EarlyStopping
+from attn_nas.engine.lookahead import Lookahead
+from attn_nas.engine.time_budget import TimeBudget
 from attn_nas.events.types import StopRequested, TrialFailed, TrialFinished, TrialStarted
 from attn_nas.execution import backend as hardware
 from attn_nas.execution.jobs import Failed, run_job
 from attn_nas.sampling.proposer import Proposer
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 WORKERS = 4
 ABOUT_A_TRIAL = (TrialStarted, TrialFinished)
-
-
-class Seconds:
-    """A clock that stands still but when it is set."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-
-@pytest.fixture
-def seconds(monkeypatch):
-    clock = Seconds()
-    monkeypatch.setattr(foresight, "time", clock)
-    return clock
-
-
-def _learned(seconds, training, proposal, result=0.0):
-    """What knows these durations, a minute later."""
-    known = Foresight()
-    seconds.now = training
-    with known.told(0.0):
-        seconds.now += result
-    with known.proposing():
-        seconds.now += proposal
-    seconds.now = 60.0
-    return known
-
-
-def test_nothing_is_foreseen_before_anything_was_seen(seconds):
-    assert Foresight().spare([0.0] * 64, 0) == inf
-    assert _learned(seconds, 10.0, 0.1).spare([], 0) == inf
-
-
-@pytest.mark.parametrize(("workers", "training"), [(1, 10.0), (2, 20.0), (64, 1000.0)])
-def test_few_workers_and_long_trainings_need_nothing_before_a_worker_is_free(seconds, workers, training):
-    """The spare time ends after all trainings do."""
-    known = _learned(seconds, training, 0.1)
-    assert known.spare([60.0] * workers, 0) > training
-
-
-def test_many_that_end_at_once_are_asked_for_early_enough(seconds):
-    """64 answers of a tenth of a second take 6.4: some are begun before, and the more are ready, the later."""
-    known = _learned(seconds, 10.0, 0.1)
-    spare = [known.spare([60.0] * 64, ready) for ready in (0, 16, 32, 63, 64)]
-    assert 0.0 < spare[0] < 10.0 - 6.4 + 0.025 * 10.0
-    assert spare == sorted(spare)
-    assert spare[-2] > 10.0 - 0.2
-    assert spare[-1] == inf
-
-
-def test_results_take_time_too(seconds):
-    without, with_results = (_learned(seconds, 10.0, 0.1, result).spare([60.0] * 64, 0) for result in (0.0, 0.02))
-    assert with_results < without - 64 * 0.02
-
-
-def test_what_is_overdue_may_end_at_any_moment(seconds):
-    known = _learned(seconds, 10.0, 0.1)
-    assert known.spare([0.0] * 64, 0) < 0.0
-    assert known.spare([0.0], 0) > 0.0
 
 
 class Pool:
@@ -115,11 +49,11 @@ class Pool:
 
 
 @pytest.fixture
-def pool(monkeypatch):
+def pool(monkeypatch, tiny_task):
     """As many are asked for ahead as may be, as soon as anything is known."""
-    made = Pool(TableTrainer(TASK))
+    made = Pool(TableTrainer(tiny_task))
     monkeypatch.setattr(hardware, "make_executor", lambda *_: made)
-    monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: -1.0 if self._results else inf)
+    monkeypatch.setattr(Lookahead, "spare", lambda self, began, ready: -1.0 if self._results else inf)
     return made
 
 
@@ -141,19 +75,14 @@ class Listener:
         return [event.number for event in self.events if isinstance(event, kind)]
 
 
-def _search(space, tmp_path, **arguments):
-    arguments = {"workers": 1, "confirm": 0, "trainer": TableTrainer(TASK), "run": tmp_path / "run", **arguments}
-    return search(space, **arguments)
-
-
 def _states(run):
     return Counter(trial.state for trial in run.study.get_trials())
 
 
-def test_what_is_asked_ahead_is_announced_when_it_begins(tiny_space, tmp_path, pool):
+def test_what_is_asked_ahead_is_announced_when_it_begins(table_search, pool):
     """Never more run than there are workers, half as many are ready, and the budget is exact."""
     listener = Listener()
-    run = _search(tiny_space, tmp_path, budget=20, listeners=[listener])
+    run = table_search(n_trials=20, callbacks=[listener])
     assert _states(run) == {TrialState.COMPLETE: 20}
     assert len({candidate.record.key for candidate in run.candidates}) == 20
     assert listener.numbers(TrialStarted) == pool.submitted == sorted(pool.submitted)
@@ -162,18 +91,18 @@ def test_what_is_asked_ahead_is_announced_when_it_begins(tiny_space, tmp_path, p
     assert not listener.numbers(TrialFailed)
 
 
-def test_half_as_many_as_there_are_workers_are_asked_ahead(tiny_space, tmp_path, pool, monkeypatch):
+def test_half_as_many_as_there_are_workers_are_asked_ahead(table_search, pool, monkeypatch):
     seen = []
-    monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: seen.append((len(began), ready)) or -1.0)
-    _search(tiny_space, tmp_path, budget=20)
+    monkeypatch.setattr(Lookahead, "spare", lambda self, began, ready: seen.append((len(began), ready)) or -1.0)
+    table_search(n_trials=20)
     assert max(ready for _, ready in seen) == WORKERS // 2 - 1
     assert max(training for training, _ in seen) == WORKERS
 
 
-def test_an_interrupt_takes_back_what_has_not_begun(tiny_space, tmp_path, pool):
+def test_an_interrupt_takes_back_what_has_not_begun(tiny_space, table_search, pool):
     """What runs is finished; the rest is told nobody, and is trained when the search goes on."""
     listener = Listener(9, lambda: signal.raise_signal(signal.SIGINT))
-    run = _search(tiny_space, tmp_path, budget=20, listeners=[listener])
+    run = table_search(n_trials=20, callbacks=[listener])
     (stop,) = [event for event in listener.events if isinstance(event, StopRequested)]
     assert stop.running == len(listener.numbers(TrialStarted)) - 9 == WORKERS - 1
     assert sorted(listener.numbers(TrialStarted)) == sorted(listener.numbers(TrialFinished))
@@ -182,39 +111,39 @@ def test_an_interrupt_takes_back_what_has_not_begun(tiny_space, tmp_path, pool):
     unbegun = [record.genotype.key for record in run.records if record.state == "interrupted"]
     assert len(unbegun) == WORKERS // 2
 
-    again = _search(tiny_space, tmp_path, resume=True, budget=20)
+    again = table_search(tiny_space, resume=True, n_trials=20)
     assert _states(again) == {TrialState.COMPLETE: 20, TrialState.FAIL: WORKERS // 2}
     finished = [candidate.record.key for candidate in again.candidates]
     assert len(set(finished)) == len(finished) == 20
     assert set(unbegun) <= set(finished)
 
 
-def test_two_interrupts_leave_nothing_open(tiny_space, tmp_path, pool):
+def test_two_interrupts_leave_nothing_open(tiny_space, table_search, pool):
     def twice():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
     listener = Listener(9, twice)
-    _search(tiny_space, tmp_path, budget=20, listeners=[listener])
+    table_search(n_trials=20, callbacks=[listener])
     assert sorted(listener.numbers(TrialFailed)) == sorted(
         {*listener.numbers(TrialStarted)} - {*listener.numbers(TrialFinished)}
     )
     pool.jobs.clear()
-    again = _search(tiny_space, tmp_path, resume=True, budget=20)
+    again = table_search(tiny_space, resume=True, n_trials=20)
     assert _states(again)[TrialState.COMPLETE] == 20
     assert TrialState.RUNNING not in _states(again)
 
 
-def test_what_there_is_no_time_for_is_taken_back(tiny_space, tmp_path, pool, monkeypatch):
-    listener = Listener(9, lambda: monkeypatch.setattr(Clock, "allows", lambda *_: False))
-    run = _search(tiny_space, tmp_path, budget=20, listeners=[listener])
+def test_what_there_is_no_time_for_is_taken_back(tiny_space, table_search, pool, monkeypatch):
+    listener = Listener(9, lambda: monkeypatch.setattr(TimeBudget, "allows", lambda *_: False))
+    run = table_search(n_trials=20, callbacks=[listener])
     assert _states(run) == {TrialState.COMPLETE: 9 + WORKERS - 1, TrialState.FAIL: WORKERS // 2}
     monkeypatch.undo()
-    again = _search(tiny_space, tmp_path, resume=True, budget=20)
+    again = table_search(tiny_space, resume=True, n_trials=20)
     assert _states(again)[TrialState.COMPLETE] == 20
 
 
-def test_what_is_taken_back_was_not_the_end_of_the_space(tiny_space, tmp_path, pool, monkeypatch):
+def test_what_is_taken_back_was_not_the_end_of_the_space(table_search, pool, monkeypatch):
     """The space is exhausted when two wait for a worker, and then the search is stopped: they are still to be trained."""
     ask, asked = Proposer.ask, []
 
@@ -225,12 +154,12 @@ def test_what_is_taken_back_was_not_the_end_of_the_space(tiny_space, tmp_path, p
 
     monkeypatch.setattr(Proposer, "ask", until_there_is_nothing)
     listener = Listener(5, lambda: signal.raise_signal(signal.SIGINT))
-    run = _search(tiny_space, tmp_path, listeners=[listener], budget=20)
+    run = table_search(callbacks=[listener], n_trials=20)
     assert any(record.state == "interrupted" for record in run.records)
     assert listener.events[-1].why == "interrupted"
 
 
-def test_a_lost_training_is_begun_again_after_what_is_ready(tiny_space, tmp_path, pool, monkeypatch):
+def test_a_lost_training_is_begun_again_after_what_is_ready(table_search, pool, monkeypatch):
     wait, lost = Pool.wait, []
 
     def lose_the_tenth(self, handle, timeout):
@@ -241,7 +170,7 @@ def test_a_lost_training_is_begun_again_after_what_is_ready(tiny_space, tmp_path
             wait(self, handle, timeout)
 
     monkeypatch.setattr(Pool, "wait", lose_the_tenth)
-    run = _search(tiny_space, tmp_path, budget=20)
+    run = table_search(n_trials=20)
     assert _states(run) == {TrialState.COMPLETE: 20, TrialState.FAIL: 1}
     assert lost[0].genotype.key in {candidate.record.key for candidate in run.candidates}
 
@@ -254,28 +183,28 @@ class Pausing(TableTrainer):
 
     def train_until(self, epoch, genotype, seed, on_epoch):
         reached = epoch / 2 * int(genotype.key, 16) % 1000 / 1000
-        return TableTrainer(TASK, table={genotype.key: reached}, epochs=epoch)(genotype, seed, on_epoch)
+        return TableTrainer(self.task, table={genotype.key: reached}, epochs=epoch)(genotype, seed, on_epoch)
 
 
-def test_candidates_pause_and_are_confirmed_as_ever(tiny_space, tmp_path, pool):
+def test_candidates_pause_and_are_confirmed_as_ever(table_search, pool, tiny_task):
     """The budget is exact, and every training of a round of confirmation ends."""
-    pool.trainer = Pausing(TASK)
-    run = _search(tiny_space, tmp_path, budget=20, confirm=2, early_stopping=True, trainer=pool.trainer)
+    pool.trainer = Pausing(tiny_task)
+    run = table_search(n_trials=20, confirm=2, early_stopping=True, training=pool.trainer)
     assert {record.state for record in run.records} == {"finished", "paused"}
     assert len({record.key for record in run.records if record.seed == 0}) == 20
     assert {record.seed for record in run.records} == {0, 1, 2}
 
 
-def test_what_was_paused_is_not_asked_for_again_and_again_when_time_is_short(tiny_space, tmp_path, pool, monkeypatch):
+def test_what_was_paused_is_not_asked_for_again_and_again_when_time_is_short(table_search, pool, monkeypatch, tiny_task):
     """There is time for what was paused, but not for new candidates and their confirmation."""
-    pool.trainer = Pausing(TASK)
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
-    listener = Listener(5, lambda: monkeypatch.setattr(Clock, "allows", lambda self, training, reserve: reserve == 0.0))
-    run = _search(tiny_space, tmp_path, budget=20, confirm=1, early_stopping=True, trainer=pool.trainer, listeners=[listener])
+    pool.trainer = Pausing(tiny_task)
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: False)
+    listener = Listener(5, lambda: monkeypatch.setattr(TimeBudget, "allows", lambda self, training, reserve: reserve == 0.0))
+    run = table_search(n_trials=20, confirm=1, early_stopping=True, training=pool.trainer, callbacks=[listener])
     assert sum(record.state == "interrupted" for record in run.records) <= WORKERS // 2
 
 
-def test_failures_use_up_the_budget_though_more_was_asked_for(tiny_space, tmp_path, pool):
+def test_failures_use_up_the_budget_though_more_was_asked_for(table_search, pool, tiny_task):
 
     class Failing(TableTrainer):
         def __call__(self, genotype, seed, on_epoch):
@@ -283,8 +212,8 @@ def test_failures_use_up_the_budget_though_more_was_asked_for(tiny_space, tmp_pa
                 raise ValueError("no")
             return super().__call__(genotype, seed, on_epoch)
 
-    pool.trainer = Failing(TASK)
-    run = _search(tiny_space, tmp_path, budget=20)
+    pool.trainer = Failing(tiny_task)
+    run = table_search(n_trials=20)
     states = _states(run)
     assert states[TrialState.COMPLETE] + states[TrialState.FAIL] == 20
     assert states[TrialState.FAIL] > 0
