@@ -201,10 +201,10 @@ def test_warm_trunks_that_cannot_be_kept_are_no_failure_of_candidates(trainer):
         trainer.warm_trunk(BARE.trunk, 0)
 
 
-def test_a_full_disk_of_a_node_is_no_failure_of_its_candidate(trainer, monkeypatch):
+def test_a_full_disk_of_a_node_is_no_failure_of_its_candidate(trainer, tmp_path, monkeypatch):
     """It is trained again elsewhere; the search's own disk is another matter."""
     monkeypatch.setattr(nodes, "_ended", lambda *_: Failed(3, "/tmp/x cannot be written: no room", unwritable=True))
-    done = nodes._train_with_files(trainer, Job(3, BARE, 0), None, {}, True, SimpleQueue())
+    done = nodes._train_with_files(trainer, tmp_path, Job(3, BARE, 0), {}, {}, (), SimpleQueue())
     assert (done.ended.lost, done.ended.blameless, done.ended.unwritable) == (True, True, False)
     assert done.ended.reason.startswith(f"{done.host}: /tmp/x")
 
@@ -214,7 +214,7 @@ def test_weights_that_find_no_room_in_the_run_end_a_search_on_a_cluster(trainer)
     tasks = Tasks.__new__(Tasks)
     tasks._trainer = trainer
     trainer.weights_folder.write_text("no folder")
-    ended = tasks._kept(Job(1, BARE, 0), Done("there", Failed(1, "whatever"), weights=b"weights"))
+    ended = tasks._kept(Job(1, BARE, 0), Done("there", Failed(1, "whatever"), {f"{BARE.key}.safetensors": b"weights"}))
     assert ended.unwritable
     assert "cannot be written" in ended.reason
 
