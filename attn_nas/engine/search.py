@@ -16,7 +16,7 @@ from attn_nas.engine.time_budget import Clock
 from attn_nas.engine.warm_start import earlier_trainings
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished, SearchStarted, StorageAwaited, open_log
-from attn_nas.execution.backend import Hardware, connected
+from attn_nas.execution.backend import Backend, connected
 from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
@@ -187,7 +187,7 @@ def _named_space(space: SearchSpace | str | Path | None) -> tuple[str, SearchSpa
 
 
 def _run(
-    hardware: Hardware,
+    hardware: Backend,
     setting: Setting,
     clock: Clock,
     resources: Resources,

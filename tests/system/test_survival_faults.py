@@ -25,9 +25,8 @@ from attn_nas.errors import RunError, UsageError, WriteError
 from attn_nas.events.types import EpochFinished, TrialFinished
 from attn_nas.execution.jobs import Failed, Job
 from attn_nas.execution.local import LocalPool
-from attn_nas.execution.ray_cluster import client as session
-from attn_nas.execution.ray_cluster import nodes
-from attn_nas.execution.ray_cluster.client import RayExecutor, RayNodes
+from attn_nas.execution.ray_cluster import client, nodes
+from attn_nas.execution.ray_cluster.client import RayBackend, RayExecutor
 from attn_nas.execution.ray_cluster.messages import Done, Slots
 from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
@@ -222,22 +221,22 @@ def test_weights_that_find_no_room_in_the_run_end_a_search_on_a_cluster(trainer)
 def test_a_node_that_does_nothing_right_ends_the_search():
     """After a few candidates in a row, which cost nobody anything; one that is done begins the count anew."""
     tasks = Tasks.__new__(Tasks)
-    tasks._troubles = Counter()
+    tasks._failures = Counter()
     bad = Done("there", nodes._of_node(Job(1, BARE, 0), "there", "no room"))
     for _ in range(3):
-        tasks._note_troubles(bad)
-    tasks._note_troubles(Done("elsewhere", Failed(1, "diverged")))
-    tasks._note_troubles(Done("there", Failed(1, "diverged")))
+        tasks._count_failures(bad)
+    tasks._count_failures(Done("elsewhere", Failed(1, "diverged")))
+    tasks._count_failures(Done("there", Failed(1, "diverged")))
     for _ in range(3):
-        tasks._note_troubles(bad)
+        tasks._count_failures(bad)
     with pytest.raises(RunError, match="there: no room: 4 times in a row"):
-        tasks._note_troubles(bad)
+        tasks._count_failures(bad)
 
 
 @pytest.fixture
 def driver(monkeypatch):
     """An executor of two slots, and the other end of its pipe."""
-    monkeypatch.setattr(session, "_answers", lambda *_: True)
+    monkeypatch.setattr(client, "_answers", lambda *_: True)
     ours, theirs = multiprocessing.Pipe()
     theirs.send(Slots(2))
     executor = RayExecutor(ours, "127.0.0.1:1", SimpleNamespace(kill=lambda: None))
@@ -274,4 +273,4 @@ def test_a_dead_driver_is_told_whatever_was_asked_last(driver):
 def test_senseless_threads_are_refused_before_a_cluster_is_asked():
     """Nothing is started for them."""
     with pytest.raises(UsageError, match="threads = -3"):
-        RayNodes(RayCluster(), -3)
+        RayBackend(RayCluster(), -3)

@@ -14,7 +14,7 @@ from attn_nas.engine.lookahead import Foresight
 from attn_nas.engine.search import search
 from attn_nas.engine.time_budget import Clock
 from attn_nas.events.types import StopRequested, TrialFailed, TrialFinished, TrialStarted
-from attn_nas.execution import backend as hardware
+from attn_nas.execution import backend
 from attn_nas.execution.jobs import Failed, run_job
 from attn_nas.sampling.proposer import Proposer
 from attn_nas.space.task import Task
@@ -118,7 +118,7 @@ class Pool:
 def pool(monkeypatch):
     """As many are asked for ahead as may be, as soon as anything is known."""
     made = Pool(TableTrainer(TASK))
-    monkeypatch.setattr(hardware, "make_executor", lambda *_: made)
+    monkeypatch.setattr(backend, "make_executor", lambda *_: made)
     monkeypatch.setattr(Foresight, "spare", lambda self, began, ready: -1.0 if self._results else inf)
     return made
 
