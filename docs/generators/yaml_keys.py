@@ -32,9 +32,9 @@ def page() -> str:
     return "\n\n".join(
         [
             front_matter("Every key of a search-space file with its type, default and limits.") + "# Search-space files",
-            "A search space is a YAML file. This page is made from the schema that checks these files. `attn-nas schema` "
-            "prints the schema as JSON, for editors that complete keys. `attn-nas spaces NAME` prints a search space that comes with "
-            "the package, to be copied and changed.",
+            "A search space is a YAML file. This page is made from the schema that checks these files. "
+            "`attn-nas catalog schema` prints the schema as JSON, for editors that complete keys. "
+            "`attn-nas catalog spaces NAME` prints a search space of the package, to be copied and changed.",
             "A key without a default must be given. Unknown keys are an error.",
             *_sections(schema),
             "## Shipped search spaces {: #shipped }",
