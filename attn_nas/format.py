@@ -3,6 +3,11 @@
 import re
 from html import escape
 
+from attn_nas.errors import UsageError
+
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECONDS))
+
 
 def percent(share: float) -> str:
     """A share of 1 as ``71.23 %``."""
@@ -22,6 +27,29 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def reference_label(name: str) -> str:
+    """The name of a reference as people read it: ``none`` is ``no attention``."""
+    return "no attention" if name == "none" else name
+
+
+def parse_seconds(name: str, text: str) -> float:
+    """The duration ``1h30m``, ``45m``, ``90s`` or ``90`` in seconds; ``name`` is the option or argument that has it.
+
+    Raises:
+        UsageError: the text is not a duration above 0.
+
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        written = _DURATION.fullmatch(text.replace(" ", ""))
+        parts = written.groups() if written else ()
+        found = sum(float(part) * unit for part, unit in zip(parts, _SECONDS.values(), strict=False) if part)
+    if not 0 < found < float("inf"):
+        raise UsageError(f"{name} {text}: write a duration like 1h30m, 45m or 90s")
+    return found
 
 
 def markdown(text: str) -> str:

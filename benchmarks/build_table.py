@@ -22,7 +22,7 @@ from attn_nas.benchmark.card import Says, card, read
 from attn_nas.errors import AttnNasError, TableError
 from attn_nas.execution.resources import Resources
 from attn_nas.space.loading import load_space
-from attn_nas.terminal.replicates import replicate_lines
+from attn_nas.terminal.training_lines import training_lines
 from attn_nas.training import choose_numerics
 from attn_nas.training.device import resolve_device
 
@@ -55,7 +55,7 @@ def trained(chosen: Namespace, folder: Path, known: Table | None) -> Table:
     console.print(f"{len(build.replicates):,} trainings, {missing:,} to be done", highlight=False)
     resources = Resources.choose(numerics, max(1, missing), chosen.workers, threads=1)
     try:
-        with replicate_lines(console, missing) as on_end:
+        with training_lines(console, missing) as on_end:
             build.train(resources, on_end)
     except KeyboardInterrupt:
         console.print("stopped; what is done is kept: the same command goes on")

@@ -96,7 +96,8 @@ def line(row: dict[str, Any]) -> str:
 
 def evidence_of(run: Run, network: Observed, images: Tensor) -> Tensor:
     """The closed-form map ``(S, 7, 4)`` of each image for the class that the network takes it for."""
-    mean, std = (torch.tensor(run.meta["normalization"][name])[:, None, None] for name in ("mean", "std"))
+    normalization = run.manifest.normalization
+    mean, std = (torch.tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
     head = pooled_head(network.model, (images.float() / 255 - mean) / std)
     if head is None:
         raise SystemExit(f"{network.key} has no linear head: cued digits on cifar_resnet is what this script is about")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test processes share the cores
@@ -20,6 +21,10 @@ import torch
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
+from attn_nas.space.task import Task
+
+if TYPE_CHECKING:
+    from attn_nas.runs.run import Run
 
 torch.set_num_threads(1)
 
@@ -42,9 +47,53 @@ def _state(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_space() -> SearchSpace:
+def tiny_file() -> Path:
+    """The file of `tiny_space`."""
+    return Path(__file__).parent / "data" / "tiny.yaml"
+
+
+@pytest.fixture(scope="session")
+def tiny_space(tiny_file) -> SearchSpace:
     """A search space whose candidates train in about a second."""
-    return load_space(Path(__file__).parent / "data" / "tiny.yaml")
+    return load_space(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def tiny_task() -> Task:
+    """The images and classes of `tiny_space`."""
+    return Task(3, 16, 16, 10)
+
+
+@pytest.fixture(scope="session")
+def search_in(tiny_space, tiny_task) -> Callable[..., "Run"]:
+    """Searches with one worker, without confirmation, and with a `TableTrainer`, which trains nothing; returns the run.
+
+    The run is in ``folder / "run"``; the space is `tiny_space`, or with ``resume=True`` that of the run. Other arguments are
+    those of `attn_nas.Search`, `attn_nas.Search.optimize` and `attn_nas.Local`.
+    """
+    from attn_nas.engine.search import Search
+    from attn_nas.execution.settings import Local
+    from attn_nas.testing import TableTrainer
+
+    def searched(folder, space=None, *, resume=False, **arguments):
+        given = {"run": folder / "run", "workers": 1, "confirm": 0, "training": TableTrainer(tiny_task), **arguments}
+        local = {name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given}
+        names = ("run", "training", "sampler", "storage", "download", "data", "seed", "warm_start")
+        begun = {name: given.pop(name) for name in names if name in given}
+        if resume:
+            search = Search.load(begun.pop("run"), **begun)
+            search.check(space=space)
+        else:
+            search = Search(tiny_space if space is None else space, **begun)
+        return search.optimize(**{"execution": Local(**local), **given})
+
+    return searched
+
+
+@pytest.fixture
+def table_search(search_in, tmp_path) -> Callable[..., "Run"]:
+    """`search_in` with the space first, in a folder of the test unless another is given."""
+    return lambda space=None, folder=tmp_path, **arguments: search_in(folder, space, **arguments)
 
 
 @pytest.fixture
@@ -130,7 +179,7 @@ def serving():
         def run():
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(module.uvicorn, "Server", Server)
-                module.serve(folder, say=said.append, **{"port": 0, **options})
+                module.serve(folder, on_address=said.append, **{"port": 0, **options})
 
         thread = threading.Thread(target=run)
         thread.start()

@@ -9,7 +9,7 @@ from attn_nas.benchmark.strategies import (
     Named,
     Peer,
     Sampled,
-    Search,
+    SearchStrategy,
     Strategy,
     StrategyFactory,
 )
@@ -29,7 +29,7 @@ __all__ = [
     "Peer",
     "Played",
     "Sampled",
-    "Search",
+    "SearchStrategy",
     "Shard",
     "Split",
     "Step",

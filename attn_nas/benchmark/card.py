@@ -171,6 +171,7 @@ def card(table: Table, says: Says) -> str:
     """The data card in Markdown, after Datasheets for Datasets (arXiv:1803.09010): how made, on what, and what it says."""
     header = table.header
     proxy, data = header.space.proxy, header.space.data
+    assert data is not None, "a table is trained on the data of its space"
     machines = [f"- {number:,} trainings: {machine}" for machine, number in says.machines.items()]
     name, reference = says.best_reference
     best = max((network.accuracy for network in says.front), key=lambda accuracy: accuracy.value)

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.trial import Trial, TrialState
 
 from attn_nas.benchmark.table import Table
-from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.errors import UsageError, choose_from, first_line
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.record import Record, State
@@ -93,7 +93,7 @@ StrategyFactory = Callable[[Table, int], Strategy]
 """Makes a strategy for the space of a table, with a seed of its own. It can be pickled."""
 
 
-class Search(Strategy):
+class SearchStrategy(Strategy):
     """As `attn_nas.search` proposes without limits: the references first, then by its sampler, nothing twice.
 
     The front is what the model of accuracies believes in, or with ``believed`` off the non-dominated of what was measured.
@@ -129,12 +129,12 @@ class Search(Strategy):
         return beliefs.front if beliefs else super().front()
 
 
-class StoppingSearch(Search):
-    """The same with early stopping, see `Stopping`."""
+class EarlyStoppingStrategy(SearchStrategy):
+    """The same with early stopping, see `EarlyStopping`."""
 
     def __init__(self, table: Table, seed: int) -> None:
         super().__init__(table, seed)
-        self._stopping = Stopping.of(table.header.space.proxy, ("flops",))
+        self._stopping = EarlyStopping.of(table.header.space.proxy, ("flops",))
         self._names = {genotype.key: name for name, genotype in table.references.items()}
         self._records: list[Record] = []
 
@@ -255,12 +255,12 @@ _SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "nsga3": lambda seed: NSGAIIISampler(seed=seed),
     "gp": lambda seed: GPSampler(seed=seed),
 }
-_OURS: dict[str, Callable[[Table, int], Search]] = {
-    "attn-nas": Search,
-    "attn-nas-stopping": StoppingSearch,
-    "attn-nas-measured": partial(Search, believed=False),
-    "tpe-distinct": partial(Search, sampler=tpe, believed=False),
-    "random-distinct": partial(Search, sampler=at_random, believed=False),
+_OURS: dict[str, Callable[[Table, int], SearchStrategy]] = {
+    "attn-nas": SearchStrategy,
+    "attn-nas-stopping": EarlyStoppingStrategy,
+    "attn-nas-measured": partial(SearchStrategy, believed=False),
+    "tpe-distinct": partial(SearchStrategy, sampler=tpe, believed=False),
+    "random-distinct": partial(SearchStrategy, sampler=at_random, believed=False),
 }
 """What proposes after the references, and nothing twice: the difference between the last three is the sampler's alone."""
 STRATEGIES = (*_OURS, *_SAMPLERS)

@@ -28,7 +28,7 @@ _PROMOTED_FROM = 0.1
 
 
 @dataclass(frozen=True)
-class Stopping:
+class EarlyStopping:
     """``rungs`` are the epochs after which a candidate may be paused, ``first`` its first own epoch, ``last`` its last."""
 
     rungs: tuple[int, ...]
@@ -37,7 +37,7 @@ class Stopping:
     axes: tuple[str, ...]
 
     @classmethod
-    def of(cls, proxy: ProxySettings, axes: Sequence[str]) -> Stopping:
+    def of(cls, proxy: ProxySettings, axes: Sequence[str]) -> EarlyStopping:
         """Rungs at a quarter and at a half of the epochs that a candidate is trained for itself."""
         own = proxy.epochs - proxy.warm_epochs
         rungs = {proxy.warm_epochs + ceil(own / 4), proxy.warm_epochs + ceil(own / 2)}

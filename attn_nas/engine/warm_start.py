@@ -11,7 +11,7 @@ from attn_nas.space.schema import SearchSpace
 _MOST = 200
 
 
-def earlier_trainings(run: Run, space: SearchSpace) -> list[EarlierTraining]:
+def prior_trainings(run: Run, space: SearchSpace) -> list[EarlierTraining]:
     """The trainings of ``run`` that a search of ``space`` can learn from: those of mechanisms that it has, too.
 
     Of many, the references, the networks believed most accurate, and others, drawn evenly. Accuracies are those expected.

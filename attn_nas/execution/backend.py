@@ -8,11 +8,11 @@ from typing import Protocol
 
 from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.local import Executor
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local, Ray
 from attn_nas.space.genotype import Genotype
 from attn_nas.training import Numerics, numerics_here
-from attn_nas.training.protocol import Trainer
+from attn_nas.training.protocol import TrainFunction
 
 
 class Hardware(Protocol):
@@ -28,7 +28,7 @@ class Hardware(Protocol):
         """What a search of so many jobs uses; raises UsageError for what cannot be."""
         ...
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
         """Who trains; ``candidates`` are some of what is to be trained. Raises DeviceError if one of them is too large."""
         ...
 
@@ -46,20 +46,20 @@ class ThisMachine:
         """See `Resources.choose`."""
         return Resources.choose(numerics, jobs, workers, threads, trial_timeout)
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
         """See `make_executor`."""
         return make_executor(trainer, resources, candidates)
 
 
 @contextmanager
-def connected(cluster: RayCluster | None, threads: int | None) -> Iterator[Hardware]:
-    """The machines for the block; trainings take ``threads`` threads each. Raises UsageError for what cannot be joined."""
-    if cluster is None:
+def connected(execution: Local | Ray) -> Iterator[Hardware]:
+    """The machines of ``execution`` for the block; raises UsageError for a cluster that cannot be joined."""
+    if isinstance(execution, Local):
         yield ThisMachine()
         return
     from attn_nas.execution.ray_cluster.client import RayNodes
 
-    nodes = RayNodes(cluster, threads)
+    nodes = RayNodes(execution.cluster, execution.threads)
     try:
         yield nodes
     finally:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 from attn_nas.errors import DeviceError
 from attn_nas.execution.jobs import Failed, Message
 from attn_nas.execution.local import Executor, InProcess, LocalPool
 from attn_nas.execution.resources import Resources
-from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.task import Task
-from attn_nas.training import Numerics
-from attn_nas.training.protocol import DryRun, Throughput, Trainer
-from attn_nas.training.step_profile import step_memory
-from attn_nas.training.timing import random_images
-from attn_nas.training.trainer import ProxyTrainer
+from attn_nas.training.protocol import DryRun, Throughput, Trainer, TrainFunction, declared
 
 _MOST = 8
 _SECONDS = 1.0
@@ -26,7 +19,7 @@ _GAIN = 1.1
 _SHARE_OF_MEMORY = 0.9
 
 
-def make_executor(trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+def make_executor(trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
     """One worker without a time limit trains in this process, others in a pool; on GPUs their number is measured unless given.
 
     Raises:
@@ -36,41 +29,31 @@ def make_executor(trainer: Trainer, resources: Resources, candidates: Collection
     limit = resources.trial_timeout
     if resources.workers == 1 and limit is None:
         return InProcess(trainer)
-    if not (resources.gpus and isinstance(trainer, ProxyTrainer)):
-        return LocalPool([trainer] * resources.at_first, limit, forked=not resources.gpus)
-    if resources.workers:
-        return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers), limit, forked=False)
-    pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus), limit, forked=False)
+    able = declared(trainer)
+    pool = LocalPool(_on_gpus(able, resources.gpus, resources.at_first), limit, forked=not resources.gpus)
+    if resources.workers or not able.can_dry_run:
+        return pool
     try:
-        _pack(pool, trainer, _largest(candidates, trainer.dataset.task, trainer.settings.batch_size), resources)
+        _pack(pool, able, able.largest(candidates), resources)
     except BaseException:
         pool.close()
         raise
     return pool
 
 
-def _largest(candidates: Collection[Genotype], task: Task, batch_size: int) -> Genotype:
-    """The one that needs the most memory to be trained with batches of ``batch_size``, from what 2 and 4 images need."""
-    few, more = (random_images(number, (task.channels, task.height, task.width), Numerics()) for number in (2, 4))
-
-    def memory(genotype: Genotype) -> float:
-        model = build_model(genotype, task.num_classes, task.channels, seed=0)
-        least = step_memory(model, few, Numerics())
-        return least + (batch_size - 2) * (step_memory(model, more, Numerics()) - least) / 2
-
-    return max(candidates, key=memory)
+def _on_gpus(trainer: Trainer, gpus: int, workers: int) -> list[Trainer]:
+    """The trainer once for every worker, the GPUs in turns; on a CPU as it is."""
+    return [trainer.on_gpu(number % gpus) if gpus else trainer for number in range(workers)]
 
 
-def _on_gpus(trainer: ProxyTrainer, gpus: int, workers: int) -> list[ProxyTrainer]:
-    """The trainer once for every worker, the GPUs in turns."""
-    return [replace(trainer, gpu=number % gpus) for number in range(workers)]
-
-
-def _pack(pool: LocalPool, trainer: ProxyTrainer, genotype: Genotype, resources: Resources) -> None:
+def _pack(pool: LocalPool, trainer: Trainer, genotype: Genotype, resources: Resources) -> None:
     """Give ``pool``, of one worker per GPU, as many as raise the throughput of training ``genotype``."""
     gpus = resources.gpus
-    alone = dry_runs(pool, genotype, gpus, 0.0, 0.0)
-    fitting = min(int(_SHARE_OF_MEMORY * run.total_memory_mb / run.used_memory_mb) for run in alone)
+    try:
+        alone = dry_runs(pool, genotype, gpus, 0.0, 0.0)
+    except DeviceError as error:
+        raise DeviceError(f"{error}. {trainer.memory_advice}") from None
+    fitting = min(int(_SHARE_OF_MEMORY * run.total_memory_mb / max(run.used_memory_mb, 1.0)) for run in alone)
     cores = resources.cores // (gpus * resources.threads)
     most = max(1, min(_MOST, fitting, cores, -(-resources.jobs // gpus)))
     pool.resize(_on_gpus(trainer, gpus, gpus * most))
@@ -119,5 +102,5 @@ def dry_runs(pool: LocalPool, genotype: Genotype, workers: int, seconds: float, 
     while len(found) + len(failed) < workers:
         pool.wait(handle, timeout=1.0)
     if failed:
-        raise DeviceError(f"the GPU cannot train {genotype}: {failed[0].reason}. Lower proxy.batch_size or the image size")
+        raise DeviceError(f"the GPU cannot train {genotype}: {failed[0].reason}")
     return found

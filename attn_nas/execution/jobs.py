@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from attn_nas.errors import AttnNasError, DeviceLostError, WriteError
 from attn_nas.space.genotype import Genotype
-from attn_nas.training.protocol import DryRun, MeasuredTrainer, PausingTrainer, Throughput, Trained, Trainer
+from attn_nas.training.protocol import DryRun, Throughput, Trained, Trainer
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,7 @@ def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]
     """Do ``job``, tell and return how it ended; a failure of any kind is told, never raised; what ``tell`` raises is."""
     ended: Message
     try:
-        if isinstance(job, Job):
-            ended = _trained(trainer, job, tell)
-        elif isinstance(trainer, MeasuredTrainer):
-            ended = trainer.dry_run(job)
-        else:
-            ended = Failed(job.number, f"{type(trainer).__name__} has no dry run")
+        ended = _trained(trainer, job, tell) if isinstance(job, Job) else trainer.dry_run(job)
     except _UnheardError as unheard:
         raise unheard.error from None
     except DeviceLostError as error:
@@ -99,5 +94,4 @@ def _trained(trainer: Trainer, job: Job, tell: Callable[[Message], None]) -> Fin
 
     if job.until is None:
         return Finished(job.number, trainer(job.genotype, job.seed, on_epoch))
-    assert isinstance(trainer, PausingTrainer)
     return Finished(job.number, trainer.train_until(job.until, job.genotype, job.seed, on_epoch))

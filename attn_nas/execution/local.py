@@ -14,7 +14,7 @@ from attn_nas.errors import RunError
 from attn_nas.execution.jobs import Failed, Job, Message, Progress, run_job
 from attn_nas.execution.processes import start_worker
 from attn_nas.plugins import registry as plugins
-from attn_nas.training.protocol import DryRun, MeasuredTrainer, Trainer
+from attn_nas.training.protocol import DryRun, Trainer, TrainFunction, declared
 
 Handle = Callable[[Message], None]
 _MAX_DEATHS_AT_START = 4
@@ -55,8 +55,8 @@ class Executor(Protocol):
 class InProcess:
     """Trains in this very process, one job at a time."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: TrainFunction) -> None:
+        self._trainer = declared(trainer)
         self._job: Job | None = None
 
     @property
@@ -112,7 +112,7 @@ class LocalPool:
     So is one that takes longer than ``limit`` seconds for a job. Those that use a GPU must not be ``forked``.
     """
 
-    def __init__(self, trainers: Sequence[Trainer], limit: float | None = None, *, forked: bool = True) -> None:
+    def __init__(self, trainers: Sequence[TrainFunction], limit: float | None = None, *, forked: bool = True) -> None:
         self._forked = forked
         self._deaths_at_start = 0
         self._limit = limit
@@ -134,12 +134,12 @@ class LocalPool:
         """Number of worker processes."""
         return len(self._workers)
 
-    def resize(self, trainers: Sequence[Trainer]) -> None:
+    def resize(self, trainers: Sequence[TrainFunction]) -> None:
         """Have as many workers as trainers, while none has a job: the last ones are ended, or more started with theirs."""
         self._end(self._workers[len(trainers) :])
         self._workers = self._workers[: len(trainers)]
         for trainer in trainers[len(self._workers) :]:
-            self._workers.append(self._start(trainer))
+            self._workers.append(self._start(declared(trainer)))
 
     @property
     def room(self) -> int:
@@ -242,7 +242,7 @@ def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.Plugin
     """
     plugins.load_files(plugin_files)
     try:
-        while not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):
+        while not trainer.worn_out:
             pipe.send(None)
             ended = run_job(trainer, pipe.recv(), pipe.send)
             if isinstance(ended, Failed) and ended.lost:

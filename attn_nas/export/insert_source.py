@@ -1,4 +1,4 @@
-"""Standalone source that puts the placements of one genotype into a model of torchvision, timm or ours."""
+"""Standalone source that puts the placements of one genotype into a model of torchvision, timm or this package."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from attn_nas.space.trunks import Trunk
 _INSERT = '''def insert(model: nn.Module, *, identity_init: bool = False) -> nn.Module:
     """Put the attention into ``model``, in place, and return it.
 
-    With ``identity_init``, gates that can start as the identity do so, and leave pretrained features as they are at first.
+    With ``identity_init``, gates that can start as the identity do so, and do not change pretrained features at first.
 
     Raises:
-        ValueError: the model has other blocks, or attention there already; it is left as it was.
+        ValueError: the model has other blocks, or has attention at these positions already; it is not changed.
 
     """
     return insert_places(model, PLAN, HOSTS, identity_init=identity_init)'''
 
 
 def insert_source(genotype: Genotype) -> str:
-    """A Python module that imports torch (and the standard library) alone and defines ``insert(model)``.
+    """Return a Python module that imports only torch and the standard library, and defines ``insert(model)``.
 
-    It does what `attn_nas.insert` does with ``genotype``, and knows the blocks of its trunk's family alone.
+    ``insert`` changes a model as `attn_nas.insert` does with ``genotype``; it knows only the blocks of the trunk's family.
     """
     hosts, plan = hosts_of(genotype.trunk), plan_of(genotype)
     collected = Collector()
@@ -44,16 +44,16 @@ def _docstring(genotype: Genotype) -> str:
             "",
             *(f"    {site}: {placement}" for site, placement in genotype.sites if placement),
             *[""] * bool(places),
-            "With this file beside yours:",
+            "Put this file next to yours, and write:",
             "",
             *(f"    {line}".rstrip() for line in _example(trunk)),
             "",
-            "Known are the blocks of",
+            "It knows the blocks of",
             "",
             *(f"    {title}" for title in (*(host.title for host in hosts_of(trunk)), f"{trunk} itself")),
             "",
-            "The model may be wider or narrower. It is changed in place: its weights keep their values and names, new modules",
-            "start with fresh weights, so fine-tune it." + " Convolutions that are replaced lose their weights." * replacing,
+            "The model may be wider or narrower. It is changed in place: its weights keep their values and names. New modules",
+            "start with untrained weights, so fine-tune it." + " Replaced convolutions lose their weights." * replacing,
             "",
         ]
     )

@@ -15,7 +15,6 @@ from attn_nas.maps.activation import ActivationMap, activation_maps
 from attn_nas.maps.gates import Gate, gates_of, without
 from attn_nas.models.build import build_model
 from attn_nas.runs.candidate import Candidate
-from attn_nas.runs.manifest import dataset_of
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 
@@ -134,14 +133,14 @@ def compare(run: Run, candidates: Sequence[Candidate], images: int = 6, *, downl
     beside = [candidate for name in BESIDE for candidate in run.references if candidate.record.reference == name]
     unique = {candidate.record.key: candidate for candidate in (*candidates, *beside)}
     models = {key: _trained(run, candidate) for key, candidate in unique.items()}
-    validation = dataset_of(run.meta, run.space, download=download).validation
+    validation = run.manifest.load_dataset(run.space, download=download).validation
     sample = validation.take(torch.arange(min(_SAMPLE, len(validation))))
     inputs = _normalised(run, sample.images)
     observed = {key: _observe(unique[key], model, inputs, sample.labels) for key, model in models.items()}
     compared = []
     for candidate in candidates:
         keys = dict.fromkeys(each.record.key for each in (candidate, *beside))
-        compared.append(_compared(run.meta["space_name"], [observed[key] for key in keys], sample, inputs, images))
+        compared.append(_compared(run.manifest.space_name, [observed[key] for key in keys], sample, inputs, images))
     return compared
 
 
@@ -155,7 +154,8 @@ def _trained(run: Run, candidate: Candidate) -> nn.Module:
 
 
 def _normalised(run: Run, pixels: Tensor) -> Tensor:
-    mean, std = (torch.tensor(run.meta["normalization"][name])[:, None, None] for name in ("mean", "std"))
+    normalization = run.manifest.normalization
+    mean, std = (torch.tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
     return (pixels.float() / 255 - mean) / std
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from attn_nas.errors import RunError, UsageError, unknown
 from attn_nas.runs.folder import RunFolder
-from attn_nas.runs.manifest import checked_facts
+from attn_nas.runs.manifest import RunManifest
 from attn_nas.storage.address import ServerAddress
-from attn_nas.storage.formats import check_format
 from attn_nas.storage.postgres import ServerStudy, SharedStudy, shared_studies
 
 
@@ -31,7 +30,7 @@ class SharedRun:
 def shared_runs(storage: str) -> list[SharedRun]:
     """The runs on the server of this address, by name; raises UsageError or RunError."""
     return [
-        SharedRun(name, str(study.facts.get("space_name", "?")), study.scored, study.facts.get("budget"))
+        SharedRun(name, str(study.manifest.get("space_name", "?")), study.scored, study.manifest.get("budget"))
         for name, study in sorted(shared_studies(ServerAddress.parse(storage)).items())
     ]
 
@@ -66,14 +65,12 @@ def attach(storage: str, study: str, path: str | Path | None = None) -> RunFolde
 
 
 def _write(folder: RunFolder, study: SharedStudy) -> None:
-    check_format(study.facts, folder.path)
-    facts = checked_facts(study.facts, folder.path)
-    space: dict[str, Any] = facts["space"]
-    for file in space.get("plugins", ()):
+    space = RunManifest.from_stored(study.manifest, folder.path).space
+    for file in space.plugins:
         # Whoever wrote the study may have written anything.
         source = study.sources.get(file) if isinstance(study.sources, dict) else None
         if Path(file).parent != Path(folder.plugins.name) or not isinstance(source, str):
             raise RunError(f"the study does not say what its plug-in {file} is: it cannot be attached")
         folder.plugins.mkdir(exist_ok=True)
         (folder.path / file).write_text(source, encoding="utf-8")
-    folder.keep_space({name: section for name, section in space.items() if section is not None})
+    folder.keep_space({name: section for name, section in space.to_dict().items() if section is not None})

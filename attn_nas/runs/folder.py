@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,7 +28,7 @@ _MOMENT = 1.0
 class RunFolder:
     """Paths inside one run folder."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
         self.space = self.path / "space.yaml"
         self.weights = self.path / "weights"

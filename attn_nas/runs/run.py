@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
-from optuna.study import Study
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -18,49 +17,77 @@ from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
 from attn_nas.runs.candidate import Candidate
-from attn_nas.runs.folder import RunFolder
-from attn_nas.runs.manifest import checked_facts, stored_space
+from attn_nas.runs.reader import RunContents, RunReader
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Beliefs, Training
 from attn_nas.sampling.accuracy import LEAST
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.schema import SearchSpace
+from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
-from attn_nas.storage.optuna_db import FACTS
-from attn_nas.storage.trials import StoredTrials
 
 
 class Run:
-    """A run folder opened for reading; it may still be growing.
+    """A snapshot of a run: its manifest and its trials as they were when it was read.
+
+    It never changes, even while a search goes on; `refreshed` makes a newer one. Candidates, beliefs and the front are computed
+    when they are first asked for. Opening a run registers its plug-ins.
+
+    Args:
+        source: the run folder, or the contents that a `RunReader` has read of it.
+        beliefs: the estimates to judge candidates by, perhaps of an older snapshot; None for accuracies as measured. By
+            default they are computed from all trainings of this snapshot.
 
     Raises:
-        RunError: the folder is not a run.
+        RunError: the folder is not a run, or cannot be read.
+        SpaceError: a plug-in of the run cannot be used.
 
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.folder = RunFolder(path)
-        self.study: Study = self.folder.study.open()
-        self._stored = StoredTrials(self.study)
-        self._ended: dict[int, Record | None] = {}
+    def __init__(
+        self, source: str | PathLike[str] | RunContents, *, beliefs: Beliefs | Literal["computed"] | None = "computed"
+    ) -> None:
+        contents = source if isinstance(source, RunContents) else RunReader(source).read()
+        self._contents: Final = contents
+        self._beliefs: Final = beliefs
+        self.folder: Final = contents.folder
+        self.study: Final = contents.study
+        self.manifest: Final = contents.manifest
+        self.records: Final = contents.records
 
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        """What was fixed when the run began: space, seed, budget, device, versions, reference point; raises RunError."""
-        return checked_facts(self.study.user_attrs[FACTS], self.folder.path)
+    def refreshed(self, *, beliefs: Beliefs | None) -> Run:
+        """A new snapshot of the run as it is now, judged by ``beliefs``; trials that had ended are not read again.
+
+        Candidates without a belief are left out of the front, unless ``beliefs`` is None. One thread at a time may call this.
+
+        Raises:
+            RunError, SpaceError: as when a run is opened.
+
+        """
+        return Run(self._contents.reader.read(), beliefs=beliefs)
+
+    def with_beliefs(self, beliefs: Beliefs | None) -> Run:
+        """The same snapshot, judged by ``beliefs``; nothing is read."""
+        return Run(self._contents, beliefs=beliefs)
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The search space."""
-        return stored_space(self.meta, self.folder.path)
+        """The search space; raises SpaceError."""
+        return self.manifest.space.load(self.folder.path)
+
+    @property
+    def data(self) -> DataSettings:
+        """The settings of the data set that the run trains on."""
+        data = self.space.data
+        assert data  # a run begins with data
+        return data
 
     @property
     def task(self) -> Task:
         """Shape of the images and number of classes."""
-        return Task(**self.meta["task"])
+        return self.manifest.task
 
     @property
     def axes(self) -> Sequence[str]:
@@ -69,28 +96,13 @@ class Run:
 
     @property
     def plugins(self) -> list[Path]:
-        """Its copies of the plug-ins that its space names."""
-        return [self.folder.path / file for file in self.meta["space"].get("plugins", ())]
+        """The run's copies of the plug-ins that its space names."""
+        return [self.folder.path / file for file in self.manifest.space.plugins]
 
     def load_plugins(self) -> None:
-        """Have these registered in the place of other versions of them; raises SpaceError."""
+        """Register the run's plug-ins in the place of other versions of them; raises SpaceError."""
         for file in self.plugins:
             plugins.load_file(file)
-
-    @cached_property
-    def records(self) -> list[Record]:
-        """All described trials, in the order in which they were begun."""
-        self.load_plugins()
-        found = []
-        for trial in self._stored.read():
-            if trial.number not in self._ended:
-                record = Record.of(trial, self.folder.path)
-                if trial.state.is_finished():
-                    self._ended[trial.number] = record
-            else:
-                record = self._ended[trial.number]
-            found.append(record)
-        return [record for record in found if record is not None]
 
     @property
     def failures(self) -> list[Record]:
@@ -104,8 +116,8 @@ class Run:
 
     @cached_property
     def beliefs(self) -> Beliefs | None:
-        """What all trainings together let one believe; None with fewer than four candidates."""
-        return beliefs_of(self.records, self.axes)
+        """Estimates of all candidates' accuracies from all trainings together; None with fewer than four candidates."""
+        return beliefs_of(self.records, self.axes) if self._beliefs == "computed" else self._beliefs
 
     @property
     def insight(self) -> Insight:
@@ -118,7 +130,7 @@ class Run:
     @cached_property
     def candidates(self) -> list[Candidate]:
         """The candidates that have a score, in the order in which they were begun."""
-        bare, costs = self.meta["bare_cost"]["flops"], costs_of(self.records, self.axes)
+        bare, costs = self.manifest.bare_cost.flops, costs_of(self.records, self.axes)
         scored: dict[str, list[Record]] = {}
         for record in self.records:
             if record.result:
@@ -133,18 +145,6 @@ class Run:
             )
             for key, records in scored.items()
         ]
-
-    def grown(self, *, beliefs: Beliefs | None) -> Run:
-        """The run as it is now, with ``beliefs`` of an earlier reading: what has ended is not read again.
-
-        Candidates of which nothing is believed yet are left out of the front, unless nothing is believed at all.
-        """
-        again = copy(self)
-        for name, member in vars(Run).items():
-            if isinstance(member, cached_property):
-                vars(again).pop(name, None)
-        vars(again)["beliefs"] = beliefs
-        return again
 
     def point(self, candidate: Candidate) -> Point:
         """Where a candidate lies among the objectives."""
@@ -176,7 +176,7 @@ class Run:
     @property
     def reference_point(self) -> Point:
         """The worst accuracy and costs, fixed when the run began."""
-        return tuple(self.meta["reference_point"])
+        return self.manifest.reference_point
 
     @property
     def hypervolume(self) -> float:
@@ -222,7 +222,7 @@ class Run:
         path, key = self.folder.weights_of(candidate.record.key), candidate.record.key
         again = (
             f"One more seed trains the front again: attn-nas search --resume --run {self.folder.path} "
-            f"--confirm {self.meta['confirm'] + 1}"
+            f"--confirm {self.manifest.confirm + 1}"
         )
         if not path.exists():
             kept = "only the front, the references and what was confirmed keep theirs"
@@ -241,7 +241,7 @@ class Run:
         return {
             "run": str(self.folder.path),
             "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
-            "flops_convention": self.meta["flops_convention"],
+            "flops_convention": self.manifest.flops_convention,
             "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,

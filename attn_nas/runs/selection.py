@@ -53,7 +53,7 @@ class Selection:
 
     @staticmethod
     def _best_under(run: Run, limit: int | str) -> Candidate:
-        most = most_allowed(limit, run.meta["bare_cost"]["flops"])
+        most = most_allowed(limit, run.manifest.bare_cost.flops)
         cheap = [candidate for candidate in run.candidates if candidate.record.cost.flops <= most]
         if not cheap:
             least = min(candidate.record.cost.flops for candidate in run.candidates)

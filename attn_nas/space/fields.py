@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike, fspath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,6 +17,8 @@ Epochs = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Images = Annotated[int, Field(ge=1, le=10**8, strict=True)]
 """More do not fit into memory as tensors, whatever their size."""
+PathText = Annotated[str, BeforeValidator(lambda value: fspath(value) if isinstance(value, PathLike) else value)]
+"""A path as text or as a `PathLike`."""
 Problem = tuple[tuple[int | str, ...], str]
 """Where something stands inside a section, and what is wrong with it."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
-from attn_nas.space.fields import Epochs, Fraction, Images, Problem, Section, Seed, choice, refuse, suggested
+from attn_nas.space.fields import Epochs, Fraction, Images, PathText, Problem, Section, Seed, choice, refuse, suggested
+from attn_nas.space.keywords import expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.trunks import MOST_CHANNELS, Trunk, get_family, trunk_names
@@ -62,7 +65,7 @@ class DataSettings(Section):
     """The data set, and how much of it a search reads."""
 
     name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Which data set.")
-    root: str | None = Field(
+    root: PathText | None = Field(
         None, description="Folder of the files; else the environment's ATTN_NAS_DATA, else ./data. Unused by digits."
     )
     num_train: Images | None = Field(None, description="Training images; the data set's own number by default.")
@@ -133,14 +136,50 @@ class ObjectiveSettings(Section):
         return costs
 
 
-class SearchSpace(Section):
-    """A search space: trunk, data, mechanisms and how candidates are trained and judged."""
+def _without_null(schema: dict[str, Any]) -> None:
+    """Let a file name its data: null stands for data that a program gives."""
+    schema.update(schema.pop("anyOf")[0])
 
-    plugins: list[str] = Field(
+
+class SearchSpace(Section):
+    """A search space: trunk, mechanisms, limits, data, and the training that scores candidates.
+
+    Built from the keywords below or from a YAML file (`load_space`); both give equal values for equal content. Keywords take
+    short forms: a trunk or a data set by its name, mechanisms by their names, and the limits at the top. ::
+
+        SearchSpace(trunk="resnet18", mechanisms=["se", "eca", "cbam"], max_flops="+5%")
+
+    Args:
+        trunk: a family with its depth (``"resnet18"``), a family that has a single depth (``"mobilenet_v2"``), a `Trunk`, or
+            a mapping with ``name``, ``depth`` and ``width`` (channels of the first stage).
+        mechanisms: names, `Mechanism` records, or mappings with ``name``, ``reductions``, ``kernel_sizes``, ``groups``,
+            ``positions`` and ``identity_init``.
+        max_flops: largest complete FLOPs of a candidate in multiply-adds: a total (``45_000_000``, ``"45M"``), an added
+            number (``"+200k"``), or an added share of the bare trunk's (``"+5%"``).
+        max_params: largest number of parameters, in the same forms.
+        data: the name of a data set, or a mapping with ``name``, ``root``, ``num_train`` and so on; None where the data are
+            given later (`with_data`).
+        granularity: ``"per_block"`` or ``"per_stage"`` (all blocks of a stage share one choice).
+        limits: a mapping with ``max_flops`` and ``max_params``.
+        proxy: the training that scores a candidate, as a mapping; 12 epochs with batches of 64 by default.
+        objectives: a mapping with ``costs``, the one or two quantities to minimise; ``flops`` by default.
+        plugins: Python files, relative to the working folder, that register mechanisms and trunks; they are run.
+
+    Raises:
+        SpaceError: an unknown keyword (with the nearest valid one), or values that cannot be used; each mistake is on a line
+            of its own as ``path = value: how to correct it``.
+
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"description": "A search space: trunk, data, mechanisms and the training that scores candidates."}
+    )
+
+    plugins: list[PathText] = Field(
         [], description="Python files, relative to this one, that register mechanisms and trunks of your own."
     )
     trunk: TrunkSettings
-    data: DataSettings
+    data: DataSettings | None = Field(json_schema_extra=_without_null)
     mechanisms: list[MechanismSettings] = Field(min_length=1, description="What a block may receive; none always may.")
     granularity: Annotated[Granularity, choice(get_args(Granularity))] = Field(
         "per_block", description="Whether every block chooses, or all blocks of a stage share a choice."
@@ -148,6 +187,78 @@ class SearchSpace(Section):
     limits: LimitSettings = LimitSettings.model_validate({})
     proxy: ProxySettings
     objectives: ObjectiveSettings = ObjectiveSettings.model_validate({})
+
+    def __init__(
+        self,
+        *,
+        trunk: str | Trunk | TrunkSettings | Mapping[str, Any] | None = None,
+        mechanisms: Sequence[str | Mechanism | MechanismSettings | Mapping[str, Any]] | None = None,
+        max_flops: int | str | None = None,
+        max_params: int | str | None = None,
+        data: str | DataSettings | Mapping[str, Any] | None = None,
+        granularity: Granularity | None = None,
+        limits: LimitSettings | Mapping[str, Any] | None = None,
+        proxy: ProxySettings | Mapping[str, Any] | None = None,
+        objectives: ObjectiveSettings | Mapping[str, Any] | None = None,
+        plugins: Sequence[str | PathLike[str]] | None = None,
+        **unknown: Any,
+    ) -> None:
+        keywords = {
+            "plugins": plugins,
+            "trunk": trunk,
+            "data": data,
+            "mechanisms": mechanisms,
+            "granularity": granularity,
+            "limits": limits,
+            "max_flops": max_flops,
+            "max_params": max_params,
+            "proxy": proxy,
+            "objectives": objectives,
+            **unknown,
+        }
+        values = expanded(keywords, type(self))
+        try:
+            self.__pydantic_validator__.validate_python(values, self_instance=self, context={"named": True})
+        except ValidationError as error:
+            raise refusal(error, type(self), values) from None
+
+    # As of pydantic's own __init__: `model_validate` checks a mapping (of a file, of a run) without calling it.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def with_data(self, data: str | DataSettings | Mapping[str, Any]) -> SearchSpace:
+        """The same space on other data, given by name or as a mapping with ``name``, ``root`` and so on.
+
+        Raises:
+            SpaceError: no such data set, or a wrong setting of it.
+
+        """
+        return self.model_copy(update={"data": _section(DataSettings, "data", named(data))})
+
+    def with_limits(self, *, max_flops: int | str | None = None, max_params: int | str | None = None) -> SearchSpace:
+        """The same space with other limits; None keeps a limit.
+
+        Raises:
+            SpaceError: a limit that is neither a total (``"45M"``) nor an addition (``"+200k"``, ``"+5%"``).
+
+        """
+        given = {name: value for name, value in (("max_flops", max_flops), ("max_params", max_params)) if value is not None}
+        limits = {**self.limits.model_dump(), **given}
+        return self.model_copy(update={"limits": _section(LimitSettings, "limits", limits)})
+
+    def with_training(self, **changes: Any) -> SearchSpace:
+        """The same space with other values of ``proxy``, by name, as in ``with_training(epochs=30, precision="fp32")``.
+
+        Raises:
+            SpaceError: an unknown name, a wrong value, or batches too small for a mechanism of the space.
+
+        """
+        proxy = _section(ProxySettings, "proxy", {**self.proxy.model_dump(), **changes})
+        values = {**dict(self), "proxy": proxy, "plugins": []}
+        try:
+            type(self).model_validate(values)
+        except ValidationError as error:
+            raise refusal(error, type(self), values) from None
+        return self.model_copy(update={"proxy": proxy})
 
     @field_validator("plugins")
     @classmethod
@@ -201,6 +312,17 @@ class SearchSpace(Section):
         if repeated:
             raise SpaceError(f"{', '.join(repeated)} appears twice")
         return values
+
+
+_AnySection = TypeVar("_AnySection", bound=Section)
+
+
+def _section(model: type[_AnySection], key: str, value: Any) -> _AnySection:
+    """The settings of one section of a space; raises SpaceError."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise refusal(error, model, value, (key,)) from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -40,8 +40,8 @@ class StudyPlace(Protocol):
         """To go on with; raises RunError."""
         ...
 
-    def facts(self) -> dict[str, Any]:
-        """What was fixed when the run began, read without its trials; raises RunError."""
+    def stored_manifest(self) -> dict[str, Any]:
+        """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
         ...
 
     def held(self, patience: Patience) -> AbstractContextManager[None]:

@@ -19,10 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from attn_nas.errors import first_line
 
-FACTS = "run"
-"""The study's attribute with what was fixed when the run began."""
-SOURCES = "plugins"
-"""Its attribute with the plug-ins of a run that is on a server: by their paths in the run's folder, what they say."""
+MANIFEST = "run"
+"""The study's attribute with the stored manifest of the run."""
+PLUGIN_SOURCES = "plugins"
+"""The study's attribute with the source texts of the plug-ins of a run on a server, by path in the run's folder."""
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, json.JSONDecodeError)
 """What a study raises when its database cannot be read or written."""
 STORAGE_ERRORS = (*DATABASE_ERRORS, OSError)

@@ -28,10 +28,10 @@ from attn_nas.errors import RunError, StudyError
 from attn_nas.files import write_whole
 from attn_nas.storage.address import VARIABLE, ServerAddress
 from attn_nas.storage.batching import GatheringStorage
-from attn_nas.storage.formats import FORMAT, check_format, format_of
+from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials
 from attn_nas.storage.optuna_db import (
-    FACTS,
-    SOURCES,
+    MANIFEST,
+    PLUGIN_SOURCES,
     STORAGE_ERRORS,
     attributes_in,
     close,
@@ -115,7 +115,7 @@ class ServerStudy:
     def moved_to(self, address: ServerAddress) -> None:
         """Look for the study on another server from now on; raises RunError if it is not there."""
         _, name = self._named()
-        self._facts(address.with_secrets(), name)
+        self._stored_manifest(address.with_secrets(), name)
         self.point_to(address, name)
 
     def open(self) -> Study:
@@ -125,11 +125,11 @@ class ServerStudy:
     def open_to_write(self, patience: Patience) -> Study:
         """To go on with: what a lost connection has cut is done again, while there is ``patience``; raises RunError."""
         address, name = self._named()
-        facts = self._facts(address, name)
-        check_format(facts, self._folder)
-        if format_of(facts) < FORMAT:
+        stored = self._stored_manifest(address, name)
+        check_format(stored, self._folder)
+        if has_older_trials(stored):
             raise RunError(
-                f"{self} is of format {format_of(facts)}, this version reads {FORMAT} on a server: use an older attn-nas"
+                f"{self} is of format {format_of(stored)}, this version reads {FORMAT} on a server: use an older attn-nas"
             )
         with _explained(address):
             study = optuna.load_study(storage=_storage(address, patience, self._check_lock), study_name=name)
@@ -137,16 +137,16 @@ class ServerStudy:
                 study.set_user_attr(_OWNER, self._lock.owner)
             return study
 
-    def facts(self) -> dict[str, Any]:
-        """What was fixed when the run began, read without its trials; raises RunError."""
-        return self._facts(*self._named())
+    def stored_manifest(self) -> dict[str, Any]:
+        """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
+        return self._stored_manifest(*self._named())
 
-    def _facts(self, address: ServerAddress, name: str) -> dict[str, Any]:
+    def _stored_manifest(self, address: ServerAddress, name: str) -> dict[str, Any]:
         with _explained(address):
-            facts = attributes_in(_engine(address), FACTS, of=name).get(name)
-        if not isinstance(facts, dict):
+            stored = attributes_in(_engine(address), MANIFEST, of=name).get(name)
+        if not isinstance(stored, dict):
             raise RunError(f"{self._folder} is not a run: the storage {address} has no study {name}")
-        return facts
+        return stored
 
     def _named(self) -> tuple[ServerAddress, str]:
         """Where it is, and its name there; raises RunError."""
@@ -263,9 +263,9 @@ def check_server(address: ServerAddress) -> None:
 
 @dataclass(frozen=True)
 class SharedStudy:
-    """A study on a server: its facts, its plug-ins by their paths in the run's folder, and how many trials have a score."""
+    """A study on a server: its stored manifest, source texts of its plug-ins by path in the run's folder, scored trials."""
 
-    facts: dict[str, Any]
+    manifest: dict[str, Any]
     sources: dict[str, str]
     scored: int
 
@@ -277,11 +277,11 @@ def shared_studies(address: ServerAddress) -> dict[str, SharedStudy]:
         engine = _engine(address)
         if not inspect(engine).has_table(StudyModel.__tablename__):
             return {}
-        sources, scored = attributes_in(engine, SOURCES), scored_in(engine)
+        sources, scored = attributes_in(engine, PLUGIN_SOURCES), scored_in(engine)
         return {
-            name: SharedStudy(facts, sources.get(name, {}), scored[name])
-            for name, facts in attributes_in(engine, FACTS).items()
-            if isinstance(facts, dict)
+            name: SharedStudy(stored, sources.get(name, {}), scored[name])
+            for name, stored in attributes_in(engine, MANIFEST).items()
+            if isinstance(stored, dict)
         }
 
 

@@ -21,8 +21,8 @@ from optuna.study import Study
 
 from attn_nas.errors import RunError
 from attn_nas.storage.batching import GatheringStorage
-from attn_nas.storage.formats import FORMAT, check_format, format_of, upgrade
-from attn_nas.storage.optuna_db import FACTS, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
+from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials, upgrade_trials, upgraded
+from attn_nas.storage.optuna_db import MANIFEST, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
 from attn_nas.storage.retry import Patience
 
 _NAME = "attn-nas"
@@ -69,20 +69,20 @@ class SqliteStudy:
             raise RunError(f"{self.path} cannot be made: {reason_of(error)}") from None
 
     def open(self) -> Study:
-        """To be read; one of an older format is read from a copy that is brought to the present one.
+        """To be read; one with trials of an older format is read from a copy that is brought to the present one.
 
         Raises:
             RunError: there is no such file, or it is no study of this package, or one of a later version.
 
         """
-        facts = self.facts()
-        check_format(facts, self.path.parent)
-        if format_of(facts) == FORMAT:
+        stored = self.stored_manifest()
+        check_format(stored, self.path.parent)
+        if not has_older_trials(stored):
             return self._load(self.path)
         folder = tempfile.mkdtemp(prefix="attn-nas-")
         remove = partial(shutil.rmtree, folder, ignore_errors=True)
         try:
-            study = self._upgraded(Path(folder) / self.path.name, facts)
+            study = self._upgraded(Path(folder) / self.path.name, stored)
         except BaseException:
             remove()
             raise
@@ -91,43 +91,43 @@ class SqliteStudy:
 
     def open_to_write(self, patience: Patience) -> Study:
         """To go on with; one of an older format is brought to the present one, and kept beside it as it was."""
-        facts = self.facts()
-        check_format(facts, self.path.parent)
-        if format_of(facts) < FORMAT:
-            self._bring_up(facts)
+        stored = self.stored_manifest()
+        check_format(stored, self.path.parent)
+        if format_of(stored) < FORMAT:
+            self._bring_up(stored)
         return self._load(self.path)
 
-    def facts(self) -> dict[str, Any]:
-        """What was fixed when the run began, read without its trials; raises RunError."""
+    def stored_manifest(self) -> dict[str, Any]:
+        """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
         if not self.path.exists():
             raise RunError(f"{self.path.parent} is not a run: it has no {self.path.name}")
         query = "SELECT value_json FROM study_user_attributes JOIN studies USING (study_id) WHERE study_name = ? AND key = ?"
         try:
             with closing(_connect_to_read(self.path)) as connection:
-                found = connection.execute(query, (_NAME, FACTS)).fetchone()
-            facts: object = json.loads(found[0]) if found else None
+                found = connection.execute(query, (_NAME, MANIFEST)).fetchone()
+            stored: object = json.loads(found[0]) if found else None
         except (*STORAGE_ERRORS, ValueError) as error:
             raise RunError(f"{self.path} cannot be opened as a study: {reason_of(error)}") from None
-        if not isinstance(facts, dict):
+        if not isinstance(stored, dict):
             raise RunError(f"{self.path.parent} is not a run of attn-nas: its study does not say what was searched")
-        return facts
+        return stored
 
     @contextmanager
     def held(self, patience: Patience) -> Iterator[None]:
         """Nothing more than the folder's lock is needed."""
         yield
 
-    def _bring_up(self, facts: dict[str, Any]) -> None:
+    def _bring_up(self, stored: dict[str, Any]) -> None:
         """Replace the study by one of the present format; there is a whole one at any moment."""
-        kept = self.path.with_name(f"{self.path.stem}-format-{format_of(facts)}{self.path.suffix}")
-        upgraded = self.path.with_suffix(".new")
+        kept = self.path.with_name(f"{self.path.stem}-format-{format_of(stored)}{self.path.suffix}")
+        present = self.path.with_suffix(".new")
         try:
             with closing(sqlite3.connect(self.path, timeout=60)) as connection:
                 connection.execute("PRAGMA journal_mode=DELETE")  # what is still in the log goes into the file
-            close(backend_of(self._upgraded(upgraded, facts)))
+            close(backend_of(self._upgraded(present, stored)))
             kept.unlink(missing_ok=True)
             kept.hardlink_to(self.path)
-            upgraded.replace(self.path)
+            present.replace(self.path)
         except (sqlite3.Error, OSError) as error:
             raise RunError(f"{self.path} cannot be brought to format {FORMAT}: {reason_of(error)}") from None
 
@@ -137,17 +137,19 @@ class SqliteStudy:
         except (*STORAGE_ERRORS, KeyError, RuntimeError) as error:
             raise RunError(f"{self.path} cannot be opened as a study: {reason_of(error)}") from None
 
-    def _upgraded(self, copy: Path, facts: dict[str, Any]) -> Study:
+    def _upgraded(self, copy: Path, stored: dict[str, Any]) -> Study:
         """The study in ``copy``, in the present format."""
+        manifest = upgraded(stored, self.path)
         try:
             copy.unlink(missing_ok=True)
             with closing(_connect_to_read(self.path)) as source, closing(sqlite3.connect(copy)) as target:
                 source.backup(target)
             study = self._load(copy)
-            study.set_user_attr(FACTS, upgrade(engine_of(study), study._study_id, facts))
+            upgrade_trials(engine_of(study), study._study_id, stored)
+            study.set_user_attr(MANIFEST, manifest)
         except (*STORAGE_ERRORS, AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(
-                f"{self.path} is of format {format_of(facts)} and cannot be brought to format {FORMAT}: {reason_of(error)}"
+                f"{self.path} is of format {format_of(stored)} and cannot be brought to format {FORMAT}: {reason_of(error)}"
             ) from None
         return study
 

@@ -1,4 +1,4 @@
-"""The text drawing of a genotype with its mechanisms in colour."""
+"""Text drawing of a genotype, with mechanisms in colour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attn_nas.space.genotype import Genotype
 
 
 def drawing(genotype: Genotype) -> Text:
-    """`draw_text`, where marks, and the mechanisms they stand for, have the colour of the mechanism's family."""
+    """Return the drawing of `attn_nas.drawing.draw_text` with marks and labels in the colour of the mechanism's family."""
     return Text("\n").join(map(_coloured, lines(genotype)))
 
 

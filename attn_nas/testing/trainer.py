@@ -14,11 +14,11 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.training import OnEpoch, ProxyResult
-from attn_nas.training.protocol import Trained
+from attn_nas.training.protocol import Trained, Trainer
 
 
 @dataclass
-class TableTrainer:
+class TableTrainer(Trainer):
     """Answers like proxy training, at once: accuracy from ``table`` by key, else from a hash of the key.
 
     ``failures`` maps keys to the reason with which they fail. The curve rises over ``epochs``, each of which takes ``seconds``.

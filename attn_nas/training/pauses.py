@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -46,21 +45,10 @@ class Pause:
             if other != path:
                 other.unlink(missing_ok=True)
 
-    def pack(self) -> dict[str, bytes]:
-        """The contents of both by the names of their files; none if there is nothing."""
-        names = (self._result, *self.folder.glob(f"{self.replicate}.*.safetensors"))
-        return {path.name: path.read_bytes() for path in names if path.exists()}
-
-    def unpack(self, files: Mapping[str, bytes]) -> None:
-        """Write what another folder has packed; raises OSError."""
-        if not files:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted(files, key=lambda name: name == self._result.name):
-            write_whole(self.folder / name, files[name])
-        for other in self.folder.glob(f"{self.replicate}.*.safetensors"):
-            if other.name not in files:
-                other.unlink(missing_ok=True)
+    def files(self, epochs: int) -> dict[str, Path]:
+        """All files that it may have in a training of ``epochs`` epochs, by their names, the result last."""
+        paths = (*(self._state(epoch) for epoch in range(1, epochs)), self._result)
+        return {path.name: path for path in paths}
 
     def drop(self) -> None:
         """Remove both."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf
@@ -16,6 +16,7 @@ from attn_nas.data.dataset import Dataset
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
+from attn_nas.space.task import Task
 from attn_nas.training.device import Numerics
 from attn_nas.training.images import on_device
 from attn_nas.training.step import TrainingStep
@@ -128,6 +129,18 @@ def step_memory(model: nn.Module, images: Tensor, numerics: Numerics) -> int:
         kept.pop(storage.data_ptr(), None)
     activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
     return activations + 3 * sum(storage.nbytes() for storage in parameters)
+
+
+def most_memory(candidates: Collection[Genotype], task: Task, batch_size: int) -> Genotype:
+    """The candidate whose training step on ``batch_size`` images holds the most memory, from what 2 and 4 images take."""
+    few, more = (random_images(number, (task.channels, task.height, task.width), Numerics()) for number in (2, 4))
+
+    def memory(genotype: Genotype) -> float:
+        model = build_model(genotype, task.num_classes, task.channels, seed=0)
+        least = step_memory(model, few, Numerics())
+        return least + (batch_size - 2) * (step_memory(model, more, Numerics()) - least) / 2
+
+    return max(candidates, key=memory)
 
 
 def _never(packed: Any) -> Tensor:

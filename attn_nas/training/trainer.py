@@ -7,9 +7,9 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,10 +40,14 @@ from attn_nas.training import (
     warm_trunk,
 )
 from attn_nas.training.pauses import Pause
-from attn_nas.training.protocol import DryRun, Replicate, Throughput, Trained
+from attn_nas.training.protocol import DryRun, Replicate, Throughput, Trained, Trainer
 from attn_nas.training.step import TrainingStep
+from attn_nas.training.step_profile import most_memory
 
 logger = logging.getLogger(__name__)
+_DESCRIPTION = "dataset.json"
+_SPLITS, _TEST = ("train", "validation"), "test"
+_PRETRAINED = "pretrained.safetensors"
 
 
 def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None:
@@ -57,12 +61,12 @@ def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None
         for name, split in splits.items():
             np.save(folder / f"{name}_images.npy", split.images.numpy())
             np.save(folder / f"{name}_labels.npy", split.labels.numpy())
-        (folder / "dataset.json").write_text(json.dumps(described))
+        (folder / _DESCRIPTION).write_text(json.dumps(described))
 
 
 def shared_dataset(folder: Path) -> Dataset:
     """The data set that `share_dataset` wrote, mapped copy-on-write."""
-    described = json.loads((folder / "dataset.json").read_text())
+    described = json.loads((folder / _DESCRIPTION).read_text())
 
     def split(name: str) -> Split:
         parts = (torch.from_numpy(np.load(folder / f"{name}_{part}.npy", mmap_mode="c")) for part in ("images", "labels"))
@@ -84,7 +88,7 @@ def shared_dataset(folder: Path) -> Dataset:
 
 
 @dataclass(frozen=True)
-class ProxyTrainer:
+class ProxyTrainer(Trainer):
     """Trains a candidate, counts its network in full, and keeps its weights as ``KEY.safetensors`` if it has a folder for them.
 
     Of several trainings the weights of the first are kept, or those of ``kept_seed``; their seed is in the file's metadata.
@@ -109,6 +113,8 @@ class ProxyTrainer:
     profiled: bool = False
     tested: bool = False
 
+    memory_advice = "Lower proxy.batch_size or the image size"
+
     @cached_property
     def dataset(self) -> Dataset:
         """The shared data set."""
@@ -116,7 +122,7 @@ class ProxyTrainer:
 
     @property
     def worn_out(self) -> bool:
-        """Whether this process should be replaced by a fresh one."""
+        """True after a failed CUDA graph capture, which leaves the process unfit for others."""
         return TrainingStep.capture_failed
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
@@ -124,7 +130,7 @@ class ProxyTrainer:
         return self.train_until(self.settings.epochs, genotype, seed, on_epoch)
 
     def train_until(self, epoch: int, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
-        """See `attn_nas.training.protocol.PausingTrainer`."""
+        """See `attn_nas.training.protocol.Trainer`."""
         pause = self.pause_of(genotype, seed)
         earlier = pause.load() if pause else None
         if earlier and earlier.state.epoch >= epoch:
@@ -171,11 +177,60 @@ class ProxyTrainer:
         return scores
 
     def dry_run(self, run: DryRun) -> Throughput:
-        """See `attn_nas.training.protocol.MeasuredTrainer`."""
+        """See `attn_nas.training.protocol.Trainer`."""
         with self._own_device():
             rate = measure_throughput(run.genotype, self.settings, self.dataset, self.numerics, run.seconds, run.until)
             free, total = torch.cuda.mem_get_info() if self.numerics.device == "cuda" else (0, 0)
             return Throughput(run.number, rate, (total - free) / 2**20, total / 2**20)
+
+    def largest(self, candidates: Collection[Genotype]) -> Genotype:
+        """The candidate whose training step holds the most memory."""
+        return most_memory(candidates, self.dataset.task, self.settings.batch_size)
+
+    def on_gpu(self, number: int) -> ProxyTrainer:
+        """See `attn_nas.training.protocol.Trainer`."""
+        return replace(self, gpu=number)
+
+    def relocated(self, shared: Path, own: Path) -> ProxyTrainer:
+        """See `attn_nas.training.protocol.Trainer`; it keeps all weights there, and its `returns` here say which are wanted."""
+        return replace(
+            self,
+            data_folder=shared,
+            trunks_folder=shared / "trunks",
+            weights_folder=own / "weights",
+            pauses_folder=own / "pauses",
+            kept_seed=None,
+            pretrained=shared / _PRETRAINED if self.pretrained else None,
+        )
+
+    def ships(self) -> dict[str, Path]:
+        """The shared data set, and the weights to begin from."""
+        splits = (*_SPLITS, _TEST) if self.tested else _SPLITS
+        names = (_DESCRIPTION, *(f"{split}_{part}.npy" for split in splits for part in ("images", "labels")))
+        files = {name: self.data_folder / name for name in names}
+        return {**files, _PRETRAINED: self.pretrained} if self.pretrained else files
+
+    def prepared(self, genotype: Genotype, seed: int) -> dict[str, Path]:
+        """The warm trunk, or the reason why there is none; nothing for a training that starts without."""
+        if self.pretrained or not self.settings.warm_epochs:
+            return {}
+        path = self.trunk_path(genotype.trunk, seed)
+        return {each.name: each for each in (path, path.with_suffix(".failed"))}
+
+    def prepare(self, genotype: Genotype, seed: int) -> None:
+        """Train the warm trunk; a failure is remembered in its place."""
+        with suppress(ProxyFailure):
+            self.warm_trunk(genotype.trunk, seed)
+
+    def pause_files(self, genotype: Genotype, seed: int) -> dict[str, Path]:
+        """See `attn_nas.training.protocol.Trainer`."""
+        pause = self.pause_of(genotype, seed)
+        return pause.files(self.settings.epochs) if pause else {}
+
+    def returns(self, genotype: Genotype, seed: int) -> dict[str, Path]:
+        """The weights, where those of this seed are kept."""
+        path = self.weights_path(genotype, seed)
+        return {path.name: path} if path else {}
 
     @contextmanager
     def _own_device(self) -> Iterator[None]:

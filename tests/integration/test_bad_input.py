@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 
 GOOD = """\
 trunk: {name: cifar_resnet, depth: 8, width: 8}
@@ -41,7 +42,7 @@ def refused(command, tmp_path):
         for word in words:
             assert word in err, err
         assert "Traceback" not in err
-        assert "Nobody foresaw" not in err
+        assert "Unexpected error" not in err
         assert said.lstrip().startswith(("attn-nas: ", "Usage: ", "╭─ Error")), said
         assert sum(line.startswith(("attn-nas: ", "╭─ Error")) for line in said.splitlines()) == 1, said
         left = {path for path in _entries(tmp_path) - before if not path.name.startswith("study.db-")}
@@ -213,7 +214,7 @@ def finished(tmp_path_factory):
     """A run of four candidates, really trained."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "space.yaml").write_text(GOOD)
-    search(folder / "space.yaml", budget=4, confirm=0, run=folder / "run", workers=1)
+    Search(folder / "space.yaml", run=folder / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     return folder / "run"
 
 
@@ -661,20 +662,18 @@ def _raising(error):
     return fails
 
 
-def test_what_nobody_foresaw_is_told_in_words(command, monkeypatch):
-    """Its name and first line, whose fault it is, how to see more; exit code 1, and no traceback."""
+def test_an_unexpected_error_is_reported_in_two_lines(command, monkeypatch):
+    """Its name and first line, how to see more; exit code 1, and no traceback."""
     monkeypatch.setattr("attn_nas.space.loading.builtin_spaces", _raising(ZeroDivisionError("by zero\nmore")))
     code, out, err = command("spaces")
     assert (code, out) == (1, "")
     assert err == (
-        "attn-nas: ZeroDivisionError: by zero\n"
-        "Nobody foresaw this: it is a fault of this machine, or a bug of attn-nas. "
-        "See where with attn-nas --debug, written before the command\n"
+        "attn-nas: ZeroDivisionError: by zero\nUnexpected error; rerun with attn-nas --debug COMMAND and report it.\n"
     )
 
 
 def test_debug_shows_the_traceback_of_any_error(command, monkeypatch):
-    """What nobody foresaw, and what was raised on purpose with what it was raised instead of; codes and messages stay."""
+    """An unexpected error, and one raised on purpose with the error it replaced; codes and messages stay."""
     code, out, err = command("--debug", "search", "--space", "nowhere.yaml")
     assert (code, out) == (2, "")
     assert err.startswith("Traceback (most recent call last):")
@@ -683,7 +682,7 @@ def test_debug_shows_the_traceback_of_any_error(command, monkeypatch):
     assert "UnicodeDecodeError" in command("--debug", "search", "--space", "space.yaml")[2]
     monkeypatch.setattr("attn_nas.space.loading.builtin_spaces", _raising(ZeroDivisionError("by zero")))
     code, _, err = command("--debug", "spaces")
-    assert (code, "in fails" in err, "Nobody foresaw" in err) == (1, True, True)
+    assert (code, "in fails" in err, "Unexpected error; report it" in err) == (1, True, True)
 
 
 def test_debug_may_be_asked_for_by_the_environment(tmp_path):

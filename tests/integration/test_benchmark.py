@@ -17,7 +17,6 @@ import pytest
 from optuna.samplers import RandomSampler
 from typer.testing import CliRunner
 
-from attn_nas import load_space, search
 from attn_nas.benchmark import (
     EMBEDDED,
     STRATEGIES,
@@ -26,7 +25,7 @@ from attn_nas.benchmark import (
     Header,
     Named,
     Sampled,
-    Search,
+    SearchStrategy,
     Shard,
     Strategy,
     Surrogate,
@@ -39,12 +38,15 @@ from attn_nas.benchmark import (
 from attn_nas.benchmark.card import card, effects, read
 from attn_nas.cli import app
 from attn_nas.cost import CostTable
+from attn_nas.engine.search import Search
 from attn_nas.errors import TableError, UsageError
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.report.charts.bench_svg import bench_svg
 from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.uncertainty import Mean
@@ -217,7 +219,9 @@ def test_queries_answer_like_the_trainings(table):
 
 def test_a_search_runs_on_the_table(table, tmp_path):
     """With the table's trainer the whole product searches the table's space, and finds what the table says."""
-    run = search(SPACE, budget=12, confirm=0, run=tmp_path / "run", workers=1, trainer=table.trainer(noise_free=True))
+    run = Search(SPACE, run=tmp_path / "run", training=table.trainer(noise_free=True)).optimize(
+        n_trials=12, confirm=0, execution=Local(workers=1)
+    )
     assert len(run.candidates) == 12
     for candidate in run.candidates:
         assert candidate.measured.value == table.query(candidate.record.genotype).accuracy
@@ -267,10 +271,10 @@ def test_hypervolumes_have_their_ends(table):
 
 def test_time_passes_as_trainings_take_it(table):
     """One worker takes the sum, two take less and no less than half; results come in the order in which they end."""
-    alone = simulate(table, Search(table, 0), 20)
+    alone = simulate(table, SearchStrategy(table, 0), 20)
     taken = [1.0 + table.genotypes[step.key].num_attended for step in alone]
     assert [step.seconds for step in alone] == pytest.approx(np.cumsum(taken))
-    together = simulate(table, Search(table, 0), 20, workers=2)
+    together = simulate(table, SearchStrategy(table, 0), 20, workers=2)
     assert len(together) == 20
     times = [step.seconds for step in together]
     assert times == sorted(times)
@@ -278,10 +282,10 @@ def test_time_passes_as_trainings_take_it(table):
     assert total / 2 <= times[-1] < total
     for name, arguments in (("budget = 0", (0,)), ("workers = 0", (5,))):
         with pytest.raises(UsageError, match=name):
-            simulate(table, Search(table, 0), *arguments, workers=0)
+            simulate(table, SearchStrategy(table, 0), *arguments, workers=0)
 
 
-class Halving(Search):
+class Halving(SearchStrategy):
     """Stops everything but the references after the first epoch, and lets the first that it stopped go on at the end."""
 
     def __init__(self, table, seed):
@@ -334,7 +338,7 @@ def test_early_stopping_plays_on_a_table(table):
 
 def test_ours_repeats_nothing_and_ends_with_the_space(table):
     """All 64 networks, the references first; Optuna's samplers do repeat themselves."""
-    steps = simulate(table, Search(table, 3), 100, workers=4)
+    steps = simulate(table, SearchStrategy(table, 3), 100, workers=4)
     assert len(steps) == len({step.key for step in steps}) == 64
     sampled = simulate(table, Sampled(table, RandomSampler(seed=0)), 100)
     assert len({step.key for step in sampled}) < len(sampled) == 100

@@ -14,14 +14,15 @@ from torch import nn
 from attn_nas import cli
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.zoo.cbam import SpatialGate
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import DataError, ExportError, RunError, UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.maps import Gate, PooledHead, activation_maps, compare, gates_of, grad_cam, pooled_head, without
 from attn_nas.maps import comparison as comparison_module
 from attn_nas.maps.comparison import dealt
 from attn_nas.models.build import build_model, build_trunk, fill_slot, get_slot
 from attn_nas.report import write_maps
-from attn_nas.report.maps import maps_image, maps_png
+from attn_nas.report.maps_picture import maps_image, maps_png
 from attn_nas.report.raster import fitted, gate_map, heated, picture
 from attn_nas.runs import manifest as facts_module
 from attn_nas.space.genotype import Genotype, Placement
@@ -345,7 +346,9 @@ proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished search of five candidates, really trained."""
-    return search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run", budget=5, confirm=0, workers=1)
+    return Search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run").optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -501,7 +504,7 @@ def test_an_unwritable_target_is_an_error(compared, tmp_path):
 
 
 def _command(monkeypatch, capsys, *arguments):
-    """Exit code, output and errors of ``attn-nas maps``."""
+    """Exit code, output and errors of ``attn-nas maps``, a former name of ``attn-nas why``."""
     monkeypatch.setattr(sys, "argv", ["attn-nas", "maps", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "160")
     with pytest.raises(SystemExit) as ended:
@@ -518,7 +521,7 @@ def test_the_command_shows_the_knee_in_words_and_as_a_picture(run, monkeypatch, 
     assert f"Written: {path}" in out
     assert "cbam everywhere: " in out
     assert "block 2 cbam r2 k3 gate" in out
-    assert "Of the first 200 validation images right: " in out
+    assert "Accuracy on the first 200 validation images: " in out
 
 
 def test_the_command_takes_keys_and_the_front(run, monkeypatch, capsys, tmp_path):
@@ -564,4 +567,4 @@ def _run_without_scores(folder):
     """A run whose only candidate has failed."""
     bare = Genotype.bare(SMALL)
     trainer = TableTrainer(Task(3, 16, 16, 10), failures={bare.key: "by order"})
-    search(parse_space(SPACE), run=folder, budget=1, confirm=0, workers=1, trainer=trainer)
+    Search(parse_space(SPACE), run=folder, training=trainer).optimize(n_trials=1, confirm=0, execution=Local(workers=1))

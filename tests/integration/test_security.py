@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import SpaceError
+from attn_nas.execution.settings import Local
 from attn_nas.plugins import registry as plugins
 from attn_nas.report.pages.environment import environment
 from attn_nas.space.families import FAMILIES
@@ -106,7 +107,7 @@ def hostile(tmp_path_factory):
     space = folder / f"{HOSTILE}.yaml"
     space.write_text(SPACE)
     run = folder / "runs" / HOSTILE
-    search(space, budget=4, confirm=0, run=run, workers=1)
+    Search(space, run=run).optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     with closing(sqlite3.connect(run / "study.db")) as connection:
         query = "SELECT value_json FROM study_user_attributes WHERE key = 'run'"
         facts = json.loads(connection.execute(query).fetchone()[0])

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,8 +20,7 @@ import pytest
 import torch
 
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
-from attn_nas.engine.weight_retention import KeptWeights
+from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.errors import RunError, UsageError, WriteError
 from attn_nas.events.types import EpochFinished, TrialFinished
 from attn_nas.execution.jobs import Failed, Job
@@ -34,20 +34,17 @@ from attn_nas.execution.ray_cluster.tasks import Tasks
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
-TASK = Task(3, 16, 16, 10)
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 
 
-def _search(space, folder, **arguments):
-    return search(
-        space, run=folder / "run", **{"workers": 1, "confirm": 0, "trainer": TableTrainer(TASK), "budget": 6, **arguments}
-    )
+@pytest.fixture
+def table_search(table_search):
+    """Six candidates."""
+    return partial(table_search, n_trials=6)
 
 
 class Failing:
@@ -65,21 +62,21 @@ class Failing:
 
 @pytest.mark.parametrize("kind", [EpochFinished, TrialFinished])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_listener_that_fails_is_no_fault_of_a_candidate(tiny_space, tmp_path, kind, workers):
+def test_a_listener_that_fails_is_no_fault_of_a_candidate(tiny_space, tmp_path, kind, workers, table_search):
     """The search ends with the listener's error; what ran is put back, and nobody is blamed however often it happens."""
     for number in range(4):
         failing = Failing(kind, 1, BrokenPipeError())
         with pytest.raises(BrokenPipeError):
-            _search(None if number else tiny_space, tmp_path, resume=bool(number), workers=workers, listeners=[failing])
+            table_search(None if number else tiny_space, resume=bool(number), workers=workers, callbacks=[failing])
     states = {record.state for record in Run(tmp_path / "run").records}
     assert "interrupted" in states or (workers, kind) == (1, TrialFinished)
     assert not states & {"running", "failed", "lost"}
-    run = _search(None, tmp_path, resume=True)
+    run = table_search(resume=True)
     assert len(run.candidates) == 6
     assert run.failures == []
 
 
-def test_a_pool_that_cannot_go_on_blames_nobody(tiny_space, tmp_path, monkeypatch):
+def test_a_pool_that_cannot_go_on_blames_nobody(table_search, tmp_path, monkeypatch):
     """What ran when workers cannot be started any more is trained later."""
 
     def broken(pool, handle, timeout):
@@ -87,23 +84,23 @@ def test_a_pool_that_cannot_go_on_blames_nobody(tiny_space, tmp_path, monkeypatc
 
     monkeypatch.setattr(LocalPool, "wait", broken)
     with pytest.raises(RunError, match="die as soon as they start"):
-        _search(tiny_space, tmp_path, workers=2)
+        table_search(workers=2)
     monkeypatch.undo()
     assert {record.state for record in Run(tmp_path / "run").records} == {"interrupted"}
 
 
-def test_only_a_search_at_its_end_drops_the_weights_of_those_that_may_win(tiny_space, tmp_path, monkeypatch):
+def test_only_a_search_at_its_end_drops_the_weights_of_those_that_may_win(table_search, monkeypatch):
     """A search that is stopped goes on, and then any of them may come to be on the front."""
     asked = []
-    monkeypatch.setattr(KeptWeights, "prune", lambda self, records, wanted, *, last: asked.append(last))
+    monkeypatch.setattr(WeightRetention, "prune", lambda self, records, wanted, *, last: asked.append(last))
 
     def stop(event):
         if isinstance(event, TrialFinished) and event.finished == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    _search(tiny_space, tmp_path, listeners=[stop])
+    table_search(callbacks=[stop])
     assert asked == [False]
-    _search(None, tmp_path, resume=True)
+    table_search(resume=True)
     assert asked == [False, True]
 
 
@@ -137,9 +134,9 @@ def test_a_file_system_without_locks_is_called_so(tmp_path, monkeypatch):
         pass
 
 
-def test_output_that_finds_no_room_is_told(tiny_space, tmp_path):
+def test_output_that_finds_no_room_is_told(table_search, tmp_path):
     """One line and exit code 1, whether a page or a document was printed, or the help."""
-    _search(tiny_space, tmp_path)
+    table_search()
     for arguments, unbuffered in product((["front", "run", "--json"], ["search", "--help"]), ("", "1")):
         with Path("/dev/full").open("w") as full:
             ended = subprocess.run(
@@ -161,9 +158,9 @@ def test_a_value_that_ends_with_an_equals_sign_is_a_value(command):
 
 
 @pytest.mark.parametrize(("arguments", "option"), [(["report", "run"], "--to"), (["show", "run", "KEY"], "--svg")])
-def test_a_folder_is_no_file_to_write(tiny_space, tmp_path, command, arguments, option):
+def test_a_folder_is_no_file_to_write(table_search, tmp_path, command, arguments, option):
     """With its name, and nothing is written into it."""
-    run = _search(tiny_space, tmp_path)
+    run = table_search()
     arguments = [run.front[0].record.key if each == "KEY" else each for each in arguments]
     (tmp_path / "here").mkdir()
     for place in (".", "here"):

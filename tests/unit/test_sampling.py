@@ -12,12 +12,12 @@ from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase, RelativeSamplerTestCase
 from optuna.trial import TrialState
 
-from attn_nas import KnownCostSampler
 from attn_nas.cost import CostTable
 from attn_nas.sampling import Beliefs, Training, placement_process
 from attn_nas.sampling.accuracy import AccuracyModel, Observations, chances
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.improvement import Staircase
+from attn_nas.sampling.known_cost import KnownCostSampler
 from attn_nas.sampling.learner import Learner
 from attn_nas.sampling.observations import EarlierTraining, told
 from attn_nas.sampling.placement_kernel import Kernel, Numbers, Placed
@@ -203,7 +203,7 @@ def test_a_process_extends_the_one_before_it(rows, monkeypatch, seeded):
         assert (extended.means(asked, seed) == extended.predict(asked, seed)[0]).all()
 
 
-def test_earlier_trainings_are_moved_network_by_network(rows):
+def test_prior_trainings_are_moved_network_by_network(rows):
     """However often one of the common networks was trained since; those of another space are told apart by no row."""
     some = np.unique(rows.random(40, np.random.default_rng(0)), axis=0)[:20]
     genotypes = _genotypes(rows, some)

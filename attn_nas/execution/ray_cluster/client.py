@@ -28,8 +28,7 @@ from attn_nas.execution.resources import Resources
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.genotype import Genotype
 from attn_nas.training import Numerics
-from attn_nas.training.protocol import Trainer
-from attn_nas.training.trainer import ProxyTrainer
+from attn_nas.training.protocol import Trainer, TrainFunction, declared
 
 logger = logging.getLogger(__name__)
 _TO_CONNECT = 40.0
@@ -114,14 +113,14 @@ class RayNodes:
         gpus = self._there.gpus if numerics.device == "cuda" else 0
         return replace(checked, workers=workers, threads=self._threads, gpus=gpus, cores=self._there.cpus)
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> RayExecutor:
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> RayExecutor:
         """Have the nodes train."""
         share = self._cluster.gpus_per_trial
         gpus = float(self._device == "cuda") if share is None else share
         _say(
             self._pipe,
             Begin(
-                trainer if isinstance(trainer, ProxyTrainer) else _pickled(trainer),
+                _pickled(declared(trainer)),
                 plugins.active_files(),
                 resources.workers,
                 resources.threads,
@@ -267,16 +266,15 @@ def _answers(address: str, timeout: float) -> bool:
 
 
 def _pickled(trainer: Trainer) -> bytes:
-    """The trainer, with the module that defines it unless that belongs to an installed package, which the nodes have."""
+    """The trainer, with the modules that define it unless they belong to installed packages, which the nodes have."""
     from ray import cloudpickle
 
-    module = sys.modules[type(trainer).__module__]
-    package = module.__name__.partition(".")[0]
-    travels = package not in {"__main__", "attn_nas", *sys.stdlib_module_names, *packages_distributions()}
-    if travels:
+    there = {"__main__", "__mp_main__", "attn_nas", *sys.stdlib_module_names, *packages_distributions()}
+    travelling = [sys.modules[name] for name in trainer.modules if name.partition(".")[0] not in there]
+    for module in travelling:
         cloudpickle.register_pickle_by_value(module)
     try:
         return bytes(cloudpickle.dumps(trainer))
     finally:
-        if travels:
+        for module in travelling:
             cloudpickle.unregister_pickle_by_value(module)

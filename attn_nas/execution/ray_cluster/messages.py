@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from attn_nas.execution.jobs import Failed, Finished
 from attn_nas.plugins.registry import PluginFile
-from attn_nas.training.trainer import ProxyTrainer
 
 KEPT = "What was finished is kept: go on with --resume"
 
@@ -33,13 +32,13 @@ class Choose:
 
 @dataclass(frozen=True)
 class Begin:
-    """Take jobs for this trainer: `ProxyTrainer` goes with its files, any other pickled.
+    """Take jobs for this trainer, which is pickled (see `client.pickled`).
 
     ``workers`` of ``threads`` processors and ``gpus`` GPUs each at a time, or as many as there is room for, but never more than
     ``jobs``.
     """
 
-    trainer: ProxyTrainer | bytes
+    trainer: bytes
     plugins: Sequence[PluginFile]
     workers: int | None
     threads: int
@@ -82,9 +81,13 @@ class Begun:
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended on a node, with the contents of what it has written: the weights, and the files of its pause by name."""
+    """How a job ended on a node, with the contents by name of the files that go back to the run.
+
+    ``returned`` are those that the search wants (see `attn_nas.training.protocol.Trainer.returns`), ``paused`` those that hold
+    the training while it is paused, or None if they are as they were when the job began.
+    """
 
     host: str
     ended: Finished | Failed
-    weights: bytes | None = None
-    paused: Mapping[str, bytes] = field(default_factory=dict)
+    returned: Mapping[str, bytes] = field(default_factory=dict)
+    paused: Mapping[str, bytes] | None = None

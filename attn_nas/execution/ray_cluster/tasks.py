@@ -11,16 +11,20 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from attn_nas.errors import RunError, WriteError, first_line
 from attn_nas.execution.jobs import Failed, Finished, Job, Progress
 from attn_nas.execution.ray_cluster import nodes
+from attn_nas.execution.ray_cluster.carried_files import (
+    CarriedFiles,
+    Files,
+    contents_of,
+    remove_files,
+    shipped_contents,
+    write_contents,
+)
 from attn_nas.execution.ray_cluster.messages import KEPT, Begin, Begun, Done
 from attn_nas.execution.ray_cluster.nodes import Shipment
-from attn_nas.files import told_unwritable, write_whole
-from attn_nas.space.trunks import Trunk
-from attn_nas.training.trainer import ProxyTrainer
+from attn_nas.training.protocol import Trainer
 
 _MAX_DEATHS_AT_START = 4
 _MAX_TROUBLES = 4
@@ -37,6 +41,15 @@ class _Task:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """Files that trainings share: their paths in the run, and a reference to their contents; ``kept`` once they are there."""
+
+    files: Files
+    contents: Any
+    kept: bool
+
+
 class Tasks:
     """What runs, and what it needs: see `Begin`.
 
@@ -46,17 +59,16 @@ class Tasks:
 
     def __init__(self, begin: Begin) -> None:
         import ray
+        from ray import cloudpickle
 
         self._begin = begin
-        self._trainer = begin.trainer
-        files = _contents(self._trainer) if isinstance(self._trainer, ProxyTrainer) else {}
-        references = {name: ray.put(content) for name, content in files.items()}
-        self._shipment = Shipment(uuid.uuid4().hex, self._trainer, references, begin.plugins, begin.trial_timeout)
-        self._shipped = ray.put(self._shipment)
+        self._trainer: Trainer = cloudpickle.loads(begin.trainer)
+        references = {name: ray.put(content) for name, content in shipped_contents(self._trainer).items()}
+        self._shipped = ray.put(Shipment(uuid.uuid4().hex, begin.trainer, references, begin.plugins, begin.trial_timeout))
         options = {"num_cpus": begin.threads, "num_gpus": begin.gpus}
         self._train = ray.remote(num_returns="streaming", max_retries=0, max_calls=0, **options)(nodes.train)
-        self._warm = ray.remote(max_retries=3, max_calls=0, **options)(nodes.warm_trunk)
-        self._trunks: dict[Path, Any] = {}
+        self._prepare = ray.remote(max_retries=3, max_calls=0, **options)(nodes.prepare)
+        self._prepared: dict[tuple[Path, ...], _Prepared] = {}
         self.running: list[_Task] = []
         self._hosts: set[str] = set()
         self._troubles: Counter[str] = Counter()
@@ -79,40 +91,39 @@ class Tasks:
 
     def submit(self, job: Job) -> None:
         """Begin a job wherever there is room."""
-        trunk, paused, weights = None, {}, False
-        if isinstance(self._trainer, ProxyTrainer):
-            trunk = self._trunk(self._trainer, job.genotype.trunk, job.seed) if self._trainer.settings.warm_epochs else None
-            pause = self._trainer.pause_of(job.genotype, job.seed)
-            paused = pause.pack() if pause else {}
-            weights = self._trainer.weights_path(job.genotype, job.seed) is not None
-        self.running.append(_Task(job, self._train.remote(self._shipped, job, trunk, paused, weights)))
+        files = CarriedFiles.of(self._trainer, job)
+        arguments = (self._prepared_for(job, files), contents_of(files.paused), tuple(files.returned))
+        self.running.append(_Task(job, self._train.remote(self._shipped, job, *arguments)))
 
-    def _trunk(self, trainer: ProxyTrainer, trunk: Trunk, seed: int) -> Any:
-        """A reference to the warm trunk: the one that the run keeps, or a task that trains it once for all nodes."""
+    def _prepared_for(self, job: Job, files: CarriedFiles) -> Any:
+        """The contents of the files that the job shares with others, or a reference to them.
+
+        They are those that the run has, or come from a task that makes them once for all nodes.
+        """
         import ray
 
-        path = trainer.trunk_path(trunk, seed)
-        if path not in self._trunks:
-            kept = path.read_bytes() if path.exists() else None
-            self._trunks[path] = ray.put(kept) if kept else self._warm.remote(self._shipped, trunk, seed)
-        return self._trunks[path]
+        if not files.prepared:
+            return {}
+        key = tuple(files.prepared.values())
+        if key not in self._prepared:
+            there = contents_of(files.prepared)
+            made = ray.put(there) if there else self._prepare.remote(self._shipped, job.genotype, job.seed)
+            self._prepared[key] = _Prepared(files.prepared, made, kept=bool(there))
+        return self._prepared[key].contents
 
-    def _keep_trunks(self) -> None:
-        """Write the warm trunks that are done into the run; from then on they live here, whatever becomes of a node."""
+    def _keep_prepared(self) -> None:
+        """Write prepared files that are done into the run; from then on they live here, whatever becomes of a node."""
         import ray
 
-        for path, reference in [*self._trunks.items()]:
-            failed = path.with_suffix(".failed")
-            if path.exists() or failed.exists() or not ray.wait([reference], timeout=0)[0]:
+        for key, prepared in [*self._prepared.items()]:
+            if prepared.kept or not ray.wait([prepared.contents], timeout=0)[0]:
                 continue
             try:
-                trunk = ray.get(reference)
-                with told_unwritable(path):
-                    path.parent.mkdir(exist_ok=True)
-                    write_whole(path if isinstance(trunk, bytes) else failed, trunk)
-                self._trunks[path] = ray.put(trunk)
+                contents = ray.get(prepared.contents)
+                write_contents(prepared.files, contents)
+                self._prepared[key] = _Prepared(prepared.files, ray.put(contents), kept=True)
             except ray.exceptions.RayError:
-                del self._trunks[path]
+                del self._prepared[key]
 
     def messages(self, timeout: float) -> Iterator[Progress | Finished | Failed]:
         """What has come, waiting for the first at most ``timeout`` seconds.
@@ -127,8 +138,7 @@ class Tasks:
             ray.wait([task.stream for task in self.running], timeout=timeout, fetch_local=False)
             streams = [task.stream for task in self.running]
             ready = {*map(id, ray.wait(streams, num_returns=len(streams), timeout=0, fetch_local=False)[0])}
-            if self._trunks:
-                self._keep_trunks()
+            self._keep_prepared()
             for task in [task for task in self.running if id(task.stream) in ready]:
                 yield from self._next(task)
         yield from self._overdue()
@@ -189,19 +199,14 @@ class Tasks:
 
     def _kept(self, job: Job, done: Done) -> Finished | Failed:
         """How the job ended, once what it has written is in the run."""
-        if isinstance(self._trainer, ProxyTrainer):
-            pause = self._trainer.pause_of(job.genotype, job.seed)
-            path = self._trainer.weights_path(job.genotype, job.seed)
-            try:
-                if pause:
-                    with told_unwritable(pause.folder):
-                        pause.unpack(done.paused)
-                if path and done.weights:
-                    with told_unwritable(path):
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        write_whole(path, done.weights)
-            except WriteError as error:
-                return Failed(job.number, str(error), unwritable=True)
+        files = CarriedFiles.of(self._trainer, job)
+        try:
+            write_contents(files.returned, done.returned)
+            if done.paused is not None:
+                write_contents(files.paused, done.paused)
+                remove_files(files.paused, besides=done.paused)
+        except WriteError as error:
+            return Failed(job.number, str(error), unwritable=True)
         return done.ended
 
     def _note_troubles(self, done: Done) -> None:
@@ -220,13 +225,13 @@ class Tasks:
 
         for task in self.running:
             ray.cancel(task.stream, force=True)
-        for trunk in self._trunks.values():
-            ray.cancel(trunk, force=True)
-        if not self._shipment.files:
+        for prepared in self._prepared.values():
+            ray.cancel(prepared.contents, force=True)
+        if not self._trainer.can_relocate:
             return
         clear = ray.remote(nodes.clear)
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        left = alive if self._trunks else self._hosts & alive  # where a trunk was trained, nobody says
+        left = alive if self._prepared else self._hosts & alive  # a task that prepares does not say on which node
         cleared = [
             clear.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 self._shipped
@@ -235,10 +240,3 @@ class Tasks:
         ]
         if cleared:
             ray.wait(cleared, num_returns=len(cleared), timeout=_LONGEST_TIDYING)
-
-
-def _contents(trainer: ProxyTrainer) -> dict[str, Any]:
-    """The files that a training reads, by name."""
-    return {
-        path.name: np.fromfile(path, np.uint8) for path in trainer.data_folder.iterdir() if path.suffix in (".npy", ".json")
-    }

@@ -1,4 +1,4 @@
-"""A comparison of searches as a picture."""
+"""Draw a comparison of search strategies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attn_nas.report.charts.line_svg import Series, line_svg
 
 
 def bench_svg(comparison: Comparison, over: str = "trials") -> str:
-    """Regret of each strategy over ``trials`` or over simulated ``seconds``, with bands of one standard error."""
+    """Draw the regret of each strategy over ``trials`` or over simulated ``seconds``, with bands of one standard error."""
     series = []
     for played in comparison.played:
         if over == "seconds":
