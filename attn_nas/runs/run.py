@@ -137,6 +137,7 @@ class Run:
                 scored.setdefault(record.key, []).append(record)
         return [
             Candidate(
+                self,
                 records[0],
                 tuple(record.result for record in records if record.result),
                 dict(zip(self.axes, costs[key], strict=True)),
