@@ -16,17 +16,21 @@ from urllib.parse import unquote
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test processes share the cores
 
 import pytest
-import torch
 
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
 
 if TYPE_CHECKING:
     from attn_nas.runs.run import Run
 
-torch.set_num_threads(1)
+
+def pytest_collection_finish() -> None:
+    """Give torch one thread, where a test module has imported it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +48,24 @@ def _state(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+FAMILIES = [
+    Trunk("cifar_resnet", 20, 8),
+    Trunk("resnet", 18, 8),
+    Trunk("resnet", 50, 8),
+    Trunk("resnext", 50, 8),
+    Trunk("mobilenet_v2", 53, 8),
+    Trunk("mobilenet_v3_large", 48, 8),
+    Trunk("mobilenet_v3_large_bare", 48, 8),
+    Trunk("convnext", 59, 8),
+]
+
+
+@pytest.fixture(params=FAMILIES, ids=str)
+def each_trunk(request) -> Trunk:
+    """A narrow trunk of each family, of ResNet with both kinds of blocks."""
+    return request.param
 
 
 @pytest.fixture(scope="session")

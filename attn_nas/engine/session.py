@@ -16,7 +16,7 @@ from attn_nas.engine.signals import StopSignals
 from attn_nas.engine.time_budget import TimeBudget
 from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.events.types import Event, Listener, SearchFinished, SearchStarted, StorageAwaited
-from attn_nas.execution.backend import Hardware
+from attn_nas.execution.backend import Backend
 from attn_nas.execution.dispatch import Dispatch
 from attn_nas.execution.local import Executor
 from attn_nas.execution.resources import Resources
@@ -37,7 +37,7 @@ def run_session(
     setting: Setting,
     folder: RunFolder,
     time_budget: TimeBudget,
-    backend: Hardware,
+    backend: Backend,
     resources: Resources,
     sampler: SamplerFactory,
     trainer: TrainFunction | None,

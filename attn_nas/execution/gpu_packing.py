@@ -1,4 +1,4 @@
-"""The executor that suits the machine; on GPUs, how many candidates to train at a time is measured before the search."""
+"""The choice of an executor for this machine; on GPUs the number of simultaneous trainings is measured before a search."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from attn_nas.execution.resources import Resources
 from attn_nas.space.genotype import Genotype
 from attn_nas.training.protocol import DryRun, Throughput, Trainer, TrainFunction, declared
 
-_MOST = 8
+_MAX_PER_GPU = 8
 _SECONDS = 1.0
 _WARM_UP = 2.0
 _GAIN = 1.1
+"""Least factor by which a doubled number of trainings must raise the throughput."""
 _SHARE_OF_MEMORY = 0.9
 
 
 def make_executor(trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
-    """One worker without a time limit trains in this process, others in a pool; on GPUs their number is measured unless given.
+    """Return an executor of ``trainer``: this process for one worker without a time limit, otherwise a pool of processes.
+
+    On GPUs the number of workers is measured, unless it is given or the trainer has no dry run.
 
     Raises:
-        DeviceError: a GPU has not enough memory for the largest of the ``candidates``.
+        DeviceError: a GPU has too little memory for the largest of the ``candidates``.
 
     """
     limit = resources.trial_timeout
@@ -42,12 +45,12 @@ def make_executor(trainer: TrainFunction, resources: Resources, candidates: Coll
 
 
 def _on_gpus(trainer: Trainer, gpus: int, workers: int) -> list[Trainer]:
-    """The trainer once for every worker, the GPUs in turns; on a CPU as it is."""
+    """Return the trainer once per worker, placed on the GPUs in turns; unchanged if there are no GPUs."""
     return [trainer.on_gpu(number % gpus) if gpus else trainer for number in range(workers)]
 
 
 def _pack(pool: LocalPool, trainer: Trainer, genotype: Genotype, resources: Resources) -> None:
-    """Give ``pool``, of one worker per GPU, as many as raise the throughput of training ``genotype``."""
+    """Resize ``pool``, which has one worker per GPU, to as many as raise the throughput of training ``genotype``."""
     gpus = resources.gpus
     try:
         alone = dry_runs(pool, genotype, gpus, 0.0, 0.0)
@@ -55,12 +58,12 @@ def _pack(pool: LocalPool, trainer: Trainer, genotype: Genotype, resources: Reso
         raise DeviceError(f"{error}. {trainer.memory_advice}") from None
     fitting = min(int(_SHARE_OF_MEMORY * run.total_memory_mb / max(run.used_memory_mb, 1.0)) for run in alone)
     cores = resources.cores // (gpus * resources.threads)
-    most = max(1, min(_MOST, fitting, cores, -(-resources.jobs // gpus)))
+    most = max(1, min(_MAX_PER_GPU, fitting, cores, -(-resources.jobs // gpus)))
     pool.resize(_on_gpus(trainer, gpus, gpus * most))
 
     def images_per_second(each: int) -> float:
         try:
-            dry_runs(pool, genotype, gpus * each, 0.0, 0.0)  # until all have started, which takes as long as it takes
+            dry_runs(pool, genotype, gpus * each, 0.0, 0.0)  # wait until all have started
             runs = dry_runs(pool, genotype, gpus * each, _SECONDS, _WARM_UP)
         except DeviceError:
             return 0.0
@@ -70,7 +73,7 @@ def _pack(pool: LocalPool, trainer: Trainer, genotype: Genotype, resources: Reso
 
 
 def rising(measure: Callable[[int], float], most: int) -> int:
-    """The last of 1, 2, 4, ... up to ``most`` that raised ``measure`` by a tenth or more."""
+    """Return the last of 1, 2, 4, ... up to ``most`` for which ``measure`` rose by a tenth or more."""
     number, rate = 1, measure(1)
     while 2 * number <= most:
         doubled = measure(2 * number)
@@ -81,10 +84,12 @@ def rising(measure: Callable[[int], float], most: int) -> int:
 
 
 def dry_runs(pool: LocalPool, genotype: Genotype, workers: int, seconds: float, warm_up: float) -> Sequence[Throughput]:
-    """What the first ``workers`` of an idle ``pool`` find when all train ``genotype`` in the same seconds after ``warm_up``.
+    """Train ``genotype`` in the first ``workers`` of an idle ``pool`` at once; return their throughput in the same seconds.
+
+    The measurement lasts ``seconds`` and begins after ``warm_up`` seconds.
 
     Raises:
-        DeviceError: one of them cannot.
+        DeviceError: one of the workers cannot train it.
 
     """
     found: list[Throughput] = []

@@ -1,4 +1,4 @@
-"""A trainer that answers from a table."""
+"""A trainer that reads accuracies from a table."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from attn_nas.training.protocol import Trained, Trainer
 
 @dataclass
 class TableTrainer(Trainer):
-    """Answers like proxy training, at once: accuracy from ``table`` by key, else from a hash of the key.
+    """Returns results like those of proxy training without training: a stand-in for fast tests.
 
-    ``failures`` maps keys to the reason with which they fail. The curve rises over ``epochs``, each of which takes ``seconds``.
+    The accuracy (0 to 1) of a candidate comes from ``table`` by its key, otherwise from a hash of key and seed. Candidates in
+    ``failures`` fail with the reason that is given there. The curve rises linearly over ``epochs``, each of which takes
+    ``seconds``. Costs on inputs of ``task`` are real.
     """
 
     task: Task

@@ -23,7 +23,7 @@ from attn_nas.training.scores import Scores
 
 @dataclass(frozen=True)
 class Replicate:
-    """Train ``genotype`` with ``seed``."""
+    """One training of a network: ``genotype`` with ``seed``; as text ``KEY-SEED``."""
 
     genotype: Genotype
     seed: int
@@ -46,7 +46,7 @@ class Trained:
     test: Scores | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the inverse of `from_dict`."""
+        """Return plain data, the inverse of `from_dict`."""
         return asdict(self)
 
     @classmethod

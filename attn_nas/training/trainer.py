@@ -1,4 +1,4 @@
-"""The trainer of real searches: proxy training on data shared through memory-mapped files."""
+"""The trainer of searches: proxy training on data that all processes share through memory-mapped files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _PRETRAINED = "pretrained.safetensors"
 
 
 def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None:
-    """Write the splits to ``folder``, from where any number of processes map the same memory; ``test`` only where asked."""
+    """Write the splits to ``folder``, for all processes to map; the test split only if ``test``. Raises WriteError."""
     splits = {"train": dataset.train, "validation": dataset.validation}
     if test:
         splits["test"] = dataset.load_test()
@@ -65,7 +65,7 @@ def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None
 
 
 def shared_dataset(folder: Path) -> Dataset:
-    """The data set that `share_dataset` wrote, mapped copy-on-write."""
+    """Map the data set that `share_dataset` wrote, copy-on-write; its test split raises DataError if it was not written."""
     described = json.loads((folder / _DESCRIPTION).read_text())
 
     def split(name: str) -> Split:
@@ -89,15 +89,16 @@ def shared_dataset(folder: Path) -> Dataset:
 
 @dataclass(frozen=True)
 class ProxyTrainer(Trainer):
-    """Trains a candidate, counts its network in full, and keeps its weights as ``KEY.safetensors`` if it has a folder for them.
+    """Trains a candidate by ``settings`` on ``threads`` threads, counts its network in full, and writes its weights.
 
-    Of several trainings the weights of the first are kept, or those of ``kept_seed``; their seed is in the file's metadata.
-    What is paused is kept in ``pauses_folder`` until it is over.
+    ``data_folder`` holds what `share_dataset` wrote. ``trunks_folder`` holds the warm trunks, which stay there so that a
+    resumed search starts from the same. ``weights_folder`` takes the weights as ``KEY.safetensors``, of the first training
+    of a candidate or of that with ``kept_seed``; the seed is in the metadata of the file. ``pauses_folder`` holds trainings
+    while they are paused. If one of the last two folders is None, nothing is written there.
 
-    ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained,
-    ``tested`` ones are scored on the test split, which then has to be shared as well.
-    ``pretrained`` is a safetensors file of trunk weights to begin from; what does not fit it stays fresh.
-    ``trunks_folder`` holds the warm trunks, which outlive a search, so that a resumed one starts from the same.
+    ``pretrained`` is a safetensors file of trunk weights to start from; tensors that do not fit stay fresh. ``gpu`` is the
+    number of the CUDA device. If ``profiled``, trained candidates are timed against the bare trunk. If ``tested``, they are
+    scored on the test split, which has to be in ``data_folder``.
     """
 
     settings: ProxySettings
@@ -117,7 +118,7 @@ class ProxyTrainer(Trainer):
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The shared data set."""
+        """The shared data set, mapped once per process."""
         return shared_dataset(self.data_folder)
 
     @property
@@ -132,12 +133,12 @@ class ProxyTrainer(Trainer):
     def train_until(self, epoch: int, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
         """See `attn_nas.training.protocol.Trainer`."""
         pause = self.pause_of(genotype, seed)
-        earlier = pause.load() if pause else None
-        if earlier and earlier.state.epoch >= epoch:
-            return earlier.trained
+        paused = pause.load() if pause else None
+        if paused and paused.state.epoch >= epoch:
+            return paused.trained
         with self._own_device():
             try:
-                start = earlier.state if earlier else self._start(genotype, seed)
+                start = paused.state if paused else self._start(genotype, seed)
                 result, model, state = train_until(
                     epoch,
                     genotype,
@@ -147,7 +148,7 @@ class ProxyTrainer(Trainer):
                     self.numerics,
                     on_epoch,
                     start,
-                    earlier.trained.result if earlier else None,
+                    paused.trained.result if paused else None,
                 )
                 test = self._test(model, result.micro_batch) if self.tested and state is None else None
             except RuntimeError as error:
@@ -157,7 +158,7 @@ class ProxyTrainer(Trainer):
             path = self.weights_path(genotype, seed)
             if path and state is None:
                 self._keep(model, seed, path)
-            profile = earlier.trained.profile if earlier else None
+            profile = paused.trained.profile if paused else None
             if self.profiled and profile is None:
                 profile = self._profile(genotype, result.micro_batch)
             trained = Trained(result, cost, profile, test)
@@ -184,7 +185,7 @@ class ProxyTrainer(Trainer):
             return Throughput(run.number, rate, (total - free) / 2**20, total / 2**20)
 
     def largest(self, candidates: Collection[Genotype]) -> Genotype:
-        """The candidate whose training step holds the most memory."""
+        """Return the candidate whose training step holds the most memory."""
         return most_memory(candidates, self.dataset.task, self.settings.batch_size)
 
     def on_gpu(self, number: int) -> ProxyTrainer:
@@ -192,7 +193,7 @@ class ProxyTrainer(Trainer):
         return replace(self, gpu=number)
 
     def relocated(self, shared: Path, own: Path) -> ProxyTrainer:
-        """See `attn_nas.training.protocol.Trainer`; it keeps all weights there, and its `returns` here say which are wanted."""
+        """See `attn_nas.training.protocol.Trainer`; there it writes all weights, of which the original wants some back."""
         return replace(
             self,
             data_folder=shared,
@@ -218,7 +219,7 @@ class ProxyTrainer(Trainer):
         return {each.name: each for each in (path, path.with_suffix(".failed"))}
 
     def prepare(self, genotype: Genotype, seed: int) -> None:
-        """Train the warm trunk; a failure is remembered in its place."""
+        """Train the warm trunk; if that fails, its reason is kept in a file."""
         with suppress(ProxyFailure):
             self.warm_trunk(genotype.trunk, seed)
 
@@ -234,7 +235,7 @@ class ProxyTrainer(Trainer):
 
     @contextmanager
     def _own_device(self) -> Iterator[None]:
-        """Use this trainer's threads and GPU for the block, and the caller's afterwards."""
+        """Use the threads and the GPU of this trainer in the block, and those of the caller afterwards."""
         threads = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -244,7 +245,7 @@ class ProxyTrainer(Trainer):
             torch.set_num_threads(threads)
 
     def _check_device(self, error: RuntimeError) -> None:
-        """Raise DeviceLostError if the GPU does nothing any more in this process, as after a failed assertion."""
+        """Raise DeviceLostError if the GPU no longer works in this process, as after a failed device-side assertion."""
         if self.numerics.device == "cuda":
             try:
                 torch.cuda.synchronize()
@@ -252,7 +253,7 @@ class ProxyTrainer(Trainer):
                 raise DeviceLostError(f"the GPU failed: {first_line(error)}") from error
 
     def _profile(self, genotype: Genotype, micro_batch: int) -> StepProfile | None:
-        """The step profile; a candidate that was trained is not lost because it could not be timed."""
+        """Return the step profile, or None with a warning if the trained candidate cannot be timed."""
         try:
             return profile_step(genotype, self.settings, self.dataset, self.numerics, micro_batch)
         except RuntimeError as error:
@@ -260,26 +261,27 @@ class ProxyTrainer(Trainer):
             return None
 
     def weights_path(self, genotype: Genotype, seed: int) -> Path | None:
-        """Where to keep the weights of a training; None if those of another seed are kept, or none at all."""
+        """Return the file for the weights of a training; None if they are not kept, or those of another seed are."""
         if self.weights_folder is None:
             return None
         path = self.weights_folder / f"{genotype.key}.safetensors"
         return path if seed == self.kept_seed or (self.kept_seed is None and not path.exists()) else None
 
     def pause_of(self, genotype: Genotype, seed: int) -> Pause | None:
-        """What is kept of a training while it is paused; None without a folder for it."""
+        """Return the files of a training while it is paused; None without a folder for them."""
         return Pause(self.pauses_folder, Replicate(genotype, seed)) if self.pauses_folder else None
 
     def trunk_path(self, trunk: Trunk, seed: int) -> Path:
-        """The file of the warm trunk; beside it, as ``.failed``, the reason why there is none."""
+        """Return the file of the warm trunk; if it cannot be trained, the same name with ``.failed`` holds the reason."""
         identity = f"{trunk} {self.settings.model_dump_json()} {self.numerics}"
         return self.trunks_folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.safetensors"
 
     def warm_trunk(self, trunk: Trunk, seed: int) -> Checkpoint:
-        """The bare trunk trained with ``seed``: by the first process that asks, while the others wait.
+        """Return the bare trunk trained with ``seed``; the first process that calls this trains it while the others wait.
 
         Raises:
-            ProxyFailure: it cannot be trained; that is found out once and remembered.
+            ProxyFailure: it cannot be trained; this is tried once, and the reason is kept in a file.
+            WriteError: its file cannot be written.
 
         """
         path = self.trunk_path(trunk, seed)

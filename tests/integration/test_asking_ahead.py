@@ -12,7 +12,7 @@ from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.engine.lookahead import Lookahead
 from attn_nas.engine.time_budget import TimeBudget
 from attn_nas.events.types import StopRequested, TrialFailed, TrialFinished, TrialStarted
-from attn_nas.execution import backend as hardware
+from attn_nas.execution import backend
 from attn_nas.execution.jobs import Failed, run_job
 from attn_nas.sampling.proposer import Proposer
 from attn_nas.testing import TableTrainer
@@ -52,7 +52,7 @@ class Pool:
 def pool(monkeypatch, tiny_task):
     """As many are asked for ahead as may be, as soon as anything is known."""
     made = Pool(TableTrainer(tiny_task))
-    monkeypatch.setattr(hardware, "make_executor", lambda *_: made)
+    monkeypatch.setattr(backend, "make_executor", lambda *_: made)
     monkeypatch.setattr(Lookahead, "spare", lambda self, began, ready: -1.0 if self._results else inf)
     return made
 

@@ -444,11 +444,11 @@ def test_weights_that_are_none_are_refused(damage, word, run, refused):
 
 PRETRAINED = {
     "missing": (lambda path: None, "No such file"),
-    "empty": (lambda path: path.write_bytes(b""), "not read as safetensors"),
-    "text": (lambda path: path.write_text("weights"), "not read as safetensors"),
-    "a pickle": (lambda path: torch.save({"fc.weight": torch.zeros(3)}, path), "not read as safetensors"),
-    "a folder": (lambda path: path.mkdir(), "not read as safetensors"),
-    "of another network": (lambda path: save_file({"x": torch.zeros(3)}, path), "has not the weights of cifar_resnet"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot be read as safetensors"),
+    "text": (lambda path: path.write_text("weights"), "cannot be read as safetensors"),
+    "a pickle": (lambda path: torch.save({"fc.weight": torch.zeros(3)}, path), "cannot be read as safetensors"),
+    "a folder": (lambda path: path.mkdir(), "cannot be read as safetensors"),
+    "of another network": (lambda path: save_file({"x": torch.zeros(3)}, path), "does not have the weights of cifar_resnet"),
 }
 
 

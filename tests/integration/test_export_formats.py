@@ -156,19 +156,19 @@ def test_a_folder_loads_as_models_of_hubs_do(run, folder, candidate, tmp_path):
     assert json.loads(printed.splitlines()[-1]) == logits
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-LOADING = re.findall(r"```python\n(# from_\w+\.py\n.*?)```", README, re.DOTALL)
+PAGE = (Path(__file__).parents[2] / "docs" / "winner.md").read_text()
+LOADING = re.findall(r"```python\n(# from_\w+\.py\n.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_readmes_ways_of_loading_work(folder, trained, tmp_path):
-    """Each block, in the order of the README and from another folder: five networks, one of them without a module."""
+def test_the_documented_ways_of_loading_work(folder, trained, tmp_path):
+    """Each block, in the order of docs/winner.md and from another folder: five networks, one of them without a module."""
     assert [code.split("\n")[0] for code in LOADING] == [
         f"# from_{name}.py" for name in ("source", "hub", "pt2", "onnx", "mixin")
     ]
     images = "torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)"
     lines = ["import torch", "found = []"]
     for code in LOADING:
-        ours = code.replace("export/KEY", str(folder)).replace("np.zeros((4, 3, 28, 16), np.float32)", f"{images}.numpy()")
+        ours = code.replace('"winner', f'"{folder}').replace("np.zeros((4, 3, 28, 16), np.float32)", f"{images}.numpy()")
         lines += [
             ours,
             "found.append(torch.from_numpy(logits))" if "onnx" in code else f"found.append(model({images}).detach())",

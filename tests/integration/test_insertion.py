@@ -124,7 +124,7 @@ def _logits(model, side=32):
         return model(images)
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
 
 TORCHVISION = [
     (RESNET18, "resnet18"),
@@ -536,8 +536,8 @@ def test_exported_insertion_works_where_the_package_does_not_exist(tmp_path):
 
 
 def test_trunks_of_plugins_can_be_inserted_into(tmp_path):
-    """The README's trunk, by `insert` and by the exported source: our network's logits to the bit."""
-    (code,) = re.findall(r"```python\n# my_trunk\.py\n(.*?)```", README, re.DOTALL)
+    """The trunk of docs/extending.md, by `insert` and by the exported source: our network's logits to the bit."""
+    (code,) = re.findall(r"```python\n# my_trunk\.py\n(.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)
     (tmp_path / "hosted_trunk.py").write_text(code.replace('"plain_net"', '"hosted_net"'))
     trunk = trunk_in(tmp_path / "hosted_trunk.py", "hosted_net", depth=1, width=8)
     genotype = Genotype(trunk, (Placement("se", "pre", reduction=2), SE), (Placement("bam", "stage_end", reduction=2),))
@@ -549,8 +549,8 @@ def test_trunks_of_plugins_can_be_inserted_into(tmp_path):
 
 
 def test_the_tutorial_fine_tunes(tmp_path, monkeypatch):
-    """The README's file as it stands, but for the download: old and new parameters learn, and the result can be loaded."""
-    (code,) = re.findall(r"```python\n# fine_tune\.py\n(.*?)```", README, re.DOTALL)
+    """The file of docs/winner.md as it stands, but for the download: old and new parameters learn, the result can be loaded."""
+    (code,) = re.findall(r"```python\n# fine_tune\.py\n(.*?)```", (DOCS / "winner.md").read_text(), re.DOTALL)
     genotype = _everywhere(RESNET50, SE)
     (tmp_path / "runs/mine/export/51626d17d50a").mkdir(parents=True)
     (tmp_path / "runs/mine/export/51626d17d50a/config.json").write_text(json.dumps({"genotype": genotype.to_dict()}))

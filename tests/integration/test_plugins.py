@@ -1,4 +1,4 @@
-"""Mechanisms and trunks of other people: the README's tutorial, files, entry points, and what goes wrong."""
+"""Mechanisms and trunks of other people: the tutorial of docs/extending.md, files, entry points, and what goes wrong."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
 
 
 @pytest.fixture
 def tutorial(tmp_path):
-    """The files that the README's tutorial shows, in a folder."""
-    for name, text in re.findall(r"```(?:python|yaml)\n# (my_\w+\.\w+|test_my_\w+\.py)\n(.*?)```", README, re.DOTALL):
+    """The files that the tutorial shows, in a folder."""
+    for name, text in re.findall(r"```(?:python|yaml)\n# (my_\w+\.\w+|test_my_\w+\.py)\n(.*?)```", PAGE, re.DOTALL):
         (tmp_path / name).write_text(text)
     assert {path.name for path in tmp_path.iterdir()} == {
         "my_attention.py",

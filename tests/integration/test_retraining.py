@@ -303,15 +303,15 @@ def test_pretrained_weights_are_the_start(run, tmp_path):
 def test_wrong_weights_are_refused(run, tmp_path):
     """A file that is none, one that is cut off, and one of another trunk; the message names what is wrong."""
     path = tmp_path / "weights.safetensors"
-    with pytest.raises(UsageError, match="is not read as safetensors"):
+    with pytest.raises(UsageError, match="cannot be read as safetensors"):
         Retraining(run, run.front, pretrained=path)
     save_file(build_trunk(Trunk("cifar_resnet", 8, 9), 10).state_dict(), path)
     with pytest.raises(
-        UsageError, match=r"has not the weights of .*: it lacks conv1.weight \(8, 3, 3, 3\), there \(9, 3, 3, 3\)"
+        UsageError, match=r"does not have the weights of .*: it lacks conv1.weight \(8, 3, 3, 3\), there \(9, 3, 3, 3\)"
     ):
         Retraining(run, run.front, pretrained=path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UsageError, match="is not read as safetensors"):
+    with pytest.raises(UsageError, match="cannot be read as safetensors"):
         Retraining(run, run.front, pretrained=path)
 
 

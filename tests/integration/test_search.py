@@ -187,7 +187,7 @@ def test_a_candidate_that_kills_its_search_has_failed_the_third_time(tiny_space,
     for attempt in range(3):
         trial = run.study.ask()
         trial.set_user_attr("genotype", _references(tiny_space)["sk everywhere"].to_dict())
-        trial.set_user_attr("cost", run.manifest.bare_cost)
+        trial.set_user_attr("cost", run.manifest.bare_cost.to_dict())
         trial.set_user_attr("seed", 0)
         run = table_search(n_trials=3, resume=True)
         states = [record.state for record in run.records if record.number == trial.number]

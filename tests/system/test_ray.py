@@ -28,8 +28,8 @@ from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, DeviceError, RunError, UsageError
 from attn_nas.events.types import SearchStarted, TrialFailed, TrialFinished, TrialStarted
-from attn_nas.execution.ray_cluster import client as session
-from attn_nas.execution.ray_cluster.client import RayNodes
+from attn_nas.execution.ray_cluster import client
+from attn_nas.execution.ray_cluster.client import RayBackend
 from attn_nas.execution.ray_cluster.messages import Begin
 from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
@@ -41,7 +41,7 @@ from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics, choose_numerics
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+TUTORIAL = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
 PATIENCE = 60.0
@@ -64,7 +64,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def nodes(cluster):
     """One connection for the whole file: every other one has workers of its own, which take seconds to start."""
-    nodes = RayNodes(RayCluster(cluster.address), None)
+    nodes = RayBackend(RayCluster(cluster.address), None)
     yield nodes
     nodes.close()
     assert not nodes._process.is_alive()
@@ -368,7 +368,7 @@ def test_a_training_in_parts_reaches_what_it_does_in_one_go(found, tiny_space, t
 def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, monkeypatch, tiny_task):
     """On a cluster of its own, which dies; what ran then was not to blame, and nothing runs on."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(session, "_HEAD_MAY_BE_AWAY", 0.5)
+    monkeypatch.setattr(client, "_HEAD_TIMEOUT", 0.5)
     trainer = DyingTrainer(tiny_task, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
     drivers = []
 
@@ -409,7 +409,7 @@ def _head_and_driver():
 
 def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
     """With a mechanism of the user's own, and a share of a GPU that is none."""
-    plugin = re.search(r"```python\n# my_attention.py\n(.*?)```", README, re.DOTALL)[1]
+    plugin = re.search(r"```python\n# my_attention.py\n(.*?)```", TUTORIAL, re.DOTALL)[1]
     (tmp_path / "my_attention.py").write_text(plugin)
     space = tiny_file.read_text().replace("name: se,", "name: energy_gate,")
     (tmp_path / "space.yaml").write_text(f"plugins: [my_attention.py]\n{space}")

@@ -130,7 +130,7 @@ class SaysWhatItBlocks(TableTrainer):
         raise AttnNasError(" ".join(sorted(each.name for each in blocked)))
 
 
-def test_a_server_of_others_gives_deaf_workers_too(bare, tiny_task):
+def test_workers_of_another_packages_server_ignore_terminal_signals_too(bare, tiny_task):
     """Such a one was started with nothing blocked."""
     forkserver._forkserver._stop()
     forkserver.ensure_running()

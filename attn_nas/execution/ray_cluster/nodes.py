@@ -1,4 +1,4 @@
-"""What runs on the nodes of a Ray cluster: trainings, on files that each node keeps once for all its workers."""
+"""The code that runs on the nodes of a Ray cluster: trainings, on files that all workers of a node share."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.protocol import Trainer
 
 _trainers: dict[tuple[str, int], Trainer] = {}
-"""The last trainer of this process by search and GPU, which keeps its data on the device."""
+"""The last trainer of this process by search and GPU; it is reused, since its data are on the device."""
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """A pickled trainer and what it needs: references to the contents of its files by name, plug-ins as they were read.
+    """A pickled trainer, Ray references to the contents of its files by name, and the contents of plug-ins.
 
-    ``token`` names the search, and its folder on every node. Preparing files for trainings takes ``limit`` seconds at most.
+    ``token`` identifies the search, and names its folder on every node. ``limit`` is the most seconds that `prepare` may take.
     """
 
     token: str
@@ -45,12 +45,12 @@ class Shipment:
 
     @property
     def scratch(self) -> Path:
-        """The folder of this search on this node."""
+        """The folder of the search on this node."""
         return Path(tempfile.gettempdir()) / f"attn-nas-{self.token}-{_node()[:16]}"
 
 
 def numerics_there(device: str, precision: str) -> Numerics | AttnNasError:
-    """What trainings on this node compute with, or why they cannot."""
+    """Return the numerics of trainings on this node, or the reason why there are none."""
     try:
         return numerics_here(device, precision)
     except AttnNasError as error:
@@ -58,7 +58,7 @@ def numerics_there(device: str, precision: str) -> Numerics | AttnNasError:
 
 
 def prepare(shipment: Shipment, genotype: Genotype, seed: int) -> dict[str, bytes]:
-    """Have the trainer prepare the files that its trainings share; their contents by name."""
+    """Make the files that trainings share (see `Trainer.prepare`); return their contents by name."""
     trainer = _trainer(shipment)
     watchdog = threading.Timer(shipment.limit or threading.TIMEOUT_MAX, os._exit, (1,))
     watchdog.daemon = True
@@ -73,28 +73,27 @@ def prepare(shipment: Shipment, genotype: Genotype, seed: int) -> dict[str, byte
 def train(
     shipment: Shipment, job: Job, prepared: Mapping[str, bytes], paused: Mapping[str, bytes], wanted: Collection[str]
 ) -> Iterator[Begun | Progress | Done]:
-    """Do ``job``: first that it has begun, then its progress, then how it ended.
+    """Do ``job``: yield that it has begun, then its progress, then its outcome.
 
-    ``prepared`` and ``paused`` are contents of files by name that it starts from; files with the ``wanted`` names come back.
-
-    The process ends after it when its GPU or its trainer is of no more use, and Ray replaces it.
+    ``prepared`` and ``paused`` are the contents by name of the files that it starts from; files with the ``wanted`` names are
+    returned. If the GPU has failed or the trainer is worn out, the process ends afterwards, and Ray replaces it.
     """
     host = socket.gethostname()
     yield Begun(_node(), host)
-    told: SimpleQueue[Progress | Done] = SimpleQueue()
+    messages: SimpleQueue[Progress | Done] = SimpleQueue()
     fresh: list[bool] = []
 
     def work() -> None:
         try:
             trainer = _trainer(shipment)
-            done = _train_with_files(trainer, shipment.scratch, job, prepared, paused, wanted, told)
+            done = _train_with_files(trainer, shipment.scratch, job, prepared, paused, wanted, messages)
             fresh.append(not trainer.worn_out and not (isinstance(done.ended, Failed) and done.ended.lost))
         except Exception as error:  # noqa: BLE001 - the node, not the candidate, is to blame
             done = Done(host, _of_node(job, host, f"{type(error).__name__}: {error}"))
-        told.put(done)
+        messages.put(done)
 
     threading.Thread(target=work, daemon=True).start()
-    while not isinstance(message := told.get(), Done):
+    while not isinstance(message := messages.get(), Done):
         yield message
     yield message
     if fresh == [False]:
@@ -102,7 +101,7 @@ def train(
 
 
 def _of_node(job: Job, host: str, reason: str) -> Failed:
-    """What is no fault of the candidate."""
+    """Return the failure of a node, which is not the fault of the candidate."""
     return Failed(job.number, f"{host}: {reason}", lost=True, blameless=True)
 
 
@@ -113,9 +112,9 @@ def _train_with_files(
     prepared: Mapping[str, bytes],
     paused: Mapping[str, bytes],
     wanted: Collection[str],
-    told: SimpleQueue[Progress | Done],
+    messages: SimpleQueue[Progress | Done],
 ) -> Done:
-    """Train on this node's files; those that go back to the run are in the answer, and nothing of them stays."""
+    """Train on files of this node; return the outcome with the files for the run, and remove these here."""
     host = socket.gethostname()
     files = CarriedFiles.of(trainer, job)
     files.check_below(scratch)
@@ -124,10 +123,10 @@ def _train_with_files(
     remove_files(files.paused)
     write_contents(files.paused, paused)
     try:
-        ended = _ended(trainer, job, told)
+        ended = _ended(trainer, job, messages)
         if isinstance(ended, Failed) and ended.unwritable:
             return Done(host, _of_node(job, host, ended.reason))
-        returned = {name: content for name, content in contents_of(files.returned).items() if name in wanted}
+        returned = contents_of({name: path for name, path in files.returned.items() if name in wanted})
         state = contents_of(files.paused)
         return Done(host, ended, returned, None if state == paused else state)
     finally:
@@ -135,23 +134,23 @@ def _train_with_files(
         remove_files(files.returned)
 
 
-def _ended(trainer: Trainer, job: Job, told: SimpleQueue[Progress | Done]) -> Finished | Failed:
-    def tell(message: Message) -> None:
+def _ended(trainer: Trainer, job: Job, messages: SimpleQueue[Progress | Done]) -> Finished | Failed:
+    def send(message: Message) -> None:
         if isinstance(message, Progress):
-            told.put(message)
+            messages.put(message)
 
-    ended = run_job(trainer, job, tell)
+    ended = run_job(trainer, job, send)
     assert isinstance(ended, Finished | Failed)
     return ended
 
 
 def clear(shipment: Shipment) -> None:
-    """Remove what this node keeps."""
+    """Remove the files of the search on this node."""
     shutil.rmtree(shipment.scratch, ignore_errors=True)
 
 
 def _trainer(shipment: Shipment) -> Trainer:
-    """The trainer, with the files of this node, and on the GPU that Ray gives this task."""
+    """Return the trainer with its files on this node, on the GPU that Ray has assigned to this task."""
     gpu = _gpu()
     if (shipment.token, gpu) not in _trainers:
         from ray import cloudpickle
@@ -168,12 +167,12 @@ def _trainer(shipment: Shipment) -> Trainer:
 
 
 def _folders(shipment: Shipment) -> tuple[Path, Path]:
-    """The folder that all processes of this node share, and that of this process; see `Trainer.relocated`."""
+    """Return the folder that all processes of this node share, and that of this process; see `Trainer.relocated`."""
     return shipment.scratch / "shared", shipment.scratch / str(os.getpid())
 
 
 def _place(shipment: Shipment) -> None:
-    """Have the files of the trainer here: the first process of a node fetches them, while the others wait."""
+    """Write the files that the trainer ships; the first process of a node does it, while the others wait."""
     import ray
 
     shared, _ = _folders(shipment)
@@ -193,7 +192,7 @@ def _write_once(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold ``path`` among the processes of this node."""
+    """Lock ``path`` against the other processes of this node."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -207,7 +206,7 @@ def _node() -> str:
 
 
 def _gpu() -> int:
-    """The number of this task's GPU among those that this process sees, which are all of its node."""
+    """Return the number of this task's GPU among those that this process sees, which are all GPUs of its node."""
     import ray
 
     mine = [str(each) for each in ray.get_gpu_ids()]

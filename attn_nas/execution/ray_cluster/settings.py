@@ -1,4 +1,4 @@
-"""Which Ray cluster a search trains on, and what a trial takes of it."""
+"""The Ray cluster that a search trains on, and the share of it that a trial takes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from attn_nas.errors import UsageError
 
 LEAST_GPU = 0.0001
-"""The finest share of a GPU that Ray counts."""
+"""The smallest share of a GPU that Ray can assign."""
 
 
 @dataclass(frozen=True)
 class RayCluster:
-    """The cluster whose head is at ``address`` (``host:port``), and the share of a GPU that each trial takes there.
+    """A Ray cluster to train on.
 
-    ``auto`` is the cluster that this machine is a node of. Without an address it is that of ``ray.init``, if this process has
-    called it, else that of the variable RAY_ADDRESS, else one that is started on this machine for the search. A trial takes a
-    whole GPU where there are any, unless ``gpus_per_trial`` says otherwise. ``start_timeout`` is for how many seconds the first
-    node that can train may be waited for.
+    ``address`` is the ``host:port`` of its head, or ``auto`` for the cluster that this machine is a node of. Without an address
+    it is the cluster that this process has joined with ``ray.init``, otherwise that of the environment variable RAY_ADDRESS,
+    otherwise a new one on this machine for the duration of the search.
+
+    ``gpus_per_trial`` is the number of GPUs of a trial, or a share of one GPU below 1; by default 1 if the cluster has GPUs.
+    ``start_timeout`` is how many seconds to wait for the first node that can train.
+
+    Raises:
+        UsageError: a value is impossible.
+
     """
 
     address: str | None = None
@@ -35,7 +41,7 @@ class RayCluster:
 
 
 def check_address(address: str) -> None:
-    """Raise UsageError for what is not the address of a head."""
+    """Raise UsageError unless ``address`` is ``auto`` or the ``host:port`` of a head."""
     if "://" in address:
         raise UsageError(
             f"address = {address}: give the head's own address, host:6379, on a machine of the cluster (elsewhere begin the "

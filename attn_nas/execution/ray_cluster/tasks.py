@@ -1,4 +1,4 @@
-"""The jobs of a search as Ray tasks: streaming generators, each on a node of Ray's choice."""
+"""The jobs of a search as Ray tasks: streaming generators, each on a node that Ray chooses."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from attn_nas.execution.ray_cluster.nodes import Shipment
 from attn_nas.training.protocol import Trainer
 
 _MAX_DEATHS_AT_START = 4
-_MAX_TROUBLES = 4
-_LONGEST_LOOK = 10.0
-"""Seconds that count at most between two looks at the tasks: if it is more, this process was stopped."""
-_LONGEST_TIDYING = 5.0
+_MAX_NODE_FAILURES = 4
+_MAX_CHECK_GAP = 10.0
+"""The most seconds that count between two checks of the tasks; after more, this process was suspended."""
+_CLEAR_TIMEOUT = 5.0
 
 
 @dataclass
@@ -51,10 +51,10 @@ class _Prepared:
 
 
 class Tasks:
-    """What runs, and what it needs: see `Begin`.
+    """The running jobs of a `Begin`, and the files that they need.
 
-    A job whose worker dies is told as lost; if its node has died, or was taken away, then without blame. Nothing is repeated
-    here: that is for the coordinator to decide.
+    A job whose worker dies is reported as lost, without blame if its node has died or was removed. Whether it is repeated is
+    for the search to decide.
     """
 
     def __init__(self, begin: Begin) -> None:
@@ -71,12 +71,12 @@ class Tasks:
         self._prepared: dict[tuple[Path, ...], _Prepared] = {}
         self.running: list[_Task] = []
         self._hosts: set[str] = set()
-        self._troubles: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._deaths_at_start = 0
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
 
     def slots(self, alive: Sequence[Mapping[str, float]]) -> int:
-        """How many jobs to have at a time on nodes with these resources; at least one, to be waited for."""
+        """Return how many jobs to run at a time on nodes with these resources; at least 1, which waits for a node."""
         if self._begin.workers:
             return self._begin.workers
         return max(1, min(self._begin.jobs, sum(map(self._slots_of, alive))))
@@ -90,16 +90,13 @@ class Tasks:
         return min(slots, int(gpus) * floor(1 / share + 1e-9) if share <= 1 else int(gpus // share))
 
     def submit(self, job: Job) -> None:
-        """Begin a job wherever there is room."""
+        """Start ``job`` on a node that has room, now or later."""
         files = CarriedFiles.of(self._trainer, job)
         arguments = (self._prepared_for(job, files), contents_of(files.paused), tuple(files.returned))
         self.running.append(_Task(job, self._train.remote(self._shipped, job, *arguments)))
 
     def _prepared_for(self, job: Job, files: CarriedFiles) -> Any:
-        """The contents of the files that the job shares with others, or a reference to them.
-
-        They are those that the run has, or come from a task that makes them once for all nodes.
-        """
+        """Return the contents of the job's prepared files, from the run, or a reference to the task that makes them."""
         import ray
 
         if not files.prepared:
@@ -112,7 +109,7 @@ class Tasks:
         return self._prepared[key].contents
 
     def _keep_prepared(self) -> None:
-        """Write prepared files that are done into the run; from then on they live here, whatever becomes of a node."""
+        """Write prepared files that are ready into the run, where they outlive their node; raises WriteError."""
         import ray
 
         for key, prepared in [*self._prepared.items()]:
@@ -126,10 +123,10 @@ class Tasks:
                 del self._prepared[key]
 
     def messages(self, timeout: float) -> Iterator[Progress | Finished | Failed]:
-        """What has come, waiting for the first at most ``timeout`` seconds.
+        """Yield the messages that have arrived, after at most ``timeout`` seconds of waiting for the first.
 
         Raises:
-            RunError: workers die before they do anything, again and again.
+            RunError: workers die again and again before they start a job, or a node fails again and again.
 
         """
         import ray
@@ -147,22 +144,22 @@ class Tasks:
         import ray
 
         try:
-            word = ray.get(next(task.stream))
+            message = ray.get(next(task.stream))
         except (ray.exceptions.RayError, StopIteration) as error:
             self.running.remove(task)
             yield self._lost(task, error)
             return
-        match word:
+        match message:
             case Begun():
-                task.begun = word
-                self._hosts.add(word.node)
+                task.begun = message
+                self._hosts.add(message.node)
                 self._deaths_at_start = 0
             case Progress():
-                yield word
+                yield message
             case Done():
                 self.running.remove(task)
-                yield self._kept(task.job, word)
-                self._note_troubles(word)
+                yield self._kept(task.job, message)
+                self._count_failures(message)
 
     def _lost(self, task: _Task, error: Exception) -> Failed:
         import ray
@@ -184,11 +181,11 @@ class Tasks:
         return Failed(number, f"{type(cause).__name__}: {first_line(cause)}", lost=True)
 
     def _overdue(self) -> Iterator[Failed]:
-        """End the workers that take too long; their jobs are lost."""
+        """End the workers that exceed the time limit; their jobs are lost."""
         import ray
 
         now = time.monotonic()
-        passed, self._looked = min(now - self._looked, _LONGEST_LOOK), now
+        passed, self._checked = min(now - self._checked, _MAX_CHECK_GAP), now
         limit = self._begin.trial_timeout
         for task in [task for task in self.running if task.begun]:
             task.seconds += passed
@@ -198,7 +195,7 @@ class Tasks:
                 yield Failed(task.job.number, f"its worker was ended after the time limit of {limit:g} s", lost=True)
 
     def _kept(self, job: Job, done: Done) -> Finished | Failed:
-        """How the job ended, once what it has written is in the run."""
+        """Write the files of a finished job into the run, and return its outcome."""
         files = CarriedFiles.of(self._trainer, job)
         try:
             write_contents(files.returned, done.returned)
@@ -209,17 +206,17 @@ class Tasks:
             return Failed(job.number, str(error), unwritable=True)
         return done.ended
 
-    def _note_troubles(self, done: Done) -> None:
-        """Count what goes wrong on a node in a row, and is no candidate's fault; raises RunError where it does not end."""
+    def _count_failures(self, done: Done) -> None:
+        """Count the failures of a node in a row that no candidate has caused; raises RunError after too many."""
         if not (isinstance(done.ended, Failed) and done.ended.blameless):
-            self._troubles.pop(done.host, None)
+            self._failures.pop(done.host, None)
             return
-        self._troubles[done.host] += 1
-        if self._troubles[done.host] >= _MAX_TROUBLES:
-            raise RunError(f"{done.ended.reason}: {_MAX_TROUBLES} times in a row. Mend that node, or leave it out. {KEPT}")
+        self._failures[done.host] += 1
+        if self._failures[done.host] >= _MAX_NODE_FAILURES:
+            raise RunError(f"{done.ended.reason}: {_MAX_NODE_FAILURES} times in a row. Repair that node, or remove it. {KEPT}")
 
     def close(self) -> None:
-        """Drop what runs, and what the nodes keep."""
+        """Cancel all tasks, and remove the files of the search on the nodes."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -231,7 +228,7 @@ class Tasks:
             return
         clear = ray.remote(nodes.clear)
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        left = alive if self._prepared else self._hosts & alive  # a task that prepares does not say on which node
+        left = alive if self._prepared else self._hosts & alive  # the node of a task that prepares files is not known
         cleared = [
             clear.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 self._shipped
@@ -239,4 +236,4 @@ class Tasks:
             for node in left
         ]
         if cleared:
-            ray.wait(cleared, num_returns=len(cleared), timeout=_LONGEST_TIDYING)
+            ray.wait(cleared, num_returns=len(cleared), timeout=_CLEAR_TIMEOUT)

@@ -3,40 +3,28 @@
 import re
 import subprocess
 import sys
-from collections import Counter
 from itertools import cycle, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import torch
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.drawing import draw_svg, draw_text
 from attn_nas.drawing.canvas import ink_on, text_width
 from attn_nas.drawing.colours import FAMILY_COLOURS, colour_of
 from attn_nas.errors import SpaceError
-from attn_nas.models.build import build_trunk
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Block, Layout, TrunkFamily
-from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk, register_trunk
 from attn_nas.terminal.drawing import drawing
-from attn_nas.testing import TrunkContract
-from attn_nas.testing.passage import passages
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+
+
 SVG = "{http://www.w3.org/2000/svg}"
-FAMILIES = [
-    Trunk("cifar_resnet", 20, 8),
-    Trunk("resnet", 18, 8),
-    Trunk("resnet", 50, 8),
-    Trunk("resnext", 50, 8),
-    Trunk("mobilenet_v2", 53, 8),
-    Trunk("mobilenet_v3_large", 48, 8),
-    Trunk("mobilenet_v3_large_bare", 48, 8),
-    Trunk("convnext", 59, 8),
-]
+
+
 GATES = cycle(
     [
         {"mechanism": "se", "reduction": 2},
@@ -144,10 +132,9 @@ def test_a_bare_trunk_is_a_line_for_each_stage():
     ]
 
 
-@pytest.mark.parametrize("trunk", FAMILIES, ids=str)
-def test_text_is_narrow_and_complete(trunk):
+def test_text_is_narrow_and_complete(each_trunk):
     """At most 88 characters wide with layers spelt out; each placement is named once, in order, and marked in its block."""
-    genotype = _everything(trunk)
+    genotype = _everything(each_trunk)
     text = draw_text(genotype)
     assert max(map(len, text.splitlines())) <= 88
     assert "…" not in text
@@ -155,42 +142,7 @@ def test_text_is_narrow_and_complete(trunk):
     sites = sorted(genotype.sites, key=lambda each: (each[0].block.stage, each[0].at_stage_end))
     labels = [(p.label, "" if p.position == "stage_end" else p.position) for _, p in sites]
     assert named == labels
-    assert text.count("◆") == 2 * len(trunk.blocks) + len(trunk.sites) - len(trunk.blocks) + 1
-
-
-@pytest.mark.parametrize("trunk", FAMILIES, ids=str)
-def test_layouts_leave_out_no_layer(trunk):
-    """Convolutions, norms, linear layers and activations that torch runs in a block are those of its layout, in number."""
-    kinds = r"\d+x\d+|norm|linear|relu6?|gelu|h-swish|scale"
-    for block, passed in zip(trunk.blocks, passages(build_trunk(trunk, 5), trunk, Task(3, 64, 64, 5)), strict=True):
-        layout = block.layout
-        names = [*layout.branch, *(layout.after if block.shortcut else ()), *(layout.shortcut if block.shortcut else ())]
-        declared = Counter(name.rpartition(" ")[2] for name in [*names, layout.replaced])
-        if declared.pop("se", 0):
-            declared.update(["1x1", "relu", "1x1", "scale"])
-        found = Counter(passed)
-        assert {k: n for k, n in found.items() if re.fullmatch(kinds, k)} == {
-            k: n for k, n in declared.items() if re.fullmatch(kinds, k)
-        }
-
-
-@pytest.mark.parametrize(
-    ("layout", "late"),
-    [
-        (Layout(), "replace"),
-        (Layout(("pre", "conv 3x3", "replace", "inner", "pre_norm", "standard")), "replace"),
-        (Layout(("pre", "replace", "inner", "pre_norm", "standard"), replaced="conv 5x5"), "5x5"),
-        (Layout(("pre", "replace", "inner", "pre_norm", "standard"), ("linear", "identity")), "linear"),
-        (Layout(("pre", "replace", "inner", "pre_norm", "standard"), after=("post", "relu")), "relu"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_the_contract_refuses_a_layout_that_is_not_the_modules(layout, late):
-    """Slots or layers of another order, another size, or that are not there."""
-    contract = TrunkContract()
-    contract.trunk = _with_layout(f"refused_{layout.branch[1].split()[0]}_{late}", layout)
-    with pytest.raises(AssertionError, match=rf"block 0 passes .* where '{late}' is not in the order of"):
-        contract.test_slots_and_layers_come_in_the_declared_order()
+    assert text.count("◆") == 2 * len(each_trunk.blocks) + len(each_trunk.sites) - len(each_trunk.blocks) + 1
 
 
 def test_a_layout_names_every_position_once():
@@ -234,9 +186,18 @@ def _texts(root):
         yield x, x + width, float(text.get("y")), text.text
 
 
-@pytest.mark.parametrize("trunk", [*FAMILIES, Trunk("cifar_resnet", 110, 16), Trunk("resnet", 101, 64)], ids=str)
-def test_no_text_of_a_picture_leaves_its_place(trunk):
+def test_no_text_of_a_picture_leaves_its_place(each_trunk):
     """Every text lies on the paper, texts on one line do not touch, and those of boxes lie within them."""
+    _check_texts(each_trunk)
+
+
+@pytest.mark.parametrize("trunk", [Trunk("cifar_resnet", 110, 16), Trunk("resnet", 101, 64)], ids=str)
+def test_no_text_of_a_large_picture_leaves_its_place(trunk):
+    """The same with a hundred blocks."""
+    _check_texts(trunk)
+
+
+def _check_texts(trunk):
     root = ElementTree.fromstring(draw_svg(_everything(trunk)))
     width, height = map(float, root.get("viewBox").split()[2:])
     lines = {}
@@ -255,10 +216,9 @@ def test_no_text_of_a_picture_leaves_its_place(trunk):
             assert text_width(text.text, float(text.get("font-size"))) < float(box.get("width"))
 
 
-@pytest.mark.parametrize("trunk", FAMILIES, ids=str)
-def test_a_picture_has_every_placement_with_what_it_is(trunk):
+def test_a_picture_has_every_placement_with_what_it_is(each_trunk):
     """One box for each in the colour of its family, with its place and paper for those who point at it."""
-    genotype = _everything(trunk)
+    genotype = _everything(each_trunk)
     root = ElementTree.fromstring(draw_svg(genotype))
     boxes = {g.find(f"{SVG}title").text: g for g in root.iter(f"{SVG}g") if g.find(f"{SVG}text") is not None}
     for site, placement in genotype.sites:
@@ -268,7 +228,7 @@ def test_a_picture_has_every_placement_with_what_it_is(trunk):
         (found,) = [title for title in boxes if title.startswith(start)]
         assert boxes[found].find(f"{SVG}text").text == placement.label
         assert boxes[found].find(f"{SVG}rect").get("fill") == colour_of(placement)
-    assert len(boxes) == len(trunk.sites)
+    assert len(boxes) == len(each_trunk.sites)
 
 
 def test_a_picture_stands_alone():
@@ -307,9 +267,9 @@ def test_colours_are_of_families_and_legible():
     assert len(set(FAMILY_COLOURS.values())) == 6
 
     def luminance(colour):
-        parts = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-        linear = torch.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        return float(linear @ torch.tensor([0.2126, 0.7152, 0.0722]))
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
     def contrast(one, two):
         low, high = sorted((luminance(one), luminance(two)))
@@ -342,6 +302,6 @@ def test_drawing_does_not_import_torch():
 
 
 def test_the_documented_picture_is_up_to_date():
-    """docs/placements.svg is what this code draws; the same as text stands in the README."""
+    """docs/placements.svg is what this code draws; the same as text stands in docs/reading.md."""
     assert (ROOT / "docs" / "placements.svg").read_text() == draw_svg(_documented())
-    assert draw_text(_documented()) in (ROOT / "README.md").read_text()
+    assert draw_text(_documented()) in (ROOT / "docs" / "reading.md").read_text()

@@ -18,7 +18,7 @@ from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import LimitSettings, SearchSpace, json_schema
 from attn_nas.space.trunks import Trunk
 
-FOLDER = Path(__file__).parents[2] / "search_spaces"
+FOLDER = Path(__file__).parents[3] / "search_spaces"
 SHIPPED = [
     "cifar100_resnet56",
     "cifar10_resnet20",

@@ -1,4 +1,4 @@
-"""What a person sees of a search: lines, the live picture, the closing words."""
+"""What a person sees of a search while it runs: lines and the live picture."""
 
 import io
 import json
@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from attn_nas.drawing.colours import FAMILY_COLOURS
-from attn_nas.engine.search import Search
 from attn_nas.events.progress import Progress
 from attn_nas.events.types import (
     ConfirmationStarted,
@@ -24,27 +23,26 @@ from attn_nas.events.types import (
     TrialFinished,
     TrialStarted,
 )
-from attn_nas.execution.settings import Local
 from attn_nas.format import count, duration
-from attn_nas.space.encoding import Encoding
-from attn_nas.space.references import reference_genotypes
-from attn_nas.space.task import Task
-from attn_nas.terminal.closing import closing_lines
 from attn_nas.terminal.console import console
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
 from attn_nas.terminal.live.text_sparkline import sparkline
 from attn_nas.terminal.live.view import live_view
 from attn_nas.terminal.placement_text import block_cells, coloured_placements
-from attn_nas.terminal.tables import front_table
-from attn_nas.testing import TableTrainer
 
 POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, costs=(100.0,), added_flops=12345)
+
+
 STARTED = SearchStarted(
     run="runs/x", space="toy", budget=10, time_budget=None, confirm=0, finished=2, front=(POINT,), seed=0, workers=2,
     threads=1, gpus=0, cores=2, numerics="cpu, fp32", trunk="a trunk", num_sites=3,
 )  # fmt: skip
+
+
 ROUND = ConfirmationStarted(round=1, rounds=2, seed=1, candidates=5, references=2, trainings=7, seconds=9.0)
+
+
 TRIAL = {"number": 3, "key": "b" * 12, "seed": 0, "placements": "[red]eca k3[/red] | - | -"}
 
 
@@ -261,34 +259,3 @@ def test_a_pipe_is_wide_enough_for_tables_unless_told(monkeypatch):
 def test_durations_have_hours_when_they_need_them():
     """Minutes and seconds, hours in front."""
     assert (duration(61), duration(3661)) == ("01:01", "1:01:01")
-
-
-def test_the_closing_words_compare_with_every_reference(tiny_space, tmp_path):
-    """The best against each reference but itself, the noise, and how to go on after an interruption."""
-    references = reference_genotypes(tiny_space, Encoding(tiny_space))
-    table = {genotype.key: 0.5 + index / 100 for index, genotype in enumerate(references.values())}
-    ended = []
-    run = Search(tiny_space, run=tmp_path / "a run", training=TableTrainer(Task(3, 16, 16, 10), table)).optimize(
-        n_trials=5, confirm=0, callbacks=[ended.append], execution=Local(workers=1)
-    )
-    words = "\n".join(closing_lines(run, ended[-1]))
-    assert "5 of 5 candidates trained" in words
-    assert sum("points against" in line and "sure to be better" in line for line in words.splitlines()) == len(references) - 1
-    assert "overestimated by chance" in words
-    interrupted = type(ended[-1])(**{**vars(ended[-1]), "why": "interrupted"})
-    assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_lines(run, interrupted))
-
-
-@pytest.mark.parametrize(("width", "apart"), [(200, "  "), (80, "\n    "), (50, "\n    ")])
-def test_a_narrow_table_has_placements_below_the_figures(tiny_space, tmp_path, width, apart):
-    """It never breaks a row; key and accuracy stay to the last."""
-    run = Search(tiny_space, run=tmp_path, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
-        n_trials=5, confirm=0, callbacks=[], execution=Local(workers=1)
-    )
-    out = Console(width=width, file=io.StringIO())
-    out.print(front_table(run.candidates, "Front", width))
-    printed = out.file.getvalue()
-    assert max(map(len, printed.splitlines())) <= width
-    for candidate in run.candidates:
-        row = rf"\n{candidate.record.key} +{re.escape(candidate.expected.hundredths())} %[^\n]*"
-        assert re.search(row + apart + re.escape(str(candidate.record.genotype)), printed)
