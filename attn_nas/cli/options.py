@@ -17,7 +17,7 @@ FrontOption = Annotated[bool, typer.Option("--front", help="Select all members o
 BestUnderOption = Annotated[
     str | None,
     typer.Option(
-        help="Select the most accurate candidate of at most so many FLOPs: in all (45M), or over the bare trunk (+1%)."
+        help="Select the most accurate candidate up to a number of FLOPs: in all (45M), or over the bare trunk (+1%)."
     ),
 ]
 WorkersOption = Annotated[int | None, typer.Option(help="Number of processes that train; by default one per core on a CPU.")]

@@ -21,10 +21,10 @@ _KINDS: dict[type, str] = {int: "integer", float: "number", str: "text", Path: "
 def page() -> str:
     """All commands with their arguments and options."""
     group: Any = get_command(app)
-    shown = {name: command for name, command in group.commands.items() if not command.hidden}
+    shown = dict(_commands(group))
     overview = table(
         ("command", "what it does"),
-        ((f"[`{name}`](#{PROGRAM}-{name})", _summary(command)) for name, command in shown.items()),
+        ((f"[`{name}`](#{_anchor(name)})", _summary(command)) for name, command in shown.items()),
     )
     return "\n\n".join(
         [
@@ -40,12 +40,27 @@ def page() -> str:
     )
 
 
+def _commands(group: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the visible commands by name; those of a group by the names of group and command."""
+    for name, command in group.commands.items():
+        if command.hidden:
+            continue
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {inner}", each) for inner, each in _commands(command))
+        else:
+            yield name, command
+
+
+def _anchor(name: str) -> str:
+    return f"{PROGRAM}-{name.replace(' ', '-')}"
+
+
 def _section(name: str, command: Any) -> str:
     arguments = [each for each in command.params if isinstance(each, TyperArgument)]
     usage = " ".join([PROGRAM, name, *(_metavar(each) for each in arguments), "[OPTIONS]"])
     return "\n\n".join(
         [
-            f"## {PROGRAM} {name} {{: #{PROGRAM}-{name} }}",
+            f"## {PROGRAM} {name} {{: #{_anchor(name)} }}",
             _paragraphs(command.help or ""),
             f"```text\n{usage}\n```",
             _parameters(command),

@@ -34,8 +34,8 @@ def page() -> str:
         f"Every mechanism, with a drawing of what it computes on {CHANNELS} channels and {SIZE} x {SIZE} places. The drawings "
         "are traced from the modules. Coloured boxes have weights that are learned, grey boxes have none. Below each box "
         "stands the shape of its result, without the batch. Hyperparameters are those of the paper, or the nearest that fit.",
-        "`attn-nas mechanisms` prints this list, `attn-nas mechanisms NAME` one entry. A mechanism of your own is added by a "
-        "plug-in: [extending](../extending.md). Where a mechanism may sit in a block: [positions](../positions.md).",
+        "`attn-nas catalog mechanisms` prints this list, `attn-nas catalog mechanisms NAME` one entry. A mechanism of your own "
+        "is added by a plug-in: [extending](../extending.md). Where a mechanism may be placed: [positions](../positions.md).",
         table(
             ("mechanism", "family", "parameters", "FLOPs", "training step", "inference"),
             (_row(record, costs.get(record.name, {})) for record in records),

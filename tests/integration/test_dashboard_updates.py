@@ -122,7 +122,7 @@ def test_followers_share_scenes_of_which_few_are_kept(many, monkeypatch):
     assert len(made) == 1
     _all_updates(Follower(watched, LINKS, {"x": "total"}, "", scenes))
     assert len(made) == 2
-    monkeypatch.setattr(live_module, "_SCENES_KEPT", 1)
+    monkeypatch.setattr(live_module, "_MAX_SCENES", 1)
     reading, scenes = watched.reading(), Scenes()
     for view in ({}, {}, {"x": "total"}, {}):
         scenes.of(RunPage(reading, LINKS, view))

@@ -255,4 +255,4 @@ def test_a_remote_search_is_shown_like_one_here(command):
     with _served(([_line(STARTED), *EPOCHS], True)) as server:
         code, _, err = command("watch", server.url)
     assert code == 1
-    assert "Go on (where it ran) with: attn-nas search --resume --run runs/x" in err
+    assert "Continue (where it ran) with: attn-nas search --resume --run runs/x" in err

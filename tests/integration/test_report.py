@@ -180,7 +180,7 @@ def test_the_command_writes_into_the_run_or_where_it_is_told(run, tmp_path):
     ("options", "words"),
     [
         (["--format", "pdf"], "choose from html, md, csv, tensorboard"),
-        (["--format", "tensorboard", "--to", "-"], "name one"),
+        (["--format", "tensorboard", "--to", "-"], "name a folder"),
         (["--to", "/proc/nowhere/x.html"], "cannot write"),
     ],
 )
