@@ -23,7 +23,7 @@ from attn_nas.space.schema import SearchSpace
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TOY = ROOT / "tests" / "data" / "docs.yaml"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 SHELLS, PRINTED = ("bash", "sh"), ("text", "json", "toml")
 KNOWN = ("python", "yaml", *SHELLS, *PRINTED)
 OTHER_SOURCES = ["CHANGELOG.md", "benchmarks/README.md"]
