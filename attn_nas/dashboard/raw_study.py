@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import AttnNasError, RunError
 from attn_nas.runs.folder import RunFolder
-from attn_nas.storage.location import StudyPlace
+from attn_nas.storage.location import StudyLocation
 
 PATHS = ("/dashboard", "/api/", "/static/", "/csv/", "/artifacts/", "/favicon.ico")
 """What optuna-dashboard answers; its pages have absolute addresses."""
@@ -43,7 +43,7 @@ class RawStudies:
         answer.set_cookie(_cookie(port), quote(name, safe=""), httponly=True, samesite="strict")
         return answer
 
-    def _place(self, name: str) -> StudyPlace:
+    def _place(self, name: str) -> StudyLocation:
         """Where the study of a run is; raises RunError if others are there too, which are not to be shown."""
         place = RunFolder(self._library.run(name).path).study
         if place.is_shared:

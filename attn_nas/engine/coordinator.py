@@ -43,7 +43,7 @@ from attn_nas.sampling import CURVE, SEED
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
 from attn_nas.space.genotype import Genotype
 from attn_nas.stats.pareto import Point, front_indices, hypervolume
-from attn_nas.storage.batching import together
+from attn_nas.storage.batching import batched
 from attn_nas.storage.optuna_db import DATABASE_ERRORS
 from attn_nas.training.pauses import Pause
 from attn_nas.training.protocol import Replicate, Trained
@@ -357,7 +357,7 @@ class Coordinator:
 
     def _ask(self) -> _Running | None:
         """The next training, written down in the study; None if nothing is to be begun."""
-        with self._foresight.proposing(), together(self._study):
+        with self._foresight.proposing(), batched(self._study):
             found = self._next_replicate()
             running = self._described(*found) if found else None
         if running:
@@ -464,7 +464,7 @@ class Coordinator:
         )
 
     def _describe(self, trial: Trial, trained: Trained) -> None:
-        with together(self._study):
+        with batched(self._study):
             trial.set_user_attr("result", trained.result.to_dict())
             trial.set_user_attr(CURVE, list(trained.result.curve))
             if trained.profile:
@@ -527,7 +527,7 @@ class Coordinator:
 
     def _drop(self, number: int, ended: State, reason: str) -> None:
         running = self._running.pop(number)
-        with together(self._study):
+        with batched(self._study):
             running.trial.set_user_attr("ended", ended)
             running.trial.set_user_attr("reason", reason)
         self._study.tell(running.trial, state=TrialState.FAIL)

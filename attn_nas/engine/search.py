@@ -30,9 +30,9 @@ from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import LimitSettings, SearchSpace
 from attn_nas.storage.location import check_storage, create_study, move_study
-from attn_nas.storage.open_trials import remember_unfinished
+from attn_nas.storage.open_trials import cache_open_trials
 from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
-from attn_nas.storage.retry import Patience
+from attn_nas.storage.retry import RetryPolicy
 from attn_nas.training.protocol import PausingTrainer, Trainer
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
@@ -214,11 +214,11 @@ def _run(
             listener(event)
 
     interrupts = Interrupts()
-    patience = Patience(_PATIENCE, lambda reason: emit(StorageAwaited(reason=reason)), interrupts.pause)
+    patience = RetryPolicy(_PATIENCE, lambda reason: emit(StorageAwaited(reason=reason)), interrupts.pause)
     place = folder.study
     with place.held(patience):
         study = place.open_to_write(patience)
-        remember_unfinished(study)
+        cache_open_trials(study)
         study.set_user_attr(MANIFEST, setting.manifest.to_stored())
         executor = hardware.executor(
             trainer or _proxy_trainer(setting, resources, folder), resources, setting.affordable_references

@@ -18,9 +18,9 @@ from attn_nas.training import ProxyResult
 class Candidate:
     """A scored candidate of a run.
 
-    ``record`` is its first training, mostly the search's, ``results`` are those of all its trainings, each with a seed of its
-    own; ``costs`` are what the run minimises, by name, times as the mean over trainings; and ``belief`` is what its trainings
-    and those of all other candidates let one believe of it (None in a run of fewer than four).
+    ``record`` is the first training of the candidate, ``results`` are the results of all its trainings, each with a different
+    seed. ``costs`` has the minimised quantities by name; times are means over trainings. ``belief`` is the estimate of its
+    accuracy from the trainings of all candidates; None in a run of fewer than four candidates.
     """
 
     record: Record
@@ -31,12 +31,12 @@ class Candidate:
 
     @cached_property
     def measured(self) -> Mean:
-        """Validation accuracy over the seeds, a share of 1."""
+        """Mean validation accuracy over the seeds, with its standard error; shares of 1."""
         return Mean.of([result.accuracy for result in self.results])
 
     @cached_property
     def expected(self) -> Mean:
-        """The validation accuracy to be expected, with its standard deviation: as believed, or else as measured."""
+        """Estimated validation accuracy with its standard deviation: the belief, or without one the measured mean and NaN."""
         return (
             Mean(self.belief.mean, self.belief.standard_deviation) if self.belief else Mean(self.measured.value, float("nan"))
         )
@@ -48,7 +48,7 @@ class Candidate:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Times beside the bare trunk's, where they were measured: ``step_time``, and ``latency`` if that is minimised."""
+        """Times relative to the bare trunk, where they were measured: ``step_time``, and ``latency`` if it is minimised."""
         profile = self.record.profile
         return {
             **({"step_time": profile.step_ratio} if profile else {}),

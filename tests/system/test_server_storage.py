@@ -36,7 +36,7 @@ from attn_nas.storage import address
 from attn_nas.storage import postgres as storing
 from attn_nas.storage.address import ServerAddress
 from attn_nas.storage.optuna_db import engine_of
-from attn_nas.storage.retry import NONE
+from attn_nas.storage.retry import NO_RETRY
 from attn_nas.testing import TableTrainer
 
 TASK = Task(3, 16, 16, 10)
@@ -269,7 +269,10 @@ def test_two_machines_cannot_share_a_study(server, tiny_space, tmp_path):
     """They have run folders of their own, and no lock in common but the server's."""
     run = _search(tiny_space, tmp_path, budget=4, storage=server.url())
     shutil.copytree(run.folder.path, tmp_path / "elsewhere" / "run")
-    with run.folder.study.held(NONE), pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"):
+    with (
+        run.folder.study.held(NO_RETRY),
+        pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"),
+    ):
         _search(None, tmp_path / "elsewhere", budget=6, resume=True)
     _check(_search(None, tmp_path / "elsewhere", budget=6, resume=True), 6)
 
@@ -283,7 +286,7 @@ def test_whoever_took_the_study_while_the_connection_was_lost_keeps_it(server, t
     def listen(what):
         if isinstance(what, TrialFinished) and what.finished == 6:
             server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-            others.append(holder.held(NONE))
+            others.append(holder.held(NO_RETRY))
             others[0].__enter__()
 
     with pytest.raises(RunError, match="another process works on"):
