@@ -35,7 +35,7 @@ from attn_nas.space.task import Task
 from attn_nas.storage import address
 from attn_nas.storage import postgres as storing
 from attn_nas.storage.address import ServerAddress
-from attn_nas.storage.optuna_db import engine_of
+from attn_nas.storage.optuna_db import MANIFEST, engine_of
 from attn_nas.storage.retry import NO_RETRY
 from attn_nas.testing import TableTrainer
 
@@ -421,6 +421,18 @@ def test_what_cannot_be_attached_says_why(server, tiny_space, tmp_path, monkeypa
     assert message in done.output
     assert PASSWORD not in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_run_of_format_3_on_a_server_is_read_and_goes_on(server, tiny_space, tmp_path):
+    """Its manifest alone differs; it is stored in the present format when the search goes on."""
+    run = _search(tiny_space, tmp_path, budget=2, storage=server.url())
+    stored = {**run.manifest.to_stored(), "format": 3}
+    del stored["rules"]
+    run.study.set_user_attr(MANIFEST, stored)
+    assert Run(tmp_path / "run").manifest == run.manifest
+    assert run.study.user_attrs[MANIFEST] == stored
+    _check(_search(None, tmp_path, budget=3, resume=True), 3)
+    assert run.study.user_attrs[MANIFEST] == {**run.manifest.to_stored(), "budget": 3}
 
 
 def test_plug_ins_of_a_study_cannot_leave_the_run(server, tiny_space, tmp_path):
