@@ -47,7 +47,7 @@ class Candidate:
 
     @cached_property
     def measured(self) -> Mean:
-        """Validation accuracy over the seeds, a share of 1."""
+        """Mean validation accuracy over the seeds, with its standard error; shares of 1."""
         return Mean.of([result.accuracy for result in self.results])
 
     @cached_property

@@ -7,9 +7,8 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from generators.markdown import drawing, front_matter, table
-
 from attn_nas.drawing.canvas import document, text_width
+from generators.markdown import drawing, front_matter, table
 
 ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = "attn_nas"
@@ -57,14 +56,14 @@ def page() -> str:
         [
             front_matter("The rooms of the package, what each is for, and which imports which.") + "# Architecture",
             "The package is a set of rooms. A room has one subject, and imports only from the rooms below it, so data flow one "
-            "way. `lint-imports` checks this with the contracts in `pyproject.toml`, from which the picture is drawn. Rooms "
-            "beside each other do not know each other.",
+            "way. `lint-imports` checks this with the contracts in `pyproject.toml`, from which the picture is drawn. Rooms in one "
+            "row do not import each other.",
             drawing(picture()),
             table(("room", "what it is for"), _rows()),
-            "A search in one line: `space` (YAML or keywords to genotypes) → `models` (networks) → `cost` and `data` → `training` "
-            "(one candidate) and `sampling` (the next one) → `execution` (where trainings run) and `runs` (what is on disk) → "
-            "`engine` (the search) → `followups`, `export`, `report`, `terminal`, `dashboard` → `cli`. The reasons for single "
-            "choices: [decisions](decisions/index.md).",
+            "A search in one line: `space` (YAML or keywords to genotypes) → `models` (networks) → `cost` and `data` → "
+            "`training` (one candidate) and `sampling` (the next one) → `execution` (where trainings run) and `runs` (what is on "
+            "disk) → `engine` (the search) → `followups`, `export`, `report`, `terminal`, `dashboard` → `cli`. The reasons for "
+            "single choices: [decisions](decisions/index.md).",
         ]
     )
 

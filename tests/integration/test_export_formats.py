@@ -353,8 +353,8 @@ def _one_missing(path):
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (_truncate, RunError, "is damaged, or not what the run has written .*: delete it. One more seed"),
-        (_garble, RunError, "is damaged, or not what the run has written .*: delete it. One more seed"),
+        (_truncate, RunError, "is damaged, or not as the run has written it .*: delete it. One more seed"),
+        (_garble, RunError, "is damaged, or not as the run has written it .*: delete it. One more seed"),
         (_other_seed, RunError, "its seed is 7, trained were 0"),
         (_no_seed, RunError, "its seed is None, trained were 0"),
         (_other_shape, ExportError, r"do not fit its network: size mismatch for fc.weight"),
