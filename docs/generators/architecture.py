@@ -56,13 +56,13 @@ def page() -> str:
         [
             front_matter("The rooms of the package, what each is for, and which imports which.") + "# Architecture",
             "The package is a set of rooms. A room has one subject, and imports only from the rooms below it, so data flow one "
-            "way. `lint-imports` checks this with the contracts in `pyproject.toml`, from which the picture is drawn. Rooms in one "
-            "row do not import each other.",
+            "way. `lint-imports` checks this with the contracts in `pyproject.toml`, from which the picture is drawn. "
+            "Rooms of one row do not import each other.",
             drawing(picture()),
             table(("room", "what it is for"), _rows()),
             "A search in one line: `space` (YAML or keywords to genotypes) → `models` (networks) → `cost` and `data` → "
-            "`training` (one candidate) and `sampling` (the next one) → `execution` (where trainings run) and `runs` (what is on "
-            "disk) → `engine` (the search) → `followups`, `export`, `report`, `terminal`, `dashboard` → `cli`. The reasons for "
+            "`training` (one candidate) and `sampling` (the next one) → `execution` (where trainings run) and `runs` (what is "
+            "on disk) → `engine` (the search) → `followups`, `export`, `report`, `terminal`, `dashboard` → `cli`. The reasons for "
             "single choices: [decisions](decisions/index.md).",
         ]
     )
