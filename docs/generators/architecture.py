@@ -62,8 +62,8 @@ def page() -> str:
             table(("room", "what it is for"), _rows()),
             "A search in one line: `space` (YAML or keywords to genotypes) → `models` (networks) → `cost` and `data` → "
             "`training` (one candidate) and `sampling` (the next one) → `execution` (where trainings run) and `runs` (what is "
-            "on disk) → `engine` (the search) → `followups`, `export`, `report`, `terminal`, `dashboard` → `cli`. The reasons for "
-            "single choices: [decisions](decisions/index.md).",
+            "on disk) → `engine` (the search) → `followups`, `export`, `report`, `terminal`, `dashboard` → `cli`. The reasons "
+            "for single choices: [decisions](decisions/index.md).",
         ]
     )
 

@@ -219,5 +219,5 @@ def test_a_manifest_does_not_change(format_3):
     with pytest.raises(ValidationError, match="frozen"):
         manifest.budget = 3
     before = manifest.to_stored()
-    assert manifest.resumed(format_3, budget=9).budget == 9
+    assert manifest.resumed(budget=9).budget == 9
     assert manifest.to_stored() == before
