@@ -46,8 +46,8 @@ def export(
     formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
     opened = Run(run)
     selection = Selection(trial or (), knee, front, best_under)
-    with_front = front or not (selection.is_asked_for or retrained)
-    if retrained and not selection.is_asked_for:
+    with_front = front or not (selection.is_explicit or retrained)
+    if retrained and not selection.is_explicit:
         selection = Selection(FullTraining.of(opened).winners)
     folders = export_candidates(
         opened,

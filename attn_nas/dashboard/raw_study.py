@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import AttnNasError, RunError
 from attn_nas.runs.folder import RunFolder
-from attn_nas.storage.location import StudyPlace
+from attn_nas.storage.location import StudyLocation
 
 PATHS = ("/dashboard", "/api/", "/static/", "/csv/", "/artifacts/", "/favicon.ico")
 """Prefixes of the paths of optuna-dashboard; they are absolute, so they cannot be served below the path of a run."""
@@ -48,7 +48,7 @@ class RawStudies:
         answer.set_cookie(_cookie(port), quote(name, safe=""), httponly=True, samesite="strict")
         return answer
 
-    def _place(self, name: str) -> StudyPlace:
+    def _place(self, name: str) -> StudyLocation:
         """Return the location of the study of a run.
 
         Raises:

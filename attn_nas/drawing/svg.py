@@ -60,10 +60,11 @@ def draw_svg(genotype: Genotype, *, styled: bool = True) -> str:
         if stage is not drawn[-1]:
             parts += _stage_end(stage, frame, y)
             y += _end_height(stage)
-    return document(title, width, y + _MARGIN, parts, (_MARGIN, 28), "genotype", _style() if styled else "")
+    return document(title, width, y + _MARGIN, parts, (_MARGIN, 28), "genotype", style_sheet() if styled else "")
 
 
-def _style() -> str:
+def style_sheet() -> str:
+    """The rules of a drawing that is a file of its own: its colours in a light and in a dark scheme."""
     light, dark = ("".join(f".genotype .{name}{{{rule}}}" for name, rule in sheet.items()) for sheet in (_LIGHT, _DARK))
     return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 

@@ -28,7 +28,7 @@ from attn_nas.runs.record import Record, State
 from attn_nas.sampling import CURVE, SEED
 from attn_nas.sampling.proposer import Proposer
 from attn_nas.space.genotype import Genotype
-from attn_nas.storage.batching import together
+from attn_nas.storage.batching import batched
 from attn_nas.training.protocol import Replicate
 
 
@@ -75,7 +75,7 @@ class Journal:
 
     def begin(self, replicate: Replicate) -> Record:
         """Write a new trial for ``replicate``."""
-        with together(self._study):
+        with batched(self._study):
             trial = self._proposer.given(self._study, replicate.genotype)
             return self._described(trial, replicate)
 
@@ -84,7 +84,7 @@ class Journal:
 
         None if the sampler finds no ``admissible`` genotype: the space is exhausted.
         """
-        with together(self._study):
+        with batched(self._study):
             trial, genotype, found = self._proposer.ask(self._study, admissible)
             if found:
                 return self._described(trial, Replicate(genotype, seed))
@@ -127,7 +127,7 @@ class Journal:
         result = record.result or record.partial
         assert result
         trial = self._open[record.number]
-        with together(self._study):
+        with batched(self._study):
             trial.set_user_attr("result", result.to_dict())
             trial.set_user_attr(CURVE, list(result.curve))
             if record.profile:
@@ -178,7 +178,7 @@ class Journal:
     def end(self, record: Record, state: State, reason: str) -> Record:
         """Write that a trial ended without a score; returns its record."""
         trial = self._open.pop(record.number)
-        with together(self._study):
+        with batched(self._study):
             trial.set_user_attr("ended", state)
             trial.set_user_attr("reason", reason)
         self._study.tell(trial, state=TrialState.FAIL)

@@ -1,4 +1,4 @@
-"""One sitting of a search: puts its parts together for the process that runs it, until the search ends or is stopped."""
+"""One sitting of a search: puts its parts batched for the process that runs it, until the search ends or is stopped."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
 from attn_nas.runs.folder import RunFolder
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
-from attn_nas.storage.open_trials import remember_unfinished
+from attn_nas.storage.open_trials import cache_open_trials
 from attn_nas.storage.optuna_db import MANIFEST
-from attn_nas.storage.retry import Patience
+from attn_nas.storage.retry import RetryPolicy
 from attn_nas.training.protocol import TrainFunction
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
@@ -58,11 +58,11 @@ def run_session(
             listener(event)
 
     signals = StopSignals()
-    retry = Patience(_RETRY_SECONDS, lambda reason: emit(StorageAwaited(reason=reason)), signals.sleep)
+    retry = RetryPolicy(_RETRY_SECONDS, lambda reason: emit(StorageAwaited(reason=reason)), signals.sleep)
     location, manifest = folder.study, setting.manifest
     with location.held(retry):
         study = location.open_to_write(retry)
-        remember_unfinished(study)
+        cache_open_trials(study)
         study.set_user_attr(MANIFEST, manifest.to_stored())
         sampled = Proposer(setting.encoding, sampler(setting.space, setting.table, manifest.seed), manifest.seed)
         trained = trainer or _proxy_trainer(setting, resources, folder)

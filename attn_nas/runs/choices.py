@@ -96,6 +96,6 @@ class RunChoices(BaseModel):
             path, shown = ".".join(map(str, first["loc"])), repr(first["input"])
             value = "" if first["type"] == "missing" else f" = {shown[:_MOST_SHOWN]}{'...' * (len(shown) > _MOST_SHOWN)}"
             raise RunError(
-                f"{where}: the facts in its study are damaged, {path}{value}: {first['msg']}. "
+                f"{where}: the manifest in its study is damaged, {path}{value}: {first['msg']}. "
                 "Restore study.db, or begin a new run"
             ) from None

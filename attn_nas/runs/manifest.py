@@ -26,12 +26,16 @@ from attn_nas.training.device import Numerics
 from attn_nas.version import __version__
 
 
-def _with_all_fields(value: object) -> object:
-    """``value``, which is to become `Numerics`: its defaults are those of new runs, not of stored ones."""
-    missing = [field.name for field in fields(Numerics) if isinstance(value, Mapping) and field.name not in value]
-    if missing:
-        raise ValueError(f"{', '.join(missing)} is missing")
-    return value
+def _without_defaults(kind: type[Any]) -> BeforeValidator:
+    """Refuse a stored ``kind`` that lacks a field: defaults are those of new runs, not of stored ones."""
+
+    def check(value: object) -> object:
+        missing = [field.name for field in fields(kind) if isinstance(value, Mapping) and field.name not in value]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} is missing")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _not_negative(cost: Cost) -> Cost:
@@ -70,7 +74,7 @@ class RunManifest(RunChoices):
     that the hypervolume is measured from, and ``flops_convention`` says in words how FLOPs are counted.
     """
 
-    numerics: Annotated[Numerics, BeforeValidator(_with_all_fields)]
+    numerics: Annotated[Numerics, _without_defaults(Numerics)]
     task: Task
     normalization: Normalization
     bare_cost: Annotated[Cost, AfterValidator(_not_negative)]
@@ -78,7 +82,7 @@ class RunManifest(RunChoices):
     flops_convention: str
     format: int
     versions: Versions
-    rules: DataRules
+    rules: Annotated[DataRules, _without_defaults(DataRules)]
 
     @classmethod
     def begun(

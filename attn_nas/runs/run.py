@@ -1,4 +1,4 @@
-"""A run read back: its candidates, front, references and hypervolume."""
+"""A snapshot of a run: its candidates, front, references and hypervolume."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ class Run:
 
     @property
     def failures(self) -> list[Record]:
-        """The trials that ended without a score and count."""
+        """The trials that failed; each used up one unit of the budget."""
         return [record for record in self.records if record.state == "failed"]
 
     @cached_property
     def trainings(self) -> list[Training]:
-        """All trainings that have a score, those of the confirmation among them."""
+        """All trainings that have a score, including those of the confirmation."""
         return trainings_of(self.records)
 
     @cached_property
@@ -121,7 +121,7 @@ class Run:
 
     @property
     def insight(self) -> Insight:
-        """What mechanisms, positions and sites do to accuracy; raises RunError."""
+        """Effects of mechanisms, positions and sites on accuracy; raises RunError if there are too few candidates."""
         found = Insight.of(self.trainings, Encoding(self.space))
         if found is None:
             raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {LEAST}")
@@ -137,6 +137,7 @@ class Run:
                 scored.setdefault(record.key, []).append(record)
         return [
             Candidate(
+                self,
                 records[0],
                 tuple(record.result for record in records if record.result),
                 dict(zip(self.axes, costs[key], strict=True)),
@@ -147,23 +148,23 @@ class Run:
         ]
 
     def point(self, candidate: Candidate) -> Point:
-        """Where a candidate lies among the objectives."""
+        """The objectives of a candidate: accuracy, then its costs."""
         return (candidate.accuracy, *candidate.costs.values())
 
     @cached_property
     def _judged(self) -> list[Candidate]:
-        """The candidates whose accuracies can be compared."""
+        """The candidates whose accuracies are comparable: all with a belief, or all if there are no beliefs."""
         return [candidate for candidate in self.candidates if candidate.belief or self.beliefs is None]
 
     @cached_property
     def front(self) -> list[Candidate]:
-        """The candidates that none is expected to beat, by rising cost."""
+        """The candidates that no other is expected to beat in all objectives, by rising cost."""
         judged = self._judged
         return [judged[index] for index in front_indices([self.point(candidate) for candidate in judged])]
 
     @cached_property
     def knee(self) -> Candidate | None:
-        """The front's knee."""
+        """The candidate at the knee of the front; None without candidates."""
         judged = self._judged
         index = knee_index([self.point(candidate) for candidate in judged])
         return None if index is None else judged[index]
@@ -175,7 +176,7 @@ class Run:
 
     @property
     def reference_point(self) -> Point:
-        """The worst accuracy and costs, fixed when the run began."""
+        """The worst accuracy and costs, which the hypervolume is measured from; fixed when the run began."""
         return self.manifest.reference_point
 
     @property
@@ -184,7 +185,7 @@ class Run:
         return hypervolume([self.point(candidate) for candidate in self.front], self.reference_point)
 
     def leads(self, candidate: Candidate) -> list[tuple[Candidate, Difference]]:
-        """How far it is believed to be ahead of each reference but itself; empty while nothing is believed of it."""
+        """Estimated lead of ``candidate`` over each other reference, in accuracy; empty for a candidate without a belief."""
         if self.beliefs is None or candidate.belief is None:
             return []
         key = candidate.record.key
@@ -207,7 +208,7 @@ class Run:
             return load_file(path)
 
     def weights_seed(self, candidate: Candidate) -> int:
-        """With which of the candidate's seeds the weights were trained; raises RunError."""
+        """The seed of the training that the kept weights come from; raises RunError."""
         with self._weights_of(candidate) as path:
             with safe_open(path, "pt") as file:
                 found = (file.metadata() or {}).get("seed")
@@ -218,24 +219,24 @@ class Run:
 
     @contextmanager
     def _weights_of(self, candidate: Candidate) -> Iterator[Path]:
-        """The file of a candidate's weights; what goes wrong with it in the block is a RunError that says what to do."""
+        """The file of a candidate's weights; errors of the block that reads it become RunError, with advice."""
         path, key = self.folder.weights_of(candidate.record.key), candidate.record.key
-        again = (
+        advice = (
             f"One more seed trains the front again: attn-nas search --resume --run {self.folder.path} "
             f"--confirm {self.manifest.confirm + 1}"
         )
         if not path.exists():
-            kept = "only the front, the references and what was confirmed keep theirs"
-            raise RunError(f"the weights of {key} were not kept: {kept}. {again}")
+            kept = "only the front, the references and confirmed candidates keep theirs"
+            raise RunError(f"the weights of {key} were not kept: {kept}. {advice}")
         try:
             yield path
         except (SafetensorError, OSError, ValueError) as error:
             raise RunError(
-                f"{path} is damaged, or not what the run has written ({first_line(error)}): delete it. {again}"
+                f"{path} is damaged, or not as the run has written it ({first_line(error)}): delete it. {advice}"
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The front and the references as one document."""
+        """Front, references and failures as plain data."""
         accuracy, *worst = self.reference_point
         knee = self.knee
         return {

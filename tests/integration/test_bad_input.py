@@ -241,19 +241,19 @@ def _attribute(run, table, name, change):
         connection.commit()
 
 
-def _facts(**changes):
-    """Damage the document of a run: ``None`` takes an entry away."""
+def _manifest(**changes):
+    """Damage the manifest of a run: ``None`` takes an entry away."""
 
     def damage(run):
-        def changed(facts):
-            return {name: value for name, value in {**facts, **changes}.items() if value is not None}
+        def changed(stored):
+            return {name: value for name, value in {**stored, **changes}.items() if value is not None}
 
         _attribute(run, "study_user_attributes", "run", changed)
 
     return damage
 
 
-def _facts_are(value):
+def _manifest_is(value):
     return lambda run: _attribute(run, "study_user_attributes", "run", lambda _: value)
 
 
@@ -308,27 +308,27 @@ RUNS = {
     ),
     "a database of another application": (_other_application, ["run/study.db", "cannot be opened as a study"]),
     "somebody else's Optuna study": (_other_study, ["run is not a run of attn-nas"]),
-    "a study without facts": (
+    "a study without a manifest": (
         lambda run: _sql(run, "DELETE FROM study_user_attributes WHERE key = 'run'"),
         ["run is not a run of attn-nas", "does not say what was searched"],
     ),
-    "facts that are no JSON": (_facts_are("{"), ["run/study.db", "cannot be opened as a study"]),
-    "facts that are a list": (_facts_are([1]), ["run is not a run of attn-nas"]),
-    "facts of a later format": (_facts(format=99), ["run is a run of format 99", "update attn-nas"]),
-    "facts without a space": (_facts(space=None), ["run", "facts", "space"]),
-    "a space that is a word": (_facts(space="word"), ["run", "space"]),
-    "a space of unknown mechanisms": (_facts(space={"mechanisms": [{"name": "sse"}]}), ["run", "space", "cannot be used"]),
-    "facts without a task": (_facts(task=None), ["run", "facts", "task"]),
-    "a task of text": (_facts(task={"channels": "three"}), ["run", "facts", "task"]),
-    "facts without the trunk's cost": (_facts(bare_cost=None), ["run", "facts", "bare_cost"]),
-    "a cost of text": (_facts(bare_cost={"flops": "many"}), ["run", "facts", "bare_cost"]),
-    "facts without a reference point": (_facts(reference_point=None), ["run", "facts", "reference_point"]),
-    "a reference point of one number": (_facts(reference_point=[0.1]), ["run", "facts", "reference_point"]),
-    "facts without a seed": (_facts(seed=None), ["run", "facts", "seed"]),
-    "a seed of text": (_facts(seed="seven"), ["run", "facts", "seed"]),
-    "confirmations of text": (_facts(confirm="twice"), ["run", "facts", "confirm"]),
-    "facts without numerics": (_facts(numerics=None), ["run", "facts", "numerics"]),
-    "numerics of text": (_facts(numerics="fast"), ["run", "facts", "numerics"]),
+    "a manifest that is no JSON": (_manifest_is("{"), ["run/study.db", "cannot be opened as a study"]),
+    "a manifest that is a list": (_manifest_is([1]), ["run is not a run of attn-nas"]),
+    "a manifest of a later format": (_manifest(format=99), ["run is a run of format 99", "update attn-nas"]),
+    "a manifest without a space": (_manifest(space=None), ["run", "manifest", "space"]),
+    "a space that is a word": (_manifest(space="word"), ["run", "space"]),
+    "a space of unknown mechanisms": (_manifest(space={"mechanisms": [{"name": "sse"}]}), ["run", "space", "cannot be used"]),
+    "a manifest without a task": (_manifest(task=None), ["run", "manifest", "task"]),
+    "a task of text": (_manifest(task={"channels": "three"}), ["run", "manifest", "task"]),
+    "a manifest without the trunk's cost": (_manifest(bare_cost=None), ["run", "manifest", "bare_cost"]),
+    "a cost of text": (_manifest(bare_cost={"flops": "many"}), ["run", "manifest", "bare_cost"]),
+    "a manifest without a reference point": (_manifest(reference_point=None), ["run", "manifest", "reference_point"]),
+    "a reference point of one number": (_manifest(reference_point=[0.1]), ["run", "manifest", "reference_point"]),
+    "a manifest without a seed": (_manifest(seed=None), ["run", "manifest", "seed"]),
+    "a seed of text": (_manifest(seed="seven"), ["run", "manifest", "seed"]),
+    "confirmations of text": (_manifest(confirm="twice"), ["run", "manifest", "confirm"]),
+    "a manifest without numerics": (_manifest(numerics=None), ["run", "manifest", "numerics"]),
+    "numerics of text": (_manifest(numerics="fast"), ["run", "manifest", "numerics"]),
     "a genotype of another trunk": (
         _trials("genotype", lambda found: {**found, "trunk": {"name": "cifar_resnet", "depth": 9, "width": 8}}),
         ["run", "trial 0", "no depth 9"],
@@ -410,12 +410,12 @@ def test_a_damaged_run_has_a_page_that_says_so(run, ask, tmp_path):
     from attn_nas.dashboard.guard import Rules
     from attn_nas.dashboard.library import Library
 
-    _facts(task=None)(run)
+    _manifest(task=None)(run)
     pages = dashboard_app(Library(tmp_path), Rules.of("127.0.0.1", None))
     assert ask(pages, "/").status == 200
     answer = ask(pages, "/runs/run")
     assert answer.status >= 400
-    assert "facts in its study are damaged, task: Field required" in answer.text
+    assert "manifest in its study is damaged, task: Field required" in answer.text
 
 
 def _weights(run):

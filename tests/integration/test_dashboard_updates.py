@@ -274,6 +274,7 @@ def test_updates_and_events_are_streamed_while_a_search_runs(grow, tmp_path, ser
                 scored = 0
                 while scored < 6:
                     line = stream.readline().decode()
+                    assert line, "the server has ended the stream"
                     scored = json.loads(line[6:])["scored"] if line.startswith("data: ") else scored
                 served.stop()
                 assert stream.read().count(b"data: ") <= 3

@@ -261,7 +261,7 @@ def test_a_candidate_without_weights_cannot_be_exported(run, tmp_path):
     path = run.folder.weights_of(candidate.record.key)
     hidden = path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(RunError, match="were not kept: only the front, the references and what was confirmed"):
+        with pytest.raises(RunError, match="were not kept: only the front, the references and confirmed candidates"):
             export_candidates(run, [candidate], tmp_path)
     finally:
         hidden.rename(path)

@@ -4,7 +4,6 @@ import ast
 import errno
 import io
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from generators.blocks import file_of
 from safetensors.torch import load_file, save_file
 
 from attn_nas.cli.exporting import export as export_command
@@ -156,18 +156,15 @@ def test_a_folder_loads_as_models_of_hubs_do(run, folder, candidate, tmp_path):
     assert json.loads(printed.splitlines()[-1]) == logits
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "winner.md").read_text()
-LOADING = re.findall(r"```python\n(# from_\w+\.py\n.*?)```", PAGE, re.DOTALL)
+WINNER = Path(__file__).parents[2] / "docs" / "winner.md"
+LOADING = ("from_source.py", "from_hub.py", "from_pt2.py", "from_onnx.py", "from_mixin.py")
 
 
 def test_the_documented_ways_of_loading_work(folder, trained, tmp_path):
-    """Each block, in the order of docs/winner.md and from another folder: five networks, one of them without a module."""
-    assert [code.split("\n")[0] for code in LOADING] == [
-        f"# from_{name}.py" for name in ("source", "hub", "pt2", "onnx", "mixin")
-    ]
+    """Each file of the page, one after the other and from another folder: five networks, one of them without a module."""
     images = "torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)"
     lines = ["import torch", "found = []"]
-    for code in LOADING:
+    for code in (file_of(WINNER, name) for name in LOADING):
         ours = code.replace('"winner', f'"{folder}').replace("np.zeros((4, 3, 28, 16), np.float32)", f"{images}.numpy()")
         lines += [
             ours,
@@ -356,8 +353,8 @@ def _one_missing(path):
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (_truncate, RunError, "is damaged, or not what the run has written .*: delete it. One more seed"),
-        (_garble, RunError, "is damaged, or not what the run has written .*: delete it. One more seed"),
+        (_truncate, RunError, "is damaged, or not as the run has written it .*: delete it. One more seed"),
+        (_garble, RunError, "is damaged, or not as the run has written it .*: delete it. One more seed"),
         (_other_seed, RunError, "its seed is 7, trained were 0"),
         (_no_seed, RunError, "its seed is None, trained were 0"),
         (_other_shape, ExportError, r"do not fit its network: size mismatch for fc.weight"),

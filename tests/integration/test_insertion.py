@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from generators.blocks import file_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -536,8 +537,8 @@ def test_exported_insertion_works_where_the_package_does_not_exist(tmp_path):
 
 
 def test_trunks_of_plugins_can_be_inserted_into(tmp_path):
-    """The trunk of docs/extending.md, by `insert` and by the exported source: our network's logits to the bit."""
-    (code,) = re.findall(r"```python\n# my_trunk\.py\n(.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)
+    """The documentation's trunk, by `insert` and by the exported source: our network's logits to the bit."""
+    code = file_of(DOCS / "extending.md", "my_trunk.py")
     (tmp_path / "hosted_trunk.py").write_text(code.replace('"plain_net"', '"hosted_net"'))
     trunk = trunk_in(tmp_path / "hosted_trunk.py", "hosted_net", depth=1, width=8)
     genotype = Genotype(trunk, (Placement("se", "pre", reduction=2), SE), (Placement("bam", "stage_end", reduction=2),))
@@ -549,8 +550,8 @@ def test_trunks_of_plugins_can_be_inserted_into(tmp_path):
 
 
 def test_the_tutorial_fine_tunes(tmp_path, monkeypatch):
-    """The file of docs/winner.md as it stands, but for the download: old and new parameters learn, the result can be loaded."""
-    (code,) = re.findall(r"```python\n# fine_tune\.py\n(.*?)```", (DOCS / "winner.md").read_text(), re.DOTALL)
+    """The documented file as it stands, but for the download: old and new parameters learn, and the result can be loaded."""
+    code = file_of(DOCS / "winner.md", "fine_tune.py")
     genotype = _everywhere(RESNET50, SE)
     (tmp_path / "runs/mine/export/51626d17d50a").mkdir(parents=True)
     (tmp_path / "runs/mine/export/51626d17d50a/config.json").write_text(json.dumps({"genotype": genotype.to_dict()}))

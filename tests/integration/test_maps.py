@@ -471,7 +471,7 @@ def test_weights_that_were_not_kept_or_do_not_fit_are_errors(run):
     path = run.folder.weights_of(candidate.record.key)
     hidden = path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(RunError, match="were not kept: only the front, the references and what was confirmed"):
+        with pytest.raises(RunError, match="were not kept: only the front, the references and confirmed candidates"):
             compare(run, [run.references[0]])
         path.write_bytes(run.folder.weights_of(_reference(run, "none").record.key).read_bytes())
         with pytest.raises(RunError, match="are not those of its network: Error"):

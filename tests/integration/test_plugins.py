@@ -1,4 +1,4 @@
-"""Mechanisms and trunks of other people: the tutorial of docs/extending.md, files, entry points, and what goes wrong."""
+"""Mechanisms and trunks of other people: the documentation's tutorial, files, entry points, and what goes wrong."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from generators.blocks import blocks_of
 
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.engine.search import Search
@@ -21,14 +22,15 @@ from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 
-PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+TUTORIAL = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 @pytest.fixture
 def tutorial(tmp_path):
     """The files that the tutorial shows, in a folder."""
-    for name, text in re.findall(r"```(?:python|yaml)\n# (my_\w+\.\w+|test_my_\w+\.py)\n(.*?)```", PAGE, re.DOTALL):
-        (tmp_path / name).write_text(text)
+    for block in blocks_of(TUTORIAL):
+        if block.file_name:
+            (tmp_path / block.file_name).write_text(block.code)
     assert {path.name for path in tmp_path.iterdir()} == {
         "my_attention.py",
         "my_space.yaml",

@@ -30,11 +30,11 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import LimitSettings
 from attn_nas.stats.pareto import front_indices
-from attn_nas.storage.batching import together
+from attn_nas.storage.batching import batched
 from attn_nas.storage.formats import FORMAT
-from attn_nas.storage.open_trials import remember_unfinished
+from attn_nas.storage.open_trials import cache_open_trials
 from attn_nas.storage.optuna_db import MANIFEST, backend_of
-from attn_nas.storage.retry import NONE
+from attn_nas.storage.retry import NO_RETRY
 from attn_nas.storage.sqlite import SqliteStudy
 from attn_nas.testing import TableTrainer
 
@@ -434,13 +434,13 @@ def test_what_runs_is_read_once_and_as_it_is(tmp_path):
     """Whatever is written in whatever order, the only writer of a study sees what any reader sees."""
     place = SqliteStudy(tmp_path / "study.db")
     place.create(1, {MANIFEST: {"format": FORMAT}})
-    study, chance = place.open_to_write(NONE), random.Random(0)
-    remember_unfinished(study)
+    study, chance = place.open_to_write(NO_RETRY), random.Random(0)
+    cache_open_trials(study)
     storage, running = backend_of(study), []
     for step in range(120):
         action = chance.choice(["ask", "ask", "tell", "fail", "attribute", "attributes", "value"])
         if action == "ask" or not running:
-            with together(study) if step % 2 else nullcontext():
+            with batched(study) if step % 2 else nullcontext():
                 running.append(study.ask({"x": FloatDistribution(0, 1)}))
         elif action in ("tell", "fail"):
             done = running.pop(chance.randrange(len(running)))
@@ -448,7 +448,7 @@ def test_what_runs_is_read_once_and_as_it_is(tmp_path):
         elif action == "value":
             storage.set_trial_intermediate_value(chance.choice(running)._trial_id, step, 0.5)
         else:
-            with together(study) if action == "attributes" else nullcontext():
+            with batched(study) if action == "attributes" else nullcontext():
                 chance.choice(running).set_user_attr("step", step)
         if running and chance.random() < 0.7:
             one = chance.choice(running)._trial_id

@@ -102,7 +102,7 @@ CODE = '"""\nimport pathlib\npathlib.Path("owned").touch()\n"""\\'
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A run whose space, folder and facts have names that try to break out of wherever they are written."""
+    """A run whose space, folder and manifest have names that try to break out of wherever they are written."""
     folder = tmp_path_factory.mktemp("hostile")
     space = folder / f"{HOSTILE}.yaml"
     space.write_text(SPACE)
@@ -110,10 +110,10 @@ def hostile(tmp_path_factory):
     Search(space, run=run).optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     with closing(sqlite3.connect(run / "study.db")) as connection:
         query = "SELECT value_json FROM study_user_attributes WHERE key = 'run'"
-        facts = json.loads(connection.execute(query).fetchone()[0])
-        facts["versions"] = dict.fromkeys(facts["versions"], f"{CODE} {HOSTILE}")
-        facts["flops_convention"] = f"{HOSTILE} {CODE}"
-        connection.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'run'", (json.dumps(facts),))
+        stored = json.loads(connection.execute(query).fetchone()[0])
+        stored["versions"] = dict.fromkeys(stored["versions"], f"{CODE} {HOSTILE}")
+        stored["flops_convention"] = f"{HOSTILE} {CODE}"
+        connection.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'run'", (json.dumps(stored),))
         connection.commit()
     return run
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from generators.blocks import file_of
 from optuna.trial import TrialState
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -41,7 +42,7 @@ from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics, choose_numerics
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
-TUTORIAL = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+TUTORIAL = Path(__file__).parents[2] / "docs" / "extending.md"
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
 PATIENCE = 60.0
@@ -409,8 +410,7 @@ def _head_and_driver():
 
 def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
     """With a mechanism of the user's own, and a share of a GPU that is none."""
-    plugin = re.search(r"```python\n# my_attention.py\n(.*?)```", TUTORIAL, re.DOTALL)[1]
-    (tmp_path / "my_attention.py").write_text(plugin)
+    (tmp_path / "my_attention.py").write_text(file_of(TUTORIAL, "my_attention.py"))
     space = tiny_file.read_text().replace("name: se,", "name: energy_gate,")
     (tmp_path / "space.yaml").write_text(f"plugins: [my_attention.py]\n{space}")
     options = "--space space.yaml --run run --budget 2 --confirm 0 --no-export --workers 1 --executor ray --gpus-per-trial 0.25"

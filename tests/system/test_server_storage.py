@@ -35,8 +35,8 @@ from attn_nas.runs.run import Run
 from attn_nas.storage import address
 from attn_nas.storage import postgres as storing
 from attn_nas.storage.address import ServerAddress
-from attn_nas.storage.optuna_db import engine_of
-from attn_nas.storage.retry import NONE
+from attn_nas.storage.optuna_db import MANIFEST, engine_of
+from attn_nas.storage.retry import NO_RETRY
 from attn_nas.testing import TableTrainer
 
 PASSWORD = "very-secret-7"
@@ -262,7 +262,10 @@ def test_two_machines_cannot_share_a_study(server, table_search, tmp_path):
     """They have run folders of their own, and no lock in common but the server's."""
     run = table_search(n_trials=4, storage=server.url())
     shutil.copytree(run.folder.path, tmp_path / "elsewhere" / "run")
-    with run.folder.study.held(NONE), pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"):
+    with (
+        run.folder.study.held(NO_RETRY),
+        pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"),
+    ):
         table_search(folder=tmp_path / "elsewhere", n_trials=6, resume=True)
     _check(table_search(folder=tmp_path / "elsewhere", n_trials=6, resume=True), 6)
 
@@ -276,7 +279,7 @@ def test_whoever_took_the_study_while_the_connection_was_lost_keeps_it(server, t
     def listen(what):
         if isinstance(what, TrialFinished) and what.finished == 6:
             server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-            others.append(holder.held(NONE))
+            others.append(holder.held(NO_RETRY))
             others[0].__enter__()
 
     with pytest.raises(RunError, match="another process works on"):
@@ -412,6 +415,18 @@ def test_what_cannot_be_attached_says_why(server, table_search, tmp_path, monkey
     assert message in done.output
     assert PASSWORD not in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_run_of_format_3_on_a_server_is_read_and_goes_on(server, table_search, tmp_path):
+    """Its manifest alone differs; it is stored in the present format when the search goes on."""
+    run = table_search(n_trials=2, storage=server.url())
+    stored = {**run.manifest.to_stored(), "format": 3}
+    del stored["rules"]
+    run.study.set_user_attr(MANIFEST, stored)
+    assert Run(tmp_path / "run").manifest == run.manifest
+    assert run.study.user_attrs[MANIFEST] == stored
+    _check(table_search(n_trials=3, resume=True), 3)
+    assert run.study.user_attrs[MANIFEST] == {**run.manifest.to_stored(), "budget": 3}
 
 
 def test_plug_ins_of_a_study_cannot_leave_the_run(server, table_search, tmp_path):

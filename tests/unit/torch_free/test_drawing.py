@@ -302,6 +302,6 @@ def test_drawing_does_not_import_torch():
 
 
 def test_the_documented_picture_is_up_to_date():
-    """docs/placements.svg is what this code draws; the same as text stands in docs/reading.md."""
+    """docs/placements.svg is what this code draws; the same as text stands in the documentation."""
     assert (ROOT / "docs" / "placements.svg").read_text() == draw_svg(_documented())
     assert draw_text(_documented()) in (ROOT / "docs" / "reading.md").read_text()
