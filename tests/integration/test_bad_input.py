@@ -620,7 +620,7 @@ PAIRS = [
     "search --resume --run run --warm-start run",
     "search --run run",
     "search --workers 100000 --threads 2",
-    "show run",
+    "show run --svg drawn.svg",
     "show run nothing",
     "show run e --svg",
     "compare run",
