@@ -47,7 +47,6 @@ _MERGED = (
     *("softmax", "square", "square root", "1 / square root", "1 / x", "exp", "log", "abs"),
 )
 """Operators that are written into the box of the step before them."""
-_WITH_WEIGHTS = ("conv", "depthwise", "grouped", "linear", "batch norm", "layer norm", "group norm")
 _SMALLEST_NUMBER = 1e-3
 """A smaller number that is added guards against a division by zero, and is not drawn."""
 
@@ -88,13 +87,13 @@ def _steps(graph: fx.Graph) -> list[Step]:
             reads = [found[each] for each in node.all_input_nodes if each in found]
             if not reads:
                 continue  # it computes from weights alone
-            label = _label(node, [each for each in node.all_input_nodes if each not in found], learned)
+            fixed = [each for each in node.all_input_nodes if each not in found]
+            label = _label(node, fixed, learned)
             if label is None:
                 found[node] = reads[0]
             else:
                 distinct = list({id(each): each for each in reads}.values())
-                has_weights = label.startswith(_WITH_WEIGHTS) or label.endswith("learned")
-                found[node] = Step([label], _shape(node), distinct, has_weights)
+                found[node] = Step([label], _shape(node), distinct, any(each in learned for each in fixed))
                 steps.append(found[node])
     return steps
 

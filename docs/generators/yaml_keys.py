@@ -9,15 +9,9 @@ from attn_nas.space.loading import builtin_spaces
 from attn_nas.space.schema import json_schema
 from generators.markdown import code, front_matter, table
 
-_LIMITS = {
-    "minimum": "≥",
-    "exclusiveMinimum": ">",
-    "maximum": "≤",
-    "exclusiveMaximum": "<",
-    "minItems": "items ≥",
-    "maxItems": "items ≤",
-}
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _MOST_CHOICES = 12
+_LARGE = 2**60
 _LINKS = {"mechanisms.name": "[any mechanism](mechanisms.md)", "trunk.name": "[any trunk](trunks.md)"}
 """Where the choices are listed that are too many for a table."""
 
@@ -79,7 +73,7 @@ def _keys(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> str:
 
 def _default(value: Any, is_section: bool) -> str:
     if value is None:
-        return "see the meaning"
+        return "optional"
     if is_section and isinstance(value, dict):
         return "the defaults of its keys"
     if isinstance(value, bool):
@@ -101,17 +95,24 @@ def _kind(about: dict[str, Any], below: dict[str, Any] | None, path: str) -> str
         return code(about["const"])
     if "enum" in about:
         return ", ".join(map(code, about["enum"])) if len(about["enum"]) <= _MOST_CHOICES else "text"
-    kind = {"string": "text", "array": "list"}.get(about.get("type", ""), about.get("type", ""))
-    if kind == "list" and "items" in about:
-        kind = f"list of: {_kind(about['items'], None, '')}"
-    return ", ".join([kind, *_limits(about)])
+    if about.get("type") == "array":
+        most = f", at most {about['maxItems']}" if "maxItems" in about else ""
+        return f"list of {_kind(about['items'], None, '')}{most}"
+    kind = "text" if about.get("type") == "string" else about.get("type", "")
+    return " ".join([kind, *_limits(about)])
 
 
 def _limits(about: dict[str, Any]) -> Iterator[str]:
-    for name, sign in _LIMITS.items():
-        if name in about:
-            value = about[name]
-            yield f"{sign} {f'{value:,}' if abs(value) < 2**60 else '2^63'}"
+    if "minimum" in about and "maximum" in about:
+        yield f"from {about['minimum']:,} to {about['maximum']:,}"
+        return
+    bounds = [f"{sign} {_number(about[name])}" for name, sign in _BOUNDS.items() if name in about]
+    if bounds:
+        yield " and ".join(bounds)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if abs(value) < _LARGE else "2^63"
 
 
 def _paragraph(text: str) -> str:

@@ -16,7 +16,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from generators.blocks import Block, blocks_of
+from generators.flow import trace
+from generators.positions import draw_positions
 
+from attn_nas.attention.catalog import get_mechanism
 from attn_nas.space.loading import builtin_spaces, parse_space
 from attn_nas.space.schema import SearchSpace
 
@@ -302,6 +305,25 @@ def test_llms_txt_has_every_page(site):
     links = re.findall(r"^- \[[^\]]+\]\(([^)]+)\): \S.+$", (site / "llms.txt").read_text(), re.MULTILINE)
     pages = [path.relative_to(site) for path in site.rglob("index.html")]
     assert sorted(links) == sorted(f"{page.parent}/" for page in pages)
+
+
+def test_a_drawing_of_a_mechanism_shows_its_steps():
+    """Traced from the module: what each step reads, the shape of its result, and whether it has weights."""
+    steps = trace(get_mechanism("se").build(16, reduction=4), (16, 8, 8))
+    assert [(step.lines, step.shape, step.has_weights) for step in steps] == [
+        (["input"], (16, 8, 8), False),
+        (["mean"], (16,), False),
+        (["conv 1×1", "relu"], (4,), True),
+        (["conv 1×1", "sigmoid"], (16,), True),
+        (["×"], (16, 8, 8), False),
+        (["output"], (16, 8, 8), False),
+    ]
+    assert [[steps.index(read) for read in step.reads] for step in steps] == [[], [0], [1], [2], [0, 3], [4]]
+
+
+def test_the_picture_of_the_positions_is_up_to_date():
+    """docs/pictures/positions.svg is what docs/pictures/make.py draws."""
+    assert (DOCS / "pictures" / "positions.svg").read_text() == draw_positions()
 
 
 def test_every_public_name_can_be_loaded():
