@@ -28,12 +28,9 @@ from attn_nas.space.trunks import Trunk
 from attn_nas.testing import legal_placements
 
 
-@pytest.fixture(scope="module")
-def run(tiny_space, tmp_path_factory):
-    """A finished search of five candidates, really trained."""
-    return Search(tiny_space, run=tmp_path_factory.mktemp("search") / "run").optimize(
-        n_trials=5, confirm=0, execution=Local(workers=1)
-    )
+@pytest.fixture
+def run(trained_run):
+    return trained_run
 
 
 ALONE = """
@@ -68,6 +65,7 @@ def test_exported_models_work_where_the_package_does_not_exist(run, tmp_path):
         assert json.loads(printed) == logits.tolist()
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_the_exported_weights_reproduce_the_recorded_accuracy(run, tmp_path):
     """The normalisation in config.json and the weights give the accuracy of the table on the validation split."""
     from attn_nas.data import load_dataset
@@ -84,6 +82,7 @@ def test_the_exported_weights_reproduce_the_recorded_accuracy(run, tmp_path):
         assert accuracy == pytest.approx(candidate.accuracy, abs=1.5 / len(validation))
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_the_folder_describes_itself(run, tmp_path):
     """Genotype in the weights' metadata, measured figures in the source and the card, a metadata block in the card."""
     (folder, *_) = export_front(run, tmp_path)
@@ -211,17 +210,18 @@ def test_an_empty_slot_leaves_what_it_was_called_with():
 
 
 @pytest.mark.parametrize("trunk", ["{name: cifar_resnet, depth: 8, width: 8}", "{name: mobilenet_v3_large_bare, width: 8}"])
+@pytest.mark.usefixtures("verified_here")
 def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     """BAM between stages and convolutions replaced: trained, counted as the table says, and exported with equal logits."""
     space = parse_space(
         f"trunk: {trunk}\n"
-        "data: {name: cluttered_digits, num_train: 64, num_validation: 50}\n"
+        "data: {name: cluttered_digits, num_train: 32, num_validation: 20}\n"
         "mechanisms:\n"
         "  - {name: bam, reductions: [4], identity_init: true}\n"
         "  - {name: split_attention, reductions: [2]}\n"
         "  - {name: mhsa, groups: [2], positions: [replace, standard]}\n"
         "granularity: per_stage\n"
-        "proxy: {epochs: 1, batch_size: 16, lr: 0.1, precision: fp32}\n"
+        "proxy: {epochs: 1, batch_size: 8, lr: 0.1, precision: fp32}\n"
     )
     run = Search(space, run=tmp_path / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     assert run.failures == []
@@ -238,6 +238,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     assert textwrap.indent(draw_text(bam.record.genotype), "    ") in (folder / "model.py").read_text()
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):
     """Other logits, other costs or a broken source end in an error and no folder."""
     original = model_formats.model_source
@@ -275,6 +276,7 @@ def test_an_unwritable_target_is_an_error(run, tmp_path):
             function(run, tmp_path / "file")
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_an_existing_export_is_replaced_by_force_alone(run, tmp_path):
     """Exporting twice leaves one whole folder per candidate; unasked it is an error that names the folder."""
     (first, *_) = export_front(run, tmp_path)

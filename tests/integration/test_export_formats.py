@@ -16,9 +16,7 @@ from generators.blocks import file_of
 from safetensors.torch import load_file, save_file
 
 from attn_nas.cli.exporting import export as export_command
-from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
-from attn_nas.execution.settings import Local
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.model_formats import Format
@@ -38,11 +36,8 @@ ALWAYS = {"README.md", "config.json", "placements.svg"}
 
 
 @pytest.fixture(scope="module")
-def run(tiny_space, tmp_path_factory):
-    """A finished search of three references, really trained."""
-    return Search(tiny_space, run=tmp_path_factory.mktemp("search") / "run").optimize(
-        n_trials=3, confirm=0, execution=Local(workers=1)
-    )
+def run(trained_run):
+    return trained_run
 
 
 @pytest.fixture
@@ -179,6 +174,7 @@ def test_the_documented_ways_of_loading_work(folder, trained, tmp_path):
         torch.testing.assert_close(torch.tensor(logits), wanted, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_what_was_not_asked_for_is_not_kept(run, candidate, tmp_path):
     """Of one format its file, the configuration and the card, which then says that no accuracy was reproduced."""
     (folder,) = export_candidates(run, [candidate], tmp_path, formats=["pt2"], without_data=True)
@@ -222,6 +218,7 @@ def test_the_command_offers_every_format():
 
 
 @pytest.mark.parametrize("name", ["source", "onnx"])
+@pytest.mark.usefixtures("verified_here")
 def test_a_file_that_does_something_else_is_named_and_not_kept(run, candidate, tmp_path, monkeypatch, name):
     """The message says which file and how far it is off."""
     honest = FORMATS[name]
@@ -241,6 +238,7 @@ def test_a_file_that_does_something_else_is_named_and_not_kept(run, candidate, t
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_an_insertion_of_other_placements_is_not_kept(run, candidate, tmp_path, monkeypatch):
     """The weights are not those of the network that it makes."""
     honest = FORMATS["insert"]
@@ -252,6 +250,7 @@ def test_an_insertion_of_other_placements_is_not_kept(run, candidate, tmp_path, 
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_weights_that_do_not_reach_the_recorded_accuracy_are_not_kept(damaged, candidate, tmp_path):
     """A whole file with other numbers in it: the message has both accuracies in images."""
     path = damaged.folder.weights_of(candidate.record.key)

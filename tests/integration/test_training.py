@@ -23,6 +23,7 @@ from attn_nas.training import (
     choose_numerics,
     measure_throughput,
     profile_step,
+    step_profile,
     train_proxy,
     train_until,
     warm_trunk,
@@ -37,6 +38,12 @@ from attn_nas.training.step_profile import step_memory
 TRUNK = Trunk("cifar_resnet", 8, 8)
 BARE = Genotype.bare(TRUNK)
 FP32 = Numerics()
+
+
+@pytest.fixture(autouse=True)
+def _many_rounds(many_rounds, monkeypatch):
+    """Networks are timed as in a search."""
+    monkeypatch.setattr(step_profile, "_ROUNDS", many_rounds)
 
 
 @pytest.fixture(scope="module")
