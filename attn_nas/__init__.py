@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from attn_nas.models.build import build_model
     from attn_nas.models.insertion import insert
     from attn_nas.models.slots import SlottedBlock, SlottedTrunk
-    from attn_nas.plugins.lazy_class import Target
+    from attn_nas.plugins.lazy_class import LazyClass
     from attn_nas.runs.run import Run
     from attn_nas.sampling.known_cost import KnownCostSampler
     from attn_nas.space.genotype import Genotype, Placement
@@ -45,7 +45,7 @@ _HOMES = {
     "SearchSpace": "attn_nas.space.schema",
     "SlottedBlock": "attn_nas.models.slots",
     "SlottedTrunk": "attn_nas.models.slots",
-    "Target": "attn_nas.plugins.lazy_class",
+    "LazyClass": "attn_nas.plugins.lazy_class",
     "Task": "attn_nas.space.task",
     "Trunk": "attn_nas.space.trunks",
     "TrunkFamily": "attn_nas.space.geometry",
@@ -69,6 +69,7 @@ __all__ = [
     "Hyperparameters",
     "KnownCostSampler",
     "Layout",
+    "LazyClass",
     "Mechanism",
     "Placement",
     "RayCluster",
@@ -76,7 +77,6 @@ __all__ = [
     "SearchSpace",
     "SlottedBlock",
     "SlottedTrunk",
-    "Target",
     "Task",
     "Trunk",
     "TrunkFamily",

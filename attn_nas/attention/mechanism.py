@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from attn_nas.attention.sizes import MIN_HIDDEN, adaptive_kernel, canonical_reduction, group_width, odd_kernel, positive
 from attn_nas.errors import SpaceError, choose_from
-from attn_nas.plugins.lazy_class import Target
+from attn_nas.plugins.lazy_class import LazyClass
 
 if TYPE_CHECKING:
     from torch import nn
@@ -189,7 +189,7 @@ class Mechanism:
     def load(self) -> type[nn.Module]:
         """The class behind ``target``; imports torch. Raises SpaceError if there is none."""
         try:
-            loaded: type[nn.Module] = Target(self.target).load()
+            loaded: type[nn.Module] = LazyClass(self.target).load()
         except SpaceError as error:
             raise SpaceError(f"{self.name}: {error}") from None
         return loaded

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from attn_nas.attention.catalog import get_mechanism
-from attn_nas.plugins.lazy_class import Target
+from attn_nas.plugins.lazy_class import LazyClass
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk
@@ -19,8 +19,8 @@ ModuleCall = tuple[type[nn.Module], dict[str, Any]]
 def trunk_call(trunk: Trunk) -> ModuleCall:
     """Class and keyword arguments of the bare trunk."""
     given = trunk.family.arguments(trunk.depth, trunk.width)
-    arguments = {name: value.load() if isinstance(value, Target) else value for name, value in given.items()}
-    return Target(trunk.family.target).load(), arguments
+    arguments = {name: value.load() if isinstance(value, LazyClass) else value for name, value in given.items()}
+    return LazyClass(trunk.family.target).load(), arguments
 
 
 def build_trunk(trunk: Trunk, num_classes: int, in_channels: int = 3) -> nn.Module:

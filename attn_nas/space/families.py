@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from attn_nas.plugins.lazy_class import Target
+from attn_nas.plugins.lazy_class import LazyClass
 from attn_nas.space.geometry import Block, Layout, TrunkFamily
 from attn_nas.space.layouts import CONVNEXT, cifar_layout, inverted_layout, resnet_layout
 
@@ -45,7 +45,7 @@ def _resnet_blocks(depth: int, width: int, mid_ratio: int = 1, middle: str = "co
 def _resnet_arguments(depth: int, width: int) -> dict[str, Any]:
     block, expansion = ("Bottleneck", 4) if depth >= 50 else ("BasicBlock", 1)
     return {
-        "block": Target(f"{_MODELS}.resnet:{block}"),
+        "block": LazyClass(f"{_MODELS}.resnet:{block}"),
         "expansion": expansion,
         "stage_lengths": RESNET_STAGES[depth],
         "width": width,
@@ -57,7 +57,7 @@ def _resnext_blocks(depth: int, width: int) -> tuple[Block, ...]:
 
 
 def _resnext_arguments(depth: int, width: int) -> dict[str, Any]:
-    return {**_resnet_arguments(depth, width), "block": Target(f"{_MODELS}.resnet:ResNeXtBottleneck")}
+    return {**_resnet_arguments(depth, width), "block": LazyClass(f"{_MODELS}.resnet:ResNeXtBottleneck")}
 
 
 def round_channels(channels: float) -> int:
@@ -198,7 +198,7 @@ FAMILIES = (
         "48",
         lambda depth: depth == 48,
         partial(_mobilenet_v3_blocks, own_gates=True),
-        lambda depth, width: {"width": width, "own_gate": Target(f"{_MODELS}.mobilenet:OwnSqueezeExcitation")},
+        lambda depth, width: {"width": width, "own_gate": LazyClass(f"{_MODELS}.mobilenet:OwnSqueezeExcitation")},
         default_depth=48,
         default_width=16,
     ),

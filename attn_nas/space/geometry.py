@@ -119,7 +119,7 @@ def _depth_and_width(depth: int, width: int) -> dict[str, Any]:
 class TrunkFamily:
     """A trunk family: its class, the depths and width it is published with, and the rule for its blocks.
 
-    ``target`` is ``module:Class``, called with ``arguments(depth, width)``, ``num_classes`` and ``in_channels``; a `Target`
+    ``target`` is ``module:Class``, called with ``arguments(depth, width)``, ``num_classes`` and ``in_channels``; a `LazyClass`
     among the arguments stands for the class it names. The module has ``blocks``, each with the slots of its positions, and
     ``stage_ends``, one fewer than stages.
     """

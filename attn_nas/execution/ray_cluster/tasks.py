@@ -18,7 +18,7 @@ from attn_nas.execution.jobs import Failed, Finished, Job, Progress
 from attn_nas.execution.ray_cluster import nodes
 from attn_nas.execution.ray_cluster.messages import KEPT, Begin, Begun, Done
 from attn_nas.execution.ray_cluster.nodes import Shipment
-from attn_nas.files import told_unwritable, write_whole
+from attn_nas.files import raising_write_error, write_whole
 from attn_nas.space.trunks import Trunk
 from attn_nas.training.trainer import ProxyTrainer
 
@@ -107,7 +107,7 @@ class Tasks:
                 continue
             try:
                 trunk = ray.get(reference)
-                with told_unwritable(path):
+                with raising_write_error(path):
                     path.parent.mkdir(exist_ok=True)
                     write_whole(path if isinstance(trunk, bytes) else failed, trunk)
                 self._trunks[path] = ray.put(trunk)
@@ -194,10 +194,10 @@ class Tasks:
             path = self._trainer.weights_path(job.genotype, job.seed)
             try:
                 if pause:
-                    with told_unwritable(pause.folder):
+                    with raising_write_error(pause.folder):
                         pause.unpack(done.paused)
                 if path and done.weights:
-                    with told_unwritable(path):
+                    with raising_write_error(path):
                         path.parent.mkdir(parents=True, exist_ok=True)
                         write_whole(path, done.weights)
             except WriteError as error:
