@@ -9,7 +9,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attn_nas.attention.zoo.pooling import mean_over_places
+from attn_nas.attention.zoo.pooling import mean_over_pixels
 from attn_nas.models.slots import SlottedBlock, SlottedTrunk
 from attn_nas.space.families import V2_ROWS, V3_ROWS, round_channels
 
@@ -121,7 +121,7 @@ class OwnSqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
-        return x * F.hardsigmoid(self.fc2(self.fc1(mean_over_places(x)).relu()))
+        return x * F.hardsigmoid(self.fc2(self.fc1(mean_over_pixels(x)).relu()))
 
 
 class InvertedResidualV3(SlottedBlock):
