@@ -89,7 +89,7 @@ class Build:
         encoding = Encoding(space)
         self._dataset: Dataset = load_dataset(space.data, download=download)
         self._costs = CostTable(encoding.trunk, self._dataset.task)
-        dearest = self._costs.dearest(encoding, "flops")
+        dearest = self._costs.highest_cost(encoding, "flops")
         self.header = Header(name, space, self._dataset.task, self._costs.bare, dearest)
         self.folder = ReplicateFolder(folder / "trainings")
         shard = shard or Shard()

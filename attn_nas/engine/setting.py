@@ -114,4 +114,4 @@ class Setting:
         """Cost of the dearest network of the space, or the limit; of times, which are not known before, a large one."""
         if axis in TIMED:
             return SLOWEST
-        return int(min(self.table.dearest(self.encoding, axis), self.limits.most(axis)))
+        return int(min(self.table.highest_cost(self.encoding, axis), self.limits.most(axis)))

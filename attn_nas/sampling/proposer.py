@@ -96,7 +96,7 @@ class DistinctSampler(BaseSampler):
                 params = candidate
                 if self._admissible(params):
                     return params
-                candidate = self._encoding.thinned(params, random)
+                candidate = self._encoding.without_a_mechanism(params, random)
         return params
 
     def sample_independent(

@@ -1,4 +1,4 @@
-"""The trunk families that come with the package: their published depths and widths, and their blocks."""
+"""The built-in trunk families: their published depths and widths, and the geometry of their blocks."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def _resnext_arguments(depth: int, width: int) -> dict[str, Any]:
 
 
 def round_channels(channels: float) -> int:
-    """The multiple of 8 nearest to ``channels``, but no more than a tenth below it (as MobileNets are scaled)."""
+    """The multiple of 8 nearest to ``channels``, at most 10 % below it: the rule by which MobileNets are scaled."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 V2_ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""MobileNetV2: expansion ratio, output channels, number of blocks and stride of the first (arXiv 1801.04381, table 2)."""
+"""MobileNetV2: expansion ratio, output channels, number of blocks, stride of the first block (arXiv 1801.04381, table 2)."""
 
 V3_ROWS = (
     (16, 16, 3, False, False, 1),
@@ -86,11 +86,14 @@ V3_ROWS = (
     (960, 160, 5, True, True, 1),
     (960, 160, 5, True, True, 1),
 )
-"""MobileNetV3-large: hidden and output channels, kernel size, own SE, hard swish, stride (arXiv 1905.02244, table 1)."""
+"""MobileNetV3-large: hidden channels, output channels, kernel size, SE, hard swish, stride (arXiv 1905.02244, table 1)."""
 
 
 def _inverted(rows: list[tuple[int, int, int, str, Layout]], in_channels: int) -> tuple[Block, ...]:
-    """Inverted residual blocks from hidden and output channels, stride, the place of the depthwise convolution, layout."""
+    """Inverted residual blocks.
+
+    ``rows`` are hidden channels, output channels, stride, path of the depthwise convolution in the block, and layout.
+    """
     blocks = []
     stage = 0
     for hidden, out, stride, depthwise, layout in rows:

@@ -87,7 +87,7 @@ def _trained(genotype: Genotype, seed: int, costs: CostTable, noise: float) -> T
 def _table(noise: float = 0.01, seeds: int = 3) -> Table:
     encoding = Encoding(SPACE)
     costs = CostTable(encoding.trunk, TASK)
-    header = Header("made_up", SPACE, TASK, costs.bare, costs.dearest(encoding, "flops"))
+    header = Header("made_up", SPACE, TASK, costs.bare, costs.highest_cost(encoding, "flops"))
     return Table(
         header,
         [

@@ -281,7 +281,7 @@ def test_rows_have_the_costs_of_their_networks(costs, rows):
     some = rows.random(40, np.random.default_rng(0))
     genotypes = [rows.encoding.from_row(row.tolist()) for row in some]
     added = np.array([costs[20].cost(genotype).flops - costs[20].bare.flops for genotype in genotypes])
-    dearest = costs[20].dearest(rows.encoding, "flops") - costs[20].bare.flops
+    dearest = costs[20].highest_cost(rows.encoding, "flops") - costs[20].bare.flops
     np.testing.assert_allclose(rows.costs(some)[:, 0], np.log1p(added / 1000) / np.log1p(dearest / 1000))
     assert [rows.encoding.to_row(genotype) for genotype in genotypes] == some.tolist()
     assert [rows.encoding.params_to_row(rows.encoding.encode(genotype)) for genotype in genotypes] == some.tolist()
