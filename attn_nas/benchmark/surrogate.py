@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.space.genotype import Genotype
 from attn_nas.stats.rank_correlation import kendall
@@ -87,7 +87,7 @@ class Surrogate:
         self._noise_known = not np.isnan(variance)
         self._variance = variance if self._noise_known else _UNKNOWN_VARIANCE
         self._noise = np.full(len(groups), self._variance / len(table.seeds))
-        self._networks = Placed.of(self._genotypes)
+        self._networks = PlacedNetworks.of(self._genotypes)
         self._model = PlacementProcess(self._networks, self._values, self._noise, fitted_to=_FITTED_TO)
 
     def _outputs(self, entry: Entry) -> list[float]:
@@ -107,7 +107,7 @@ class Surrogate:
                 raise TableError(f"the model knows placements on {self._genotypes[0].trunk}, not on {genotype.trunk}")
         if not genotypes:
             return []
-        means, deviations = self._model.predict(Placed.of(genotypes))
+        means, deviations = self._model.predict(PlacedNetworks.of(genotypes))
         return [
             self._prediction(mean, float(deviation), 0.0 if seed is None else self._drawn(genotype, seed))
             for genotype, mean, deviation in zip(genotypes, means, deviations, strict=True)

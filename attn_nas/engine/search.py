@@ -24,7 +24,7 @@ from attn_nas.runs.folder import RunFolder, latest_run_folder, new_run_folder
 from attn_nas.runs.manifest import new_facts, stored_facts
 from attn_nas.runs.run import Run
 from attn_nas.sampling import WARM_START, KnownCostSampler
-from attn_nas.sampling.observations import EarlierTraining
+from attn_nas.sampling.observations import PriorTraining
 from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import LimitSettings, SearchSpace
@@ -148,7 +148,7 @@ def _check(**numbers: tuple[int | None, int]) -> None:
             raise UsageError(f"{name} = {number}: choose an integer of at least {least} and at most {_MAX_SEED}")
 
 
-def _begin(folder: RunFolder, setting: Setting, storage: str | None, earlier: Sequence[EarlierTraining]) -> None:
+def _begin(folder: RunFolder, setting: Setting, storage: str | None, earlier: Sequence[PriorTraining]) -> None:
     """Write what a new run begins with, its study last; what was written is removed if that is not possible."""
     folder.check_free()
     try:

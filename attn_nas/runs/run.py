@@ -22,7 +22,7 @@ from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.manifest import checked_facts, stored_space
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Beliefs, Training
-from attn_nas.sampling.accuracy import LEAST
+from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
@@ -112,7 +112,7 @@ class Run:
         """What mechanisms, positions and sites do to accuracy; raises RunError."""
         found = Insight.of(self.trainings, Encoding(self.space))
         if found is None:
-            raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {LEAST}")
+            raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found
 
     @cached_property

@@ -39,7 +39,7 @@ def closing_words(run: Run, finished: SearchFinished) -> list[str]:
         f"{against_trunk(best)}."
     )
     words += _leads(run, best)
-    if run.beliefs and any(not candidate.belief.is_told_apart for candidate in run.front if candidate.belief):
+    if run.beliefs and any(not candidate.belief.is_distinct for candidate in run.front if candidate.belief):
         words.append(f"~: cannot be told apart from a cheaper member (less than {SURE:.0%} sure).")
     words.append(_trust(run, finished))
     return words
