@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from attn_nas.format import percent
-from attn_nas.maps import Comparison, Observed
+from attn_nas.maps import NetworkComparison, ObservedNetwork
 
 
-def gate_table(network: Observed) -> Table:
+def gate_table(network: ObservedNetwork) -> Table:
     """A row for each attention module: what it multiplies by, or changes, and what that depends on."""
     title = f"{network.name}: {percent(network.accuracy)}"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
@@ -27,13 +27,13 @@ def gate_table(network: Observed) -> Table:
     return table
 
 
-def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+def comparison_tables(comparisons: Sequence[NetworkComparison]) -> list[Table]:
     """A table for each network that has attention, once."""
     networks = {network.key: network for comparison in comparisons for network in comparison.networks}
     return [gate_table(network) for network in networks.values() if network.gates]
 
 
-def comparison_words(comparison: Comparison) -> list[str]:
+def comparison_words(comparison: NetworkComparison) -> list[str]:
     """How often each network is right, and the candidate where the next one is not."""
     accuracies = ", ".join(f"{network.name} {percent(network.accuracy)}" for network in comparison.networks)
     counts = "; ".join(f"{name}: {len(indices):,}" for name, indices in comparison.outcomes.items())
