@@ -21,7 +21,7 @@ def bench(
     budget: Annotated[int, typer.Option(help="Trials of each search.")] = 100,
     workers: Annotated[int, typer.Option(help="Simulated trainings at a time.")] = 1,
     noise_free: Annotated[bool, typer.Option("--noise-free", help="Trials see the mean over all seeds.")] = False,
-    split: Annotated[str, typer.Option(help="Split of the truth: test, or validation, which the searches see.")] = "test",
+    split: Annotated[str, typer.Option(help="SplitName of the truth: test, or validation, which the searches see.")] = "test",
     processes: Annotated[int | None, typer.Option(help="Processes that play; one per core by default.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the regret over trials to this file.")] = None,
     over: Annotated[str, typer.Option(help="What it is drawn over: trials or seconds.")] = "trials",
@@ -32,20 +32,20 @@ def bench(
 
     from rich.progress import Progress
 
-    from attn_nas.benchmark import EMBEDDED, Named, Split, Table, Terms, compare
+    from attn_nas.benchmark import EMBEDDED, NamedStrategy, SplitName, Table, Terms, compare
     from attn_nas.errors import UsageError, choose_from
     from attn_nas.execution.resources import usable_cores
     from attn_nas.report.charts.bench_svg import bench_svg
     from attn_nas.terminal.bench import bench_tables, bench_words
     from attn_nas.terminal.console import console
 
-    splits: dict[str, Split] = {name: name for name in get_args(Split)}
+    splits: dict[str, SplitName] = {name: name for name in get_args(SplitName)}
     if split not in splits:
         raise UsageError(f"--split {split}: {choose_from(split, splits)}")
     if over not in ("trials", "seconds"):
         raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")
     opened = Table.load(table or EMBEDDED)
-    strategies = {name: Named(name) for name in strategy or ("attn-nas", "random")}
+    strategies = {name: NamedStrategy(name) for name in strategy or ("attn-nas", "random")}
     for make in strategies.values():
         make(opened, 0)
     out, err = console(), console(stderr=True)
