@@ -72,7 +72,7 @@ _OF_OLDER_PLUGINS = {
     "Layout": ("attn_nas.space.geometry", "Layout"),
     "SlottedBlock": ("attn_nas.models.slots", "SlottedBlock"),
     "SlottedTrunk": ("attn_nas.models.slots", "SlottedTrunk"),
-    "Target": ("attn_nas.plugins.lazy_class", "Target"),
+    "Target": ("attn_nas.plugins.lazy_class", "LazyClass"),
     "TrunkFamily": ("attn_nas.space.geometry", "TrunkFamily"),
 }
 """Names that plug-ins import from here which were written, and kept in runs, before they had their rooms."""

@@ -1,4 +1,4 @@
-"""Numbers as people read them, and text as it may stand in a document."""
+"""Formats numbers for readers, and escapes text for Markdown."""
 
 import re
 from html import escape
@@ -10,12 +10,12 @@ _DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECON
 
 
 def percent(share: float) -> str:
-    """A share of 1 as ``71.23 %``."""
+    """A fraction (0 to 1) as a percentage: ``71.23 %``."""
     return f"{100 * share:.2f} %"
 
 
 def count(number: float) -> str:
-    """A large number in three digits: ``3.12 M``."""
+    """A number with three significant digits and a unit prefix: ``3.12 M``."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= unit:
             return f"{number / unit:.3g} {name}"
@@ -23,7 +23,7 @@ def count(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``1:02:03``, or ``02:03`` below an hour."""
+    """Seconds as ``1:02:03``, or as ``02:03`` below one hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
@@ -53,5 +53,5 @@ def parse_seconds(name: str, text: str) -> float:
 
 
 def markdown(text: str) -> str:
-    """``text`` as one line of Markdown that has no HTML, link or code in it."""
+    """``text`` on one line, escaped so that Markdown shows it literally (no HTML, links or code)."""
     return re.sub(r"([\\`\[\]])", r"\\\1", escape(" ".join(text.split()), quote=False))

@@ -36,20 +36,20 @@ def bench(
 
     from rich.progress import Progress
 
-    from attn_nas.benchmark import EMBEDDED, Named, Split, Table, Terms, compare
+    from attn_nas.benchmark import EMBEDDED, NamedStrategy, SplitName, Table, Terms, compare
     from attn_nas.errors import UsageError, choose_from
     from attn_nas.execution.resources import usable_cores
     from attn_nas.report.charts.bench_svg import bench_svg
     from attn_nas.terminal.bench import bench_summary, bench_tables
     from attn_nas.terminal.console import console
 
-    splits: dict[str, Split] = {name: name for name in get_args(Split)}
+    splits: dict[str, SplitName] = {name: name for name in get_args(SplitName)}
     if split not in splits:
         raise UsageError(f"--split {split}: {choose_from(split, splits)}")
     if over not in ("trials", "seconds"):
         raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")
     opened = Table.load(table or EMBEDDED)
-    strategies = {name: Named(name) for name in strategy or ("attn-nas", "random")}
+    strategies = {name: NamedStrategy(name) for name in strategy or ("attn-nas", "random")}
     for make in strategies.values():
         make(opened, 0)
     out, err = console(), console(stderr=True)

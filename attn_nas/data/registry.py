@@ -1,4 +1,4 @@
-"""All data sets by name."""
+"""The data sets by name."""
 
 from collections.abc import Callable
 

@@ -18,8 +18,8 @@ from scipy.special import ndtr
 from attn_nas.runs.beliefs import costs_of, trainings_of
 from attn_nas.runs.record import Record
 from attn_nas.sampling.beliefs import model_of
-from attn_nas.sampling.curve_model import RungModel
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.curve_model import CurveModel
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.schema import ProxySettings
 
 _PAUSED_BELOW = 0.05
@@ -75,8 +75,8 @@ class _Chances:
         if self._model:
             curves = [record.result.curve for record in records if record.result]
             whole = max(map(len, curves))
-            self._rungs = RungModel(np.array([curve for curve in curves if len(curve) == whole]), self._model.scale)
-            networks = Placed.of([record.genotype for record in self._finished.values()])
+            self._rungs = CurveModel(np.array([curve for curve in curves if len(curve) == whole]), self._model.scale)
+            networks = PlacedNetworks.of([record.genotype for record in self._finished.values()])
             self._expected = self._model.means(networks)
             costs = costs_of(records, axes)
             self._costs = np.array([costs[key] for key in self._finished])
@@ -84,14 +84,14 @@ class _Chances:
     def of(self, record: Record) -> float:
         """One, where there is too little to judge by."""
         assert record.partial is not None
-        reading = self._rungs.read(record.partial.curve) if self._model else None
+        reading = self._rungs.extrapolate(record.partial.curve) if self._model else None
         if self._model is None or reading is None:
             return 1.0
         cheaper = (self._costs <= np.array(record.costs(self._axes))).all(1)
         if not cheaper.any():
             return 1.0
         scale = self._model.scale
-        share, deviation = self._model.predict(Placed.of([record.genotype]))
+        share, deviation = self._model.predict(PlacedNetworks.of([record.genotype]))
         prior = deviation[0] / scale.slope(share)[0]
         weights = np.array([1 / max(prior**2, 1e-12), 1 / max(reading.variance, 1e-12)])
         mean = weights @ [scale(share)[0], reading.value] / weights.sum()

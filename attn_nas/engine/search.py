@@ -23,7 +23,7 @@ from attn_nas.runs.folder import RunFolder, latest_run_folder, new_run_folder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
 from attn_nas.sampling import KnownCostSampler
-from attn_nas.sampling.observations import WARM_START, EarlierTraining
+from attn_nas.sampling.observations import WARM_START, PriorTraining
 from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import DataSettings, SearchSpace
@@ -44,7 +44,7 @@ class _NewRun:
     name: str
     space: SearchSpace
     seed: int
-    prior: Sequence[EarlierTraining]
+    prior: Sequence[PriorTraining]
     storage: str | None
 
 

@@ -112,4 +112,4 @@ class Setting:
         """Largest cost on ``axis`` within the space and the limits; for times, which are not known before, a large number."""
         if axis in TIMED:
             return SLOWEST
-        return int(min(self.table.dearest(self.encoding, axis), self.limits.most(axis)))
+        return int(min(self.table.highest_cost(self.encoding, axis), self.limits.most(axis)))

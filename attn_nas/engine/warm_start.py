@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from attn_nas.errors import UsageError
 from attn_nas.runs.run import Run
-from attn_nas.sampling import EarlierTraining
+from attn_nas.sampling import PriorTraining
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import SearchSpace
 
 _MOST = 200
 
 
-def prior_trainings(run: Run, space: SearchSpace) -> list[EarlierTraining]:
+def prior_trainings(run: Run, space: SearchSpace) -> list[PriorTraining]:
     """The trainings of ``run`` that a search of ``space`` can learn from: those of mechanisms that it has, too.
 
     Of many, the references, the networks believed most accurate, and others, drawn evenly. Accuracies are those expected.
@@ -33,7 +33,7 @@ def prior_trainings(run: Run, space: SearchSpace) -> list[EarlierTraining]:
         best, rest = ordered[: _MOST // 2], ordered[_MOST // 2 :]
         some = _MOST - len(best) - len(references)
         usable = [*references, *best, *(rest[index * len(rest) // some] for index in range(some))]
-    return [EarlierTraining(each.record.genotype, each.accuracy) for each in usable]
+    return [PriorTraining(each.record.genotype, each.accuracy) for each in usable]
 
 
 def _mechanisms(genotype: Genotype) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attn_nas.export.source import LINE, Collector, literal, without_defaults
 from attn_nas.models.insertion import hosts_of, plan_of
 from attn_nas.models.insertion.hosts import HostBlock
-from attn_nas.models.insertion.placing import Place, Plan, insert_places
+from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 
@@ -18,7 +18,7 @@ _INSERT = '''def insert(model: nn.Module, *, identity_init: bool = False) -> nn.
         ValueError: the model has other blocks, or has attention at these positions already; it is not changed.
 
     """
-    return insert_places(model, PLAN, HOSTS, identity_init=identity_init)'''
+    return insert_mechanisms(model, PLAN, HOSTS, identity_init=identity_init)'''
 
 
 def insert_source(genotype: Genotype) -> str:
@@ -28,7 +28,7 @@ def insert_source(genotype: Genotype) -> str:
     """
     hosts, plan = hosts_of(genotype.trunk), plan_of(genotype)
     collected = Collector()
-    for item in (HostBlock, *hosts, *(place.mechanism for place in plan.places), insert_places):
+    for item in (HostBlock, *hosts, *(insertion.mechanism for insertion in plan.insertions), insert_mechanisms):
         collected.add(item)
     names = [host.__name__ for host in hosts]
     found = f"HOSTS: tuple[type[HostBlock], ...] = ({', '.join(names)}{',' * (len(names) == 1)})"
@@ -73,28 +73,28 @@ def _example(trunk: Trunk) -> list[str]:
     return [*imports, "", f'model = insert({function}(weights="DEFAULT"), identity_init=True)']
 
 
-def _plan(plan: Plan) -> str:
+def _plan(plan: InsertionPlan) -> str:
     return "\n".join(
         [
-            "PLAN = Plan(",
+            "PLAN = InsertionPlan(",
             f"    {literal(plan.trunk)},",
             f"    stage_lengths={plan.stage_lengths!r},",
             "    blocks=(",
             *(f"        Geometry({', '.join(map(literal, block))})," for block in plan.blocks),
             "    ),",
-            *(["    places=(", *map(_place, plan.places), "    ),"] if plan.places else ["    places=(),"]),
+            *(["    insertions=(", *map(_insertion, plan.insertions), "    ),"] if plan.insertions else ["    insertions=(),"]),
             ")",
         ]
     )
 
 
-def _place(place: Place) -> str:
-    arguments = without_defaults(place.mechanism, place.arguments)
+def _insertion(insertion: Insertion) -> str:
+    arguments = without_defaults(insertion.mechanism, insertion.arguments)
     written = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in arguments.items())
-    values = [*map(literal, place[:3]), f"{{{written}}}", *map(literal, filter(None, [place.replaces]))]
-    line = f"        Place({', '.join(values)}),"
+    values = [*map(literal, insertion[:3]), f"{{{written}}}", *map(literal, filter(None, [insertion.replaces]))]
+    line = f"        Insertion({', '.join(values)}),"
     return (
         line
         if len(line) <= LINE
-        else "\n".join(["        Place(", *(f"            {value}," for value in values), "        ),"])
+        else "\n".join(["        Insertion(", *(f"            {value}," for value in values), "        ),"])
     )

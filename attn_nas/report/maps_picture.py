@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from attn_nas.format import reference_label
-from attn_nas.maps import ActivationMap, Comparison, Gate, Observed
+from attn_nas.maps import ActivationMap, Gate, NetworkComparison, ObservedNetwork
 from attn_nas.report.raster import Size, fitted, gate_colours, gate_map, heat_colours, heated, picture
 from attn_nas.report.result_files import write_files
 
@@ -32,7 +32,7 @@ _KINDS = {
 _WORTH = "worth: accuracy lost if the module is frozen (it scales by its mean, or changes nothing), without training again"
 
 
-def write_maps(comparisons: Sequence[Comparison], folder: str | Path) -> list[Path]:
+def write_maps(comparisons: Sequence[NetworkComparison], folder: str | Path) -> list[Path]:
     """Write a picture ``KEY.png`` of each comparison into ``folder``, whole or not at all; returns their paths.
 
     Raises:
@@ -42,14 +42,14 @@ def write_maps(comparisons: Sequence[Comparison], folder: str | Path) -> list[Pa
     return write_files({f"{each.networks[0].key}.png": maps_png(each) for each in comparisons}, Path(folder))
 
 
-def maps_png(comparison: Comparison) -> bytes:
+def maps_png(comparison: NetworkComparison) -> bytes:
     """The picture of `maps_image` as a PNG file."""
     content = BytesIO()
     maps_image(comparison).save(content, "PNG", optimize=True)
     return content.getvalue()
 
 
-def maps_image(comparison: Comparison) -> Image.Image:
+def maps_image(comparison: NetworkComparison) -> Image.Image:
     """Draw a row for each image: the image, then for each network its activation maps and its gates.
 
     Each activation map shows the evidence for the predicted class, relative to the maximum of the map. A gate is drawn by place
@@ -82,13 +82,13 @@ class _Group:
     columns: Sequence[_Column]
 
 
-def _title(comparison: Comparison) -> tuple[str, str]:
+def _title(comparison: NetworkComparison) -> tuple[str, str]:
     first, *others = comparison.networks
     compared = f", compared with {' and '.join(reference_label(network.name) for network in others)}" if others else ""
     return f"{comparison.title}: where {reference_label(first.name)} looks{compared}", f"{first.key}: {first.genotype}"
 
 
-def _legend(comparison: Comparison) -> list[tuple[Image.Image | None, str]]:
+def _legend(comparison: NetworkComparison) -> list[tuple[Image.Image | None, str]]:
     """Lines of the legend: a colour scale or None, and its explanation."""
     bar = (_BOX, _STRIP)
     lines: list[tuple[Image.Image | None, str]] = [(heat_colours(bar), _EVIDENCE)]
@@ -100,13 +100,15 @@ def _legend(comparison: Comparison) -> list[tuple[Image.Image | None, str]]:
     return lines
 
 
-def _images(comparison: Comparison, size: Size) -> _Group:
+def _images(comparison: NetworkComparison, size: Size) -> _Group:
     shown = comparison.sample.take(comparison.shown)
     captions = [(f"class {label}", False) for label in shown.labels.tolist()]
     return _Group(("validation image",), captions, [_Column((), [picture(pixels, size) for pixels in shown.images])])
 
 
-def _network(comparison: Comparison, network: Observed, activations: Sequence[ActivationMap], size: Size) -> _Group:
+def _network(
+    comparison: NetworkComparison, network: ObservedNetwork, activations: Sequence[ActivationMap], size: Size
+) -> _Group:
     shown = comparison.shown
     pixels = comparison.sample.images[shown]
     captions = [

@@ -20,7 +20,7 @@ from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.reader import RunContents, RunReader
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Beliefs, Training
-from attn_nas.sampling.accuracy import LEAST
+from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
@@ -124,7 +124,7 @@ class Run:
         """Effects of mechanisms, positions and sites on accuracy; raises RunError if there are too few candidates."""
         found = Insight.of(self.trainings, Encoding(self.space))
         if found is None:
-            raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {LEAST}")
+            raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found
 
     @cached_property

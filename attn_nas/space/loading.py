@@ -1,4 +1,4 @@
-"""Reading a search-space file, with every mistake reported at its place in the file."""
+"""Reads search-space files, and reports every mistake with its line and column."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def load_space(source: str | Path) -> SearchSpace:
     """The search space of a YAML file, or of one of the shipped spaces by its name.
 
     Raises:
-        SpaceError: no such file, not YAML, or not a search space; each mistake on a line of its own as
-            ``file:line:column  path = value: what to choose``.
+        SpaceError: there is no such file, it is not YAML, or not a search space; each mistake is on a line of its own as
+            ``file:line:column  path = value: how to correct it``.
 
     """
     path = Path(source)
@@ -39,7 +39,7 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"{path} cannot be read: {error}") from None
     if len(content) > _MOST_BYTES:
-        raise SpaceError(f"{path} is no search space: it has more than {_MOST_BYTES:,} bytes")
+        raise SpaceError(f"{path} is not a search space: it has more than {_MOST_BYTES:,} bytes")
     return text
 
 
@@ -51,7 +51,7 @@ def _exists(path: Path) -> bool:
 
 
 def builtin_spaces() -> dict[str, Path]:
-    """The shipped search spaces by name: beside the package in a wheel, at the top of a checkout."""
+    """Paths of the shipped search spaces by name; inside the package in a wheel, at the top of a checkout."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "search_spaces", package.parent / "search_spaces"):
         if folder.is_dir():
@@ -60,7 +60,16 @@ def builtin_spaces() -> dict[str, Path]:
 
 
 def parse_space(text: str, name: str = "<text>") -> SearchSpace:
-    """The search space in YAML ``text``; ``name`` is the file's, for the messages. Raises SpaceError."""
+    """The search space in YAML ``text``.
+
+    Args:
+        text: the content of a file.
+        name: path of the file, for messages; plug-ins are found relative to its folder.
+
+    Raises:
+        SpaceError: see `load_space`.
+
+    """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -72,7 +81,7 @@ def parse_space(text: str, name: str = "<text>") -> SearchSpace:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpaceError(f"{name}  not YAML that can be read: {error}") from None
     except (LookupError, AttributeError, TypeError, OverflowError):
-        raise SpaceError(f"{name}  not YAML that can be read: a value is not of the kind that its tag (!!) says") from None
+        raise SpaceError(f"{name}  not YAML that can be read: a value does not have the type of its tag (!!)") from None
     if not isinstance(root, yaml.MappingNode):
         raise SpaceError(f"{name}:1:1  a search space is a mapping with {', '.join(SearchSpace.model_fields)}")
     found = [(node, Mistake(path, "this key appears twice")) for node, path in repeated]
@@ -100,7 +109,7 @@ def _render(name: str, node: yaml.Node, mistake: Mistake) -> str:
 
 
 def _find(root: yaml.Node, path: KeyPath) -> yaml.Node:
-    """The node at ``path``, or the last one on the way to it that exists."""
+    """The node at ``path``, or its deepest ancestor that exists."""
     node = root
     for part in path:
         child: yaml.Node | None = None
@@ -122,16 +131,18 @@ def _key_node(root: yaml.Node, path: KeyPath) -> yaml.Node | None:
 
 
 def _repeated_keys(node: yaml.Node, path: KeyPath, visited: dict[int, bool]) -> list[tuple[yaml.Node, KeyPath]]:
-    """Keys that a mapping has twice; what aliases repeat is looked at once, and ``visited`` once that is over.
+    """Keys that occur twice in a mapping, with their paths.
+
+    Each node is visited once, however many aliases refer to it: ``visited`` is False during the visit and True after it.
 
     Raises:
-        ValueError: an alias stands within what it names.
+        ValueError: a node contains an alias of itself.
 
     """
     found: list[tuple[yaml.Node, KeyPath]] = []
     if id(node) in visited:
         if not visited[id(node)]:
-            raise ValueError(f"what line {node.start_mark.line + 1} names contains itself")
+            raise ValueError(f"the anchor of line {node.start_mark.line + 1} contains itself")
         return found
     visited[id(node)] = False
     if isinstance(node, yaml.MappingNode):

@@ -12,16 +12,16 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, Valida
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
-from attn_nas.space.fields import Epochs, Fraction, Images, PathText, Problem, Section, Seed, choice, refuse, suggested
+from attn_nas.space.fields import Epochs, Fraction, Images, PathText, Problem, Seed, SettingsSection, choice, refuse, suggested
 from attn_nas.space.keywords import expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
-from attn_nas.space.trunks import MOST_CHANNELS, Trunk, get_family, trunk_names
+from attn_nas.space.trunks import MAX_CHANNELS, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
 TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
-"""The costs that are measured, and the fields of a step profile that have them."""
+"""Costs that are measured, and the field of a step profile with their value."""
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
 Averaging = Literal["none", "ema", "last"]
@@ -31,17 +31,23 @@ def _family(value: object) -> object:
     return get_family(value).name if isinstance(value, str) else value
 
 
-class TrunkSettings(Section):
+class TrunkSettings(SettingsSection):
     """The convolutional network whose blocks receive attention."""
 
     name: Annotated[str, BeforeValidator(_family)] = Field(
         description="Family of the trunk.", json_schema_extra=suggested(trunk_names)
     )
     depth: int | None = Field(
-        None, validate_default=True, description="Number of weighted layers, as in ResNet-20; the only one by default."
+        None,
+        validate_default=True,
+        description="Number of weighted layers, as in ResNet-20; by default the only depth of the family.",
     )
     width: int | None = Field(
-        None, ge=1, le=MOST_CHANNELS, strict=True, description="Channels of the first stage; the family's own by default."
+        None,
+        ge=1,
+        le=MAX_CHANNELS,
+        strict=True,
+        description="Channels of the first stage; by default the family's published width.",
     )
 
     @field_validator("depth")
@@ -56,76 +62,84 @@ class TrunkSettings(Section):
         return depth
 
     def trunk(self) -> Trunk:
-        """The trunk that these settings name."""
+        """The trunk of these settings."""
         assert self.depth is not None
         return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
-class DataSettings(Section):
-    """The data set, and how much of it a search reads."""
+class DataSettings(SettingsSection):
+    """The data set, and the numbers of images that a search uses."""
 
-    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Which data set.")
+    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Name of the data set.")
     root: PathText | None = Field(
-        None, description="Folder of the files; else the environment's ATTN_NAS_DATA, else ./data. Unused by digits."
+        None, description="Folder of the files; by default the environment variable ATTN_NAS_DATA, or ./data. Unused by digits."
     )
-    num_train: Images | None = Field(None, description="Training images; the data set's own number by default.")
+    num_train: Images | None = Field(None, description="Number of training images; by default all of the data set.")
     num_validation: Images | None = Field(
         None,
-        description="Images on which candidates are scored; held out of the training data where they are not composed.",
+        description="Images that candidates are scored on; held out from the training images, unless they are generated.",
     )
-    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(224, description="Side of the squares an image_folder is cut to.")
-    seed: Seed = Field(0, description="Seed of the split, and of the images where they are composed.")
+    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(
+        224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
+    )
+    seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
 
 
-class LimitSettings(Section):
-    """What a candidate may cost at most, in all (45M) or over the bare trunk (+200k, +5%); enforced before it is trained."""
+class LimitSettings(SettingsSection):
+    """Largest cost of a candidate: a total (45M), or an addition to the bare trunk (+200k, +5%); checked before training."""
 
-    max_flops: Limit | None = Field(None, description="Complete FLOPs (multiply-adds).")
-    max_params: Limit | None = Field(None, description="Parameters.")
+    max_flops: Limit | None = Field(None, description="Complete FLOPs, in multiply-adds.")
+    max_params: Limit | None = Field(None, description="Number of parameters.")
 
 
-class ProxySettings(Section):
+class ProxySettings(SettingsSection):
     """The short training run that scores a candidate."""
 
-    epochs: Epochs = Field(description="Passes over the training images.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="Images of one step.")
+    epochs: Epochs = Field(description="Number of passes over the training images.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(description="Number of images of one training step.")
     lr: float = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
     momentum: Fraction = Field(0.9, description="Nesterov momentum.")
-    weight_decay: float = Field(5e-4, ge=0, description="Decay of matrices and filters; norms and biases have none.")
-    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(0.25, description="Share of the steps in which the rate rises.")
-    label_smoothing: Fraction = Field(0.0, description="Share of the target spread over all classes.")
-    averaging: Annotated[Averaging, choice(get_args(Averaging))] = Field(
-        "none", description="Score averaged weights: an exponential moving average, or the mean of the last steps."
+    weight_decay: float = Field(
+        5e-4, ge=0, description="Weight decay of matrices and filters; not applied to norms and biases."
     )
-    averaging_epochs: float = Field(0.5, gt=0, description="Half-life of ema, or stretch of last, in epochs.")
+    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.25, description="Fraction of the steps in which the learning rate rises."
+    )
+    label_smoothing: Fraction = Field(0.0, description="Fraction of the target that is spread over all classes.")
+    averaging: Annotated[Averaging, choice(get_args(Averaging))] = Field(
+        "none",
+        description="Weights to score: the final ones, an exponential moving average, or the mean of the last steps.",
+    )
+    averaging_epochs: float = Field(0.5, gt=0, description="Half-life of ema, or span of last, in epochs.")
     initial_resolution: Annotated[float, Field(ge=0.25, le=1)] = Field(
-        1.0, description="Share of the images' sides in the first epoch; it grows to 1 at two thirds of the epochs."
+        1.0, description="Side of the images in the first epoch, as a fraction; it reaches 1 at two thirds of the epochs."
     )
     warm_epochs: Annotated[int, Field(ge=0, strict=True)] = Field(
-        0, description="First epochs that only the bare trunk is trained for, once per seed; candidates start from there."
+        0,
+        description="First epochs in which the bare trunk is trained, once per seed; candidates start from its weights.",
     )
     precision: Annotated[Precision, choice(get_args(Precision))] = Field(
         "auto",
-        description="Arithmetic of the forward pass; auto takes bf16 where the hardware multiplies it.",
+        description="Arithmetic of the forward pass; auto is bf16 if the hardware supports it, else fp32.",
     )
 
     @field_validator("warm_epochs")
     @classmethod
     def _leaves_epochs(cls, value: int, info: ValidationInfo) -> int:
         if value and value >= info.data.get("epochs", value + 1):
-            raise SpaceError(f"leave an epoch to the candidates: choose less than the {info.data['epochs']} of proxy.epochs")
+            raise SpaceError(f"candidates need an epoch: choose less than the {info.data['epochs']} of proxy.epochs")
         return value
 
 
-class ObjectiveSettings(Section):
-    """What the front trades: accuracy, always maximised, against one or two costs.
+class ObjectiveSettings(SettingsSection):
+    """The costs of the Pareto front, minimised while accuracy is maximised.
 
-    ``flops``, ``macs`` and ``params`` are known before training; ``step_time`` (of training) and ``latency`` (of one image) are
-    measured beside the bare trunk, whose is 1.
+    ``flops``, ``macs`` and ``params`` are counted before training; ``step_time`` (of a training step) and ``latency`` (of one
+    image) are measured as ratios to the bare trunk.
     """
 
     costs: list[Annotated[CostAxis, choice(get_args(CostAxis))]] = Field(
-        ["flops"], min_length=1, max_length=2, description="What to minimise: one quantity, or two."
+        ["flops"], min_length=1, max_length=2, description="One or two costs to minimise."
     )
 
     @field_validator("costs")
@@ -141,7 +155,7 @@ def _without_null(schema: dict[str, Any]) -> None:
     schema.update(schema.pop("anyOf")[0])
 
 
-class SearchSpace(Section):
+class SearchSpace(SettingsSection):
     """A search space: trunk, mechanisms, limits, data, and the training that scores candidates.
 
     Built from the keywords below or from a YAML file (`load_space`); both give equal values for equal content. Keywords take
@@ -176,13 +190,15 @@ class SearchSpace(Section):
     )
 
     plugins: list[PathText] = Field(
-        [], description="Python files, relative to this one, that register mechanisms and trunks of your own."
+        [], description="Python files, relative to this file, that register your own mechanisms and trunks."
     )
     trunk: TrunkSettings
     data: DataSettings | None = Field(json_schema_extra=_without_null)
-    mechanisms: list[MechanismSettings] = Field(min_length=1, description="What a block may receive; none always may.")
+    mechanisms: list[MechanismSettings] = Field(
+        min_length=1, description="The mechanisms that a block may receive; no mechanism is always a choice."
+    )
     granularity: Annotated[Granularity, choice(get_args(Granularity))] = Field(
-        "per_block", description="Whether every block chooses, or all blocks of a stage share a choice."
+        "per_block", description="One choice for every block (per_block), or one for all blocks of a stage (per_stage)."
     )
     limits: LimitSettings = LimitSettings.model_validate({})
     proxy: ProxySettings
@@ -266,7 +282,7 @@ class SearchSpace(Section):
         folder = Path((info.context or {}).get("folder", "."))
         paths = [(folder / value).resolve() for value in values]
         if len({path.stem for path in paths}) < len(paths):
-            raise SpaceError("two plug-ins have one name: rename a file")
+            raise SpaceError("two plug-ins have the same file name: rename one")
         named = bool((info.context or {}).get("named"))
         for path in paths:
             plugins.load_file(path, named=named)
@@ -314,7 +330,7 @@ class SearchSpace(Section):
         return values
 
 
-_AnySection = TypeVar("_AnySection", bound=Section)
+_AnySection = TypeVar("_AnySection", bound=SettingsSection)
 
 
 def _section(model: type[_AnySection], key: str, value: Any) -> _AnySection:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from attn_nas.benchmark import Comparison, Played
+from attn_nas.benchmark import StrategyComparison, StrategyResult
 from attn_nas.format import duration
 
 
-def bench_summary(comparison: Comparison) -> str:
+def bench_summary(comparison: StrategyComparison) -> str:
     """Describe the table of trainings and the terms of the simulated searches."""
     terms, table = comparison.terms, comparison.table
     best, reference = (100 * table[f"{name}_hypervolume"] for name in ("best", "reference"))
@@ -22,17 +22,17 @@ def bench_summary(comparison: Comparison) -> str:
     )
 
 
-def bench_tables(comparison: Comparison) -> list[Table]:
+def bench_tables(comparison: StrategyComparison) -> list[Table]:
     """Tables of the recovered share of the headroom after trials and after simulated time, then of the final values.
 
     The headroom is the hypervolume between the references and the true front.
     """
-    best_first = sorted(comparison.played, key=lambda each: -each.after(comparison.terms.budget).hypervolume.value)
+    best_first = sorted(comparison.results, key=lambda each: -each.after(comparison.terms.budget).hypervolume.value)
     recovered = "headroom recovered, % ± standard error"
     growth = _table(recovered, [f"{number} trials" for number in comparison.checkpoints])
     quarters = [comparison.times[-1] * quarter / 4 for quarter in range(1, 5)]
     timed = _table(f"{recovered}, after simulated time", [duration(seconds) for seconds in quarters])
-    first = comparison.played[0]
+    first = comparison.results[0]
     end = _table(
         f"after {comparison.terms.budget} trials", ["hypervolume", f"over {first.strategy}", "regret", "repeated", "time"]
     )
@@ -52,7 +52,7 @@ def _table(title: str, headings: list[str]) -> Table:
     return table
 
 
-def _at_the_end(comparison: Comparison, played: Played, first: Played) -> list[str]:
+def _at_the_end(comparison: StrategyComparison, played: StrategyResult, first: StrategyResult) -> list[str]:
     last = played.after(comparison.terms.budget)
     return [
         last.hypervolume.hundredths(),

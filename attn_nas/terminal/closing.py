@@ -39,7 +39,7 @@ def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
         f"{against_trunk(best)}."
     )
     lines += _leads(run, best)
-    if run.beliefs and any(not candidate.belief.is_told_apart for candidate in run.front if candidate.belief):
+    if run.beliefs and any(not candidate.belief.is_distinct for candidate in run.front if candidate.belief):
         lines.append(f"~: tied with a cheaper candidate (less than {SURE:.0%} sure to be more accurate).")
     lines.append(_reliability(run, finished))
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from attn_nas.drawing.colours import colour_of
-from attn_nas.drawing.text import MARK, Line, lines
+from attn_nas.drawing.text import MARK, TextLine, lines
 from attn_nas.space.genotype import Genotype
 
 
@@ -14,7 +14,7 @@ def drawing(genotype: Genotype) -> Text:
     return Text("\n").join(map(_coloured, lines(genotype)))
 
 
-def _coloured(line: Line) -> Text:
+def _coloured(line: TextLine) -> Text:
     text = Text(line.text)
     if line.placement:
         text.highlight_words([f"{MARK} {line.placement.label}", MARK], f"bold {colour_of(line.placement)}")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from attn_nas.format import percent
-from attn_nas.maps import Comparison, Observed
+from attn_nas.maps import NetworkComparison, ObservedNetwork
 
 
-def gate_table(network: Observed) -> Table:
+def gate_table(network: ObservedNetwork) -> Table:
     """Table with a row for each attention module: mean and spread of its effect, and the accuracy lost without it."""
     title = f"{network.name}: {percent(network.accuracy)}"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
@@ -27,13 +27,13 @@ def gate_table(network: Observed) -> Table:
     return table
 
 
-def maps_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+def maps_tables(comparisons: Sequence[NetworkComparison]) -> list[Table]:
     """Tables of all compared networks with attention, one per network."""
     networks = {network.key: network for comparison in comparisons for network in comparison.networks}
     return [gate_table(network) for network in networks.values() if network.gates]
 
 
-def maps_notes(comparison: Comparison) -> list[str]:
+def maps_notes(comparison: NetworkComparison) -> list[str]:
     """Sentences below the tables: accuracies, and images on which the candidate and another network differ."""
     accuracies = ", ".join(f"{network.name} {percent(network.accuracy)}" for network in comparison.networks)
     counts = "; ".join(f"{name}: {len(indices):,}" for name, indices in comparison.outcomes.items())

@@ -45,7 +45,7 @@ def figures(candidate: Candidate) -> dict[str, str]:
         "key": candidate.record.key,
         "accuracy": f"{candidate.expected.hundredths()} %",
         "measured": f"{percent(candidate.measured.value)} ({len(candidate.results)})",
-        "on front": f"{belief.chance:.0%}{'' if belief.is_told_apart else ' ~'}" if belief else "-",
+        "on front": f"{belief.chance:.0%}{'' if belief.is_distinct else ' ~'}" if belief else "-",
         "FLOPs": count(cost.flops),
         "added": f"{candidate.added_flops:+,}",
         "params": count(cost.params),

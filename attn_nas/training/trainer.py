@@ -21,7 +21,7 @@ from torch import nn
 from attn_nas.cost import count_cost
 from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.errors import DataError, DeviceLostError, first_line
-from attn_nas.files import told_unwritable, whole
+from attn_nas.files import raising_write_error, whole
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
@@ -56,7 +56,7 @@ def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None
     if test:
         splits["test"] = dataset.load_test()
     described = {"name": dataset.name, "task": vars(dataset.task), "augmentation": vars(dataset.augmentation)}
-    with told_unwritable(folder):
+    with raising_write_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, split in splits.items():
             np.save(folder / f"{name}_images.npy", split.images.numpy())
@@ -163,7 +163,7 @@ class ProxyTrainer(Trainer):
                 profile = self._profile(genotype, result.micro_batch)
             trained = Trained(result, cost, profile, test)
             if pause and state:
-                with told_unwritable(pause.folder):
+                with raising_write_error(pause.folder):
                     pause.keep(trained, state)
             return trained
 
@@ -286,7 +286,7 @@ class ProxyTrainer(Trainer):
         """
         path = self.trunk_path(trunk, seed)
         failure = path.with_suffix(".failed")
-        with told_unwritable(path):
+        with raising_write_error(path):
             self.trunks_folder.mkdir(parents=True, exist_ok=True)
             lock = path.with_suffix(".lock").open("w")
         with lock:
@@ -296,7 +296,7 @@ class ProxyTrainer(Trainer):
             kept = Checkpoint.kept_in(path)
             if kept is None:
                 try:
-                    with self._own_device(), told_unwritable(path), whole(path, ".unfinished") as unfinished:
+                    with self._own_device(), raising_write_error(path), whole(path, ".unfinished") as unfinished:
                         warm_trunk(trunk, self.settings, seed, self.dataset, self.numerics).save(unfinished)
                 except ProxyFailure as error:
                     failure.write_text(f"the bare trunk of all candidates failed: {error}")
@@ -306,7 +306,7 @@ class ProxyTrainer(Trainer):
     @staticmethod
     def _keep(model: nn.Module, seed: int, path: Path) -> None:
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        with told_unwritable(path):
+        with raising_write_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole(path, f".unfinished-{os.getpid()}") as unfinished:
                 save_file(tensors, unfinished, metadata={"seed": str(seed)})

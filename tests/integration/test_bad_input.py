@@ -85,7 +85,7 @@ SPACES = {
     "a bomb of aliases": (_BOMB + GOOD, ["space.yaml:1:1", "no such key"]),
     "itself within itself": (
         "trunk: &t {name: *t}\n",
-        ["space.yaml", "not YAML that can be read", "line 1 names contains itself"],
+        ["space.yaml", "not YAML that can be read", "the anchor of line 1 contains itself"],
     ),
     "a thousand levels": ("[" * 5000 + "]" * 5000, ["space.yaml", "not YAML that can be read"]),
     "text that is not UTF-8": (GOOD.replace("8}", "8} # größer").encode("latin-1"), ["space.yaml", "cannot be read", "utf-8"]),
@@ -490,7 +490,7 @@ TABLES = {
     "empty": (lambda path: path.write_bytes(b""), "not a table of trainings"),
     "text": (lambda path: path.write_text("a,b"), "not a table of trainings"),
     "a folder": (lambda path: path.mkdir(), "No such file"),
-    "another table": (_parquet(), "it has no header of one"),
+    "another table": (_parquet(), "its metadata have no header"),
     "no space": (_changed_table(space=None), "not a table of trainings"),
     "a space that cannot be": (_changed_table(space={"trunk": 7}), "not a table of trainings"),
     "a cost that cannot be": (_changed_table(bare={"flops": "many"}), "not a table of trainings"),
@@ -527,7 +527,7 @@ PLUGINS = {
 
 @pytest.mark.parametrize(("text", "word"), PLUGINS.values(), ids=PLUGINS)
 def test_a_plug_in_that_is_none_is_refused(text, word, tmp_path, refused):
-    """Named on the command line, in a space, or as a strategy."""
+    """NamedStrategy on the command line, in a space, or as a strategy."""
     (tmp_path / "mine.py").write_bytes(text if isinstance(text, bytes) else text.encode())
     (tmp_path / "space.yaml").write_text(GOOD + "plugins: [mine.py]\n")
     refused(["mechanisms", "--plugin", "mine.py"], 2, "mine.py", word)

@@ -8,7 +8,7 @@ import pytest
 
 from attn_nas.cost import CostTable
 from attn_nas.report import write_front
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.rows import CostedRows
 from attn_nas.sampling.times import SLOWEST, PredictedTimes
 from attn_nas.space.schema import ObjectiveSettings
@@ -119,8 +119,8 @@ def test_times_of_unseen_networks_are_predicted(tiny_space, tiny_task):
     order = rng.permutation(len(some))
     seen, rest = order[:40], order[40:]
     measured = true[seen] + 0.02 * rng.normal(size=40)
-    predicted = PredictedTimes(Placed.of([genotypes[index] for index in seen]), measured)
-    costs = predicted(Placed.of([genotypes[index] for index in rest]))
+    predicted = PredictedTimes(PlacedNetworks.of([genotypes[index] for index in seen]), measured)
+    costs = predicted(PlacedNetworks.of([genotypes[index] for index in rest]))
     scale = np.log1p(np.maximum(true[rest] - 1, 0) / 0.1) / np.log1p((SLOWEST - 1) / 0.1)
     assert np.abs(costs - scale).mean() < 0.05
     assert ((costs >= 0) & (costs <= 1)).all()

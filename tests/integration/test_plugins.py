@@ -194,7 +194,7 @@ def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):
     )
     done = _run(tmp_path, "attn_nas", "mechanisms", "energy_gate", "--json", PYTHONPATH=str(tmp_path))
     assert json.loads(done.stdout)["name"] == "energy_gate"
-    assert "the plug-in broken (no_such_module) is left out: ModuleNotFoundError" in done.stderr
+    assert "the plug-in broken (no_such_module) is skipped, its import failed: ModuleNotFoundError" in done.stderr
     found = _run(tmp_path, "attn_nas", "mechanisms", "energy_gate", "--plugin", "my_attention.py", PYTHONPATH=str(tmp_path))
     assert found.returncode == 0, found.stderr
 
@@ -210,7 +210,7 @@ def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):
         (
             "from attn_nas import Mechanism, register_mechanism\n"
             "register_mechanism(Mechanism('se', 'm:C', 'channel', '', title='', year=2026))",
-            "mechanism name 'se' is taken: choose another",
+            "mechanism name 'se' is taken: choose another name",
         ),
         (
             "from attn_nas import Mechanism, register_mechanism\n"

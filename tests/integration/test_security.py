@@ -264,7 +264,7 @@ def test_code_that_came_with_a_run_is_not_run(look, received, anew):
     """Not by any command that looks at it; the message names the file and the remedy."""
     code, out, err = anew(*look.split(), "runs/run")
     assert (code, out) == (2, "")
-    assert "runs/run/plugins/mine.py came with what is opened" in err
+    assert "runs/run/plugins/mine.py was not run: it belongs to the folder that you open" in err
     assert "attn-nas --trust-plugins" in err
     assert not received.exists()
 

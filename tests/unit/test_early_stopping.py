@@ -17,7 +17,7 @@ from attn_nas.errors import UsageError
 from attn_nas.events.types import TrialPaused
 from attn_nas.execution.settings import Local
 from attn_nas.runs.record import Record
-from attn_nas.sampling.curve_model import RungModel
+from attn_nas.sampling.curve_model import CurveModel
 from attn_nas.sampling.scale import LOGITS
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
@@ -214,13 +214,13 @@ def test_a_reading_is_unbiased_and_as_unsure_as_the_rung():
     rng = np.random.default_rng(0)
     final = rng.normal(1.0, 0.5, size=400)
     rung = 0.5 * final - 0.3 + rng.normal(0, 0.1, size=400)
-    model = RungModel(LOGITS.back(np.stack([rung, final], 1)), LOGITS)
-    reading = model.read([float(LOGITS.back(np.array(0.5 * 1.4 - 0.3)))])
+    model = CurveModel(LOGITS.back(np.stack([rung, final], 1)), LOGITS)
+    reading = model.extrapolate([float(LOGITS.back(np.array(0.5 * 1.4 - 0.3)))])
     assert reading.value == pytest.approx(1.4, abs=0.05)
     assert reading.variance == pytest.approx((0.1 / 0.5) ** 2, rel=0.2)
-    assert model.read([0.5, 0.6]) is None
-    assert model.read([]) is None
-    assert RungModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).read([0.5]) is None
+    assert model.extrapolate([0.5, 0.6]) is None
+    assert model.extrapolate([]) is None
+    assert CurveModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).extrapolate([0.5]) is None
 
 
 def test_a_damaged_pause_is_none(tiny_space, tmp_path, tiny_task):

@@ -11,7 +11,7 @@ import numpy as np
 
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.jobs import Job
-from attn_nas.files import told_unwritable, write_whole
+from attn_nas.files import raising_write_error, write_whole
 from attn_nas.training.protocol import Trainer
 
 Files = Mapping[str, Path]
@@ -73,7 +73,7 @@ def write_contents(files: Files, contents: Contents) -> None:
     """
     for name, path in files.items():
         if name in contents:
-            with told_unwritable(path):
+            with raising_write_error(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(path, contents[name])
 
@@ -82,5 +82,5 @@ def remove_files(files: Files, besides: Collection[str] = ()) -> None:
     """Remove those ``files`` that exist, except those with a name in ``besides``; raises WriteError."""
     for name, path in files.items():
         if name not in besides:
-            with told_unwritable(path):
+            with raising_write_error(path):
                 path.unlink(missing_ok=True)

@@ -106,7 +106,7 @@ stage 2: 32 → 64 channels, stride 2
     └─ subsample pad ───────────────────────────┘
   blocks 7-8       64
 
-◆ attention   ─ a place where it may sit   └ the shortcut"""
+◆ attention   ─ possible position   └ shortcut"""
     )
 
 

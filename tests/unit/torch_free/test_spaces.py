@@ -137,7 +137,7 @@ def test_a_batch_must_be_large_enough_for_every_mechanism(monkeypatch):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("warm_epochs: 3", "proxy.warm_epochs = 3: leave an epoch to the candidates: choose less than the 3 of proxy.epochs"),
+        ("warm_epochs: 3", "proxy.warm_epochs = 3: candidates need an epoch: choose less than the 3 of proxy.epochs"),
         ("warm_epochs: -1", "proxy.warm_epochs = -1: input should be greater than or equal to 0"),
         ("averaging: mean", "proxy.averaging = mean: choose from none, ema, last"),
         ("averaging_epochs: 0", "proxy.averaging_epochs = 0: input should be greater than 0"),

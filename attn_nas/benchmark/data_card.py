@@ -1,4 +1,4 @@
-"""What a table says, as numbers and as a data card."""
+"""A summary of a table, as numbers and as a data card in Markdown."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from attn_nas.stats.uncertainty import Estimate, Mean
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What a mechanism at a position does to the accuracy at one site, the other sites being whatever they are.
+class SiteEffect:
+    """Main effect of a placement at one site on accuracy, averaged over the placements at the other sites.
 
-    ``gain`` is accuracy over nothing at the site, with its standard error over networks.
+    ``gain`` is the difference in accuracy (fraction of 1) from an empty site, with its standard error over networks.
     """
 
     option: str
@@ -34,8 +34,8 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class OnFront:
-    """A network of the true front: its accuracy over seeds, and the FLOPs that it adds to the bare trunk's."""
+class FrontNetwork:
+    """A network of the true front: its mean accuracy over seeds, and its FLOPs above those of the bare trunk."""
 
     genotype: Genotype
     accuracy: Mean
@@ -52,10 +52,11 @@ class OnFront:
 
 
 @dataclass(frozen=True)
-class Says:
-    """What a table says over the ``seeds`` that all its networks have; accuracies are shares of 1, on the test split.
+class TableSummary:
+    """Statistics of a table over the ``seeds`` that all networks have; accuracies are fractions of 1 on the test split.
 
-    ``trainings`` and ``hours`` count all entries, ``between`` is by split.
+    ``trainings`` and ``hours`` include all entries; ``between`` is the reliability of one training, by split; ``retest`` is
+    the rank correlation between two seeds.
     """
 
     networks: int
@@ -66,11 +67,11 @@ class Says:
     between: dict[str, Estimate]
     retest: Estimate
     validation_test: Estimate
-    front: list[OnFront]
+    front: list[FrontNetwork]
     best_reference: tuple[str, Mean]
     lead: Mean
     held_out: HeldOut
-    effects: list[Effect]
+    effects: list[SiteEffect]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -91,11 +92,11 @@ class Says:
         }
 
 
-def read(table: Table) -> Says:
-    """All of it, from the table alone.
+def summarise(table: Table) -> TableSummary:
+    """Compute the summary of ``table``.
 
     Raises:
-        TableError: no test accuracies, no bare trunk, no seed that all networks have, or too few networks for a surrogate.
+        TableError: the table lacks test accuracies, the bare trunk or a seed of all networks, or has fewer than 20 networks.
 
     """
     truth = Truth(table)
@@ -106,7 +107,7 @@ def read(table: Table) -> Says:
     tests = {split: np.array([each.accuracies(key) for key in table.genotypes]) for split, each in splits.items()}
     seeds = tests["test"].shape[1]
     pairs = [spearman(tests["test"][:, a], tests["test"][:, b]) for a, b in combinations(range(seeds), 2)]
-    return Says(
+    return TableSummary(
         networks=len(table.genotypes),
         trainings=len(table),
         seeds=table.seeds,
@@ -124,21 +125,21 @@ def read(table: Table) -> Says:
 
 
 def _mean_estimate(estimates: list[Estimate]) -> Estimate:
-    """Mean of estimates and of the ends of their intervals; NaN without any."""
+    """Mean of ``estimates``, and of the bounds of their intervals; NaN without estimates."""
     if not estimates:
         return Estimate(*[float("nan")] * 3)
     return Estimate(*(float(np.mean([getattr(each, name) for each in estimates])) for name in ("value", "low", "high")))
 
 
-def _on_front(table: Table, truth: Truth, key: str) -> OnFront:
+def _on_front(table: Table, truth: Truth, key: str) -> FrontNetwork:
     genotype = table.genotypes[key]
-    return OnFront(genotype, Mean.of(truth.accuracies(key)), table.cost(genotype).flops - table.header.bare.flops)
+    return FrontNetwork(genotype, Mean.of(truth.accuracies(key)), table.cost(genotype).flops - table.header.bare.flops)
 
 
-def effects(table: Table, truth: Truth) -> list[Effect]:
-    """Main effects by least squares over networks, the largest first: an intercept, and one term per option and site.
+def effects(table: Table, truth: Truth) -> list[SiteEffect]:
+    """Main effects by least squares over networks (an intercept, and one term per option and site), the largest first.
 
-    The standard errors are NaN where the networks are too few to tell.
+    Standard errors are NaN if there are too few networks.
     """
     sites = table.encoding.trunk.sites
     named = [
@@ -161,37 +162,37 @@ def effects(table: Table, truth: Truth) -> list[Effect]:
     known = freedom > 0 and np.linalg.matrix_rank(design) == design.shape[1]
     errors = np.sqrt(np.diag(inverse) * (rest @ rest / freedom)) if known else np.full(len(weights), np.nan)
     found = [
-        Effect(option, str(site), Mean(float(weights[column]), float(errors[column])))
+        SiteEffect(option, str(site), Mean(float(weights[column]), float(errors[column])))
         for (site, option), column in columns.items()
     ]
     return sorted(found, key=lambda effect: (-effect.gain.value, effect.site, effect.option))
 
 
-def card(table: Table, says: Says) -> str:
-    """The data card in Markdown, after Datasheets for Datasets (arXiv:1803.09010): how made, on what, and what it says."""
+def card(table: Table, summary: TableSummary) -> str:
+    """The data card in Markdown (after Datasheets for Datasets, arXiv 1803.09010): origin, content and statistics."""
     header = table.header
     proxy, data = header.space.proxy, header.space.data
     assert data is not None, "a table is trained on the data of its space"
-    machines = [f"- {number:,} trainings: {machine}" for machine, number in says.machines.items()]
-    name, reference = says.best_reference
-    best = max((network.accuracy for network in says.front), key=lambda accuracy: accuracy.value)
+    machines = [f"- {number:,} trainings: {machine}" for machine, number in summary.machines.items()]
+    name, reference = summary.best_reference
+    best = max((network.accuracy for network in summary.front), key=lambda accuracy: accuracy.value)
     lines = [
         f"# {header.name}: a tabular benchmark of attention placements",
         "",
-        f"{says.networks:,} of the {table.encoding.num_genotypes:,} networks of a search space, {says.trainings:,} trainings, "
-        f"{says.hours:.1f} hours of them; licence: {LICENCE}. What follows is over the seeds that all of these networks have: "
-        f"{', '.join(map(str, says.seeds))}.",
+        f"{summary.networks:,} of the {table.encoding.num_genotypes:,} networks of a search space, "
+        f"{summary.trainings:,} trainings, {summary.hours:.1f} hours in total; licence: {LICENCE}. Statistics are over the "
+        f"seeds that all of these networks have: {', '.join(map(str, summary.seeds))}.",
         "",
         "## How it was made",
         "",
-        f"- trunk: {table.encoding.trunk}; every block has nothing or one of "
-        f"{', '.join(sorted({effect.option for effect in says.effects}))}",
+        f"- trunk: {table.encoding.trunk}; every block is bare or has one of "
+        f"{', '.join(sorted({effect.option for effect in summary.effects}))}",
         f"- task: {data.name}, {data.num_train or 'all'} training and {data.num_validation or 'all'} validation images of "
         f"{header.task.channels} x {header.task.height} x {header.task.width}, {header.task.num_classes} classes; the test "
         "split was read once, after the last epoch",
         f"- training: {proxy.epochs} epochs, batches of {proxy.batch_size}, one-cycle to {proxy.lr:g}, first epoch at "
         f"{proxy.initial_resolution:g} of the resolution, averaged weights: {proxy.averaging}",
-        "- seeds are paired: with one seed all networks have the same trunk weights, order of images and augmentation"
+        "- seeds are paired: with the same seed, all networks have the same trunk weights, order of images and augmentation"
         + _mixed(table),
         *machines,
         "",
@@ -201,59 +202,59 @@ def card(table: Table, says: Says) -> str:
         "inference, with their ratios to the bare trunk's. The header (space, task, cost of the bare trunk) is in the file's "
         "metadata.",
         "",
-        "## What it says",
+        "## Results",
         "",
-        *_repeatability(says),
-        f"- Validation and test agree: Spearman {says.validation_test} between the means of networks.",
+        *_repeatability(summary),
+        f"- Validation and test agree: Spearman {summary.validation_test} between the means of networks.",
         f"- The best network has {best.hundredths()} % on the test split, the best reference ({name}) "
-        f"{reference.hundredths()} %; seed by seed the lead is {says.lead.hundredths(signed=True)} points. The best of many "
-        "is flattered by its noise.",
-        f"- A Gaussian process over placements predicts networks it was not fitted to with a mean error of "
-        f"{100 * says.held_out.mean_error:.2f} points; it explains {100 * says.held_out.explained:.0f} % of the variance "
-        f"between networks, Kendall {says.held_out.kendall}.{_noise(says.held_out)}",
+        f"{reference.hundredths()} %; the mean difference over seeds is {summary.lead.hundredths(signed=True)} points. The "
+        "best of many networks is overestimated, because it is selected by noisy accuracies.",
+        f"- A Gaussian process over placements predicts held-out networks with a mean error of "
+        f"{100 * summary.held_out.mean_error:.2f} points; it explains {100 * summary.held_out.explained:.0f} % of the variance "
+        f"between networks, Kendall {summary.held_out.kendall}.{_noise(summary.held_out)}",
         "",
         "The true front (test split, mean of all seeds):",
         "",
         "| placements | added FLOPs | accuracy, % |",
         "| --- | --- | --- |",
-        *(f"| {_in_cell(each.genotype)} | {each.added_flops:+,} | {each.accuracy.hundredths()} |" for each in says.front),
+        *(f"| {_in_cell(each.genotype)} | {each.added_flops:+,} | {each.accuracy.hundredths()} |" for each in summary.front),
         "",
-        "Main effects on the test accuracy, in points over nothing at the site, the other sites being whatever they are (least "
-        "squares over networks):",
+        "Main effects on the test accuracy, in points above an empty site, averaged over the placements at the other sites "
+        "(least squares over networks):",
         "",
         "| placement | site | points |",
         "| --- | --- | --- |",
-        *(f"| {each.option} | {each.site} | {each.gain.hundredths(signed=True)} |" for each in says.effects),
+        *(f"| {each.option} | {each.site} | {each.gain.hundredths(signed=True)} |" for each in summary.effects),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _mixed(table: Table) -> str:
-    """A warning where the networks of one seed were not all trained alike."""
+    """A warning if the networks of one seed were trained on different devices or in different precisions."""
     by_seed: dict[int, set[str]] = {}
     for entry in table.entries:
         by_seed.setdefault(entry.seed, set()).add(entry.numerics)
     mixed = [str(seed) for seed, numerics in by_seed.items() if len(numerics) > 1]
-    return f"; but in seeds {', '.join(mixed)} some were trained in another precision or on another device" if mixed else ""
+    return f"; but with seeds {', '.join(mixed)} some were trained in another precision or on another device" if mixed else ""
 
 
-def _repeatability(says: Says) -> list[str]:
-    """How far one training can be believed, which takes two seeds."""
-    if np.isnan(says.retest.value):
-        return ["- How far a training repeats itself one seed cannot tell."]
+def _repeatability(summary: TableSummary) -> list[str]:
+    """The reliability of one training; it requires two seeds."""
+    if np.isnan(summary.retest.value):
+        return ["- With one seed the repeatability of a training is unknown."]
     return [
-        f"- Share of the variance of one training that lies between networks: {says.between['validation']} on the validation "
-        f"split, {says.between['test']} on the test split (95 % intervals over networks).",
-        f"- Test-retest: Spearman {says.retest} between two seeds.",
+        f"- Fraction of the variance of one training that lies between networks: {summary.between['validation']} on the "
+        f"validation split, {summary.between['test']} on the test split (95 % intervals over networks).",
+        f"- Test-retest: Spearman {summary.retest} between two seeds.",
     ]
 
 
 def _noise(held_out: HeldOut) -> str:
     if np.isnan(held_out.noise):
-        return " How much of the error is noise one seed cannot tell."
-    return f" Noise alone makes {100 * held_out.noise:.2f} points; its 90 % intervals cover {100 * held_out.covered:.0f} %."
+        return " With one seed the noise in this error is unknown."
+    return f" Noise alone causes {100 * held_out.noise:.2f} points; its 90 % intervals cover {100 * held_out.covered:.0f} %."
 
 
 def _in_cell(genotype: Genotype) -> str:
-    """Its placements without the bars that end a table's cell."""
+    """The placements of a genotype, with another character for the bars that would end a cell."""
     return str(genotype).replace("|", "·")

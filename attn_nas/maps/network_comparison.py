@@ -1,4 +1,4 @@
-"""A candidate beside the bare trunk and CBAM everywhere on the same validation images."""
+"""Compares candidates with the bare trunk and with CBAM everywhere on the same validation images."""
 
 from __future__ import annotations
 
@@ -12,26 +12,34 @@ from torch import Tensor, nn
 from attn_nas.data import Split
 from attn_nas.errors import RunError, UsageError, first_line
 from attn_nas.maps.activation import ActivationMap, activation_maps
-from attn_nas.maps.gates import Gate, gates_of, without
+from attn_nas.maps.gate_statistics import Gate, gates_of, without
 from attn_nas.models.build import build_model
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 
-BESIDE = ("none", "cbam everywhere")
-"""The references that every candidate is held against, where the run has them."""
-MOST_IMAGES = 50
+COMPARED_REFERENCES = ("none", "cbam everywhere")
+"""The references that every candidate is compared with, if the run has them."""
+MAX_IMAGES = 50
 _SAMPLE = 1000
 _PIXELS = 2**19
 
 
 @dataclass(frozen=True, eq=False)
-class Observed:
-    """A trained network on the sample of ``S`` validation images.
+class ObservedNetwork:
+    """A trained network and its outputs for a sample of ``S`` validation images.
 
-    ``logits`` are ``(S, num_classes)``, ``right`` ``(S,)`` says where it takes an image for what it is, ``gates`` what its
-    attention does to each image, and ``worth`` what each of these is worth: accuracy, as a share of 1, that is lost where it
-    scales by its mean everywhere, or a change is left out, without training again (None in the place of a convolution).
+    Args:
+        key: key of the network.
+        name: name of the reference, or the key.
+        genotype: trunk and placements.
+        model: the network in eval mode.
+        logits: logits ``(S, num_classes)``.
+        right: True for correctly classified images, ``(S,)``.
+        gates: effects of its attention modules.
+        worth: accuracy, as a fraction of 1, that is lost without retraining if a gate is replaced by its mean, or a change is
+            omitted; None for modules that substitute a convolution.
+
     """
 
     key: str
@@ -45,31 +53,31 @@ class Observed:
 
     @property
     def predicted(self) -> Tensor:
-        """The class of each image ``(S,)`` that it takes it for."""
+        """The predicted class of each image, ``(S,)``."""
         return self.logits.argmax(1)
 
     @property
     def probability(self) -> Tensor:
-        """How likely it takes that class to be ``(S,)``."""
+        """The probability of the predicted class, ``(S,)``."""
         return self.logits.softmax(1).amax(1)
 
     @property
     def accuracy(self) -> float:
-        """Share of the sample that it is right on."""
+        """Fraction of correctly classified images."""
         return float(self.right.float().mean())
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """A candidate's network, first of ``networks``, beside others on one ``sample`` of the validation split.
+class NetworkComparison:
+    """A candidate (first of ``networks``) and references on one ``sample`` of the validation split.
 
-    ``outcomes`` are indices of images by who is right; those ``shown`` ``(N,)`` are to be looked at, and ``activations`` are
-    each network's maps of them, for the class it takes each for.
+    ``outcomes`` are indices of images by the correctness of the first two networks, ``shown`` ``(N,)`` are the indices of
+    images to display, and ``activations`` are each network's maps of these for its predicted classes.
     """
 
     title: str
     sample: Split
-    networks: tuple[Observed, ...]
+    networks: tuple[ObservedNetwork, ...]
     outcomes: dict[str, Tensor]
     shown: Tensor
     activations: tuple[tuple[ActivationMap, ...], ...]
@@ -94,8 +102,8 @@ class Comparison:
         }
 
 
-def outcomes_of(networks: Sequence[Observed]) -> dict[str, Tensor]:
-    """Indices of images by whether the first network is right and, if there is a second, whether that one is."""
+def outcomes_of(networks: Sequence[ObservedNetwork]) -> dict[str, Tensor]:
+    """Indices of images grouped by the correctness of the first and, if present, of the second network."""
     first, *others = networks
     if not others:
         cases = {"right": first.right, "wrong": ~first.right}
@@ -110,27 +118,31 @@ def outcomes_of(networks: Sequence[Observed]) -> dict[str, Tensor]:
     return {name: case.nonzero()[:, 0] for name, case in cases.items()}
 
 
-def dealt(groups: Sequence[Tensor], number: int) -> Tensor:
-    """``number`` indices, or all, taken from ``groups`` of them in turns, the first of each first; sorted by group."""
+def in_turns(groups: Sequence[Tensor], number: int) -> Tensor:
+    """At most ``number`` indices, taken from ``groups`` in turns; sorted by group."""
     turns = sorted((turn, which) for which, group in enumerate(groups) for turn in range(len(group)))[:number]
     return torch.tensor([int(groups[which][turn]) for turn, which in sorted(turns, key=lambda taken: (taken[1], taken[0]))])
 
 
-def compare(run: Run, candidates: Sequence[Candidate], images: int = 6, *, download: bool = False) -> list[Comparison]:
-    """Each candidate beside the references of `BESIDE` on the first 1,000 validation images, in fp32 on the CPU.
+def compare(run: Run, candidates: Sequence[Candidate], images: int = 6, *, download: bool = False) -> list[NetworkComparison]:
+    """Compare each candidate with `COMPARED_REFERENCES` on the first 1,000 validation images, in fp32 on the CPU.
 
-    ``images`` of them are to be shown: in turns such that the candidate reads and the bare trunk does not, that both read, that
-    only the trunk reads and that neither does, always the first of each kind.
+    Args:
+        run: the run.
+        candidates: candidates whose weights were kept.
+        images: number of images to display, 1 to 50. They are taken in turns from those that only the candidate classifies
+            correctly, both, only the bare trunk, and neither.
+        download: allow downloads of the data.
 
     Raises:
-        UsageError: an impossible number of images.
-        RunError: the weights of a candidate were not kept, or do not fit it.
-        DataError: the data set is missing, or is not what it was.
+        UsageError: ``images`` is out of range.
+        RunError: the weights of a candidate were not kept, or do not fit its network.
+        DataError: the data set is missing or has changed.
 
     """
-    if not 1 <= images <= MOST_IMAGES:
-        raise UsageError(f"images = {images}: choose an integer from 1 to {MOST_IMAGES}")
-    beside = [candidate for name in BESIDE for candidate in run.references if candidate.record.reference == name]
+    if not 1 <= images <= MAX_IMAGES:
+        raise UsageError(f"images = {images}: choose an integer from 1 to {MAX_IMAGES}")
+    beside = [candidate for name in COMPARED_REFERENCES for candidate in run.references if candidate.record.reference == name]
     unique = {candidate.record.key: candidate for candidate in (*candidates, *beside)}
     models = {key: _trained(run, candidate) for key, candidate in unique.items()}
     validation = run.manifest.load_dataset(run.space, download=download).validation
@@ -163,14 +175,14 @@ def _batches(inputs: Tensor) -> tuple[Tensor, ...]:
     return inputs.split(max(1, _PIXELS // inputs[0, 0].numel()))
 
 
-def _observe(candidate: Candidate, model: nn.Module, inputs: Tensor, labels: Tensor) -> Observed:
+def _observe(candidate: Candidate, model: nn.Module, inputs: Tensor, labels: Tensor) -> ObservedNetwork:
     record = candidate.record
     parts = [gates_of(model, record.genotype, batch) for batch in _batches(inputs)]
     logits = torch.cat([part for part, _ in parts])
     gates = tuple(map(Gate.joined, zip(*(gates for _, gates in parts), strict=True)))
     right = logits.argmax(1) == labels
     worth = tuple(_worth(model, gate, inputs, labels, right) for gate in gates)
-    return Observed(record.key, record.reference or record.key, record.genotype, model, logits, right, gates, worth)
+    return ObservedNetwork(record.key, record.reference or record.key, record.genotype, model, logits, right, gates, worth)
 
 
 def _worth(model: nn.Module, gate: Gate, inputs: Tensor, labels: Tensor, right: Tensor) -> float | None:
@@ -180,14 +192,14 @@ def _worth(model: nn.Module, gate: Gate, inputs: Tensor, labels: Tensor, right: 
     return float(right.float().mean() - (logits.argmax(1) == labels).float().mean())
 
 
-def _compared(title: str, networks: Sequence[Observed], sample: Split, inputs: Tensor, number: int) -> Comparison:
+def _compared(title: str, networks: Sequence[ObservedNetwork], sample: Split, inputs: Tensor, number: int) -> NetworkComparison:
     outcomes = outcomes_of(networks)
-    shown = dealt([*outcomes.values()], number)
+    shown = in_turns([*outcomes.values()], number)
     maps = tuple(_activations(network, inputs[shown], network.predicted[shown]) for network in networks)
-    return Comparison(title, sample, tuple(networks), outcomes, shown, maps)
+    return NetworkComparison(title, sample, tuple(networks), outcomes, shown, maps)
 
 
-def _activations(network: Observed, inputs: Tensor, classes: Tensor) -> tuple[ActivationMap, ...]:
+def _activations(network: ObservedNetwork, inputs: Tensor, classes: Tensor) -> tuple[ActivationMap, ...]:
     batches = _batches(inputs)
     wanted = classes.split(len(batches[0]))
     trunk = network.genotype.trunk

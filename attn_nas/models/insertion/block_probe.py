@@ -1,4 +1,4 @@
-"""What a block does to a feature map, observed by sending one through a copy of it."""
+"""Measures the geometry of a block by running a copy of it on a feature map."""
 
 import copy
 from typing import NamedTuple
@@ -10,9 +10,9 @@ SLOTS = ("pre", "inner", "pre_norm", "standard", "identity", "post")
 
 
 class Geometry(NamedTuple):
-    """Channels before and behind a block, its stride, whether it has a shortcut, and its layers with weights.
+    """Input and output channels of a block, its stride, presence of a shortcut, and number of weighted layers.
 
-    The layers are convolutions and linear ones; those of the shortcut and of filled slots are left out.
+    Layers are convolutions and linear layers; those of the shortcut and of filled slots are not counted.
     """
 
     in_channels: int
@@ -29,8 +29,8 @@ class Geometry(NamedTuple):
         )
 
 
-class Witness(nn.Module):
-    """An identity that remembers how many channels have passed it, 0 for none."""
+class ChannelRecorder(nn.Module):
+    """An identity that records the number of channels of its input; 0 before the first call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,16 +43,16 @@ class Witness(nn.Module):
 
 
 def probe(block: nn.Module, side: int = 8) -> Tensor:
-    """A feature map ``(1, C_in, side, side)`` for ``block``."""
+    """A feature map ``(1, C_in, side, side)`` that fits ``block``."""
     conv = next(module for module in block.modules() if isinstance(module, nn.Conv2d))
-    places = torch.arange(conv.in_channels * side * side, device=conv.weight.device)
-    return places.sin().reshape(1, conv.in_channels, side, side).to(conv.weight.dtype)
+    insertions = torch.arange(conv.in_channels * side * side, device=conv.weight.device)
+    return insertions.sin().reshape(1, conv.in_channels, side, side).to(conv.weight.dtype)
 
 
 def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
-    """The geometry of a block with slots, and the channels at each slot that is passed; the block itself stays as it is."""
+    """The geometry of a block with slots, and the channels at each slot that is used; the block is not changed."""
     twin = copy.deepcopy(block).eval()
-    witnesses = {position: Witness() for position in (*SLOTS, "stage_end")}
+    witnesses = {position: ChannelRecorder() for position in (*SLOTS, "stage_end")}
     for position, witness in witnesses.items():
         setattr(twin, position, witness)
     x = probe(twin)
@@ -68,9 +68,10 @@ def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
 
 
 def computes_the_same(block: nn.Module, other: nn.Module) -> bool:
-    """Whether two blocks give the same output, copies of both being sent the same feature map in eval mode.
+    """True if copies of two blocks give equal outputs for the same feature map in eval mode.
 
-    Scales that start at zero, as of the last norm of a branch, are one in the copies, lest the branch do nothing.
+    Scales that are zero, such as those of the last norm of a branch, are set to one in the copies, so that the branch has an
+    effect.
     """
     x = probe(block)
     twins = [copy.deepcopy(each).eval() for each in (block, other)]
