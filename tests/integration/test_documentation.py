@@ -52,6 +52,8 @@ TOY_RULES = [
     (r"(n_trials|budget)=(\d+)", lambda found: f"{found[1]}={_smaller(found[2])}"),
     (r"load_space\(\"cued_digits\"\)", 'load_space("docs.yaml")'),
     (r"seeds=\d+", "seeds=1"),
+    (r"\.optimize\((?!.*execution=)", ".optimize(execution=an.Local(workers=1), "),
+    (r"\.optimize\((?!.*confirm=)", ".optimize(confirm=0, "),
     # In search spaces.
     (r"epochs: \d+", "epochs: 2"),
     (r"num_train: \d+", "num_train: 64"),
@@ -61,6 +63,8 @@ TOY_RULES = [
     (r"batch_size: \d+", "batch_size: 32"),
 ]
 """What is written in the documents, and what runs in its place so that all of them take a minute."""
+LASTING = re.compile(r"\b(pip install|git clone|curl|wget|sudo|apt(-get)? install)\b")
+"""What would change the machine that tests: blocks with it must say why they are not run."""
 
 
 def toy(code: str) -> str:
@@ -100,7 +104,12 @@ def _command(line: str) -> tuple[int, str]:
     from attn_nas.__main__ import main
 
     line, *file = line.split(" > ")
-    status, output = _in_fork(lambda: (setattr(sys, "argv", shlex.split(line)), main()))
+
+    def run() -> None:
+        sys.argv = shlex.split(line, comments=True)
+        main()
+
+    status, output = _in_fork(run)
     if file:
         Path(file[0]).write_text(output)
     return status, output
@@ -130,6 +139,8 @@ def _run_block(block: Block, number: int, done: set[str]) -> tuple[int, str]:
         file = Path(block.file_name or f"example_{number}.py")
         file.write_text(code)
         return _in_fork(lambda: runpy.run_path(str(file), run_name="__main__"))
+    if LASTING.search(code):
+        return 1, "a comment must say why it is not run: it would change this machine"
     if block.language in SHELLS:
         for line in _statements(code):
             if line in done:
