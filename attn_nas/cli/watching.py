@@ -65,12 +65,12 @@ def _pass_on(updates: Iterator[LogUpdate]) -> None:
 
 
 def _draw(watched: Watch) -> None:
-    from attn_nas.events.progress import Progress
+    from attn_nas.events.progress import SearchProgress
     from attn_nas.terminal.console import console
     from attn_nas.terminal.live.picture import LEAVE
     from attn_nas.terminal.live.view import live_view
 
-    shown, updates = Progress(), iter(watched)
+    shown, updates = SearchProgress(), iter(watched)
     for event in next(updates).events:
         shown(event)
     with live_view(console(stderr=True), shown, LEAVE) as listener:

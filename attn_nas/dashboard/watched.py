@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attn_nas.errors import AttnNasError
 from attn_nas.events.log import EventLog
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.followups.trunk_points import DOCUMENT
 from attn_nas.monitor.summary import brief_progress
 from attn_nas.report.pages.reading import RunReading
@@ -45,7 +45,7 @@ class WatchedRun:
     def _reset(self) -> None:
         """Discard everything read so far."""
         self._log = EventLog(self.path / "events.jsonl")
-        self._progress = Progress()
+        self._progress = SearchProgress()
         self._run: Run | None = None
         self._read_at = 0.0
         self._signature: Signature = ()

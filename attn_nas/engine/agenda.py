@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from attn_nas.engine.confirmation import Confirmation, Round
+from attn_nas.engine.confirmation import Confirmation, ConfirmationRound
 from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.engine.ledger import Ledger
 from attn_nas.engine.time_budget import TimeBudget
@@ -66,7 +66,7 @@ class Agenda:
             return Planned(Replicate(promoted.genotype, promoted.seed), promoted.partial.epochs)
         return None if self.exhausted or not self.is_open else Planned(None)
 
-    def next_round(self) -> Round | None:
+    def next_round(self) -> ConfirmationRound | None:
         """Queue the next round of confirmation; None if there is none, or no time for it."""
         found = self._confirmation.next_round(self._ledger.records)
         if found is None or not self.time_for_another:

@@ -1,9 +1,9 @@
-"""Early stopping for several objectives: who goes on after a rung, who is paused, and who goes on later after all.
+"""Early stopping for several objectives: pauses candidates that will hardly reach the Pareto front, and resumes some later.
 
-After a rung of its learning curve a candidate goes on while it may still be on the front. Asynchronous successive halving
-for several objectives (MO-ASHA, arXiv:2106.12639) promotes a fixed share by rank; here the rule is a probability, in which the
-noise of the rung has its part: what a part of the curve says about its end is learned from whole curves, and joined with what
-the other candidates let one expect.
+At a rung (an epoch at which a training may pause) a candidate goes on if its chance to be on the front is large enough.
+Asynchronous successive halving for several objectives (MO-ASHA, arXiv:2106.12639) promotes a fixed share by rank. Here the rule
+is a probability: final accuracies are extrapolated from the curve so far, with an error learned from complete curves, and combined
+with the estimate from the other candidates.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ from attn_nas.space.schema import ProxySettings
 
 _PAUSED_BELOW = 0.05
 _PROMOTED_FROM = 0.1
-"""Chances to be on the front: what is paused does not go on at once, when another result moves them a little."""
+"""Chances to be on the front at which a candidate pauses, and resumes; the gap keeps small changes from resuming it at once."""
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """``rungs`` are the epochs after which a candidate may be paused, ``first`` its first own epoch, ``last`` its last."""
+    """Decides at the ``rungs``, in epochs, whether a candidate goes on.
+
+    ``first`` is the first epoch that a candidate trains itself (after the epochs of a warm trunk), ``last`` its last; ``axes``
+    are the costs to be minimised.
+    """
 
     rungs: tuple[int, ...]
     first: int
@@ -38,22 +42,22 @@ class EarlyStopping:
 
     @classmethod
     def of(cls, proxy: ProxySettings, axes: Sequence[str]) -> EarlyStopping:
-        """Rungs at a quarter and at a half of the epochs that a candidate is trained for itself."""
+        """Place rungs at a quarter and at a half of the epochs that a candidate trains itself."""
         own = proxy.epochs - proxy.warm_epochs
         rungs = {proxy.warm_epochs + ceil(own / 4), proxy.warm_epochs + ceil(own / 2)}
         before = tuple(sorted(rung for rung in rungs if rung < proxy.epochs))
         return cls(before, proxy.warm_epochs + 1, proxy.epochs, tuple(axes))
 
     def next_rung(self, own_epochs: int) -> int:
-        """The epoch to train to after so many epochs of a candidate itself."""
+        """The epoch to train to, after a candidate has trained ``own_epochs`` itself."""
         return next((rung for rung in self.rungs if rung >= self.first + own_epochs), self.last)
 
     def goes_on(self, record: Record, records: Sequence[Record]) -> bool:
-        """Whether what has reached a rung may still be on the front."""
+        """Whether a candidate that has reached a rung has a large enough chance to be on the front."""
         return _Chances(records, self.axes).of(record) >= _PAUSED_BELOW
 
     def promoted(self, records: Sequence[Record]) -> Record | None:
-        """The paused candidate that may be on the front after all, if there is one, the likeliest of them."""
+        """The paused candidate with the largest chance to be on the front, if it is large enough; else None."""
         over = {(record.key, record.seed) for record in records if record.state in ("finished", "failed", "running")}
         last = {(record.key, record.seed): record for record in records if record.state == "paused"}
         paused = [record for name, record in last.items() if name not in over]
@@ -66,7 +70,7 @@ class EarlyStopping:
 
 
 class _Chances:
-    """Probabilities that paused candidates are on the front, after the trainings of ``records``."""
+    """Probabilities that paused candidates are on the front, given the trainings of ``records``."""
 
     def __init__(self, records: Sequence[Record], axes: Sequence[str]) -> None:
         self._axes = axes
@@ -82,7 +86,7 @@ class _Chances:
             self._costs = np.array([costs[key] for key in self._finished])
 
     def of(self, record: Record) -> float:
-        """One, where there is too little to judge by."""
+        """The probability for ``record``; 1 if there are too few trainings to estimate it."""
         assert record.partial is not None
         reading = self._rungs.extrapolate(record.partial.curve) if self._model else None
         if self._model is None or reading is None:

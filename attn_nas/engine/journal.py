@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from attn_nas.cost import Cost
-from attn_nas.engine.confirmation import Round
+from attn_nas.engine.confirmation import ConfirmationRound
 from attn_nas.engine.ledger import Ledger
 from attn_nas.events.types import (
     ConfirmationStarted,
@@ -23,7 +23,7 @@ from attn_nas.events.types import (
     TrialStarted,
 )
 from attn_nas.execution.dispatch import MAX_LOSSES
-from attn_nas.execution.jobs import Progress
+from attn_nas.execution.jobs import EpochReport
 from attn_nas.runs.record import Record, State
 from attn_nas.sampling import CURVE, SEED
 from attn_nas.sampling.proposer import Proposer
@@ -118,7 +118,7 @@ class Journal:
             )
         )
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: EpochReport) -> None:
         """Tell that an epoch of a training has ended."""
         self._emit(EpochFinished(number=progress.number, epoch=progress.epoch, accuracy=progress.accuracy))
 
@@ -198,7 +198,7 @@ class Journal:
             )
         )
 
-    def confirm(self, found: Round, seconds: float) -> None:
+    def confirm(self, found: ConfirmationRound, seconds: float) -> None:
         """Tell that a round of confirmation begins, which is expected to take so many ``seconds``."""
         self._emit(
             ConfirmationStarted(

@@ -17,7 +17,7 @@ from attn_nas.engine.signals import StopSignals
 from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.errors import RunError, StudyError, first_line
 from attn_nas.execution.dispatch import Dispatch, Outcome
-from attn_nas.execution.jobs import Progress
+from attn_nas.execution.jobs import EpochReport
 from attn_nas.runs.record import Record, State
 from attn_nas.space.genotype import Genotype
 from attn_nas.storage.optuna_db import DATABASE_ERRORS
@@ -188,7 +188,7 @@ class Loop:
             self._stop_announced = True
             self._journal.stop(len(self._open) - len(self._ready))
 
-    def _on_progress(self, progress: Progress) -> None:
+    def _on_progress(self, progress: EpochReport) -> None:
         with self._signals.raising(allowed=False):
             self._journal.progress(progress)
             self._announce_stop()

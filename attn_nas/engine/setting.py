@@ -1,4 +1,4 @@
-"""Everything that a search needs before it begins: settings, data, costs, this machine."""
+"""The values that a search needs before it begins: space, data, costs, references, numerics, manifest."""
 
 from __future__ import annotations
 

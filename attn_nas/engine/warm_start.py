@@ -1,4 +1,4 @@
-"""What an earlier run knows, for the sampler of a new one."""
+"""Trainings of an earlier run for the sampler of a new one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MOST = 200
 
 
 def prior_trainings(run: Run, space: SearchSpace) -> list[PriorTraining]:
-    """The trainings of ``run`` that a search of ``space`` can learn from: those of mechanisms that it has, too.
+    """The trainings of ``run`` whose mechanisms are all in ``space``, with their estimated accuracies.
 
-    Of many, the references, the networks believed most accurate, and others, drawn evenly. Accuracies are those expected.
+    If there are more than 200: the references, the 100 networks with the highest estimates, and others at even distances.
 
     Raises:
-        UsageError: the run has another trunk, or nothing that is of use.
+        UsageError: the run has another trunk, or no candidate with a mechanism of the space.
 
     """
     trunk = space.trunk.trunk()

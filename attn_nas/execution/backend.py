@@ -59,7 +59,7 @@ def connected(execution: Local | Ray) -> Iterator[Backend]:
         return
     from attn_nas.execution.ray_cluster.client import RayBackend
 
-    backend = RayBackend(execution.cluster, execution.threads)
+    backend = RayBackend(execution)
     try:
         yield backend
     finally:

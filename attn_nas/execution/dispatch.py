@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from attn_nas.execution.jobs import Failed, Finished, Job, Message, Progress
+from attn_nas.execution.jobs import EpochReport, Failed, Finished, Job, Message
 from attn_nas.execution.local import Executor
 from attn_nas.training.protocol import Replicate, Trained
 
@@ -80,7 +80,9 @@ class Dispatch:
         self._running[number] = _Running(replicate, self._now())
         self._executor.submit(Job(number, replicate.genotype, replicate.seed, until))
 
-    def wait(self, on_progress: Callable[[Progress], None], on_end: Callable[[Outcome, float], None], timeout: float) -> None:
+    def wait(
+        self, on_progress: Callable[[EpochReport], None], on_end: Callable[[Outcome, float], None], timeout: float
+    ) -> None:
         """Pass on what has happened, after a wait of at most ``timeout`` seconds for the first message.
 
         ``on_end`` is given an outcome and the monotonic moment when that training began.
@@ -91,7 +93,7 @@ class Dispatch:
         """
 
         def handle(message: Message) -> None:
-            if isinstance(message, Progress):
+            if isinstance(message, EpochReport):
                 on_progress(message)
             elif isinstance(message, Finished | Failed):
                 running = self._running.pop(message.number)

@@ -24,7 +24,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Progress:
+class EpochReport:
     """An epoch (from 1) of job ``number`` has ended with this validation accuracy (0 to 1)."""
 
     number: int
@@ -55,7 +55,7 @@ class Failed:
     unwritable: bool = False
 
 
-Message = Progress | Finished | Failed | Throughput
+Message = EpochReport | Finished | Failed | Throughput
 
 
 class _SendError(BaseException):
@@ -88,7 +88,7 @@ def run_job(trainer: Trainer, job: Job | DryRun, send: Callable[[Message], None]
 def _trained(trainer: Trainer, job: Job, send: Callable[[Message], None]) -> Finished:
     def on_epoch(epoch: int, accuracy: float) -> None:
         try:
-            send(Progress(job.number, epoch, accuracy))
+            send(EpochReport(job.number, epoch, accuracy))
         except Exception as error:  # noqa: BLE001 - whatever a listener does
             raise _SendError(error) from None
 

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from attn_nas.errors import RunError
-from attn_nas.execution.jobs import Failed, Job, Message, Progress, run_job
+from attn_nas.execution.jobs import EpochReport, Failed, Job, Message, run_job
 from attn_nas.execution.processes import start_worker
 from attn_nas.plugins import registry as plugins
 from attn_nas.training.protocol import DryRun, Trainer, TrainFunction, declared
@@ -196,7 +196,7 @@ class LocalPool:
                     worker.begins()
                     self._deaths_at_start = 0
                     continue
-                if isinstance(message, Progress):
+                if isinstance(message, EpochReport):
                     yield message
                     continue
                 worker.job = None

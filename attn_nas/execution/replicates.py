@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attn_nas.errors import RunError
 from attn_nas.execution.dispatch import Dispatch, Outcome
-from attn_nas.execution.jobs import Progress
+from attn_nas.execution.jobs import EpochReport
 from attn_nas.execution.local import Executor
 from attn_nas.files import write_whole
 from attn_nas.training.protocol import Replicate, Trained
@@ -76,7 +76,7 @@ def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, e
     dispatch = Dispatch(executor)
     numbers = count()
 
-    def ignore(progress: Progress) -> None:
+    def ignore(progress: EpochReport) -> None:
         """Nobody follows the epochs of a replicate."""
 
     def end(outcome: Outcome, began: float) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attn_nas.errors import UsageError
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.format import parse_seconds
 
 _DEVICES = ("auto", "cpu", "cuda")
+_LEAST_GPU = 0.0001
+"""The smallest share of a GPU that Ray can assign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +74,22 @@ class Ray(_Execution):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        RayCluster(self.address, self.gpus_per_trial, self.start_timeout)
+        share = self.gpus_per_trial
+        if share is not None and not (_LEAST_GPU <= share <= 1 or (share > 1 and share.is_integer())):
+            raise UsageError(f"gpus_per_trial = {share}: choose a share of a GPU, such as 0.25, or a whole number of GPUs")
+        if not self.start_timeout > 0:
+            raise UsageError(f"start_timeout = {self.start_timeout}: choose a number of seconds above 0")
+        if self.address is not None:
+            check_address(self.address)
 
-    @property
-    def cluster(self) -> RayCluster:
-        """The cluster and the share of a GPU."""
-        return RayCluster(self.address, self.gpus_per_trial, self.start_timeout)
+
+def check_address(address: str) -> None:
+    """Raise UsageError unless ``address`` is ``auto`` or the ``host:port`` of a head."""
+    if "://" in address:
+        raise UsageError(
+            f"address = {address}: give the head's own address, host:6379, on a machine of the cluster (elsewhere begin the "
+            "search with `ray job submit`)"
+        )
+    host, _, port = address.rpartition(":")
+    if address != "auto" and not (host and port.isdecimal() and int(port) < 2**16):
+        raise UsageError(f"address = {address}: give host:port, such as head:6379, or auto")

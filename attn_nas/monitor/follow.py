@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from attn_nas.errors import RunError
 from attn_nas.events.log import EventLog, event_in
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import Event
 from attn_nas.runs.folder import RunFolder
 
@@ -56,7 +56,7 @@ class Watch:
     """
 
     def __init__(self, updates: Iterator[LogUpdate], restart_seconds: float = RESTART_SECONDS) -> None:
-        self.progress = Progress()
+        self.progress = SearchProgress()
         self._updates = updates
         self._restart_seconds = restart_seconds
         self._was_active = False

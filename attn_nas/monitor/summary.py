@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from attn_nas.errors import RunError
 from attn_nas.events.log import EventLog, event_in
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.runs.choices import RunChoices
 from attn_nas.runs.folder import RunFolder
 
@@ -109,17 +109,17 @@ def runs_in(folder: str | Path) -> list[RunSummary]:
         return sorted(pool.map(RunSummary.of, found), key=lambda summary: -(summary.last_active or 0.0))
 
 
-def brief_progress(lines: Sequence[str]) -> Progress:
+def brief_progress(lines: Sequence[str]) -> SearchProgress:
     """Return the state of a search after the ``lines`` of its event log, skipping events that do not change it.
 
     Skipped are the steps of trainings that have ended, and all scores except the last and those of the current round of
-    confirmation. `Progress.hypervolumes` is therefore incomplete.
+    confirmation. `SearchProgress.hypervolumes` is therefore incomplete.
     """
     kinds = [_kind(line) for line in lines]
     last = max((index for index, kind in enumerate(kinds) if kind == "TrialFinished"), default=-1)
     round_begun = max((index for index, kind in enumerate(kinds) if kind == "ConfirmationStarted"), default=len(lines))
     over = {_number(line) for line, kind in zip(lines, kinds, strict=True) if kind in _ENDS}
-    progress = Progress()
+    progress = SearchProgress()
     for index, (line, kind) in enumerate(zip(lines, kinds, strict=True)):
         is_passed = (kind in _STEPS and _number(line) in over) or (kind == "TrialFinished" and index < min(last, round_begun))
         event = None if is_passed and index != len(lines) - 1 else event_in(line)
@@ -147,7 +147,7 @@ class _Best:
     hypervolume: float | None
 
     @classmethod
-    def of(cls, folder: RunFolder, progress: Progress) -> tuple[_Best, bool]:
+    def of(cls, folder: RunFolder, progress: SearchProgress) -> tuple[_Best, bool]:
         """Return the estimated front and True if the search has written it, else the measured front and False."""
         written = _written_front(folder, progress.last) if progress.ended else None
         if written:
@@ -170,7 +170,7 @@ def _written_front(folder: RunFolder, since: float) -> _Best | None:
         return None
 
 
-def _state(folder: RunFolder, progress: Progress) -> State:
+def _state(folder: RunFolder, progress: SearchProgress) -> State:
     if folder.is_worked_in and progress.ended is None:
         return "running"
     return "finished" if progress.ended and progress.ended.why != "interrupted" else "stopped"

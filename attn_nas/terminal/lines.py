@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from attn_nas.events.progress import Round
+from attn_nas.events.progress import RoundProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
     Event,
@@ -35,7 +35,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._started: SearchStarted | None = None
-        self._round = Round()
+        self._round = RoundProgress()
 
     def __call__(self, event: Event) -> None:
         """Print the line of ``event``, if it has one."""

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, UsageError
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, TrialFinished
 from attn_nas.execution.settings import Local
 from attn_nas.export import export_front
@@ -237,7 +237,7 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(table_search):
 
 def test_the_views_follow_the_rounds(table_search):
     """A line that announces each round and one per training; a bar that begins anew."""
-    progress, out = Progress(), Console(width=200, file=io.StringIO(), record=True)
+    progress, out = SearchProgress(), Console(width=200, file=io.StringIO(), record=True)
     lines = Lines(out)
     seen = []
 

@@ -13,7 +13,7 @@ from attn_nas import cli
 from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.log import EventLog
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.execution.settings import Local
 from attn_nas.monitor.summary import RunSummary, brief_progress, runs_in
 from attn_nas.report import write_front
@@ -63,7 +63,7 @@ def _without_end(path):
 
 def test_a_summary_says_how_far_a_run_is(searched):
     """Like the run itself and all its events, of which few are read."""
-    whole = Progress()
+    whole = SearchProgress()
     for event in EventLog(searched.folder.events).new():
         whole(event)
     summary = RunSummary.of(searched.folder.path)

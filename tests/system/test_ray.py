@@ -32,7 +32,6 @@ from attn_nas.events.types import SearchStarted, TrialFailed, TrialFinished, Tri
 from attn_nas.execution.ray_cluster import client
 from attn_nas.execution.ray_cluster.client import RayBackend
 from attn_nas.execution.ray_cluster.messages import Begin
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
 from attn_nas.execution.settings import Local, Ray
 from attn_nas.runs.run import Run
@@ -65,7 +64,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def nodes(cluster):
     """One connection for the whole file: every other one has workers of its own, which take seconds to start."""
-    nodes = RayBackend(RayCluster(cluster.address), None)
+    nodes = RayBackend(Ray(address=cluster.address))
     yield nodes
     nodes.close()
     assert not nodes._process.is_alive()
@@ -251,7 +250,7 @@ class GatheringTrainer(NotingTrainer):
 def test_several_candidates_share_a_gpu(nodes, found, tmp_path, monkeypatch, tiny_task):
     """With a quarter of one each four train at a time."""
     trainer, told = GatheringTrainer(tiny_task, notes=str(tmp_path / "notes")), []
-    monkeypatch.setattr(nodes, "_cluster", RayCluster(gpus_per_trial=0.25))
+    monkeypatch.setattr(nodes, "_cluster", Ray(gpus_per_trial=0.25))
     run = found(n_trials=4, training=trainer, callbacks=[told.append])
     assert _states(run) == {"finished": 4}
     assert [words[0] for words in trainer.read()][:4] == ["begun"] * 4
@@ -448,7 +447,7 @@ def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
 def test_what_is_no_cluster_is_refused(given, message):
     """With what to write instead."""
     with pytest.raises(UsageError, match=re.escape(message)):
-        RayCluster(**given)
+        Ray(**given)
 
 
 def test_a_cluster_that_does_not_answer_is_an_error_at_once(tiny_space, tmp_path):

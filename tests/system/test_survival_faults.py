@@ -28,8 +28,8 @@ from attn_nas.execution.local import LocalPool
 from attn_nas.execution.ray_cluster import client, nodes
 from attn_nas.execution.ray_cluster.client import RayBackend, RayExecutor
 from attn_nas.execution.ray_cluster.messages import Done, Slots
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
+from attn_nas.execution.settings import Ray
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -270,4 +270,4 @@ def test_a_dead_driver_is_told_whatever_was_asked_last(driver):
 def test_senseless_threads_are_refused_before_a_cluster_is_asked():
     """Nothing is started for them."""
     with pytest.raises(UsageError, match="threads = -3"):
-        RayBackend(RayCluster(), -3)
+        RayBackend(Ray(threads=-3))

@@ -3,7 +3,7 @@
 import pytest
 
 from attn_nas.execution.dispatch import MAX_LOSSES, Dispatch
-from attn_nas.execution.jobs import Failed, Finished, Job, Progress
+from attn_nas.execution.jobs import EpochReport, Failed, Finished, Job
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 from attn_nas.training.protocol import Replicate
@@ -94,7 +94,7 @@ def test_what_runs_is_known_with_the_moment_when_it_began(executor):
     assert executor.jobs == [Job(0, REPLICATE.genotype, 0, 2), Job(1, REPLICATE.genotype, 0, None)]
     assert (dispatch.running, dispatch.began, dispatch.room) == (2, [1.0, 2.0], 0)
     ended = []
-    executor.messages = [Progress(0, 1, 0.5), Finished(0, "a training")]
+    executor.messages = [EpochReport(0, 1, 0.5), Finished(0, "a training")]
     dispatch.wait(ended.append, lambda outcome, began: ended.append((outcome.fate, began)), timeout=0.0)
-    assert ended == [Progress(0, 1, 0.5), ("finished", 1.0)]
+    assert ended == [EpochReport(0, 1, 0.5), ("finished", 1.0)]
     assert (dispatch.running, dispatch.began) == (1, [2.0])

@@ -23,8 +23,8 @@ from attn_nas.execution.local import Handle
 from attn_nas.execution.processes import ignoring_terminal_signals
 from attn_nas.execution.ray_cluster.driver import drive
 from attn_nas.execution.ray_cluster.messages import KEPT, Begin, Choose, Connected, Drop, Dropped, Notice, Slots
-from attn_nas.execution.ray_cluster.settings import RayCluster, check_address
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Ray, check_address
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.genotype import Genotype
 from attn_nas.training import Numerics
@@ -48,12 +48,12 @@ class RayBackend:
 
     """
 
-    def __init__(self, cluster: RayCluster, threads: int | None) -> None:
+    def __init__(self, cluster: Ray) -> None:
         if importlib.util.find_spec("ray") is None:
             raise UsageError('trainings on Ray need the package ray: pip install "attn-nas[ray]"')
-        Resources.choose(Numerics(), 1, threads=threads and min(threads, 1))
+        Resources.choose(Numerics(), 1, threads=cluster.threads and min(cluster.threads, 1))
         self._cluster = cluster
-        self._threads = threads or 1
+        self._threads = cluster.threads or 1
         self._device = "cpu"
         self._address = _address(cluster)
         if self._address not in (None, "auto") and not _answers(self._address, 5.0):
@@ -242,7 +242,7 @@ def _receive(pipe: Connection) -> Any:
     return message
 
 
-def _address(cluster: RayCluster) -> str | None:
+def _address(cluster: Ray) -> str | None:
     """Return the address of the cluster: as given, or that this process has joined, or RAY_ADDRESS; None to start one."""
     if cluster.address:
         return cluster.address

@@ -18,9 +18,9 @@ from attn_nas.errors import AttnNasError, DeviceError, RunError, UsageError, fir
 from attn_nas.execution.jobs import Job
 from attn_nas.execution.ray_cluster import nodes
 from attn_nas.execution.ray_cluster.messages import Begin, Choose, Connected, Drop, Dropped, Notice, Slots
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
 from attn_nas.execution.resources import usable_cores
+from attn_nas.execution.settings import Ray
 from attn_nas.training import Numerics
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}
@@ -31,7 +31,7 @@ _NODE_CHECK_INTERVAL = 2.0
 _TICK = 0.1
 
 
-def drive(pipe: Connection, cluster: RayCluster, address: str | None) -> None:
+def drive(pipe: Connection, cluster: Ray, address: str | None) -> None:
     """Body of the driver; it ends, with all that it has started, when the search closes the pipe or dies."""
     _silence_output()
     os.environ.update(_QUIET)
@@ -112,7 +112,7 @@ def _pipe_errors_as_end() -> Iterator[None]:
 
 
 class _Driver:
-    def __init__(self, pipe: Connection, cluster: RayCluster, connected: Connected) -> None:
+    def __init__(self, pipe: Connection, cluster: Ray, connected: Connected) -> None:
         self._pipe = pipe
         self._cluster = cluster
         self._connected = connected

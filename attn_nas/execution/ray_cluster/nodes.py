@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from attn_nas.errors import AttnNasError
-from attn_nas.execution.jobs import Failed, Finished, Job, Message, Progress, run_job
+from attn_nas.execution.jobs import EpochReport, Failed, Finished, Job, Message, run_job
 from attn_nas.execution.ray_cluster.carried_files import CarriedFiles, contents_of, remove_files, write_contents
 from attn_nas.execution.ray_cluster.messages import Begun, Done
 from attn_nas.files import write_whole
@@ -72,7 +72,7 @@ def prepare(shipment: Shipment, genotype: Genotype, seed: int) -> dict[str, byte
 
 def train(
     shipment: Shipment, job: Job, prepared: Mapping[str, bytes], paused: Mapping[str, bytes], wanted: Collection[str]
-) -> Iterator[Begun | Progress | Done]:
+) -> Iterator[Begun | EpochReport | Done]:
     """Do ``job``: yield that it has begun, then its progress, then its outcome.
 
     ``prepared`` and ``paused`` are the contents by name of the files that it starts from; files with the ``wanted`` names are
@@ -80,7 +80,7 @@ def train(
     """
     host = socket.gethostname()
     yield Begun(_node(), host)
-    messages: SimpleQueue[Progress | Done] = SimpleQueue()
+    messages: SimpleQueue[EpochReport | Done] = SimpleQueue()
     fresh: list[bool] = []
 
     def work() -> None:
@@ -112,7 +112,7 @@ def _train_with_files(
     prepared: Mapping[str, bytes],
     paused: Mapping[str, bytes],
     wanted: Collection[str],
-    messages: SimpleQueue[Progress | Done],
+    messages: SimpleQueue[EpochReport | Done],
 ) -> Done:
     """Train on files of this node; return the outcome with the files for the run, and remove these here."""
     host = socket.gethostname()
@@ -134,9 +134,9 @@ def _train_with_files(
         remove_files(files.returned)
 
 
-def _ended(trainer: Trainer, job: Job, messages: SimpleQueue[Progress | Done]) -> Finished | Failed:
+def _ended(trainer: Trainer, job: Job, messages: SimpleQueue[EpochReport | Done]) -> Finished | Failed:
     def send(message: Message) -> None:
-        if isinstance(message, Progress):
+        if isinstance(message, EpochReport):
             messages.put(message)
 
     ended = run_job(trainer, job, send)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attn_nas.errors import RunError, WriteError, first_line
-from attn_nas.execution.jobs import Failed, Finished, Job, Progress
+from attn_nas.execution.jobs import EpochReport, Failed, Finished, Job
 from attn_nas.execution.ray_cluster import nodes
 from attn_nas.execution.ray_cluster.carried_files import (
     CarriedFiles,
@@ -122,7 +122,7 @@ class Tasks:
             except ray.exceptions.RayError:
                 del self._prepared[key]
 
-    def messages(self, timeout: float) -> Iterator[Progress | Finished | Failed]:
+    def messages(self, timeout: float) -> Iterator[EpochReport | Finished | Failed]:
         """Yield the messages that have arrived, after at most ``timeout`` seconds of waiting for the first.
 
         Raises:
@@ -140,7 +140,7 @@ class Tasks:
                 yield from self._next(task)
         yield from self._overdue()
 
-    def _next(self, task: _Task) -> Iterator[Progress | Finished | Failed]:
+    def _next(self, task: _Task) -> Iterator[EpochReport | Finished | Failed]:
         import ray
 
         try:
@@ -154,7 +154,7 @@ class Tasks:
                 task.begun = message
                 self._hosts.add(message.node)
                 self._deaths_at_start = 0
-            case Progress():
+            case EpochReport():
                 yield message
             case Done():
                 self.running.remove(task)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from attn_nas.cost import CostTable
 from attn_nas.events.log import EventLog
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.followups.trunk_points import TrunkPoint, read_trunk_points
 from attn_nas.report.growth import Growth, growth_of
 from attn_nas.runs.run import Run
@@ -29,7 +29,7 @@ class RunReading:
     """
 
     run: Run
-    progress: Progress
+    progress: SearchProgress
     is_worked_in: bool
     now: float = field(default_factory=time.time)
     is_believed: bool = True
@@ -44,7 +44,7 @@ class RunReading:
 
         """
         run = Run(path)
-        progress = Progress()
+        progress = SearchProgress()
         for event in EventLog(run.folder.events).new():
             progress(event)
         return cls(run, progress, run.folder.is_worked_in)
@@ -69,7 +69,7 @@ class RunReading:
 
     @property
     def seconds_left(self) -> float | None:
-        """Predicted seconds until the end of a running search; see `Progress.seconds_left`."""
+        """Predicted seconds until the end of a running search; see `SearchProgress.seconds_left`."""
         return self.progress.seconds_left(self.now) if self.state == "running" else None
 
     @cached_property

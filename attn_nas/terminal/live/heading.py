@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import SearchStarted
 from attn_nas.format import duration
 from attn_nas.terminal.lines import ENDED
@@ -16,7 +16,7 @@ _STEEP_SHARE = 0.1
 """Share of the first trainings that do not set the scale: the steep rise in them would hide all later changes."""
 
 
-def heading(progress: Progress, start: SearchStarted, frame: Frame, now: float) -> list[Text]:
+def heading(progress: SearchProgress, start: SearchStarted, frame: Frame, now: float) -> list[Text]:
     """Rows with the number of trials done, elapsed and remaining time, and a progress bar; ``now`` is a Unix time."""
     counts, times = f"{start.space}  {_done(progress, frame)}", _times(progress, start, frame, now)
     bar = frame.bar(_share(progress, start, now))
@@ -27,7 +27,7 @@ def heading(progress: Progress, start: SearchStarted, frame: Frame, now: float) 
     return [both, bar]
 
 
-def _done(progress: Progress, frame: Frame) -> str:
+def _done(progress: SearchProgress, frame: Frame) -> str:
     (done, total), begun = progress.done, progress.round.begun
     counted = f"{done}" if total is None else f"{done}/{total}"
     if not begun:
@@ -37,7 +37,7 @@ def _done(progress: Progress, frame: Frame) -> str:
     return f"confirming, seed {begun.seed} (round {begun.round}/{begun.rounds}): {counted}"
 
 
-def _times(progress: Progress, start: SearchStarted, frame: Frame, now: float) -> str:
+def _times(progress: SearchProgress, start: SearchStarted, frame: Frame, now: float) -> str:
     if progress.ended:
         return f"took {duration(progress.ended.seconds)}, {ENDED[progress.ended.why]}"
     seconds = progress.seconds_left(now)
@@ -46,7 +46,7 @@ def _times(progress: Progress, start: SearchStarted, frame: Frame, now: float) -
     return f"elapsed {duration(max(0.0, now - start.time))}  left {left}{_after(progress, frame)}{limit}"
 
 
-def _after(progress: Progress, frame: Frame) -> str:
+def _after(progress: SearchProgress, frame: Frame) -> str:
     rounds = progress.rounds_after
     if not rounds:
         return ""
@@ -54,14 +54,14 @@ def _after(progress: Progress, frame: Frame) -> str:
     return f" + {rounds} round{'s' * (rounds > 1)}{kind}"
 
 
-def _share(progress: Progress, start: SearchStarted, now: float) -> float:
+def _share(progress: SearchProgress, start: SearchStarted, now: float) -> float:
     done, total = progress.done
     if total is not None:
         return done / max(1, total)
     return (now - start.time) / start.time_budget if start.time_budget else 0.0
 
 
-def hypervolume(progress: Progress, frame: Frame) -> list[Text]:
+def hypervolume(progress: SearchProgress, frame: Frame) -> list[Text]:
     """Row with the growth of the front's hypervolume; empty before the first score."""
     volumes = progress.hypervolumes
     if not volumes:

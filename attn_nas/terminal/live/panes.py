@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from attn_nas.events.progress import Progress, Underway
+from attn_nas.events.progress import SearchProgress, Underway
 from attn_nas.events.types import FrontPoint
 from attn_nas.terminal.live.frame import Frame
 
 _T = TypeVar("_T")
 
 
-def worker_rows(progress: Progress, frame: Frame, room: int) -> list[Text]:
+def worker_rows(progress: SearchProgress, frame: Frame, room: int) -> list[Text]:
     """At most ``room`` rows: each worker with its training and learning curve."""
     workers = progress.workers
     if not workers or room < 2:
@@ -62,7 +62,7 @@ def front_rows(front: Sequence[FrontPoint], frame: Frame, room: int) -> list[Tex
     return [frame.row(title, "bold"), head, *_rest(len(front) - len(shown), "that cost less", frame), *rows]
 
 
-def failure_rows(progress: Progress, frame: Frame, room: int) -> list[Text]:
+def failure_rows(progress: SearchProgress, frame: Frame, room: int) -> list[Text]:
     """At most ``room`` rows: the last failures with their reasons."""
     last = list(progress.failures)[-room:] if room > 0 else []
     return [frame.row(f"failed: {each.key} {each.reason}", "yellow") for each in last]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import SearchStarted
 from attn_nas.terminal.lines import opening
 from attn_nas.terminal.live.frame import Frame
@@ -32,7 +32,7 @@ STOP = Hints("Ctrl-C stops after the running trials", "stopping after the runnin
 LEAVE = Hints("Ctrl-C ends this view; the search continues", "stopping after the running trials; Ctrl-C ends this view")
 
 
-def picture(progress: Progress, hints: Hints = STOP, now: float | None = None) -> RenderableType:
+def picture(progress: SearchProgress, hints: Hints = STOP, now: float | None = None) -> RenderableType:
     """Draw budget, workers, front, hypervolume and failures, as far as the terminal has rows for them.
 
     ``now`` is a Unix time in seconds; by default the time of each drawing.
@@ -42,7 +42,7 @@ def picture(progress: Progress, hints: Hints = STOP, now: float | None = None) -
 
 @dataclass(frozen=True)
 class _Picture:
-    progress: Progress
+    progress: SearchProgress
     hints: Hints
     now: float | None
 

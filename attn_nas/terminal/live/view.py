@@ -10,7 +10,7 @@ from threading import RLock, Thread
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import Event, Listener
 from attn_nas.terminal.live.picture import STOP, Hints, picture
 
@@ -20,7 +20,7 @@ _REDRAW_SECONDS = 0.25
 class _Shown:
     """A listener and its picture, guarded by a lock: events arrive in one thread, another thread draws."""
 
-    def __init__(self, progress: Progress, hints: Hints) -> None:
+    def __init__(self, progress: SearchProgress, hints: Hints) -> None:
         self._progress = progress
         self._hints = hints
         self._lock = RLock()
@@ -37,12 +37,12 @@ class _Shown:
 
 
 @contextmanager
-def live_view(console: Console, progress: Progress | None = None, hints: Hints = STOP) -> Iterator[Listener]:
+def live_view(console: Console, progress: SearchProgress | None = None, hints: Hints = STOP) -> Iterator[Listener]:
     """Yield a listener whose picture stays at the bottom of the terminal until the block ends.
 
     ``progress`` is the state to start from, by default that of a new search.
     """
-    shown, over = _Shown(progress or Progress(), hints), Signal()
+    shown, over = _Shown(progress or SearchProgress(), hints), Signal()
     drawing = Thread(target=_draw, args=(console, shown, over), daemon=True)
     drawing.start()
     try:
