@@ -44,8 +44,8 @@ def system(session: nox.Session) -> None:
 
 @nox.session
 def sweep(session: nox.Session) -> None:
-    """Every mechanism on every trunk in every format, for an hour or more; writes tests/data/sweep.json, which is committed."""
-    session.run("python", "tests/sweep.py", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    """Every mechanism on every trunk, and in every format; writes tests/data/sweep.json, which is committed."""
+    _pytest(session, "--sweep", "-m", "sweep", "tests/integration")
 
 
 @nox.session

@@ -15,7 +15,7 @@ _REAL_CHANCE = 0.05
 
 @dataclass(frozen=True)
 class ConfirmationRound:
-    """Round ``number`` of ``of``: numbers of candidates and references, their new ``seed``, and the trainings still ``missing``."""
+    """Round ``number`` of ``of``: numbers of candidates and references, their new ``seed``, and the ``missing`` trainings."""
 
     number: int
     of: int

@@ -2,8 +2,8 @@
 
 At a rung (an epoch at which a training may pause) a candidate goes on if its chance to be on the front is large enough.
 Asynchronous successive halving for several objectives (MO-ASHA, arXiv:2106.12639) promotes a fixed share by rank. Here the rule
-is a probability: final accuracies are extrapolated from the curve so far, with an error learned from complete curves, and combined
-with the estimate from the other candidates.
+is a probability: final accuracies are extrapolated from the curve so far, with an error learned from complete curves, and
+combined with the estimate from the other candidates.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.cost import count_cost
 from attn_nas.drawing import draw_text
 from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
 from attn_nas.execution.settings import Local
-from attn_nas.export import export_candidates, export_front, model_formats
+from attn_nas.export import FORMATS, Recorded, Winner, export_candidates, export_front, export_winners, model_formats
 from attn_nas.export.empty_slots import without_slots
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
@@ -24,8 +25,9 @@ from attn_nas.models.slots import SlottedBlock
 from attn_nas.report import write_front
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import parse_space
-from attn_nas.space.trunks import Trunk
-from attn_nas.testing import legal_placements
+from attn_nas.space.task import Task
+from attn_nas.testing import legal_placements, perturbed
+from attn_nas.training import Numerics
 
 
 @pytest.fixture
@@ -106,28 +108,19 @@ def _everywhere(trunk, names):
     return Genotype.of_sites(trunk, found)
 
 
-SMALL = Trunk("cifar_resnet", 14, 8)
-CASES = [(SMALL, [name]) for name in mechanism_names()]
-CASES += [
-    (trunk, ["mhsa", "cbam", "bam", "sk", "coord"])
-    for trunk in (
-        Trunk("resnet", 18, 8),
-        Trunk("resnet", 50, 8),
-        Trunk("resnext", 50, 8),
-        Trunk("mobilenet_v2", 53, 8),
-        Trunk("mobilenet_v3_large", 48, 8),
-        Trunk("mobilenet_v3_large_bare", 48, 8),
-        Trunk("convnext", 59, 8),
-    )
-]
+@pytest.mark.sweep
+def test_source_of_every_mechanism_is_complete_and_minimal(trunk, name):
+    """On every trunk, as far as it has places for it."""
+    _check_source(_everywhere(trunk, [name]))
 
 
-@pytest.mark.parametrize(
-    ("trunk", "names"), CASES, ids=lambda value: " ".join(value) if isinstance(value, list) else str(value)
-)
-def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, names):
+def test_source_of_every_trunk_is_complete_and_minimal(each_trunk):
+    """With several mechanisms at once."""
+    _check_source(_everywhere(each_trunk, ["mhsa", "cbam", "bam", "sk", "coord"]))
+
+
+def _check_source(genotype):
     """It runs by itself, imports torch and the standard library alone, is clean, and holds only what is used."""
-    genotype = _everywhere(trunk, names)
     assert genotype.num_attended > 1
     source = model_source(genotype, 7, 3, "A network.")
     assert "attn_nas" not in source
@@ -160,17 +153,13 @@ def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, name
     assert formatted.returncode == 0, source
 
 
-TRUNKS = [SMALL, *(trunk for trunk, _ in CASES if trunk != SMALL)]
-
-
-@pytest.mark.parametrize("trunk", TRUNKS, ids=str)
-def test_blocks_have_no_slots_but_those_that_are_filled(trunk, tmp_path):
+def test_blocks_have_no_slots_but_those_that_are_filled(each_trunk, tmp_path):
     """For each slot and for none: one `nn.Identity` at most to be made, the same logits, and formatted all the same."""
     images = torch.randn(2, 3, 64, 64)
     slots = [name for name, _ in SlottedBlock().named_children()]
     for slot in (*slots, None):
-        placements = [Placement("eca", slot, kernel_size=3) if slot in site.positions else None for site in trunk.sites]
-        genotype = Genotype.of_sites(trunk, placements)
+        placements = [Placement("eca", slot, kernel_size=3) if slot in site.positions else None for site in each_trunk.sites]
+        genotype = Genotype.of_sites(each_trunk, placements)
         source = model_source(genotype, 7, 3, "A network.")
         (tmp_path / f"{slot}.py").write_text(source)
         block = source.split("class SlottedBlock(nn.Module):")[1].split("\n\n\n")[0]
@@ -233,7 +222,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     assert {placement.position for placement in (*split.record.genotype.placements, *mhsa.record.genotype.placements)} == {
         "replace"
     }
-    (folder, *_) = export_candidates(run, [bam, split, mhsa], tmp_path / "models")
+    (folder, *_) = export_candidates(run, [bam, split, mhsa], tmp_path / "models", formats=["source"])
     assert "self.stage_ends[0] = BottleneckAttention(" in (folder / "model.py").read_text()
     assert textwrap.indent(draw_text(bam.record.genotype), "    ") in (folder / "model.py").read_text()
 
@@ -304,3 +293,18 @@ def test_the_front_is_written_as_json_csv_and_picture(run, tmp_path):
     from xml.etree import ElementTree
 
     ElementTree.fromstring(picture)
+
+
+@pytest.mark.sweep(most=1, first=1)
+def test_every_format_holds_every_mechanism_and_trunk(trunk, name, tmp_path):
+    """Untrained networks: all files are verified in an isolated process."""
+    genotype, task = _everywhere(trunk, [name]), Task(3, 64, 64, 7)
+    model = perturbed(build_model(genotype, task.num_classes, seed=0)).eval()
+    normalization = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    recorded = Recorded(0.5, 8, Numerics())
+    winner = Winner(
+        genotype, task, model.state_dict(), recorded, normalization, count_cost(model, task), "noise", 0.5, "validation",
+        ("It was not trained.",), {},
+    )  # fmt: skip
+    (folder,) = export_winners([winner], tmp_path, None, formats=list(FORMATS))
+    assert {each.file for each in FORMATS.values()} <= {path.name for path in folder.iterdir()}

@@ -294,7 +294,7 @@ def test_the_terminal_colours_the_drawing_and_changes_no_letter():
 def test_drawing_does_not_import_torch():
     """A report or a dashboard draws at once."""
     code = (
-        "import sys; from attn_nas import Genotype, Trunk, draw_svg, draw_text;"
+        "import sys; from attn_nas.drawing import draw_svg, draw_text; from attn_nas import Genotype, Trunk;"
         "g = Genotype.bare(Trunk('convnext', 59, 96)); draw_svg(g), draw_text(g); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
