@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,8 @@ def search(
         device=device,
         trial_timeout=trial_timeout,
     )
+    if budget is not None and budget < 1:
+        raise UsageError(f"budget = {budget}: choose an integer of at least 1")
     out, err = console(), console(stderr=True)
     ended: list[SearchFinished] = []
 
@@ -110,9 +113,8 @@ def search(
         else:
             shown = Lines(out)
         if resume:
-            if max_flops is not None or max_params is not None or warm_start is not None:
-                raise UsageError("limits and a warm start are for new runs: leave them out, or start a new run")
-            chosen = _loaded(space, run, seed, precision, storage, download=download)
+            limits = (max_flops, max_params, warm_start)
+            chosen = _loaded(space, run, seed, precision, storage, only_new=limits, download=download)
         else:
             chosen = _new(space, max_flops, max_params, run, seed, precision, storage, warm_start, download=download)
         found = chosen.optimize(
@@ -144,17 +146,25 @@ def search(
 
 
 def _loaded(
-    space: str | None, run: Path | None, seed: int | None, precision: str | None, storage: str | None, *, download: bool
+    space: str | None,
+    run: Path | None,
+    seed: int | None,
+    precision: str | None,
+    storage: str | None,
+    *,
+    only_new: Sequence[object],
+    download: bool,
 ) -> Search:
-    """Load the search of an earlier run.
+    """The search of an earlier run.
 
     Raises:
-        UsageError: the run was started with another space, seed or precision.
-        RunError: there is no such run.
+        UsageError: it was begun with another space, seed or precision, or an option that is ``only_new`` is given.
 
     """
     from attn_nas.engine.search import Search
 
+    if any(option is not None for option in only_new):
+        raise UsageError("limits and a warm start are for new runs: leave them out, or start a new run")
     found = Search.load(run, storage=storage, download=download)
     found.check(space=space, seed=seed, precision=precision)
     return found

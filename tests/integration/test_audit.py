@@ -211,7 +211,7 @@ def test_a_training_whose_workers_die_is_tried_again_the_next_time(run, tmp_path
     """It is told after three of them; it may have been chance, so nothing is kept."""
     replicate, folder, told = Replicate(run.candidates[0].record.genotype, 0), ReplicateFolder(tmp_path / "kept"), []
     train_replicates([replicate], folder, DyingExecutor(), lambda replicate, outcome: told.append(outcome))
-    assert told == ["its worker died"]
+    assert told == ["its worker died, 3 times"]
     assert folder.missing([replicate]) == [replicate]
 
 
