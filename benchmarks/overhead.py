@@ -27,8 +27,9 @@ import torch
 from common import make_parser, present
 
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.events.types import Event, SearchStarted, TrialFailed, TrialFinished
+from attn_nas.execution.settings import Local
 from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
@@ -118,8 +119,8 @@ def fake_search(budget: int, workers: int, every: int) -> Timeline:
     timeline = Timeline(every)
     trainer = TableTrainer(load_dataset(space.data).task)
     with tempfile.TemporaryDirectory() as folder:
-        search(
-            space, budget=budget, confirm=0, run=Path(folder) / "run", workers=workers, trainer=trainer, listeners=[timeline]
+        Search(space, run=Path(folder) / "run", training=trainer).optimize(
+            n_trials=budget, confirm=0, callbacks=[timeline], execution=Local(workers=workers)
         )
     return timeline
 
@@ -128,7 +129,9 @@ def real_search(budget: int, every: int) -> Timeline:
     """Search with real training of tiny candidates in this process, by one thread."""
     timeline = Timeline(every)
     with tempfile.TemporaryDirectory() as folder:
-        search(tiny_space(), budget=budget, confirm=0, run=Path(folder) / "run", workers=1, threads=1, listeners=[timeline])
+        Search(tiny_space(), run=Path(folder) / "run").optimize(
+            n_trials=budget, confirm=0, callbacks=[timeline], execution=Local(workers=1, threads=1)
+        )
     return timeline
 
 

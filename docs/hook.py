@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from generators import commands, decisions, mechanisms, python_names, trunks, yaml_keys
+from generators import architecture, commands, contributing, decisions, mechanisms, python_names, trunks, yaml_keys
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 PAGES = {
+    "architecture.md": architecture.page,
+    "contributing.md": contributing.page,
     "decisions/index.md": decisions.page,
     "reference/cli.md": commands.page,
     "reference/mechanisms.md": mechanisms.page,

@@ -1,7 +1,10 @@
-"""Shared fixtures: a small search space, one core per test process, a web application asked, a dashboard served."""
+"""What all tests share: a small search space, one core per process, sweeps, a web application asked, a dashboard served."""
 
 import asyncio
+import hashlib
+import json
 import os
+import platform
 import socket
 import sys
 import threading
@@ -10,18 +13,107 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test processes share the cores
 
 import pytest
-import torch
 
+from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
+from attn_nas.space.task import Task
+from attn_nas.space.trunks import Trunk
 
-torch.set_num_threads(1)
+if TYPE_CHECKING:
+    from attn_nas.runs.run import Run
+
+
+FAMILIES = [
+    Trunk("cifar_resnet", 20, 8),
+    Trunk("resnet", 18, 8),
+    Trunk("resnet", 50, 8),
+    Trunk("resnext", 50, 8),
+    Trunk("mobilenet_v2", 53, 8),
+    Trunk("mobilenet_v3_large", 48, 8),
+    Trunk("mobilenet_v3_large_bare", 48, 8),
+    Trunk("convnext", 59, 8),
+]
+SWEEP = Path(__file__).parent / "data" / "sweep.json"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Every case of the tests marked with ``sweep``, instead of a fixed sample."""
+    parser.addoption("--sweep", action="store_true", help="run every mechanism on every trunk, and write tests/data/sweep.json")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that is marked with ``sweep`` its mechanisms and trunks, as ``name`` and ``trunk``.
+
+    Each mechanism comes with as many trunks as ``most`` says in a sweep, and as many as ``sample`` says otherwise; ``first``
+    ends the sample after so many cases. Trunks come in turns, so that all of them occur.
+    """
+    if marker := metafunc.definition.get_closest_marker("sweep"):
+        whole = metafunc.config.getoption("--sweep")
+        trunks = marker.kwargs.get("most", len(FAMILIES)) if whole else marker.kwargs.get("sample", 1)
+        cases = [
+            (name, FAMILIES[(number + 3 * turn) % len(FAMILIES)])
+            for number, name in enumerate(mechanism_names())
+            for turn in range(trunks)
+        ]
+        metafunc.parametrize(("name", "trunk"), cases if whole else cases[: marker.kwargs.get("first")], ids=str)
+
+
+_swept: dict[str, dict[str, dict[str, list[str]]]] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Iterator[None]:
+    """Note what a sweep has found: by test, trunk and outcome the mechanisms."""
+    report = yield
+    if item.get_closest_marker("sweep") and (report.when == "call" or report.failed):
+        name, trunk = item.callspec.params["name"], str(item.callspec.params["trunk"])
+        _swept.setdefault(item.originalname, {}).setdefault(trunk, {}).setdefault(report.outcome, []).append(name)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what a sweep has found."""
+    if session.config.getoption("--sweep") and _swept:
+        import torch
+
+        from attn_nas.version import __version__
+
+        versions = {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        found = {"catalogue": catalogue_digest(), "versions": versions, "tests": _swept}
+        SWEEP.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def catalogue_digest() -> str:
+    """Changes with what mechanisms, trunks and formats do, and not with what is said of them."""
+    from attn_nas.export import FORMATS
+
+    told = {"family", "formula", "title", "year", "arxiv", "url", "note", "aliases"}
+    mechanisms = [{name: repr(value) for name, value in vars(get_mechanism(each)).items() if name not in told}
+                  for each in mechanism_names()]  # fmt: skip
+    trunks = {str(trunk): [repr(block) for block in trunk.blocks] for trunk in FAMILIES}
+    document = json.dumps([mechanisms, trunks, list(FORMATS)], sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def swept() -> SimpleNamespace:
+    """The committed sweep, the digest that it should have, and the names of all trunks."""
+    found = json.loads(SWEEP.read_text(encoding="utf-8"))
+    return SimpleNamespace(found=found, digest=catalogue_digest(), trunks=[*map(str, FAMILIES)])
+
+
+def pytest_collection_finish() -> None:
+    """Give torch one thread, where a test module has imported it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +133,60 @@ def _state(tmp_path_factory):
         yield
 
 
+@pytest.fixture(params=FAMILIES, ids=str)
+def each_trunk(request) -> Trunk:
+    """A narrow trunk of each family, of ResNet with both kinds of blocks."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def tiny_space() -> SearchSpace:
+def tiny_file() -> Path:
+    """The file of `tiny_space`."""
+    return Path(__file__).parent / "data" / "tiny.yaml"
+
+
+@pytest.fixture(scope="session")
+def tiny_space(tiny_file) -> SearchSpace:
     """A search space whose candidates train in about a second."""
-    return load_space(Path(__file__).parent / "data" / "tiny.yaml")
+    return load_space(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def tiny_task() -> Task:
+    """The images and classes of `tiny_space`."""
+    return Task(3, 16, 16, 10)
+
+
+@pytest.fixture(scope="session")
+def search_in(tiny_space, tiny_task) -> Callable[..., "Run"]:
+    """Searches with one worker, without confirmation, and with a `TableTrainer`, which trains nothing; returns the run.
+
+    The run is in ``folder / "run"``; the space is `tiny_space`, or with ``resume=True`` that of the run. Other arguments are
+    those of `attn_nas.Search`, `attn_nas.Search.optimize` and `attn_nas.Local`.
+    """
+    from attn_nas.engine.search import Search
+    from attn_nas.execution.settings import Local
+    from attn_nas.testing import TableTrainer
+
+    def searched(folder, space=None, *, resume=False, **arguments):
+        given = {"run": folder / "run", "workers": 1, "confirm": 0, "training": TableTrainer(tiny_task), **arguments}
+        local = {name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given}
+        names = ("run", "training", "sampler", "storage", "download", "data", "seed", "warm_start")
+        begun = {name: given.pop(name) for name in names if name in given}
+        if resume:
+            search = Search.load(begun.pop("run"), **begun)
+            search.check(space=space)
+        else:
+            search = Search(tiny_space if space is None else space, **begun)
+        return search.optimize(**{"execution": Local(**local), **given})
+
+    return searched
+
+
+@pytest.fixture
+def table_search(search_in, tmp_path) -> Callable[..., "Run"]:
+    """`search_in` with the space first, in a folder of the test unless another is given."""
+    return lambda space=None, folder=tmp_path, **arguments: search_in(folder, space, **arguments)
 
 
 @pytest.fixture
@@ -130,7 +272,7 @@ def serving():
         def run():
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(module.uvicorn, "Server", Server)
-                module.serve(folder, say=said.append, **{"port": 0, **options})
+                module.serve(folder, on_address=said.append, **{"port": 0, **options})
 
         thread = threading.Thread(target=run)
         thread.start()

@@ -7,7 +7,7 @@ from html import escape
 from attn_nas.drawing.block_svg import block_height, block_svg, headings_svg, middle_of_block
 from attn_nas.drawing.canvas import PALETTE, document
 from attn_nas.drawing.columns import columns, order, sections
-from attn_nas.drawing.plan import Run
+from attn_nas.drawing.plan import BlockRun
 from attn_nas.drawing.svg import style_sheet
 from attn_nas.space.trunks import Trunk
 
@@ -27,7 +27,7 @@ _COLOUR = PALETTE[0]
 
 def draw_positions() -> str:
     """A self-contained SVG document: a block of a ResNet of two convolutions, its positions named, and their meanings."""
-    run = Run(0, Trunk("cifar_resnet", 8, 16).blocks[:1], None)
+    run = BlockRun(0, Trunk("cifar_resnet", 8, 16).blocks[:1], None)
     found = columns([run])
     points = {section.point.name: section.point for section in sections(run)}
     row = dict(zip(points, found[order(sections(run))], strict=True))

@@ -18,7 +18,7 @@ def page() -> str:
     return "\n\n".join(
         [
             front_matter("The public names of the Python package, with signatures, errors and sources.") + "# Python",
-            "Import these names from `attn_nas` itself: `from attn_nas import load_space`. A name is loaded when it is first "
+            "Import these names from `attn_nas` itself: `from attn_nas import Search`. A name is loaded when it is first "
             "used, so that `import attn_nas` takes no time. Other names can be imported from their modules, and may change.",
             overview,
             *(f"::: attn_nas.{name}" for name in ordered),

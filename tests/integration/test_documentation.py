@@ -28,7 +28,7 @@ from attn_nas.space.schema import SearchSpace
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TOY = ROOT / "tests" / "data" / "docs.yaml"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 SHELLS, PRINTED = ("bash", "sh"), ("text", "json", "toml")
 KNOWN = ("python", "yaml", *SHELLS, *PRINTED)
 OTHER_SOURCES = ["CHANGELOG.md", "benchmarks/README.md"]
@@ -53,6 +53,11 @@ TOY_RULES = [
     # In Python.
     (r"(n_trials|budget)=(\d+)", lambda found: f"{found[1]}={_smaller(found[2])}"),
     (r"load_space\(\"cued_digits\"\)", 'load_space("docs.yaml")'),
+    (r"an\.Search\(\"cued_digits\"", 'an.Search("docs.yaml"'),
+    (r"data=\"cued_digits\"", 'data={"name": "cued_digits", "num_train": 64, "num_validation": 40}'),
+    (r"training=\{\"epochs\": \d+\}", 'training={"epochs": 2, "batch_size": 32}'),
+    (r"workers=\d+", "workers=1"),
+    (r"(optimize\(n_trials=\d+)(?!.*execution=)", r"\1, execution=an.Local(workers=1)"),
     (r"seeds=\d+", "seeds=1"),
     (r"\.optimize\((?!.*execution=)", ".optimize(execution=an.Local(workers=1), "),
     (r"\.optimize\((?!.*confirm=)", ".optimize(confirm=0, "),

@@ -11,27 +11,28 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.cost import count_cost
 from attn_nas.drawing import draw_text
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
-from attn_nas.export import export_candidates, export_front
-from attn_nas.export import formats as formats_module
-from attn_nas.export.slots import without_slots
+from attn_nas.execution.settings import Local
+from attn_nas.export import FORMATS, Recorded, Winner, export_candidates, export_front, export_winners, model_formats
+from attn_nas.export.empty_slots import without_slots
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.models.slots import SlottedBlock
 from attn_nas.report import write_front
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import parse_space
-from attn_nas.space.trunks import Trunk
-from attn_nas.testing import legal_placements
+from attn_nas.space.task import Task
+from attn_nas.testing import legal_placements, perturbed
+from attn_nas.training import Numerics
 
 
-@pytest.fixture(scope="module")
-def run(tiny_space, tmp_path_factory):
-    """A finished search of five candidates, really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("search") / "run", budget=5, confirm=0, workers=1)
+@pytest.fixture
+def run(trained_run):
+    return trained_run
 
 
 ALONE = """
@@ -66,6 +67,7 @@ def test_exported_models_work_where_the_package_does_not_exist(run, tmp_path):
         assert json.loads(printed) == logits.tolist()
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_the_exported_weights_reproduce_the_recorded_accuracy(run, tmp_path):
     """The normalisation in config.json and the weights give the accuracy of the table on the validation split."""
     from attn_nas.data import load_dataset
@@ -82,6 +84,7 @@ def test_the_exported_weights_reproduce_the_recorded_accuracy(run, tmp_path):
         assert accuracy == pytest.approx(candidate.accuracy, abs=1.5 / len(validation))
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_the_folder_describes_itself(run, tmp_path):
     """Genotype in the weights' metadata, measured figures in the source and the card, a metadata block in the card."""
     (folder, *_) = export_front(run, tmp_path)
@@ -105,28 +108,19 @@ def _everywhere(trunk, names):
     return Genotype.of_sites(trunk, found)
 
 
-SMALL = Trunk("cifar_resnet", 14, 8)
-CASES = [(SMALL, [name]) for name in mechanism_names()]
-CASES += [
-    (trunk, ["mhsa", "cbam", "bam", "sk", "coord"])
-    for trunk in (
-        Trunk("resnet", 18, 8),
-        Trunk("resnet", 50, 8),
-        Trunk("resnext", 50, 8),
-        Trunk("mobilenet_v2", 53, 8),
-        Trunk("mobilenet_v3_large", 48, 8),
-        Trunk("mobilenet_v3_large_bare", 48, 8),
-        Trunk("convnext", 59, 8),
-    )
-]
+@pytest.mark.sweep
+def test_source_of_every_mechanism_is_complete_and_minimal(trunk, name):
+    """On every trunk, as far as it has places for it."""
+    _check_source(_everywhere(trunk, [name]))
 
 
-@pytest.mark.parametrize(
-    ("trunk", "names"), CASES, ids=lambda value: " ".join(value) if isinstance(value, list) else str(value)
-)
-def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, names):
+def test_source_of_every_trunk_is_complete_and_minimal(each_trunk):
+    """With several mechanisms at once."""
+    _check_source(_everywhere(each_trunk, ["mhsa", "cbam", "bam", "sk", "coord"]))
+
+
+def _check_source(genotype):
     """It runs by itself, imports torch and the standard library alone, is clean, and holds only what is used."""
-    genotype = _everywhere(trunk, names)
     assert genotype.num_attended > 1
     source = model_source(genotype, 7, 3, "A network.")
     assert "attn_nas" not in source
@@ -159,17 +153,13 @@ def test_source_of_every_mechanism_and_trunk_is_complete_and_minimal(trunk, name
     assert formatted.returncode == 0, source
 
 
-TRUNKS = [SMALL, *(trunk for trunk, _ in CASES if trunk != SMALL)]
-
-
-@pytest.mark.parametrize("trunk", TRUNKS, ids=str)
-def test_blocks_have_no_slots_but_those_that_are_filled(trunk, tmp_path):
+def test_blocks_have_no_slots_but_those_that_are_filled(each_trunk, tmp_path):
     """For each slot and for none: one `nn.Identity` at most to be made, the same logits, and formatted all the same."""
     images = torch.randn(2, 3, 64, 64)
     slots = [name for name, _ in SlottedBlock().named_children()]
     for slot in (*slots, None):
-        placements = [Placement("eca", slot, kernel_size=3) if slot in site.positions else None for site in trunk.sites]
-        genotype = Genotype.of_sites(trunk, placements)
+        placements = [Placement("eca", slot, kernel_size=3) if slot in site.positions else None for site in each_trunk.sites]
+        genotype = Genotype.of_sites(each_trunk, placements)
         source = model_source(genotype, 7, 3, "A network.")
         (tmp_path / f"{slot}.py").write_text(source)
         block = source.split("class SlottedBlock(nn.Module):")[1].split("\n\n\n")[0]
@@ -209,19 +199,20 @@ def test_an_empty_slot_leaves_what_it_was_called_with():
 
 
 @pytest.mark.parametrize("trunk", ["{name: cifar_resnet, depth: 8, width: 8}", "{name: mobilenet_v3_large_bare, width: 8}"])
+@pytest.mark.usefixtures("verified_here")
 def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     """BAM between stages and convolutions replaced: trained, counted as the table says, and exported with equal logits."""
     space = parse_space(
         f"trunk: {trunk}\n"
-        "data: {name: cluttered_digits, num_train: 64, num_validation: 50}\n"
+        "data: {name: cluttered_digits, num_train: 32, num_validation: 20}\n"
         "mechanisms:\n"
         "  - {name: bam, reductions: [4], identity_init: true}\n"
         "  - {name: split_attention, reductions: [2]}\n"
         "  - {name: mhsa, groups: [2], positions: [replace, standard]}\n"
         "granularity: per_stage\n"
-        "proxy: {epochs: 1, batch_size: 16, lr: 0.1, precision: fp32}\n"
+        "proxy: {epochs: 1, batch_size: 8, lr: 0.1, precision: fp32}\n"
     )
-    run = search(space, run=tmp_path / "run", budget=4, confirm=0, workers=1)
+    run = Search(space, run=tmp_path / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     assert run.failures == []
     bam, split, mhsa = (
         next(c for c in run.candidates if c.record.reference == f"{n} everywhere") for n in ("bam", "split_attention", "mhsa")
@@ -231,23 +222,24 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
     assert {placement.position for placement in (*split.record.genotype.placements, *mhsa.record.genotype.placements)} == {
         "replace"
     }
-    (folder, *_) = export_candidates(run, [bam, split, mhsa], tmp_path / "models")
+    (folder, *_) = export_candidates(run, [bam, split, mhsa], tmp_path / "models", formats=["source"])
     assert "self.stage_ends[0] = BottleneckAttention(" in (folder / "model.py").read_text()
     assert textwrap.indent(draw_text(bam.record.genotype), "    ") in (folder / "model.py").read_text()
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):
     """Other logits, other costs or a broken source end in an error and no folder."""
-    original = formats_module.model_source
+    original = model_formats.model_source
     breaks = {
-        "other logits": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
-        r"FLOPs and .* parameters, recorded were": lambda source: source.replace("x = block(x)", "x = block(x) * 1.0"),
+        "the logits of model.py differ": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
+        r"FLOPs and .* parameters; recorded are": lambda source: source.replace("x = block(x)", "x = block(x) * 1.0"),
         "model.py does not run by itself: ModuleNotFoundError": lambda source: source.replace(
             "from torch import", "import attn_nas\nfrom torch import", 1
         ),
     }
     for message, spoil in breaks.items():
-        monkeypatch.setattr(formats_module, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
+        monkeypatch.setattr(model_formats, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
         with pytest.raises(ExportError, match=message):
             export_front(run, tmp_path / "models")
         assert not (tmp_path / "models").exists()
@@ -259,7 +251,7 @@ def test_a_candidate_without_weights_cannot_be_exported(run, tmp_path):
     path = run.folder.weights_of(candidate.record.key)
     hidden = path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(RunError, match="were not kept: only the front, the references and what was confirmed"):
+        with pytest.raises(RunError, match="were not kept: only the front, the references and confirmed candidates"):
             export_candidates(run, [candidate], tmp_path)
     finally:
         hidden.rename(path)
@@ -273,11 +265,12 @@ def test_an_unwritable_target_is_an_error(run, tmp_path):
             function(run, tmp_path / "file")
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_an_existing_export_is_replaced_by_force_alone(run, tmp_path):
     """Exporting twice leaves one whole folder per candidate; unasked it is an error that names the folder."""
     (first, *_) = export_front(run, tmp_path)
     (first / "stale").write_text("")
-    with pytest.raises(ExportError, match=f"{first} is there already: add --force"):
+    with pytest.raises(ExportError, match=f"{first} exists already: add --force"):
         export_front(run, tmp_path)
     assert (first / "stale").exists()
     export_front(run, tmp_path, force=True)
@@ -300,3 +293,18 @@ def test_the_front_is_written_as_json_csv_and_picture(run, tmp_path):
     from xml.etree import ElementTree
 
     ElementTree.fromstring(picture)
+
+
+@pytest.mark.sweep(most=1, first=1)
+def test_every_format_holds_every_mechanism_and_trunk(trunk, name, tmp_path):
+    """Untrained networks: all files are verified in an isolated process."""
+    genotype, task = _everywhere(trunk, [name]), Task(3, 64, 64, 7)
+    model = perturbed(build_model(genotype, task.num_classes, seed=0)).eval()
+    normalization = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    recorded = Recorded(0.5, 8, Numerics())
+    winner = Winner(
+        genotype, task, model.state_dict(), recorded, normalization, count_cost(model, task), "noise", 0.5, "validation",
+        ("It was not trained.",), {},
+    )  # fmt: skip
+    (folder,) = export_winners([winner], tmp_path, None, formats=list(FORMATS))
+    assert {each.file for each in FORMATS.values()} <= {path.name for path in folder.iterdir()}

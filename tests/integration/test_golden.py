@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden.json"
 
@@ -22,7 +23,7 @@ def _processor():
 def test_two_trials_give_the_recorded_figures(tiny_space, tmp_path, monkeypatch):
     """Placements and costs exactly; accuracy exactly on the recorded torch and processor, within 15 points elsewhere."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
-    run = search(tiny_space, run=tmp_path / "run", budget=2, confirm=0, workers=1)
+    run = Search(tiny_space, run=tmp_path / "run").optimize(n_trials=2, confirm=0, execution=Local(workers=1))
     found = {
         "torch": torch.__version__,
         "processor": _processor(),

@@ -14,14 +14,15 @@ from torch import nn
 from attn_nas import cli
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.zoo.cbam import SpatialGate
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import DataError, ExportError, RunError, UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.maps import Gate, PooledHead, activation_maps, compare, gates_of, grad_cam, pooled_head, without
-from attn_nas.maps import comparison as comparison_module
-from attn_nas.maps.comparison import dealt
+from attn_nas.maps import network_comparison as comparison_module
+from attn_nas.maps.network_comparison import in_turns
 from attn_nas.models.build import build_model, build_trunk, fill_slot, get_slot
 from attn_nas.report import write_maps
-from attn_nas.report.maps import maps_image, maps_png
+from attn_nas.report.maps_picture import maps_image, maps_png
 from attn_nas.report.raster import fitted, gate_map, heated, picture
 from attn_nas.runs import manifest as facts_module
 from attn_nas.space.genotype import Genotype, Placement
@@ -181,7 +182,7 @@ def test_a_module_that_does_nothing_has_gate_one():
     for gate in gates_of(model, genotype, _images())[1]:
         assert torch.allclose(gate.by_place, torch.ones(()), atol=1e-6)
         assert torch.allclose(gate.by_channel, torch.ones(()), atol=1e-6)
-        assert gate.finding == "constant: nothing but a scale"
+        assert gate.finding == "constant: only a scale"
 
 
 def test_what_is_added_is_a_change_over_the_input():
@@ -247,13 +248,13 @@ def test_spreads_are_standard_deviations():
 @pytest.mark.parametrize(
     ("gate", "finding"),
     [
-        (_gate([[0.5, 0.5], [0.51, 0.51]]), "constant: nothing but a scale"),
-        (_gate([[0.2, 0.8], [0.2, 0.8]]), "fixed per channel, whatever the image"),
+        (_gate([[0.5, 0.5], [0.51, 0.51]]), "constant: only a scale"),
+        (_gate([[0.2, 0.8], [0.2, 0.8]]), "one value per channel, equal for all images"),
         (_gate([[0.4, 0.4], [0.6, 0.6]]), "differs between images"),
         (_gate([[0.2, 0.8], [0.8, 0.2]]), "differs between images"),
         (_gate([[0.1, 0.9], [0.3, 1.0]], [[0.1, 0.9], [0.5, 0.5]]), "differs between channels, places and images"),
-        (_gate([[0.01, 0.04], [0.0, 0.0]], kind="change"), "changes next to nothing"),
-        (_gate([[1.0, 1.0], [1.0, 1.0]], kind="output"), "the same everywhere"),
+        (_gate([[0.01, 0.04], [0.0, 0.0]], kind="change"), "changes its input by less than 5 %"),
+        (_gate([[1.0, 1.0], [1.0, 1.0]], kind="output"), "constant"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -300,9 +301,9 @@ def test_a_network_without_a_gate_scales_by_its_mean():
 def test_images_are_dealt_in_turns_and_shown_by_group():
     """The first of each group, then the second; an exhausted group is passed over."""
     groups = [torch.tensor([4, 5, 9]), torch.tensor([], dtype=torch.long), torch.tensor([0]), torch.tensor([7, 8])]
-    assert dealt(groups, 5).tolist() == [4, 5, 0, 7, 8]
-    assert dealt(groups, 2).tolist() == [4, 0]
-    assert dealt(groups, 50).tolist() == [4, 5, 9, 0, 7, 8]
+    assert in_turns(groups, 5).tolist() == [4, 5, 0, 7, 8]
+    assert in_turns(groups, 2).tolist() == [4, 0]
+    assert in_turns(groups, 50).tolist() == [4, 5, 9, 0, 7, 8]
 
 
 def test_small_images_are_enlarged_pixel_by_pixel():
@@ -345,7 +346,9 @@ proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished search of five candidates, really trained."""
-    return search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run", budget=5, confirm=0, workers=1)
+    return Search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run").optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -468,7 +471,7 @@ def test_weights_that_were_not_kept_or_do_not_fit_are_errors(run):
     path = run.folder.weights_of(candidate.record.key)
     hidden = path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(RunError, match="were not kept: only the front, the references and what was confirmed"):
+        with pytest.raises(RunError, match="were not kept: only the front, the references and confirmed candidates"):
             compare(run, [run.references[0]])
         path.write_bytes(run.folder.weights_of(_reference(run, "none").record.key).read_bytes())
         with pytest.raises(RunError, match="are not those of its network: Error"):
@@ -501,7 +504,7 @@ def test_an_unwritable_target_is_an_error(compared, tmp_path):
 
 
 def _command(monkeypatch, capsys, *arguments):
-    """Exit code, output and errors of ``attn-nas maps``."""
+    """Exit code, output and errors of ``attn-nas maps``, a former name of ``attn-nas why``."""
     monkeypatch.setattr(sys, "argv", ["attn-nas", "maps", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "160")
     with pytest.raises(SystemExit) as ended:
@@ -518,7 +521,7 @@ def test_the_command_shows_the_knee_in_words_and_as_a_picture(run, monkeypatch, 
     assert f"Written: {path}" in out
     assert "cbam everywhere: " in out
     assert "block 2 cbam r2 k3 gate" in out
-    assert "Of the first 200 validation images right: " in out
+    assert "Accuracy on the first 200 validation images: " in out
 
 
 def test_the_command_takes_keys_and_the_front(run, monkeypatch, capsys, tmp_path):
@@ -564,4 +567,4 @@ def _run_without_scores(folder):
     """A run whose only candidate has failed."""
     bare = Genotype.bare(SMALL)
     trainer = TableTrainer(Task(3, 16, 16, 10), failures={bare.key: "by order"})
-    search(parse_space(SPACE), run=folder, budget=1, confirm=0, workers=1, trainer=trainer)
+    Search(parse_space(SPACE), run=folder, training=trainer).optimize(n_trials=1, confirm=0, execution=Local(workers=1))

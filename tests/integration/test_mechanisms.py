@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from attn_nas.attention.catalog import get_mechanism, mechanism_names, register_mechanism
+from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.measured import measured_costs
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.attention.zoo.cbam import CBAM
@@ -64,9 +64,6 @@ def test_the_contract_tells_a_dead_weight_from_an_unlucky_draw(seed):
     contract.forgets = True
     with pytest.raises(AssertionError, match="unused"):
         contract.test_gradient_reaches_every_weight_and_the_input()
-
-
-# Per mechanism and shape: arguments, parameters, MACs, and what the other operators cost. n places, d hidden units.
 
 
 def se(c, h, w):
@@ -382,7 +379,7 @@ def test_every_record_says_where_it_is_from():
 
 
 def test_shipped_costs_are_those_of_the_modules():
-    """What `attn-nas mechanisms` prints without counting is what counting gives, for every entry."""
+    """What `attn-nas catalog mechanisms` prints without counting is what counting gives, for every entry."""
     assert list(measured_costs(64, 32)) == mechanism_names()
     counted = catalogue_costs([get_mechanism(name) for name in mechanism_names()], 64, 32, timed=False)
     for name, cost in measured_costs(64, 32).items():
@@ -417,12 +414,6 @@ def test_the_frequencies_of_fca_are_orthonormal_cosines():
     torch.testing.assert_close(planes[0], torch.full((49,), 1 / 7))
 
 
-def test_an_unknown_mechanism_names_the_choices():
-    """The error lists what exists and the closest name."""
-    with pytest.raises(SpaceError, match=r"unknown mechanism 'gsopp'.*sk.*did you mean gsop\?"):
-        get_mechanism("gsopp")
-
-
 def test_an_unknown_keyword_names_the_choices():
     """Nothing is swallowed: keyword, value, choices, and the closest."""
     with pytest.raises(SpaceError, match=r"se has no argument redution \(given 4\): choose from .*did you mean reduction"):
@@ -431,48 +422,11 @@ def test_an_unknown_keyword_names_the_choices():
         get_mechanism("eca_max").build(16, pooling="avg")
 
 
-def test_a_name_can_be_registered_once():
-    """A second mechanism of the same name, or with a name in use as an alias, is refused."""
-    with pytest.raises(SpaceError, match="mechanism name 'se' is taken"):
-        register_mechanism(Mechanism("se", "m:C", "channel", "", title="", year=2020))
-    with pytest.raises(SpaceError, match="mechanism name 'SELayer' is taken"):
-        register_mechanism(Mechanism("another", "m:C", "channel", "", title="", year=2020, aliases=("SELayer",)))
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"name": "none"}, "choose lower-case letters"),
-        ({"name": "My Gate"}, "choose lower-case letters"),
-        ({"family": "chanel"}, "unknown family 'chanel': choose from channel, .*did you mean channel"),
-        ({"positions": ("middle",)}, "choose from standard, pre"),
-        ({"positions": ()}, "choose from standard, pre"),
-        ({"positions": ("stage_end", "post")}, "let it stand alone"),
-        ({"positions": ("replace",)}, "takes_stride=True"),
-        ({"reductions": (4, 0)}, "reductions = 0: choose an integer"),
-        ({"kernel_sizes": (3, 4)}, "kernel_size = 4: choose an odd integer"),
-        ({"groups": (True,)}, "groups = True: choose an integer"),
-    ],
-    ids=str,
-)
-def test_a_record_that_cannot_be_is_refused_at_once(fields, message):
-    """Where it is written, and not when a search has come to it."""
-    valid = {"name": "mine", "target": "m:C", "family": "channel", "formula": "", "title": "", "year": 2026}
-    Mechanism(**valid)
-    with pytest.raises(SpaceError, match=message):
-        Mechanism(**{**valid, **fields})
-
-
 def test_a_class_that_is_not_there_is_a_clear_error():
     """A misspelt target names module and class."""
     for target in ("attn_nas.attention.zoo.se:SqueezeExcitatoin", "no_such_module:Class", "nothing"):
         with pytest.raises(SpaceError, match=f"there is no class {target}"):
             Mechanism("mine", target, "channel", "", title="", year=2026).load()
-
-
-def test_aliases_lead_to_the_mechanism():
-    """The names of the published snippets are understood."""
-    assert {get_mechanism(name).name for name in ("SEBlock", "SELayer", "SEAttention")} == {"se"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

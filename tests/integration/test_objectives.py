@@ -7,17 +7,13 @@ import numpy as np
 import pytest
 
 from attn_nas.cost import CostTable
-from attn_nas.engine.search import search
 from attn_nas.report import write_front
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.rows import CostedRows
 from attn_nas.sampling.times import SLOWEST, PredictedTimes
 from attn_nas.space.schema import ObjectiveSettings
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 from attn_nas.training import StepProfile
-
-TASK = Task(3, 16, 16, 10)
 
 
 def _ratio(genotype):
@@ -41,15 +37,20 @@ def _space(space, *costs):
     return space.model_copy(update={"objectives": ObjectiveSettings.model_validate({"costs": [*costs]})})
 
 
-def _search(space, tmp_path, *costs, **arguments):
-    arguments = {"workers": 1, "confirm": 0, "trainer": TimedTrainer(TASK), "run": tmp_path / "run", "budget": 20, **arguments}
-    return search(_space(space, *costs), **arguments)
+@pytest.fixture
+def timed_search(table_search, tiny_space, tiny_task):
+    """Twenty candidates, whose accuracy is traded for these costs."""
+
+    def searched(*costs, **arguments):
+        return table_search(_space(tiny_space, *costs), **{"training": TimedTrainer(tiny_task), "n_trials": 20, **arguments})
+
+    return searched
 
 
 @pytest.mark.parametrize("costs", [("flops", "params"), ("flops", "step_time"), ("step_time",), ("latency", "params")])
-def test_a_search_trades_accuracy_for_what_it_is_told(tiny_space, tmp_path, costs):
+def test_a_search_trades_accuracy_for_what_it_is_told(timed_search, costs):
     """Values of the study, points and front; nothing on the front is beaten in all."""
-    run = _search(tiny_space, tmp_path, *costs)
+    run = timed_search(*costs)
     assert len(run.study.directions) == 1 + len(costs)
     assert len(run.candidates) == 20
     for candidate in run.candidates:
@@ -69,9 +70,9 @@ def test_a_search_trades_accuracy_for_what_it_is_told(tiny_space, tmp_path, cost
     assert run.knee in run.front
 
 
-def test_pictures_have_a_plot_for_each_cost(tiny_space, tmp_path):
+def test_pictures_have_a_plot_for_each_cost(timed_search, tmp_path):
     """Well-formed, with an axis for each and all candidates in both."""
-    run = _search(tiny_space, tmp_path, "flops", "step_time")
+    run = timed_search("flops", "step_time")
     picture = write_front(run, tmp_path / "front")[2].read_text()
     ElementTree.fromstring(picture)
     assert picture.count("<g transform") == 2
@@ -80,16 +81,16 @@ def test_pictures_have_a_plot_for_each_cost(tiny_space, tmp_path):
     assert "time of a training step" in picture
 
 
-def test_times_are_averaged_over_seeds(tiny_space, tmp_path):
+def test_times_are_averaged_over_seeds(timed_search):
     """A confirmed candidate is timed again."""
-    run = _search(tiny_space, tmp_path, "flops", "step_time", confirm=2)
+    run = timed_search("flops", "step_time", confirm=2)
     bare = next(each for each in run.references if each.record.reference == "none")
     assert bare.costs["step_time"] == pytest.approx(1.01)
 
 
-def test_what_cannot_be_timed_has_failed(tiny_space, tmp_path):
+def test_what_cannot_be_timed_has_failed(timed_search, tiny_task):
     """When times are to be minimised; otherwise nobody minds."""
-    run = _search(tiny_space, tmp_path, "step_time", trainer=TableTrainer(TASK), budget=2)
+    run = timed_search("step_time", training=TableTrainer(tiny_task), n_trials=2)
     assert [record.reason for record in run.failures] == ["it was not timed, and step_time are to be minimised"] * 2
 
 
@@ -108,9 +109,9 @@ def test_other_objectives_are_refused(costs, words):
         ObjectiveSettings.model_validate({"costs": costs})
 
 
-def test_times_of_unseen_networks_are_predicted(tiny_space):
+def test_times_of_unseen_networks_are_predicted(tiny_space, tiny_task):
     """From forty measured with an error of two hundredths: within five hundredths, as a cost from 0 to 1."""
-    rows = CostedRows(tiny_space, CostTable(tiny_space.trunk.trunk(), TASK))
+    rows = CostedRows(tiny_space, CostTable(tiny_space.trunk.trunk(), tiny_task))
     rng = np.random.default_rng(0)
     some = np.unique(rows.random(200, rng), axis=0)
     genotypes = [rows.encoding.from_row(row.tolist()) for row in some]
@@ -118,8 +119,8 @@ def test_times_of_unseen_networks_are_predicted(tiny_space):
     order = rng.permutation(len(some))
     seen, rest = order[:40], order[40:]
     measured = true[seen] + 0.02 * rng.normal(size=40)
-    predicted = PredictedTimes(Placed.of([genotypes[index] for index in seen]), measured)
-    costs = predicted(Placed.of([genotypes[index] for index in rest]))
+    predicted = PredictedTimes(PlacedNetworks.of([genotypes[index] for index in seen]), measured)
+    costs = predicted(PlacedNetworks.of([genotypes[index] for index in rest]))
     scale = np.log1p(np.maximum(true[rest] - 1, 0) / 0.1) / np.log1p((SLOWEST - 1) / 0.1)
     assert np.abs(costs - scale).mean() < 0.05
     assert ((costs >= 0) & (costs <= 1)).all()

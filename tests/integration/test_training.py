@@ -23,6 +23,7 @@ from attn_nas.training import (
     choose_numerics,
     measure_throughput,
     profile_step,
+    step_profile,
     train_proxy,
     train_until,
     warm_trunk,
@@ -37,6 +38,12 @@ from attn_nas.training.step_profile import step_memory
 TRUNK = Trunk("cifar_resnet", 8, 8)
 BARE = Genotype.bare(TRUNK)
 FP32 = Numerics()
+
+
+@pytest.fixture(autouse=True)
+def _many_rounds(many_rounds, monkeypatch):
+    """Networks are timed as in a search."""
+    monkeypatch.setattr(step_profile, "_ROUNDS", many_rounds)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +257,7 @@ def test_a_captured_step_is_replayed_and_a_failed_capture_goes_on(dataset, monke
         graph = ReplayedStep(step)
         if mode != "eager":
             step._stream = "a stream"
-            monkeypatch.setattr(TrainingStep, "_beside", staticmethod(lambda call, stream: call()))
+            monkeypatch.setattr(TrainingStep, "_on_stream", staticmethod(lambda call, stream: call()))
             monkeypatch.setattr(step, "_captured", lambda mode=mode, graph=graph: graph if mode == "captured" else None)
         for row, rate in zip(plan, rates, strict=True):
             step(row, rate)

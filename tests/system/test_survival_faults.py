@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,35 +20,30 @@ import pytest
 import torch
 
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
-from attn_nas.engine.weight_retention import KeptWeights
+from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.errors import RunError, UsageError, WriteError
 from attn_nas.events.types import EpochFinished, TrialFinished
 from attn_nas.execution.jobs import Failed, Job
 from attn_nas.execution.local import LocalPool
-from attn_nas.execution.ray_cluster import client as session
-from attn_nas.execution.ray_cluster import nodes
-from attn_nas.execution.ray_cluster.client import RayExecutor, RayNodes
+from attn_nas.execution.ray_cluster import client, nodes
+from attn_nas.execution.ray_cluster.client import RayBackend, RayExecutor
 from attn_nas.execution.ray_cluster.messages import Done, Slots
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
+from attn_nas.execution.settings import Ray
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
-from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
-TASK = Task(3, 16, 16, 10)
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 
 
-def _search(space, folder, **arguments):
-    return search(
-        space, run=folder / "run", **{"workers": 1, "confirm": 0, "trainer": TableTrainer(TASK), "budget": 6, **arguments}
-    )
+@pytest.fixture
+def table_search(table_search):
+    """Six candidates."""
+    return partial(table_search, n_trials=6)
 
 
 class Failing:
@@ -65,21 +61,21 @@ class Failing:
 
 @pytest.mark.parametrize("kind", [EpochFinished, TrialFinished])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_listener_that_fails_is_no_fault_of_a_candidate(tiny_space, tmp_path, kind, workers):
+def test_a_listener_that_fails_is_no_fault_of_a_candidate(tiny_space, tmp_path, kind, workers, table_search):
     """The search ends with the listener's error; what ran is put back, and nobody is blamed however often it happens."""
     for number in range(4):
         failing = Failing(kind, 1, BrokenPipeError())
         with pytest.raises(BrokenPipeError):
-            _search(None if number else tiny_space, tmp_path, resume=bool(number), workers=workers, listeners=[failing])
+            table_search(None if number else tiny_space, resume=bool(number), workers=workers, callbacks=[failing])
     states = {record.state for record in Run(tmp_path / "run").records}
     assert "interrupted" in states or (workers, kind) == (1, TrialFinished)
     assert not states & {"running", "failed", "lost"}
-    run = _search(None, tmp_path, resume=True)
+    run = table_search(resume=True)
     assert len(run.candidates) == 6
     assert run.failures == []
 
 
-def test_a_pool_that_cannot_go_on_blames_nobody(tiny_space, tmp_path, monkeypatch):
+def test_a_pool_that_cannot_go_on_blames_nobody(table_search, tmp_path, monkeypatch):
     """What ran when workers cannot be started any more is trained later."""
 
     def broken(pool, handle, timeout):
@@ -87,23 +83,23 @@ def test_a_pool_that_cannot_go_on_blames_nobody(tiny_space, tmp_path, monkeypatc
 
     monkeypatch.setattr(LocalPool, "wait", broken)
     with pytest.raises(RunError, match="die as soon as they start"):
-        _search(tiny_space, tmp_path, workers=2)
+        table_search(workers=2)
     monkeypatch.undo()
     assert {record.state for record in Run(tmp_path / "run").records} == {"interrupted"}
 
 
-def test_only_a_search_at_its_end_drops_the_weights_of_those_that_may_win(tiny_space, tmp_path, monkeypatch):
+def test_only_a_search_at_its_end_drops_the_weights_of_those_that_may_win(table_search, monkeypatch):
     """A search that is stopped goes on, and then any of them may come to be on the front."""
     asked = []
-    monkeypatch.setattr(KeptWeights, "prune", lambda self, records, wanted, *, last: asked.append(last))
+    monkeypatch.setattr(WeightRetention, "prune", lambda self, records, wanted, *, last: asked.append(last))
 
     def stop(event):
         if isinstance(event, TrialFinished) and event.finished == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    _search(tiny_space, tmp_path, listeners=[stop])
+    table_search(callbacks=[stop])
     assert asked == [False]
-    _search(None, tmp_path, resume=True)
+    table_search(resume=True)
     assert asked == [False, True]
 
 
@@ -137,9 +133,9 @@ def test_a_file_system_without_locks_is_called_so(tmp_path, monkeypatch):
         pass
 
 
-def test_output_that_finds_no_room_is_told(tiny_space, tmp_path):
+def test_output_that_finds_no_room_is_told(table_search, tmp_path):
     """One line and exit code 1, whether a page or a document was printed, or the help."""
-    _search(tiny_space, tmp_path)
+    table_search()
     for arguments, unbuffered in product((["front", "run", "--json"], ["search", "--help"]), ("", "1")):
         with Path("/dev/full").open("w") as full:
             ended = subprocess.run(
@@ -161,9 +157,9 @@ def test_a_value_that_ends_with_an_equals_sign_is_a_value(command):
 
 
 @pytest.mark.parametrize(("arguments", "option"), [(["report", "run"], "--to"), (["show", "run", "KEY"], "--svg")])
-def test_a_folder_is_no_file_to_write(tiny_space, tmp_path, command, arguments, option):
+def test_a_folder_is_no_file_to_write(table_search, tmp_path, command, arguments, option):
     """With its name, and nothing is written into it."""
-    run = _search(tiny_space, tmp_path)
+    run = table_search()
     arguments = [run.front[0].record.key if each == "KEY" else each for each in arguments]
     (tmp_path / "here").mkdir()
     for place in (".", "here"):
@@ -201,10 +197,10 @@ def test_warm_trunks_that_cannot_be_kept_are_no_failure_of_candidates(trainer):
         trainer.warm_trunk(BARE.trunk, 0)
 
 
-def test_a_full_disk_of_a_node_is_no_failure_of_its_candidate(trainer, monkeypatch):
+def test_a_full_disk_of_a_node_is_no_failure_of_its_candidate(trainer, tmp_path, monkeypatch):
     """It is trained again elsewhere; the search's own disk is another matter."""
     monkeypatch.setattr(nodes, "_ended", lambda *_: Failed(3, "/tmp/x cannot be written: no room", unwritable=True))
-    done = nodes._train_with_files(trainer, Job(3, BARE, 0), None, {}, True, SimpleQueue())
+    done = nodes._train_with_files(trainer, tmp_path, Job(3, BARE, 0), {}, {}, (), SimpleQueue())
     assert (done.ended.lost, done.ended.blameless, done.ended.unwritable) == (True, True, False)
     assert done.ended.reason.startswith(f"{done.host}: /tmp/x")
 
@@ -214,7 +210,7 @@ def test_weights_that_find_no_room_in_the_run_end_a_search_on_a_cluster(trainer)
     tasks = Tasks.__new__(Tasks)
     tasks._trainer = trainer
     trainer.weights_folder.write_text("no folder")
-    ended = tasks._kept(Job(1, BARE, 0), Done("there", Failed(1, "whatever"), weights=b"weights"))
+    ended = tasks._kept(Job(1, BARE, 0), Done("there", Failed(1, "whatever"), {f"{BARE.key}.safetensors": b"weights"}))
     assert ended.unwritable
     assert "cannot be written" in ended.reason
 
@@ -222,22 +218,22 @@ def test_weights_that_find_no_room_in_the_run_end_a_search_on_a_cluster(trainer)
 def test_a_node_that_does_nothing_right_ends_the_search():
     """After a few candidates in a row, which cost nobody anything; one that is done begins the count anew."""
     tasks = Tasks.__new__(Tasks)
-    tasks._troubles = Counter()
+    tasks._failures = Counter()
     bad = Done("there", nodes._of_node(Job(1, BARE, 0), "there", "no room"))
     for _ in range(3):
-        tasks._note_troubles(bad)
-    tasks._note_troubles(Done("elsewhere", Failed(1, "diverged")))
-    tasks._note_troubles(Done("there", Failed(1, "diverged")))
+        tasks._count_failures(bad)
+    tasks._count_failures(Done("elsewhere", Failed(1, "diverged")))
+    tasks._count_failures(Done("there", Failed(1, "diverged")))
     for _ in range(3):
-        tasks._note_troubles(bad)
+        tasks._count_failures(bad)
     with pytest.raises(RunError, match="there: no room: 4 times in a row"):
-        tasks._note_troubles(bad)
+        tasks._count_failures(bad)
 
 
 @pytest.fixture
 def driver(monkeypatch):
     """An executor of two slots, and the other end of its pipe."""
-    monkeypatch.setattr(session, "_answers", lambda *_: True)
+    monkeypatch.setattr(client, "_answers", lambda *_: True)
     ours, theirs = multiprocessing.Pipe()
     theirs.send(Slots(2))
     executor = RayExecutor(ours, "127.0.0.1:1", SimpleNamespace(kill=lambda: None))
@@ -274,4 +270,4 @@ def test_a_dead_driver_is_told_whatever_was_asked_last(driver):
 def test_senseless_threads_are_refused_before_a_cluster_is_asked():
     """Nothing is started for them."""
     with pytest.raises(UsageError, match="threads = -3"):
-        RayNodes(RayCluster(), -3)
+        RayBackend(Ray(threads=-3))

@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
 SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -42,10 +41,10 @@ def test_a_run_survives_being_killed(tmp_path):
     assert found["kills"]["the coordinator"] >= 4
 
 
-def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path):
+def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path, tiny_task):
     """While a process holds the run, even one that does nothing; the lock of a killed one is taken over at once."""
     run = tmp_path / "run"
-    search(tiny_space, run=run, budget=3, confirm=0, workers=1, trainer=TableTrainer(TASK))
+    Search(tiny_space, run=run, training=TableTrainer(tiny_task)).optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     command = [sys.executable, "-m", "attn_nas", "search", "--resume", "--run", "run", "--budget", "4", "--workers", "1"]
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
@@ -55,5 +54,5 @@ def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path
     assert second.stderr.splitlines()[-1] == "attn-nas: another process works in run: wait for it, or name another folder"
     assert len(Run(run).records) == 3
     assert (run / "lock").exists()
-    found = search(None, run=run, resume=True, budget=4, workers=1, trainer=TableTrainer(TASK))
+    found = Search.load(run, training=TableTrainer(tiny_task)).optimize(n_trials=4, execution=Local(workers=1))
     assert len(found.candidates) == 4

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import UsageError
 from attn_nas.events.types import TrialFailed
 from attn_nas.execution import local as executors
@@ -21,13 +21,10 @@ from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.jobs import Finished, Job
 from attn_nas.execution.local import LocalPool
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
-
-TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 
 
 @dataclass
@@ -49,15 +46,14 @@ class HangingTrainer(TableTrainer):
         return super().__call__(genotype, seed, on_epoch)
 
 
-def test_workers_that_hang_are_replaced_and_their_candidates_trained_again(tiny_space, tmp_path):
+def test_workers_that_hang_are_replaced_and_their_candidates_trained_again(tiny_space, tmp_path, tiny_task):
     """Asleep, deaf to SIGTERM or stopped; the third time the candidate has failed; the budget stays exact."""
     references, events = reference_genotypes(tiny_space, Encoding(tiny_space)), []
     ways = {"none": "asleep", "se everywhere": "deaf", "eca everywhere": "always", "sk everywhere": "stopped"}
     hangs = {references[name].key: way for name, way in ways.items()}
-    run = search(
-        tiny_space, run=tmp_path / "run", budget=6, confirm=0, workers=2, trial_timeout=2.0,
-        trainer=HangingTrainer(TASK, hangs=hangs, markers=tmp_path), listeners=[events.append],
-    )  # fmt: skip
+    run = Search(tiny_space, run=tmp_path / "run", training=HangingTrainer(tiny_task, hangs=hangs, markers=tmp_path)).optimize(
+        n_trials=6, confirm=0, callbacks=[events.append], execution=Local(workers=2, trial_timeout=2.0)
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"run", "asleep", "deaf", "always", "stopped"}
     failures = [event for event in events if isinstance(event, TrialFailed)]
     assert all(event.reason.startswith("its worker was ended after the time limit of 2 s") for event in failures)
@@ -66,9 +62,9 @@ def test_workers_that_hang_are_replaced_and_their_candidates_trained_again(tiny_
     assert not any(trial.state == TrialState.RUNNING for trial in run.study.get_trials())
 
 
-def test_a_limit_needs_a_process_that_can_be_ended(tiny_space):
+def test_a_limit_needs_a_process_that_can_be_ended(tiny_space, tiny_task):
     """One worker goes into a pool of one."""
-    executor = make_executor(TableTrainer(TASK), Resources(1, 1, 0, 1, 1, trial_timeout=60.0), [])
+    executor = make_executor(TableTrainer(tiny_task), Resources(1, 1, 0, 1, 1, trial_timeout=60.0), [])
     try:
         assert isinstance(executor, LocalPool)
         assert executor.workers == 1
@@ -76,10 +72,10 @@ def test_a_limit_needs_a_process_that_can_be_ended(tiny_space):
         executor.close()
 
 
-def test_a_day_asleep_is_not_a_day_of_training(tiny_space, monkeypatch):
+def test_a_day_asleep_is_not_a_day_of_training(tiny_space, monkeypatch, tiny_task):
     """A suspended machine, or Ctrl-Z: the workers slept as well and go on."""
     genotype = reference_genotypes(tiny_space, Encoding(tiny_space))["none"]
-    pool, ended, clock = LocalPool([TableTrainer(TASK, epochs=2, seconds=0.4)], limit=60.0), [], time.monotonic
+    pool, ended, clock = LocalPool([TableTrainer(tiny_task, epochs=2, seconds=0.4)], limit=60.0), [], time.monotonic
 
     def handle(message):
         monkeypatch.setattr(executors.time, "monotonic", lambda: clock() + 86400)
@@ -97,10 +93,12 @@ def test_a_day_asleep_is_not_a_day_of_training(tiny_space, monkeypatch):
 
 
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
-def test_a_limit_of_nothing_is_refused(tiny_space, tmp_path, limit):
+def test_a_limit_of_nothing_is_refused(tiny_space, tmp_path, limit, tiny_task):
     """Before anything is written."""
     with pytest.raises(UsageError, match=r"trial_timeout = .*: choose a number of seconds above 0"):
-        search(tiny_space, run=tmp_path / "run", budget=2, workers=1, trainer=TableTrainer(TASK), trial_timeout=limit)
+        Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+            n_trials=2, execution=Local(workers=1, trial_timeout=limit)
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -108,7 +106,8 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 class Stopped(TableTrainer):
@@ -117,15 +116,16 @@ class Stopped(TableTrainer):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 if __name__ == "__main__":
-    search(Path(sys.argv[2]), run=Path(sys.argv[1]) / "run", budget=4, workers=2, trainer=Stopped(Task(3, 16, 16, 10)))
+    search = Search(sys.argv[2], run=Path(sys.argv[1]) / "run", training=Stopped(Task(3, 16, 16, 10)))
+    search.optimize(n_trials=4, execution=Local(workers=2))
 """
 
 
-def test_not_even_stopped_workers_outlive_their_search(tmp_path):
+def test_not_even_stopped_workers_outlive_their_search(tmp_path, tiny_file):
     """The kernel ends them with a coordinator that was killed."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    with subprocess.Popen([sys.executable, str(script), str(tmp_path), str(TINY)]) as process:
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path), str(tiny_file)]) as process:
         deadline = time.monotonic() + 300
         while len(found := list(tmp_path.glob("*.worker"))) < 2:
             assert time.monotonic() < deadline

@@ -17,15 +17,20 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from attn_nas.__main__ import main
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.execution.replicates import ReplicateFolder
+from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
 
-TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 COMMAND = [sys.executable, "-m", "attn_nas"]
-SEARCH = [*COMMAND, "search", "--space", str(TINY), "--run", "run", "--confirm", "0"]
 PATIENCE = 300
+
+
+@pytest.fixture
+def search_command(tiny_file):
+    """The command line of a search without confirmation."""
+    return [*COMMAND, "search", "--space", str(tiny_file), "--run", "run", "--confirm", "0"]
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +45,11 @@ def _signals():
 @pytest.fixture(scope="module")
 def finished(tiny_space, tmp_path_factory):
     """A short run that was really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("runs") / "run", budget=4, confirm=0, workers=1).folder.path
+    return (
+        Search(tiny_space, run=tmp_path_factory.mktemp("runs") / "run")
+        .optimize(n_trials=4, confirm=0, execution=Local(workers=1))
+        .folder.path
+    )
 
 
 @pytest.fixture
@@ -159,7 +168,7 @@ def test_a_search_cut_while_it_exports_has_its_models_later(run, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_path, number):
+def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_path, number, tiny_file):
     """An image that never comes: here a pipe into which nobody writes."""
     for label in ("cats", "dogs"):
         (tmp_path / "images" / "train" / label).mkdir(parents=True)
@@ -168,7 +177,7 @@ def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_pa
     slow = tmp_path / "images" / "train" / "cats" / "3.png"
     slow.unlink()
     os.mkfifo(slow)
-    space = yaml.safe_load(TINY.read_text())
+    space = yaml.safe_load(tiny_file.read_text())
     data = {"name": "image_folder", "root": str(tmp_path / "images"), "image_size": 16, "num_validation": 4}
     (tmp_path / "space.yaml").write_text(yaml.safe_dump({**space, "data": data}))
     command = [*COMMAND, "search", "--space", "space.yaml", "--run", "run"]
@@ -226,7 +235,8 @@ def _runs(worker):
 HANGS = """
 import sys, time
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 class Hanging(TableTrainer):
@@ -235,13 +245,14 @@ class Hanging(TableTrainer):
         time.sleep(3600)
 
 if __name__ == "__main__":
-    search(sys.argv[1], run="run", budget=4, confirm=0, workers=2, trainer=Hanging(Task(3, 16, 16, 10)))
+    search = Search(sys.argv[1], run="run", training=Hanging(Task(3, 16, 16, 10)))
+    search.optimize(n_trials=4, confirm=0, execution=Local(workers=2))
 """
 
 
-def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path):
+def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path, tiny_file):
     (tmp_path / "hangs.py").write_text(HANGS)
-    with subprocess.Popen([sys.executable, "hangs.py", str(TINY)], cwd=tmp_path, env=ENVIRONMENT) as process:
+    with subprocess.Popen([sys.executable, "hangs.py", str(tiny_file)], cwd=tmp_path, env=ENVIRONMENT) as process:
         _wait_until(lambda: len([*tmp_path.glob("hangs-*")]) == 2)
         left = [*_children(process.pid), *_workers(process.pid)]
         process.kill()
@@ -249,9 +260,9 @@ def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path):
     _wait_until(lambda: not any(map(_runs, left)))
 
 
-def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
+def test_sigterm_to_all_processes_stops_now_and_keeps_everything(search_command, tmp_path):
     """As a scheduler sends it: exit code 130, no worker left, nothing half-written, and --resume goes on."""
-    command = [*SEARCH, "--budget", "40", "--workers", "2"]
+    command = [*search_command, "--budget", "40", "--workers", "2"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -261,18 +272,18 @@ def test_sigterm_to_all_processes_stops_now_and_keeps_everything(tmp_path):
         output, complaints = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert complaints == b""
-    assert b"Go on with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
+    assert b"Continue with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
     assert len(workers) == 2
     _wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))
 
 
-def test_a_search_whose_terminal_goes_away_ends_in_order(tmp_path):
+def test_a_search_whose_terminal_goes_away_ends_in_order(search_command, tmp_path):
     """As by SIGTERM: nothing runs on, neither trials nor processes, and nobody is written to who is not there."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(tmp_path)
-        os.execve(sys.executable, [*SEARCH, "--budget", "40", "--workers", "2"], {**ENVIRONMENT, "TERM": "xterm"})
+        os.execve(sys.executable, [*search_command, "--budget", "40", "--workers", "2"], {**ENVIRONMENT, "TERM": "xterm"})
     os.set_blocking(terminal, False)
     shown = b""
 
@@ -293,9 +304,9 @@ def test_a_search_whose_terminal_goes_away_ends_in_order(tmp_path):
     _check_kept(tmp_path, _told(tmp_path))
 
 
-def test_a_search_under_nohup_outlives_its_terminal(tmp_path):
+def test_a_search_under_nohup_outlives_its_terminal(search_command, tmp_path):
     """SIGHUP that was ignored stays ignored."""
-    command = ["nohup", *SEARCH, "--budget", "2", "--workers", "1", "--no-export"]
+    command = ["nohup", *search_command, "--budget", "2", "--workers", "1", "--no-export"]
     with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         _wait_until(lambda: _begun(tmp_path))
         process.send_signal(signal.SIGHUP)
@@ -304,7 +315,7 @@ def test_a_search_under_nohup_outlives_its_terminal(tmp_path):
     assert len(Run(tmp_path / "run").candidates) == 2
 
 
-def test_ctrl_c_during_the_first_imports_ends_without_a_word(tmp_path):
+def test_ctrl_c_during_the_first_imports_ends_without_a_word(tmp_path, tiny_file):
     """Here when torch begins to be loaded, and when the command line itself is."""
     for module in ("typer", "torch"):
         hook = f"""
@@ -313,7 +324,7 @@ def hear(event, arguments):
     if event == "import" and arguments[0] == {module!r}:
         os.kill(os.getpid(), signal.SIGINT)
 sys.addaudithook(hear)
-sys.argv = ["attn-nas", "search", "--run", "run", "--space", {str(TINY)!r}]
+sys.argv = ["attn-nas", "search", "--run", "run", "--space", {str(tiny_file)!r}]
 from attn_nas.__main__ import main
 main()
 """

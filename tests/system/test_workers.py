@@ -13,18 +13,16 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError
 from attn_nas.execution import processes as workers
 from attn_nas.execution.jobs import Failed, Job
 from attn_nas.execution.local import LocalPool
+from attn_nas.execution.settings import Local
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
-TASK = Task(3, 16, 16, 10)
-TINY = Path(__file__).parents[1] / "data" / "tiny.yaml"
 PATIENCE = 60.0
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -91,14 +89,14 @@ def test_what_the_server_loads_may_be_forked():
     assert done.stdout == "1\n"
 
 
-def test_workers_have_the_environment_of_their_start(bare, monkeypatch):
+def test_workers_have_the_environment_of_their_start(bare, monkeypatch, tiny_task):
     """Not that of the server, which may be older."""
-    assert _answer(Says(TASK), bare) == Failed(0, "nothing")
+    assert _answer(Says(tiny_task), bare) == Failed(0, "nothing")
     monkeypatch.setenv("ATTN_NAS_TEST_WORD", "something")
-    assert _answer(Says(TASK), bare) == Failed(0, "something")
+    assert _answer(Says(tiny_task), bare) == Failed(0, "something")
 
 
-def test_where_there_can_be_no_server_each_worker_starts_anew(bare, monkeypatch):
+def test_where_there_can_be_no_server_each_worker_starts_anew(bare, monkeypatch, tiny_task):
     """As without a folder for temporary files, or in the fork of a process that has a server."""
 
     def refused():
@@ -108,15 +106,15 @@ def test_where_there_can_be_no_server_each_worker_starts_anew(bare, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(forkserver, "ensure_running", refused)
         assert isinstance(workers._forking(os.getpid()), SpawnContext)
-    assert _answer(Says(TASK), bare) == Failed(0, "nothing")
+    assert _answer(Says(tiny_task), bare) == Failed(0, "nothing")
     workers._forking.cache_clear()
 
 
-def test_nothing_is_imported_from_the_folder_that_a_search_starts_in(tmp_path):
+def test_nothing_is_imported_from_the_folder_that_a_search_starts_in(tmp_path, tiny_file):
     """The module ``profile`` is what torch would load."""
     (tmp_path / "profile.py").write_text("open('imported', 'w').close()")
     start = "import sys; del sys.path[0]; from attn_nas.__main__ import main; main()"
-    arguments = ["search", "--space", str(TINY), "--budget", "2", "--confirm", "0", "--workers", "2", "--no-export"]
+    arguments = ["search", "--space", str(tiny_file), "--budget", "2", "--confirm", "0", "--workers", "2", "--no-export"]
     done = subprocess.run(
         [sys.executable, "-c", start, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
@@ -132,27 +130,29 @@ class SaysWhatItBlocks(TableTrainer):
         raise AttnNasError(" ".join(sorted(each.name for each in blocked)))
 
 
-def test_a_server_of_others_gives_deaf_workers_too(bare):
+def test_workers_of_another_packages_server_ignore_terminal_signals_too(bare, tiny_task):
     """Such a one was started with nothing blocked."""
     forkserver._forkserver._stop()
     forkserver.ensure_running()
-    assert _answer(SaysWhatItBlocks(TASK), bare) == Failed(0, "SIGHUP SIGINT")
+    assert _answer(SaysWhatItBlocks(tiny_task), bare) == Failed(0, "SIGHUP SIGINT")
     forkserver._forkserver._stop()
 
 
-def test_a_server_that_cannot_load_is_done_without(bare, tmp_path, monkeypatch):
+def test_a_server_that_cannot_load_is_done_without(bare, tmp_path, monkeypatch, tiny_task):
     (tmp_path / "breaks.py").write_text("raise SystemExit(3)")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setattr(workers, "_LOADED", ["breaks"])
     forkserver._forkserver._stop()
     workers._forking.cache_clear()
-    assert _answer(Says(TASK), bare) == Failed(0, "nothing")
+    assert _answer(Says(tiny_task), bare) == Failed(0, "nothing")
     workers._forking.cache_clear()
 
 
-def test_a_killed_server_is_replaced_with_its_workers(tiny_space, tmp_path, monkeypatch):
+def test_a_killed_server_is_replaced_with_its_workers(tiny_space, tmp_path, monkeypatch, tiny_task):
     monkeypatch.setenv("ATTN_NAS_TEST_MARKER", str(tmp_path / "marker"))
-    run = search(tiny_space, run=tmp_path / "run", budget=10, confirm=0, workers=2, trainer=ServerKiller(TASK))
+    run = Search(tiny_space, run=tmp_path / "run", training=ServerKiller(tiny_task)).optimize(
+        n_trials=10, confirm=0, execution=Local(workers=2)
+    )
     assert (tmp_path / "marker").exists()
     assert len(run.candidates) == 10
     assert Counter(trial.state for trial in run.study.get_trials())[TrialState.RUNNING] == 0

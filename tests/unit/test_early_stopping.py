@@ -4,29 +4,28 @@ import dataclasses
 import os
 import random
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from attn_nas.cost import CostTable
-from attn_nas.engine.early_stopping import Stopping
-from attn_nas.engine.search import search
+from attn_nas.engine.early_stopping import EarlyStopping
+from attn_nas.engine.search import Search
 from attn_nas.errors import UsageError
 from attn_nas.events.types import TrialPaused
+from attn_nas.execution.settings import Local
 from attn_nas.runs.record import Record
-from attn_nas.sampling.curve_model import RungModel
+from attn_nas.sampling.curve_model import CurveModel
 from attn_nas.sampling.scale import LOGITS
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
-from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 from attn_nas.training import Checkpoint
 from attn_nas.training.pauses import Pause
 from attn_nas.training.protocol import Replicate
-
-TASK = Task(3, 16, 16, 10)
 
 
 class CurveTrainer(TableTrainer):
@@ -61,22 +60,21 @@ def _with_curve(trained, curve):
     return dataclasses.replace(trained, result=result)
 
 
-def _search(space, tmp_path, **arguments):
-    arguments = {
-        "workers": 1, "confirm": 0, "trainer": CurveTrainer(TASK), "run": tmp_path / "run", "early_stopping": True, **arguments,
-    }  # fmt: skip
-    return search(space, **arguments)
+@pytest.fixture
+def table_search(table_search, tiny_task):
+    """With early stopping, and a trainer that can pause."""
+    return partial(table_search, training=CurveTrainer(tiny_task), early_stopping=True)
 
 
-def test_what_will_hardly_be_on_the_front_is_paused(tiny_space, tmp_path):
+def test_what_will_hardly_be_on_the_front_is_paused(table_search, tiny_task):
     """Only such; paused ones count, have a part of a curve, no score, and are pruned trials for Optuna."""
     events = []
-    run = _search(tiny_space, tmp_path, budget=30, listeners=[events.append])
+    run = table_search(n_trials=30, callbacks=[events.append])
     paused = [record for record in run.records if record.state == "paused"]
     assert len(paused) >= 3
     assert len(paused) == sum(isinstance(event, TrialPaused) for event in events)
     assert len(paused) + len(run.candidates) == 30
-    trainer = CurveTrainer(TASK)
+    trainer = CurveTrainer(tiny_task)
     for record in paused:
         assert len(record.partial.curve) == 1
         assert record.result is None
@@ -88,9 +86,9 @@ def test_what_will_hardly_be_on_the_front_is_paused(tiny_space, tmp_path):
     assert events[-1].finished == 30
 
 
-def test_without_it_everything_is_trained_to_its_end(tiny_space, tmp_path):
+def test_without_it_everything_is_trained_to_its_end(table_search):
     """It is off unless asked for."""
-    run = _search(tiny_space, tmp_path, budget=30, early_stopping=None)
+    run = table_search(n_trials=30, early_stopping=None)
     assert len(run.candidates) == 30
 
 
@@ -103,9 +101,9 @@ class StubbornTrainer(CurveTrainer):
         return _with_curve(trained, curve)
 
 
-def test_a_rung_that_says_nothing_stops_nobody(tiny_space, tmp_path):
+def test_a_rung_that_says_nothing_stops_nobody(table_search, tiny_task):
     """What a part of a curve is worth is learned from whole ones."""
-    assert len(_search(tiny_space, tmp_path, budget=25, trainer=StubbornTrainer(TASK)).candidates) == 25
+    assert len(table_search(n_trials=25, training=StubbornTrainer(tiny_task)).candidates) == 25
 
 
 class Interrupting:
@@ -121,19 +119,19 @@ class Interrupting:
                 os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_stopped_search_goes_on_with_what_was_paused(tiny_space, tmp_path):
+def test_a_stopped_search_goes_on_with_what_was_paused(table_search):
     """To the exact budget; nothing that was paused is proposed again."""
-    _search(tiny_space, tmp_path, budget=30, listeners=[Interrupting(2)])
-    run = _search(None, tmp_path, resume=True, early_stopping=None)
+    table_search(n_trials=30, callbacks=[Interrupting(2)])
+    run = table_search(resume=True, early_stopping=None)
     keys = [record.key for record in run.records if record.state in ("finished", "paused")]
     assert len(set(keys)) == 30
-    assert run.meta["early_stopping"]
+    assert run.manifest.early_stopping
 
 
-def test_a_trainer_that_cannot_pause_is_refused(tiny_space, tmp_path):
+def test_a_trainer_that_cannot_pause_is_refused(table_search, tmp_path, tiny_task):
     """Before anything is written."""
     with pytest.raises(UsageError, match="TableTrainer cannot pause"):
-        _search(tiny_space, tmp_path, trainer=TableTrainer(TASK))
+        table_search(training=TableTrainer(tiny_task))
     assert not (tmp_path / "run").exists()
 
 
@@ -141,11 +139,13 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     """A paused candidate keeps its state in the run; promoted, it ends as if it had never been paused."""
     proxy = ProxySettings.model_validate({**tiny_space.proxy.model_dump(), "epochs": 4})
     space = tiny_space.model_copy(update={"proxy": proxy})
-    whole = search(space, run=tmp_path / "whole", budget=6, confirm=0, workers=1)
+    whole = Search(space, run=tmp_path / "whole").optimize(n_trials=6, confirm=0, execution=Local(workers=1))
     told = []
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
-    monkeypatch.setattr(Stopping, "promoted", lambda *_: None)
-    run = search(space, run=tmp_path / "run", budget=6, confirm=0, workers=1, early_stopping=True, listeners=[told.append])
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: False)
+    monkeypatch.setattr(EarlyStopping, "promoted", lambda *_: None)
+    run = Search(space, run=tmp_path / "run").optimize(
+        n_trials=6, confirm=0, early_stopping=True, callbacks=[told.append], execution=Local(workers=1)
+    )
     paused = [record for record in run.records if record.state == "paused"]
     assert [record.reference for record in run.records if record.state == "finished"] == [
         reference.record.reference for reference in run.references
@@ -155,15 +155,15 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     assert len([*run.folder.pauses.glob("*.safetensors")]) == len(paused)
 
     monkeypatch.undo()
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: True)
     waiting = [record.key for record in paused]
 
     def promoted(stopping, records):
         over = {record.key for record in records if record.state in ("finished", "running")}
         return next((record for record in records if record.key in waiting and record.key not in over), None)
 
-    monkeypatch.setattr(Stopping, "promoted", promoted)
-    run = search(None, run=tmp_path / "run", resume=True, workers=1)
+    monkeypatch.setattr(EarlyStopping, "promoted", promoted)
+    run = Search.load(tmp_path / "run").optimize(execution=Local(workers=1))
     assert len(run.candidates) == 6
     curves = {candidate.record.key: candidate.record.result.curve for candidate in whole.candidates}
     shared = [candidate for candidate in run.candidates if candidate.record.key in curves]
@@ -172,16 +172,16 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     assert not [*run.folder.pauses.glob("*.safetensors")]
 
 
-def test_of_what_was_paused_twice_the_last_counts(tiny_space):
+def test_of_what_was_paused_twice_the_last_counts(tiny_space, tiny_task):
     """Otherwise it would be promoted and paused without end."""
     encoding = Encoding(tiny_space)
-    costs = CostTable(encoding.trunk, TASK)
+    costs = CostTable(encoding.trunk, tiny_task)
     rng, found = np.random.default_rng(0), {}
     while len(found) < 13:
         genotype = encoding.decode(encoding.random(rng))
         found.setdefault(genotype.key, genotype)
     *others, twice = sorted(found.values(), key=lambda genotype: costs.cost(genotype).flops)
-    result = TableTrainer(TASK)(twice, 0, lambda *_: None).result
+    result = TableTrainer(tiny_task)(twice, 0, lambda *_: None).result
 
     def record(state, genotype, *curve):
         trained = dataclasses.replace(result, curve=curve, accuracy=curve[-1])
@@ -192,7 +192,7 @@ def test_of_what_was_paused_twice_the_last_counts(tiny_space):
     records = [
         record("finished", each, final - 0.2, final - 0.1, final) for each, final in zip(others, finals.tolist(), strict=True)
     ]
-    stopping = Stopping((1, 2), 1, 3, ("flops",))
+    stopping = EarlyStopping((1, 2), 1, 3, ("flops",))
     once = record("paused", twice, 0.7)
     assert stopping.promoted([*records, once]) == once
     assert stopping.promoted([*records, once, record("paused", twice, 0.7, 0.3)]) is None
@@ -204,7 +204,7 @@ def test_of_what_was_paused_twice_the_last_counts(tiny_space):
 def test_rungs_are_at_a_quarter_and_at_a_half(epochs, warm, rungs):
     """Of the epochs that a candidate is trained for itself."""
     proxy = ProxySettings.model_validate({"epochs": epochs, "batch_size": 10, "lr": 0.1, "warm_epochs": warm})
-    stopping = Stopping.of(proxy, ["flops"])
+    stopping = EarlyStopping.of(proxy, ["flops"])
     assert stopping.rungs == rungs
     assert stopping.next_rung(0) == (rungs[0] if rungs else epochs)
 
@@ -214,21 +214,21 @@ def test_a_reading_is_unbiased_and_as_unsure_as_the_rung():
     rng = np.random.default_rng(0)
     final = rng.normal(1.0, 0.5, size=400)
     rung = 0.5 * final - 0.3 + rng.normal(0, 0.1, size=400)
-    model = RungModel(LOGITS.back(np.stack([rung, final], 1)), LOGITS)
-    reading = model.read([float(LOGITS.back(np.array(0.5 * 1.4 - 0.3)))])
+    model = CurveModel(LOGITS.back(np.stack([rung, final], 1)), LOGITS)
+    reading = model.extrapolate([float(LOGITS.back(np.array(0.5 * 1.4 - 0.3)))])
     assert reading.value == pytest.approx(1.4, abs=0.05)
     assert reading.variance == pytest.approx((0.1 / 0.5) ** 2, rel=0.2)
-    assert model.read([0.5, 0.6]) is None
-    assert model.read([]) is None
-    assert RungModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).read([0.5]) is None
+    assert model.extrapolate([0.5, 0.6]) is None
+    assert model.extrapolate([]) is None
+    assert CurveModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).extrapolate([0.5]) is None
 
 
-def test_a_damaged_pause_is_none(tiny_space, tmp_path):
+def test_a_damaged_pause_is_none(tiny_space, tmp_path, tiny_task):
     """Then the training begins anew."""
     replicate = Replicate(Genotype.bare(tiny_space.trunk.trunk()), 0)
     pause = Pause(tmp_path / "pauses", replicate)
     assert pause.load() is None
-    trained = CurveTrainer(TASK).train_until(1, replicate.genotype, 0, lambda *_: None)
+    trained = CurveTrainer(tiny_task).train_until(1, replicate.genotype, 0, lambda *_: None)
     pause.keep(trained, Checkpoint(1, {"a": torch.zeros(3)}, {}, torch.Generator().get_state()))
     assert pause.load().trained == trained
     for path in (tmp_path / "pauses").glob("*.safetensors"):

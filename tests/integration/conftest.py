@@ -1,0 +1,56 @@
+"""What tests of whole commands in this process share: a run that was really trained, and exports that are verified at once."""
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
+from attn_nas.export import isolated, verify
+from attn_nas.runs.run import Run
+from attn_nas.training import step_profile
+
+
+@pytest.fixture(autouse=True, scope="session")
+def many_rounds() -> Iterator[dict[str, int]]:
+    """In this process networks are timed in one round instead of many, which are given to those who test the timing."""
+    many = step_profile._ROUNDS
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(step_profile, "_ROUNDS", dict.fromkeys(many, 1))
+        yield many
+
+
+@pytest.fixture(scope="session")
+def trained_run(tiny_space, tmp_path_factory, many_rounds) -> Run:
+    """A finished search of five candidates, really trained; to be read only."""
+    return Search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run").optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
+
+
+@pytest.fixture
+def verified_here(monkeypatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Exported folders are verified in this process, which has torch already, where it is not the point that they work alone.
+
+    As in the isolated process there is no attn_nas meanwhile.
+    """
+
+    def examine(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        before = {**sys.modules}
+        with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+            patched.setattr(sys, "path", [*sys.path])
+            patched.setattr(sys, "argv", ["isolated.py", command[-1]])
+            try:
+                isolated.main()
+            finally:
+                sys.modules["attn_nas"] = before["attn_nas"]
+                for name in {"model", "hubconf"} & (sys.modules.keys() - before.keys()):
+                    del sys.modules[name]
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(verify, "subprocess", SimpleNamespace(run=examine))
+    return examine

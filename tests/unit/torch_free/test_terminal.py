@@ -1,0 +1,261 @@
+"""What a person sees of a search while it runs: lines and the live picture."""
+
+import io
+import json
+import re
+import time
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from attn_nas.drawing.colours import FAMILY_COLOURS
+from attn_nas.events.progress import SearchProgress
+from attn_nas.events.types import (
+    ConfirmationStarted,
+    EpochFinished,
+    FrontPoint,
+    JsonLines,
+    SearchFinished,
+    SearchStarted,
+    StopRequested,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+)
+from attn_nas.format import count, duration
+from attn_nas.terminal.console import console
+from attn_nas.terminal.lines import Lines
+from attn_nas.terminal.live.picture import picture
+from attn_nas.terminal.live.text_sparkline import sparkline
+from attn_nas.terminal.live.view import live_view
+from attn_nas.terminal.placement_text import block_cells, coloured_placements
+
+POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, costs=(100.0,), added_flops=12345)
+
+
+STARTED = SearchStarted(
+    run="runs/x", space="toy", budget=10, time_budget=None, confirm=0, finished=2, front=(POINT,), seed=0, workers=2,
+    threads=1, gpus=0, cores=2, numerics="cpu, fp32", trunk="a trunk", num_sites=3,
+)  # fmt: skip
+
+
+ROUND = ConfirmationStarted(round=1, rounds=2, seed=1, candidates=5, references=2, trainings=7, seconds=9.0)
+
+
+TRIAL = {"number": 3, "key": "b" * 12, "seed": 0, "placements": "[red]eca k3[/red] | - | -"}
+
+
+def _finished(front):
+    return TrialFinished(
+        **TRIAL, reference="eca first", accuracy=0.95, flops=99, added_flops=-1, params=9, seconds=1.5, front=front,
+        hypervolume=1.0, finished=3,
+    )  # fmt: skip
+
+
+def _render(progress, width=80, height=24):
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=False, _environ={})
+    console.print(picture(progress))
+    return console.file.getvalue()
+
+
+def test_the_picture_follows_the_search():
+    """Earlier results at once, then what trains with its last accuracy, the new front, failures and the stop."""
+    progress = SearchProgress()
+    assert "preparing" in _render(progress)
+    progress(STARTED)
+    assert "trial 2/10" in _render(progress)
+    assert "+12,345" in _render(progress)
+    progress(TrialStarted(**TRIAL, reference=None, flops=1, params=1))
+    for epoch, accuracy in ((1, 0.5), (2, 0.6), (1, 0.7)):
+        progress(EpochFinished(number=3, epoch=epoch, accuracy=accuracy))
+    assert re.search(r" 0 +#3 .* 1 +70\.00  ▁\n", _render(progress))
+    newer = FrontPoint(key=TRIAL["key"], placements="eca k3 | - | -", accuracy=0.95, costs=(99.0,), added_flops=-1)
+    progress(_finished((newer,)))
+    assert re.search(r"\n +95\.00 +-1  ■│·│·  eca k3 \| - \| -\n", _render(progress))
+    assert "#3" not in _render(progress)
+    progress(TrialFailed(**TRIAL, reason="lost", counts=False, finished=3))
+    assert "failed" not in _render(progress)
+    progress(TrialFailed(**TRIAL, reason="diverged", counts=True, finished=4))
+    assert "Ctrl-C again stops now" not in _render(progress)
+    progress(StopRequested(running=1))
+    assert "failed 1" in _render(progress)
+    assert "failed: bbbbbbbbbbbb diverged" in _render(progress)
+    assert "Ctrl-C again stops now" in _render(progress)
+    assert all(len(line) <= 80 for line in _render(progress).splitlines())
+
+
+def _busy(workers, members, failures):
+    """A search with much to show."""
+    progress = SearchProgress()
+    front = tuple(
+        FrontPoint(key=f"{index:012}", placements="se r4 x9 | - x9", accuracy=index / 100, costs=(index,), added_flops=index)
+        for index in range(members)
+    )
+    progress(replace(STARTED, workers=workers, front=front, epochs=4))
+    for index in range(failures):
+        progress(TrialFailed(**TRIAL, reason=f"reason {index}", counts=True, finished=index))
+    for index in range(workers - 1):
+        progress(TrialStarted(**{**TRIAL, "number": 100 + index}, reference=None, flops=1, params=1))
+    return progress
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("height", [6, 12, 24, 60])
+@pytest.mark.parametrize("many", [1, 3, 40])
+def test_the_picture_fits_its_window(width, height, many):
+    """However much there is to show: a taller one would scroll, a wider one would break."""
+    rows = _render(_busy(many, many, many), width, height).splitlines()
+    assert len(rows) < height
+    assert max(map(len, rows)) <= width
+
+
+@pytest.mark.parametrize("width", [50, 80, 200])
+def test_the_run_is_named_however_narrow_the_window(width):
+    """What does not fit into the first row goes on in the next."""
+    progress = SearchProgress()
+    progress(replace(STARTED, space="a_space_with_a_long_name", run="runs/a-folder-with-a-long-name"))
+    assert "runs/a-folder-with-a-long-name\n" in _render(progress, width)
+
+
+def test_the_front_is_cut_before_the_workers():
+    """What is left out is counted, and the most accurate remain; a waiting worker says so."""
+    text = _render(_busy(6, 20, 0), height=24)
+    assert all(f"#{number}" in text for number in range(100, 105))
+    assert re.search(r"\n +5 +idle", text)
+    assert re.search(r"\.\.\. and \d+ more that cost less\n", text)
+    assert " 19.00 " in text
+    assert " 0.00 " not in text
+    text = _render(_busy(30, 20, 0), height=24)
+    assert re.search(r"\.\.\. and \d+ more workers\n", text)
+    assert "front of 20, as measured: up to 19.00 %" in text
+
+
+def test_a_terminal_without_unicode_gets_ascii():
+    """No bars, cells or ellipses that it cannot write."""
+    progress = _busy(2, 3, 1)
+    progress(EpochFinished(number=100, epoch=1, accuracy=0.5))
+    progress(_finished((POINT,)))
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    Console(width=60, height=24, file=file, _environ={}).print(picture(progress))
+    file.flush()
+    assert b"#|.|.  se r4 | - | -" in file.buffer.getvalue()
+
+
+def test_rounds_to_come_are_told_beside_the_time_left():
+    """The time is that of what is counted alone, on the narrowest terminal too."""
+    progress = SearchProgress()
+    progress(replace(STARTED, confirm=2))
+    assert "left --:-- + 2 rounds of confirmation\n" in _render(progress)
+    assert "left --:-- + 2 rounds\n" in _render(progress, width=40)
+    progress(ROUND)
+    assert re.search(r"left \d\d:\d\d \+ 1 round\n", _render(progress))
+    progress(replace(ROUND, round=2))
+    assert re.search(r"left \d\d:\d\d\n", _render(progress))
+
+
+def test_a_waiting_picture_knows_how_a_search_has_ended():
+    """Why, and after how long, in place of the time that is left."""
+    progress = _busy(2, 3, 0)
+    progress(SearchFinished(run="runs/x", why="time", finished=9, confirmed=0, budget=10, seconds=61.0, training_seconds=9.0))
+    text = _render(progress)
+    assert "took 01:01, the time is up" in text
+    assert "Ctrl-C" not in text
+    assert "idle" not in text
+
+
+def test_the_live_picture_is_drawn_and_taken_away():
+    """It stays no longer than the search, and leaves the cursor as it was."""
+    file = io.StringIO()
+    console = Console(width=80, height=24, file=file, force_terminal=True, color_system=None, _environ={})
+    with live_view(console) as listener:
+        listener(STARTED)
+        deadline = time.monotonic() + 30
+        while "trial 2/10" not in file.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    shown, cursor = file.getvalue().rsplit("\x1b[?25h", 1)
+    assert "\x1b[?25l" in shown
+    assert "trial" not in cursor
+    assert cursor.count("\x1b[2K") == shown.rsplit("\x1b[2K", 1)[1].count("\n")
+
+
+def test_bars_lie_between_the_lowest_and_the_highest():
+    """Of what is shown, or as told; what does not fit is thinned out, the ends remain."""
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8, ascii_only=True) == " .:-=+*#"
+    assert sparkline([0.5, 2.0], 8, 0.0, 1.0) == "▅█"
+    assert sparkline([3, 3], 8) == "▁▁"
+    assert sparkline([*range(100)], 3) == "▁▅█"
+    assert sparkline([1, 2], 1) == "▁"
+    assert sparkline([], 5) == sparkline([1], 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("placements", "drawn"),
+    [
+        ("se r4 | - | gsop r2@pre", "■│·│■"),
+        ("se r4 x3 | -, eca k3, - | -", "■■■│·■·│·"),
+        ("- x2 |bam r16| unheard of@inner", "··◆■"),
+    ],
+)
+def test_a_network_is_a_cell_for_each_block(placements, drawn):
+    """In the colour of what is there; the words in colour are the same words."""
+    assert block_cells(placements).plain == drawn
+    assert coloured_placements(placements).plain == placements
+    assert any(span.style == FAMILY_COLOURS["second order"] for span in block_cells("gsop r2@pre").spans)
+
+
+def test_who_comes_late_reads_the_opening_alone():
+    """Of what has happened before; then lines count on from there."""
+    console = Console(width=200, file=io.StringIO())
+    lines = Lines(console)
+    lines.catch_up([STARTED, _finished((POINT,)), ROUND, _finished((POINT,))])
+    lines(_finished((POINT,)))
+    opening, line = console.file.getvalue().splitlines()
+    assert opening.startswith("toy on a trunk: 2 workers")
+    assert line.startswith("[seed 0: 2/7] bbbbbbbbbbbb")
+
+
+def test_lines_are_one_per_outcome_and_print_text_as_it_is():
+    """Markup in a name is not interpreted, long lines are not broken, progress says nothing."""
+    console = Console(width=40, file=io.StringIO())
+    lines = Lines(console)
+    for event in (STARTED, EpochFinished(number=3, epoch=1, accuracy=0.5), _finished((POINT,))):
+        lines(event)
+    lines(TrialFailed(**TRIAL, reason="diverged", counts=True, finished=4))
+    lines(TrialFailed(**TRIAL, reason="its worker died", counts=False, finished=4))
+    printed = console.file.getvalue().splitlines()
+    assert len(printed) == 4
+    assert printed[1].startswith("[3/10] bbbbbbbbbbbb 95.00 % -1 FLOPs 1.5 s  [red]eca k3[/red] | - | - [eca first]")
+    assert printed[2].startswith("[4/10] bbbbbbbbbbbb failed: diverged")
+    assert printed[3].startswith("bbbbbbbbbbbb put back: its worker died")
+
+
+def test_events_are_json_lines():
+    """One document per event, its name first, the front nested as plain data."""
+    stream = io.StringIO()
+    JsonLines(stream)(STARTED)
+    document = json.loads(stream.getvalue())
+    assert document["event"] == "SearchStarted"
+    assert document["front"][0]["placements"] == "se r4 | - | -"
+
+
+@pytest.mark.parametrize(("number", "text"), [(7, "7"), (1234, "1.23 k"), (5_433_984, "5.43 M"), (2.5e9, "2.5 G")])
+def test_large_numbers_have_three_digits(number, text):
+    """With the unit's letter."""
+    assert count(number) == text
+
+
+def test_a_pipe_is_wide_enough_for_tables_unless_told(monkeypatch):
+    """80 columns would break the rows of a front in a log file."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    assert console().width == 200
+    monkeypatch.setenv("COLUMNS", "70")
+    assert console().width == 70
+
+
+def test_durations_have_hours_when_they_need_them():
+    """Minutes and seconds, hours in front."""
+    assert (duration(61), duration(3661)) == ("01:01", "1:01:01")
