@@ -59,8 +59,8 @@ TOY_RULES = [
     (r"workers=\d+", "workers=1"),
     (r"(optimize\(n_trials=\d+)(?!.*execution=)", r"\1, execution=an.Local(workers=1)"),
     (r"seeds=\d+", "seeds=1"),
-    (r"\.optimize\((?!.*execution=)", ".optimize(execution=an.Local(workers=1), "),
-    (r"\.optimize\((?!.*confirm=)", ".optimize(confirm=0, "),
+    (r"(?<!study)\.optimize\((?!.*execution=)", ".optimize(execution=an.Local(workers=1), "),
+    (r"(?<!study)\.optimize\((?!.*confirm=)", ".optimize(confirm=0, "),
     # In search spaces.
     (r"epochs: \d+", "epochs: 2"),
     (r"num_train: \d+", "num_train: 64"),
