@@ -58,6 +58,7 @@ TOY_RULES = [
     (r"training=\{\"epochs\": \d+\}", 'training={"epochs": 2, "batch_size": 32}'),
     (r"workers=\d+", "workers=1"),
     (r"(optimize\(n_trials=\d+)(?!.*execution=)", r"\1, execution=an.Local(workers=1)"),
+    (r"\.after\((\d+)\)", lambda found: f".after({_smaller(found[1])})"),
     (r"seeds=\d+", "seeds=1"),
     (r"(?<!study)\.optimize\((?!.*execution=)", ".optimize(execution=an.Local(workers=1), "),
     (r"(?<!study)\.optimize\((?!.*confirm=)", ".optimize(confirm=0, "),
