@@ -30,7 +30,8 @@ sys.path.insert(0, str(DOCS))
 
 from generators.positions import draw_positions  # noqa: E402
 
-from attn_nas import Genotype, Placement, Trunk, draw_svg  # noqa: E402
+from attn_nas import Genotype, Placement, Trunk  # noqa: E402
+from attn_nas.drawing import draw_svg  # noqa: E402
 from attn_nas.runs.candidate import Candidate  # noqa: E402
 from attn_nas.runs.run import Run  # noqa: E402
 
