@@ -25,7 +25,7 @@ from attn_nas.cli import app as commands
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
-from attn_nas.engine import search as searching
+from attn_nas.engine import session
 from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.types import StorageAwaited, TrialFinished
@@ -223,7 +223,7 @@ def test_a_connection_lost_at_any_statement_costs_nothing(server, table_search, 
     """The server ends the connection before a statement, and what was to be done is done again."""
     table_search(n_trials=3, storage=server.url())
     statements = []
-    opened = searching.Journal
+    opened = session.Journal
 
     def begin(*arguments):
         study = next(each for each in arguments if isinstance(each, optuna.Study))
@@ -236,14 +236,14 @@ def test_a_connection_lost_at_any_statement_costs_nothing(server, table_search, 
         event.listen(engine_of(study), "before_cursor_execute", cut)
         return opened(*arguments)
 
-    monkeypatch.setattr(searching, "Coordinator", begin)
+    monkeypatch.setattr(session, "Journal", begin)
     _check(table_search(n_trials=6, resume=True), 6)
     assert len(statements) > when
 
 
 def test_a_server_that_stays_away_ends_the_search_and_loses_nothing(server, table_search, tmp_path, monkeypatch):
     """When the patience is at its end; what was finished is there when it is back."""
-    monkeypatch.setattr(searching, "_PATIENCE", 1.0)
+    monkeypatch.setattr(session, "_RETRY_SECONDS", 1.0)
 
     def listen(what):
         if isinstance(what, TrialFinished) and what.finished == 5:
@@ -474,7 +474,7 @@ def test_a_missing_driver_is_named(monkeypatch):
     """With the extra that brings it."""
     monkeypatch.setattr("attn_nas.storage.address.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'postgresql://host/db needs a driver: pip install "attn-nas\[postgresql\]"'):
-        _ = ServerAddress.parse("postgresql://host/db").to_connect
+        _ = ServerAddress.parse("postgresql://host/db").driver_url
 
 
 @pytest.mark.parametrize(
