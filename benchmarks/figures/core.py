@@ -124,7 +124,7 @@ class Figure:
     def _made(self, make: Callable[[Document], Any], document: Document) -> Any:
         try:
             return make(document)
-        except (LookupError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
             reason = f"{type(error).__name__}: {error}"
             raise FigureError(f"the results of {self.name} ({self.results}) lack what it shows ({reason})") from None
 
