@@ -47,7 +47,7 @@ class Table:
 class Step:
     """A command of a measurement from nothing; the last one of a figure prints the document.
 
-    ``{to}`` in ``words`` is the folder for new results. ``quick`` is the command of a quick measurement; a script's has
+    ``{to}`` in ``words`` is the folder for new results, and ``threads`` is OMP_NUM_THREADS, unset for None. ``quick`` is the command of a quick measurement; a script's has
     ``--quick`` added where nothing else is said.
     """
 
@@ -124,7 +124,7 @@ class Figure:
     def _made(self, make: Callable[[Document], Any], document: Document) -> Any:
         try:
             return make(document)
-        except (LookupError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
             reason = f"{type(error).__name__}: {error}"
             raise FigureError(f"the results of {self.name} ({self.results}) lack what it shows ({reason})") from None
 

@@ -370,7 +370,7 @@ def _size_columns(found: Document) -> Sequence[Column]:
 def _dashboard(found: Document) -> list[tuple[str, str, str]]:
     memory = [megabytes for _, megabytes in found["memory_mb"]]
     page = f"{decimal(found['first_page_kb'], 0)}, {decimal(found['with_beliefs_kb'], 0)}"
-    watched = "wall time of a search of 150 candidates while its page is asked for twice a second, over alone"
+    watched = "wall time of a search while its page is asked for twice a second, over alone"
     return [
         ("first page of a run that was never read, s", "1", decimal(found["first_page_cold_seconds"])),
         ("the same page again, s", "", decimal(found["first_page_warm_seconds"])),
@@ -653,11 +653,11 @@ _FIGURES = (
             Table(
                 "Time outside training",
                 at("rows"),
-                [
+                lambda found: [
                     ("workers", cell("workers")),
                     ("trials", number("trials", digits=0)),
                     ("seconds per trial", number("seconds_per_trial", digits=3)),
-                    ("of the last 100", number("seconds_per_trial_of_the_last", digits=3)),
+                    (f"of the last {found['block']}", number("seconds_per_trial_of_the_last", digits=3)),
                     ("coordinator's share", percentage("coordinator_alone", digits=2)),
                     ("outside training", percentage("share_outside_training")),
                 ],
