@@ -56,7 +56,9 @@ def measure(figure: Figure, to: Path, *, quick: bool, extra: Sequence[str]) -> P
         last = step is figure.steps[-1]
         words = [*shlex.split(step.command(quick=quick, to=shlex.quote(str(to)))), *(extra if last else ())]
         print(f"$ {shlex.join(words)}", file=sys.stderr, flush=True)
-        environment = os.environ | ({"OMP_NUM_THREADS": str(step.threads)} if step.threads else {})
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        if step.threads:
+            environment["OMP_NUM_THREADS"] = str(step.threads)
         done = subprocess.run(_runnable(words), cwd=HERE, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             raise FigureError(f"{shlex.join(words)}: ended with exit code {done.returncode}")
