@@ -47,8 +47,8 @@ class Table:
 class Step:
     """A command of a measurement from nothing; the last one of a figure prints the document.
 
-    ``{to}`` in ``words`` is the folder for new results, and ``threads`` is OMP_NUM_THREADS, unset for None. ``quick`` is the command of a quick measurement; a script's has
-    ``--quick`` added where nothing else is said.
+    ``{to}`` in ``words`` is the folder for new results; ``threads`` is OMP_NUM_THREADS, which is unset for None. ``quick`` is
+    the command of a quick measurement; a script's has ``--quick`` added where nothing else is said.
     """
 
     words: str
