@@ -118,13 +118,6 @@ def catalogue_digest() -> str:
     return hashlib.sha256(document.encode()).hexdigest()
 
 
-@pytest.fixture(scope="session")
-def swept() -> SimpleNamespace:
-    """The committed sweep, the digest that it should have, and the names of all trunks."""
-    found = json.loads(SWEEP.read_text(encoding="utf-8"))
-    return SimpleNamespace(found=found, digest=catalogue_digest(), trunks=[*map(str, FAMILIES)])
-
-
 def pytest_collection_finish() -> None:
     """Give torch one thread, where a test module has imported it."""
     if "torch" in sys.modules:
