@@ -116,7 +116,7 @@ def draw_files(folder: Path) -> None:
     for written, name in ((write_front(run, folder), "front.svg"), (write_insight(run.insight, run, folder), "insight.svg")):
         (path,) = (each for each in written if each.name == name)
         shutil.copy(path, DOCS / name)
-    (path,) = write_maps(compare(run, [shown(run)], images=4), folder / "maps")
+    (path,) = write_maps(compare(run, [shown(run)], images=6), folder / "maps")
     shutil.copy(path, DOCS / "maps.png")
 
 
