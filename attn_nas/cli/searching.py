@@ -95,8 +95,8 @@ def search(
         device=device,
         trial_timeout=trial_timeout,
     )
-    if budget is not None and budget < 1:
-        raise UsageError(f"budget = {budget}: choose an integer of at least 1")
+    _check_least(budget=(budget, 1), confirm=(confirm, 0))
+    seconds = None if time_budget is None else parse_seconds("--time-budget", time_budget)
     out, err = console(), console(stderr=True)
     ended: list[SearchFinished] = []
 
@@ -119,7 +119,7 @@ def search(
             chosen = _new(space, max_flops, max_params, run, seed, precision, storage, warm_start, download=download)
         found = chosen.optimize(
             budget,
-            None if time_budget is None else parse_seconds("--time-budget", time_budget),
+            seconds,
             confirm=confirm,
             early_stopping=early_stopping,
             execution=execution,
@@ -143,6 +143,13 @@ def search(
         raise typer.Exit(130)
     if not found.candidates:
         raise typer.Exit(1)
+
+
+def _check_least(**options: tuple[int | None, int]) -> None:
+    """Raise UsageError for an option, by name, that is below the least allowed."""
+    for name, (number, least) in options.items():
+        if number is not None and number < least:
+            raise UsageError(f"{name} = {number}: choose an integer of at least {least}")
 
 
 def _loaded(
