@@ -1,67 +1,70 @@
-"""The errors that a user of attn-nas can meet; every message says what, with which value, and what to choose instead."""
+"""The errors of attn-nas. Every message names the input, its value and a value that works."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class AttnNasError(Exception):
-    """Base of every error raised on purpose by this package; ``exit_code`` is what the command line ends with."""
+    """Base class of all errors that this package raises on purpose.
+
+    ``exit_code`` is the exit status of the command line.
+    """
 
     exit_code = 1
 
 
 class UsageError(AttnNasError, ValueError):
-    """An argument that cannot be used, alone or with the run it is given for."""
+    """An argument is invalid, or does not fit the run that it is given for."""
 
     exit_code = 2
 
 
 class SpaceError(AttnNasError, ValueError):
-    """A search space, genotype or placement that cannot be."""
+    """A search space, genotype or placement is invalid."""
 
     exit_code = 2
 
 
 class DeviceError(AttnNasError, ValueError):
-    """A device or precision that this machine does not have."""
+    """The machine lacks the requested device or precision."""
 
     exit_code = 2
 
 
 class DeviceLostError(AttnNasError):
-    """A GPU that does nothing any more in this process."""
+    """A GPU has failed; this process cannot use it any more."""
 
 
 class CostError(AttnNasError):
-    """A model whose cost cannot be counted in full."""
+    """The cost of a model cannot be counted completely."""
 
 
 class DataError(AttnNasError):
-    """A data set that is missing, damaged or unfit."""
+    """A data set is missing, damaged or unsuitable."""
 
 
 class RunError(AttnNasError):
-    """A run folder that cannot be read or written as asked."""
+    """A run folder cannot be read or written."""
 
 
 class WriteError(RunError):
-    """A file of a run that cannot be written now, as on a full disk: no fault of what was to be kept in it."""
+    """A file of a run cannot be written now, for example because the disk is full; its content is valid."""
 
 
 class StudyError(RunError):
-    """A study that its storage does not give any more, or that somebody else works on."""
+    """A study cannot be read from its storage, or another process has locked it."""
 
 
 class TableError(AttnNasError):
-    """A table of trainings that cannot be read or written, or that has no such network."""
+    """A table of trainings cannot be read or written, or lacks a network."""
 
 
 class ExportError(AttnNasError):
-    """A model that could not be written, or failed its verification."""
+    """A model cannot be exported, or its exported form failed verification."""
 
 
 def choose_from(value: object, choices: Iterable[object]) -> str:
-    """``choose from a, b, c``, with a question after it when ``value`` looks like one of them misspelt."""
+    """The text ``choose from a, b, c``, followed by ``(did you mean b?)`` if ``value`` resembles a choice."""
     names = [str(choice) for choice in choices]
     close = get_close_matches(str(value), names, n=1) or [name for name in names if str(value) and str(value) in name]
     hint = f" (did you mean {close[0]}?)" if close else ""
@@ -69,10 +72,10 @@ def choose_from(value: object, choices: Iterable[object]) -> str:
 
 
 def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
-    """A message for an unknown name: the value, all choices, and the closest if one is close."""
+    """The message for an unknown name: the value, all choices, and the most similar choice if there is one."""
     return f"unknown {kind} {value!r}: {choose_from(value, choices)}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its name."""
+    """The first line of an error's message; the name of its class if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is replaced completely or stays as it was."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from attn_nas.errors import WriteError, first_line
 
 
 def write_whole(path: Path, content: str | bytes | memoryview) -> None:
-    """Write ``content`` to ``path``, whole or not at all; raises OSError."""
+    """Write ``content`` to ``path`` atomically.
+
+    Raises:
+        OSError: the file cannot be written; ``path`` is unchanged.
+
+    """
     with whole(path, ".unfinished") as unfinished:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def whole(path: Path, suffix: str) -> Iterator[Path]:
-    """The file beside ``path`` that becomes it when the block has written it, and is removed when it fails."""
+    """Yield a temporary path beside ``path``, with this ``suffix``.
+
+    The file written there replaces ``path`` at the end of the block; if the block fails, it is removed.
+    """
     unfinished = path.with_suffix(suffix)
     try:
         yield unfinished
@@ -30,8 +38,8 @@ def whole(path: Path, suffix: str) -> Iterator[Path]:
 
 
 @contextmanager
-def told_unwritable(path: Path) -> Iterator[None]:
-    """What fails in the block, which writes ``path``, is a WriteError that says so."""
+def raising_write_error(path: Path) -> Iterator[None]:
+    """Turn errors of a block that writes ``path`` into a WriteError that names the file and the reason."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -40,6 +48,6 @@ def told_unwritable(path: Path) -> Iterator[None]:
 
 
 def discard_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left in ``folder``, where no other one writes now."""
+    """Remove temporary files that killed processes left in ``folder``; no other process may be writing there."""
     for leftover in folder.glob("*.unfinished*"):
         leftover.unlink(missing_ok=True)

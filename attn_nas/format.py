@@ -1,16 +1,21 @@
-"""Numbers as people read them, and text as it may stand in a document."""
+"""Formats numbers for readers, and escapes text for Markdown."""
 
 import re
 from html import escape
 
+from attn_nas.errors import UsageError
+
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECONDS))
+
 
 def percent(share: float) -> str:
-    """A share of 1 as ``71.23 %``."""
+    """A fraction (0 to 1) as a percentage: ``71.23 %``."""
     return f"{100 * share:.2f} %"
 
 
 def count(number: float) -> str:
-    """A large number in three digits: ``3.12 M``."""
+    """A number with three significant digits and a unit prefix: ``3.12 M``."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= unit:
             return f"{number / unit:.3g} {name}"
@@ -18,12 +23,35 @@ def count(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``1:02:03``, or ``02:03`` below an hour."""
+    """Seconds as ``1:02:03``, or as ``02:03`` below one hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
+def reference_label(name: str) -> str:
+    """The name of a reference as people read it: ``none`` is ``no attention``."""
+    return "no attention" if name == "none" else name
+
+
+def parse_seconds(name: str, text: str) -> float:
+    """The duration ``1h30m``, ``45m``, ``90s`` or ``90`` in seconds; ``name`` is the option or argument that has it.
+
+    Raises:
+        UsageError: the text is not a duration above 0.
+
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        written = _DURATION.fullmatch(text.replace(" ", ""))
+        parts = written.groups() if written else ()
+        found = sum(float(part) * unit for part, unit in zip(parts, _SECONDS.values(), strict=False) if part)
+    if not 0 < found < float("inf"):
+        raise UsageError(f"{name} {text}: write a duration like 1h30m, 45m or 90s")
+    return found
+
+
 def markdown(text: str) -> str:
-    """``text`` as one line of Markdown that has no HTML, link or code in it."""
+    """``text`` on one line, escaped so that Markdown shows it literally (no HTML, links or code)."""
     return re.sub(r"([\\`\[\]])", r"\\\1", escape(" ".join(text.split()), quote=False))

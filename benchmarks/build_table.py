@@ -17,12 +17,12 @@ from pathlib import Path
 from common import hardware, make_parser, present
 from rich.console import Console
 
-from attn_nas.benchmark import EMBEDDED, Build, Shard, Table
-from attn_nas.benchmark.card import Says, card, read
+from attn_nas.benchmark import EMBEDDED, Shard, Table, TableBuild
+from attn_nas.benchmark.data_card import TableSummary, card, summarise
 from attn_nas.errors import AttnNasError, TableError
 from attn_nas.execution.resources import Resources
 from attn_nas.space.loading import load_space
-from attn_nas.terminal.replicates import replicate_lines
+from attn_nas.terminal.training_lines import training_lines
 from attn_nas.training import choose_numerics
 from attn_nas.training.device import resolve_device
 
@@ -37,7 +37,7 @@ def trained(chosen: Namespace, folder: Path, known: Table | None) -> Table:
         space = space.model_copy(update={"data": data, "proxy": space.proxy.model_copy(update={"epochs": 1})})
     numerics = choose_numerics(resolve_device(chosen.device), space.proxy.precision)
     sample = QUICK_SAMPLE if chosen.quick else chosen.sample
-    build = Build(
+    build = TableBuild(
         chosen.name,
         space,
         range(QUICK_SEEDS if chosen.quick else chosen.seeds),
@@ -55,7 +55,7 @@ def trained(chosen: Namespace, folder: Path, known: Table | None) -> Table:
     console.print(f"{len(build.replicates):,} trainings, {missing:,} to be done", highlight=False)
     resources = Resources.choose(numerics, max(1, missing), chosen.workers, threads=1)
     try:
-        with replicate_lines(console, missing) as on_end:
+        with training_lines(console, missing) as on_end:
             build.train(resources, on_end)
     except KeyboardInterrupt:
         console.print("stopped; what is done is kept: the same command goes on")
@@ -65,10 +65,10 @@ def trained(chosen: Namespace, folder: Path, known: Table | None) -> Table:
     return build.table()
 
 
-def write_card(table: Table, path: Path) -> Says | None:
+def write_card(table: Table, path: Path) -> TableSummary | None:
     """Write the data card of ``table``; None, and a notice, if it says nothing yet."""
     try:
-        says = read(table)
+        says = summarise(table)
     except TableError as error:
         print(f"no data card yet: {error}", file=sys.stderr)
         return None
@@ -79,7 +79,7 @@ def write_card(table: Table, path: Path) -> Says | None:
     return says
 
 
-def text(table: Table, says: Says | None) -> str:
+def text(table: Table, says: TableSummary | None) -> str:
     """The first figures, for a person."""
     size = f"{len(table.genotypes):,} networks, {len(table):,} trainings"
     if says is None:

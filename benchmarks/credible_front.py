@@ -21,7 +21,7 @@ from common import make_parser, present
 from scipy.special import expit, logit
 
 from attn_nas.benchmark import EMBEDDED, Table, Truth
-from attn_nas.benchmark.strategies import Search
+from attn_nas.benchmark.strategies import SearchStrategy
 from attn_nas.engine.confirmation import Confirmation
 from attn_nas.errors import TableError
 from attn_nas.execution.resources import usable_cores
@@ -80,7 +80,7 @@ class Luck:
 
 def searched(luck: Luck, budget: int) -> list[Record]:
     """The trainings of one search without confirmation."""
-    strategy, records = Search(luck.table, luck.seed), []
+    strategy, records = SearchStrategy(luck.table, luck.seed), []
     names = {genotype.key: name for name, genotype in luck.table.references.items()}
     while len(records) < budget and (genotype := strategy.ask()):
         result = luck.train(genotype, 0)

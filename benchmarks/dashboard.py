@@ -27,7 +27,8 @@ import numpy as np
 from common import make_parser, present
 
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
@@ -52,16 +53,11 @@ def grow(folder: Path, budget: int, *, resume: bool = False) -> float:
     space = deep_space()
     trainer = TableTrainer(load_dataset(space.data).task, epochs=3)
     begun = time.perf_counter()
-    search(
-        None if resume else space,
-        budget=budget,
-        confirm=0,
-        run=folder,
-        workers=1,
-        trainer=trainer,
-        sampler=at_random,
-        resume=resume,
-    )
+    if resume:
+        search = Search.load(folder, training=trainer, sampler=at_random)
+    else:
+        search = Search(space, run=folder, training=trainer, sampler=at_random)
+    search.optimize(n_trials=budget, confirm=0, execution=Local(workers=1))
     return time.perf_counter() - begun
 
 

@@ -19,11 +19,12 @@ import numpy as np
 from common import make_parser, present, replicate_all
 from numpy.typing import NDArray
 
-from attn_nas import Genotype, Placement, load_space
+from attn_nas import Genotype, Placement
 from attn_nas.data import load_dataset
 from attn_nas.execution.replicates import ReplicateFolder
 from attn_nas.followups.audit import SCORES
 from attn_nas.space.encoding import Encoding
+from attn_nas.space.loading import load_space
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
 from attn_nas.stats.rank_correlation import kendall, reliability, spearman

@@ -26,8 +26,9 @@ from optuna.trial import create_trial
 
 from attn_nas.cost import CostTable
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.events.types import Event, SearchStarted, TrialFinished
+from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
 from attn_nas.sampling import CURVE, SEED, KnownCostSampler
 from attn_nas.sampling.baselines import at_random
@@ -99,7 +100,9 @@ def go_on(folder: Path, sampler: SamplerFactory) -> Stopwatch:
     trainer = TableTrainer(load_dataset(deep_space().data).task, epochs=EPOCHS)
     budget = sum(record.counts for record in Run(folder).records) + MORE
     watch = Stopwatch()
-    search(run=folder, resume=True, budget=budget, workers=1, sampler=sampler, trainer=trainer, listeners=[watch])
+    Search.load(folder, sampler=sampler, training=trainer).optimize(
+        n_trials=budget, callbacks=[watch], execution=Local(workers=1)
+    )
     return watch
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from common import make_parser, present
 
-from attn_nas.benchmark import EMBEDDED, Comparison, Named, Played, Table, Terms, compare
+from attn_nas.benchmark import EMBEDDED, NamedStrategy, StrategyComparison, StrategyResult, Table, Terms, compare
 from attn_nas.execution.resources import usable_cores
 
 OPTUNA = ("random", "tpe-independent", "tpe", "nsga2-10", "nsga2", "nsga3", "gp")
@@ -24,7 +24,7 @@ FEWER = 100
 MARKS = (25, 50, 100, 200)
 
 
-def rows(comparison: Comparison, ours: Played) -> list[dict[str, Any]]:
+def rows(comparison: StrategyComparison, ours: StrategyResult) -> list[dict[str, Any]]:
     """The summaries of each strategy at the marks within the budget, at equal times those of ``ours`` at the marks."""
     marks = [mark for mark in MARKS if mark <= comparison.terms.budget]
     goal = ours.after(min(50, comparison.terms.budget)).hypervolume.value
@@ -37,11 +37,11 @@ def rows(comparison: Comparison, ours: Played) -> list[dict[str, Any]]:
             "at_equal_time": {str(mark): played.at(times[mark]).to_dict() for mark in marks},
             "trials_to_ours_at_50": trials_to(played, goal),
         }
-        for played in comparison.played
+        for played in comparison.results
     ]
 
 
-def trials_to(played: Played, hypervolume: float) -> int | None:
+def trials_to(played: StrategyResult, hypervolume: float) -> int | None:
     """After how many trials the mean hypervolume is reached; None if it is not."""
     reached = played.hypervolumes.mean(0) >= hypervolume
     return int(reached.argmax()) + 1 if reached.any() else None
@@ -79,16 +79,16 @@ def main() -> None:
     usual = (*OPTUNA, *(("syne-tune evolution",) if find_spec("syne_tune") else ()))
     others = usual if chosen.strategies is None else tuple(chosen.strategies)
     peers = {name: f"{Path(__file__).with_name('syne_tune_peers.py')}:{kind}" for name, kind in PEERS.items()}
-    strategies = {name: Named(peers.get(name, name)) for name in ("attn-nas", "attn-nas-stopping", *others)}
+    strategies = {name: NamedStrategy(peers.get(name, name)) for name in ("attn-nas", "attn-nas-stopping", *others)}
     processes, fewer = usable_cores(), min(FEWER, chosen.budget)
     quick = {name: made for name, made in strategies.items() if name not in SLOW}
     slow = {name: made for name, made in strategies.items() if name in SLOW}
     alone = compare(table, quick, chosen.seeds, Terms(chosen.budget), processes=processes)
-    ours = alone.played[0]
+    ours = alone.results[0]
     one = rows(alone, ours)
     if slow:
         one += rows(compare(table, slow, chosen.seeds, Terms(fewer), processes=processes), ours)
-    ours_alone = {"attn-nas": Named("attn-nas")}
+    ours_alone = {"attn-nas": NamedStrategy("attn-nas")}
     eight = rows(compare(table, ours_alone, chosen.seeds, Terms(fewer, workers=8), processes=processes), ours)
     mark = str(50 if chosen.budget >= 50 else MARKS[0])
     kept = eight[0]["after"][mark]["hypervolume"]["mean"] / one[0]["after"][mark]["hypervolume"]["mean"]

@@ -25,8 +25,9 @@ from overhead import Timeline, embedded_space, fake_search
 
 from attn_nas.cost import CostTable
 from attn_nas.data import Dataset, load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.execution.resources import usable_cores
+from attn_nas.execution.settings import Local
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import load_space
@@ -135,14 +136,11 @@ def efficiency(workers: int, seconds: float, costs: CostTable) -> dict[str, Any]
         ready = Path(temporary) / "ready"
         ready.mkdir()
         trainer = SleepingTrainer(costs.task, seconds=seconds, workers=workers, folder=ready, costs=costs)
-        search(
-            embedded_space(),
-            budget=JOBS_PER_WORKER * workers,
+        Search(embedded_space(), run=Path(temporary) / "run", training=trainer).optimize(
+            n_trials=JOBS_PER_WORKER * workers,
             confirm=0,
-            run=Path(temporary) / "run",
-            workers=workers,
-            trainer=trainer,
-            listeners=[timeline, lambda _: spent.append((time.monotonic(), time.process_time()))],
+            callbacks=[timeline, lambda _: spent.append((time.monotonic(), time.process_time()))],
+            execution=Local(workers=workers),
         )
         begun = max(float(file.read_text()) for file in ready.iterdir())
     ideal, wall, trials = JOBS_PER_WORKER * seconds, timeline.started + timeline.ended[-1] - begun, len(timeline.ended)

@@ -24,6 +24,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from attn_nas.training.protocol import TrainFunction
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import optuna
@@ -32,17 +34,16 @@ from optuna.trial import TrialState
 from safetensors import safe_open
 from sqlalchemy import Engine, event
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_front
 from attn_nas.followups.retraining import Retraining
 from attn_nas.report import write_front
 from attn_nas.runs.run import Run
-from attn_nas.space.loading import load_space
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import front_indices
 from attn_nas.testing import TableTrainer
-from attn_nas.training import Numerics
 
 TINY = Path(__file__).parents[1] / "tests" / "data" / "tiny.yaml"
 TASK = Task(3, 16, 16, 10)
@@ -177,19 +178,21 @@ def workers_of(process: int) -> list[int]:
 # --- What the processes do
 
 
+def _search(run: Path, trainer: TrainFunction | None = None) -> Search:
+    """The search of a run that has begun, or a new one."""
+    return Search.load(run, training=trainer) if (run / "study.db").exists() else Search(TINY, run=run, training=trainer)
+
+
 def fake_search(run: Path, budget: int = FAKE, workers: int = 1, seconds: float = 0.004) -> None:
     """Begin a run, or go on with it; confirmed with one seed."""
-    resume = (run / "study.db").exists()
     trainer = TableTrainer(TASK, epochs=2, seconds=seconds)
-    space = None if resume else load_space(TINY)
-    found = search(space, run=run, budget=budget, confirm=1, workers=workers, trainer=trainer, resume=resume)
+    found = _search(run, trainer).optimize(n_trials=budget, confirm=1, execution=Local(workers=workers))
     write_front(found, run)
 
 
 def real_search(run: Path) -> None:
     """The same with real training, weights, and models at the end."""
-    resume = (run / "study.db").exists()
-    found = search(None if resume else load_space(TINY), run=run, budget=REAL, confirm=1, workers=1, resume=resume)
+    found = _search(run).optimize(n_trials=REAL, confirm=1, execution=Local(workers=1))
     write_front(found, run)
     export_front(found, run / "export", force=True, prune=True)
 
@@ -199,7 +202,7 @@ def retrain(run: Path) -> None:
     opened = Run(run)
     assert opened.knee
     planned = Retraining(opened, [opened.knee], epochs=2, seeds=1)
-    resources = Resources.choose(Numerics.from_dict(opened.meta["numerics"]), 1, workers=1)
+    resources = Resources.choose(opened.manifest.numerics, 1, workers=1)
     planned.train(resources, lambda *_: None)
     planned.write(planned.verdict())
 

@@ -13,7 +13,7 @@ import torch
 from common import make_parser, present
 from torch import Tensor
 
-from attn_nas.maps import Gate, Observed, compare, pooled_head
+from attn_nas.maps import Gate, ObservedNetwork, compare, pooled_head
 from attn_nas.runs.run import Run
 
 DIGIT_ROWS = 8
@@ -67,7 +67,7 @@ def share(true: Tensor) -> float | None:
     return float(true.float().mean()) if len(true) else None
 
 
-def describe(network: Observed, evidence: Tensor, red: Tensor, left: Tensor) -> dict[str, Any]:
+def describe(network: ObservedNetwork, evidence: Tensor, red: Tensor, left: Tensor) -> dict[str, Any]:
     """One network: on which digit the evidence for its answer lies, when it is right and when it is wrong."""
     at_named = more_on_left(evidence.relu()) == left
     return {
@@ -94,9 +94,10 @@ def line(row: dict[str, Any]) -> str:
     return "\n".join([f"{row['key']} {row['accuracy']:.1%} {row['placements']}: evidence at the named digit {shares}", *gates])
 
 
-def evidence_of(run: Run, network: Observed, images: Tensor) -> Tensor:
+def evidence_of(run: Run, network: ObservedNetwork, images: Tensor) -> Tensor:
     """The closed-form map ``(S, 7, 4)`` of each image for the class that the network takes it for."""
-    mean, std = (torch.tensor(run.meta["normalization"][name])[:, None, None] for name in ("mean", "std"))
+    normalization = run.manifest.normalization
+    mean, std = (torch.tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
     head = pooled_head(network.model, (images.float() / 255 - mean) / std)
     if head is None:
         raise SystemExit(f"{network.key} has no linear head: cued digits on cifar_resnet is what this script is about")

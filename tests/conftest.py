@@ -174,18 +174,26 @@ def tiny_task() -> Task:
 
 @pytest.fixture(scope="session")
 def search_in(tiny_space, tiny_task) -> Callable[..., "Run"]:
-    """Searches with one worker, without confirmation, and with a `TableTrainer`, which trains nothing.
+    """Searches with one worker, without confirmation, and with a `TableTrainer`, which trains nothing; returns the run.
 
     The run is in ``folder / "run"``; the space is `tiny_space`, or with ``resume=True`` that of the run. Other arguments are
-    those of `attn_nas.search`.
+    those of `attn_nas.Search`, `attn_nas.Search.optimize` and `attn_nas.Local`.
     """
-    from attn_nas.engine.search import search
+    from attn_nas.engine.search import Search
+    from attn_nas.execution.settings import Local
     from attn_nas.testing import TableTrainer
 
-    def searched(folder, space=None, **arguments):
-        space = tiny_space if space is None and not arguments.get("resume") else space
-        given = {"run": folder / "run", "workers": 1, "confirm": 0, "trainer": TableTrainer(tiny_task), **arguments}
-        return search(space, **given)
+    def searched(folder, space=None, *, resume=False, **arguments):
+        given = {"run": folder / "run", "workers": 1, "confirm": 0, "training": TableTrainer(tiny_task), **arguments}
+        local = {name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given}
+        names = ("run", "training", "sampler", "storage", "download", "data", "seed", "warm_start")
+        begun = {name: given.pop(name) for name in names if name in given}
+        if resume:
+            search = Search.load(begun.pop("run"), **begun)
+            search.check(space=space)
+        else:
+            search = Search(tiny_space if space is None else space, **begun)
+        return search.optimize(**{"execution": Local(**local), **given})
 
     return searched
 
@@ -279,7 +287,7 @@ def serving():
         def run():
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(module.uvicorn, "Server", Server)
-                module.serve(folder, say=said.append, **{"port": 0, **options})
+                module.serve(folder, on_address=said.append, **{"port": 0, **options})
 
         thread = threading.Thread(target=run)
         thread.start()

@@ -1,1 +1,1 @@
-"""Attention mechanisms: ``zoo`` has the modules, ``records`` what is known of each, ``catalog`` finds them by name."""
+"""Attention mechanisms: modules in ``zoo``, their properties in ``records``, look-up by name in ``catalog``."""

@@ -1,7 +1,6 @@
-"""The catalogue of mechanisms: the only registry. Reading it does not import torch.
+"""The catalogue of mechanisms; reading it does not import torch.
 
-The entries that come with the package are in ``attn_nas.attention.records``; a plug-in adds its own with
-`register_mechanism`.
+The built-in entries are in ``attn_nas.attention.records``; plug-ins add theirs with `register_mechanism`.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ _CATALOG: Registry[Mechanism] = Registry(
 
 
 def register_mechanism(mechanism: Mechanism) -> Mechanism:
-    """Add a mechanism to the catalogue.
+    """Add a mechanism to the catalogue, and return it.
 
     Raises:
-        SpaceError: its name or one of its aliases is taken.
+        SpaceError: the name or one of the aliases is taken.
 
     """
     _CATALOG.add(mechanism, mechanism.name, mechanism.aliases)
@@ -29,7 +28,7 @@ def register_mechanism(mechanism: Mechanism) -> Mechanism:
 
 
 def mechanism_names() -> list[str]:
-    """All registered names, in order of registration; those of installed plug-ins included."""
+    """All registered names in order of registration, including those of installed plug-ins."""
     return _CATALOG.names()
 
 
@@ -37,7 +36,7 @@ def get_mechanism(name: str) -> Mechanism:
     """The record for a name or an alias.
 
     Raises:
-        SpaceError: no such mechanism.
+        SpaceError: the name is unknown; the message lists all names.
 
     """
     return _CATALOG.get(name)

@@ -1,4 +1,4 @@
-"""What the catalogue's mechanisms cost, as measured by ``benchmarks/mechanisms.py``; no torch here."""
+"""Costs of the catalogue's mechanisms, measured by ``benchmarks/mechanisms.py``; no torch here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @cache
 def _document() -> dict[str, Any]:
-    """The committed results: beside this file in a wheel, among the benchmarks in a checkout."""
+    """The committed results: next to this file in a wheel, in ``benchmarks/results`` in a checkout."""
     here = Path(__file__).resolve()
     for path in (here.with_name("measured.json"), here.parents[2] / "benchmarks" / "results" / "mechanisms.json"):
         if path.exists():
@@ -20,10 +20,10 @@ def _document() -> dict[str, Any]:
 
 
 def measured_costs(channels: int, size: int) -> dict[str, dict[str, Any]]:
-    """By name: ``params``, ``macs``, ``flops`` and ``slowdown``; empty for a size that was not measured.
+    """Costs by name of mechanism at ``channels`` channels and ``size x size`` pixels; empty for a size without measurements.
 
-    ``slowdown`` has the time of a training ``step`` and of an ``inference`` of a basic block with the mechanism over that of
-    the bare block.
+    Each entry has ``params``, ``macs``, ``flops`` (multiply-adds) and ``slowdown``: the time of a training ``step`` and of an
+    ``inference`` of a basic block with the mechanism, divided by that of the bare block.
     """
     found: dict[str, dict[str, Any]] = _document()["sizes"].get(f"{channels}x{size}x{size}", {})
     return found

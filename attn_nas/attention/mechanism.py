@@ -1,4 +1,4 @@
-"""What is known of a mechanism: its record, from which search spaces, canonical forms and models are derived; no torch here."""
+"""The record of a mechanism, from which search spaces, canonical forms and models are derived; no torch here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from attn_nas.attention.sizes import MIN_HIDDEN, adaptive_kernel, canonical_reduction, group_width, odd_kernel, positive
 from attn_nas.errors import SpaceError, choose_from
-from attn_nas.plugins.lazy_class import Target
+from attn_nas.plugins.lazy_class import LazyClass
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,7 @@ CostClass = Literal["A", "B", "C", "D"]
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The searchable numbers of one mechanism; None where it has no such number."""
+    """The searchable hyperparameters of one mechanism; None for those that it lacks."""
 
     reduction: int | None = None
     kernel_size: KernelSize | None = None
@@ -34,24 +34,38 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Mechanism:
-    """One searchable attention mechanism.
+    """One searchable attention mechanism: a module that maps ``(B, C, H, W)`` to the same shape.
 
-    ``target`` is ``module:Class``; the class takes ``channels`` and keyword-only arguments. Empty ``reductions``,
-    ``kernel_sizes`` or ``groups`` mean that the mechanism has no such hyperparameter; ``typical`` holds the values of its
-    paper; ``closed`` says that no other kernel sizes and groups exist. ``fixed`` holds keywords that make a named variant of
-    a class. ``min_hidden`` is the class's floor of ``C // reduction``; ``group_multiple`` must divide the channels of one
-    group; ``min_channels`` is the fewest channels. ``min_batch`` is the smallest batch it can be trained
-    with on a feature map of any size, down to a single pixel.
-
-    ``cost_class`` says how its complete FLOPs at 64 channels and 32 x 32 places compare with a basic block of two 3x3
-    convolutions there: A below 0.5 %, B below 5 %, C below 50 %, D above. ``gate_scale`` is the mean size of the output over
-    that of the input, for a fresh module in training mode and standard normal inputs. ``identity_init`` says that the class
-    has an option of this name with which it starts as the identity. ``dynamic_onnx`` claims that it exports to ONNX with
-    batch, height and width left open.
+    Args:
+        name: lower-case letters, digits and underscores; not ``none``.
+        target: ``"module:Class"``. The class takes ``channels`` and keyword-only arguments.
+        family: the kind of attention, for reports and colours.
+        formula: its equation as text.
+        title: title of its paper, with ``year`` and ``arxiv`` number or ``url``.
+        reductions: reduction ratios ``C / h`` to choose from; empty if it has no hidden layer.
+        kernel_sizes: odd sizes in pixels to choose from, or ``"adaptive"``; empty if it has none.
+        groups: numbers of groups (heads, frequencies) to choose from; empty if it has none.
+        typical: the hyperparameters of its paper.
+        positions: insertion points that it can have.
+        fixed: keyword arguments of the class that define a named variant.
+        min_hidden: lower bound of ``h = C // reduction`` in the class.
+        group_multiple: number that must divide the channels of one group.
+        min_channels: smallest number of channels.
+        closed: True if kernel sizes and groups outside the lists do not exist.
+        takes_stride: True if the class has an argument ``stride``; required for ``replace``.
+        min_batch: smallest batch of a training step on a feature map of any size, down to 1 x 1 pixels.
+        cost_class: complete FLOPs at 64 channels and 32 x 32 pixels, relative to a basic block of two 3x3 convolutions:
+            A below 0.5 %, B below 5 %, C below 50 %, D above.
+        gate_scale: mean size of the output divided by that of the input, for a new module in training mode and standard
+            normal inputs.
+        identity_init: True if the class has an option of this name that makes it start as the identity.
+        dynamic_onnx: True if it exports to ONNX with dynamic batch, height and width.
+        note: a remark for listings.
+        aliases: other names.
 
     Raises:
-        SpaceError: a record that cannot be: no lower-case name, an unknown family or position, hyperparameters that are no
-            sizes, ``replace`` without a stride to pass on, ``stage_end`` beside other positions.
+        SpaceError: the record is invalid: name, family, position or hyperparameter; ``replace`` without ``takes_stride``; or
+            ``stage_end`` together with other positions.
 
     """
 
@@ -91,9 +105,11 @@ class Mechanism:
         if wrong or not self.positions:
             raise SpaceError(f"{self.name} has positions {self.positions}: choose from {', '.join(POSITIONS)}")
         if "stage_end" in self.positions and len(self.positions) > 1:
-            raise SpaceError(f"{self.name}: stage_end is the end of a block under another name: let it stand alone")
+            raise SpaceError(f"{self.name}: stage_end cannot be combined with other positions: give it alone")
         if "replace" in self.positions and not self.takes_stride:
-            raise SpaceError(f"{self.name} may replace a convolution: let its class take stride, and say takes_stride=True")
+            raise SpaceError(
+                f"{self.name} has the position replace: give its class an argument stride, and set takes_stride=True"
+            )
         try:
             for kernel_size in self.kernel_sizes:
                 if kernel_size != "adaptive":
@@ -106,23 +122,28 @@ class Mechanism:
 
     @property
     def default_position(self) -> Position:
-        """``standard`` where it is legal."""
+        """``standard`` if the mechanism can have it, else its first position."""
         return "standard" if "standard" in self.positions else self.positions[0]
 
     def check_position(self, position: str) -> None:
-        """Raise SpaceError unless the mechanism may sit at ``position``."""
-        if position not in self.positions:
-            raise SpaceError(f"{self.name} cannot sit at position {position!r}: choose from {', '.join(self.positions)}")
-
-    def canonical(self, channels: int, given: Hyperparameters) -> Hyperparameters:
-        """The one set of hyperparameters that stands for all which give the same module at ``channels``.
+        """Check that the mechanism can have ``position``.
 
         Raises:
-            SpaceError: one is missing, or cannot be at ``channels``.
+            SpaceError: it cannot; the message lists its positions.
+
+        """
+        if position not in self.positions:
+            raise SpaceError(f"{self.name} cannot have the position {position!r}: choose from {', '.join(self.positions)}")
+
+    def canonical(self, channels: int, given: Hyperparameters) -> Hyperparameters:
+        """The canonical hyperparameters: equal for all that give the same module at ``channels``.
+
+        Raises:
+            SpaceError: a hyperparameter is missing, or invalid at ``channels``.
 
         """
         if channels < self.min_channels:
-            raise SpaceError(f"{self.name} needs at least {self.min_channels} channels, and there are {channels}")
+            raise SpaceError(f"{self.name} needs at least {self.min_channels} channels, but there are {channels}")
         try:
             return Hyperparameters(
                 self._reduction(channels, given.reduction),
@@ -161,11 +182,16 @@ class Mechanism:
         return groups
 
     def legal_groups(self, channels: int) -> tuple[int, ...]:
-        """The record's numbers of groups that divide ``channels``."""
+        """The numbers of groups in the record that divide ``channels``."""
         return tuple(number for number in self.groups if channels % (number * self.group_multiple) == 0)
 
     def typical_at(self, channels: int) -> Hyperparameters:
-        """The hyperparameters of its paper, or the nearest that ``channels`` allow; raises SpaceError if none do."""
+        """The hyperparameters of the paper, or the nearest that are valid at ``channels``.
+
+        Raises:
+            SpaceError: none are valid.
+
+        """
         legal = self.legal_groups(channels)
         wanted = self.typical.groups or 1
         return self.canonical(
@@ -178,7 +204,7 @@ class Mechanism:
         )
 
     def arguments(self, chosen: Hyperparameters, *, identity_init: bool = False, stride: int = 1) -> dict[str, Any]:
-        """The keyword arguments of the class for canonical hyperparameters."""
+        """Keyword arguments of the class for the canonical hyperparameters ``chosen``."""
         found = {**self.fixed, **{name: value for name, value in vars(chosen).items() if value is not None}}
         if self.takes_stride:
             found["stride"] = stride
@@ -187,19 +213,24 @@ class Mechanism:
         return found
 
     def load(self) -> type[nn.Module]:
-        """The class behind ``target``; imports torch. Raises SpaceError if there is none."""
+        """The class that ``target`` names; imports torch.
+
+        Raises:
+            SpaceError: there is no such class.
+
+        """
         try:
-            loaded: type[nn.Module] = Target(self.target).load()
+            loaded: type[nn.Module] = LazyClass(self.target).load()
         except SpaceError as error:
             raise SpaceError(f"{self.name}: {error}") from None
         return loaded
 
     def build(self, channels: int, **arguments: Any) -> nn.Module:
-        """A fresh module for a feature map of ``channels`` channels; None stands for an argument left out.
+        """A new module for feature maps ``(B, channels, H, W)``; arguments of value None are omitted.
 
         Raises:
-            SpaceError: an argument that the class does not have.
-            ValueError: a value that it cannot have; the message names the mechanism.
+            SpaceError: the class has no such argument.
+            ValueError: the class refuses a value; the message names the mechanism.
 
         """
         module = self.load()
@@ -214,5 +245,5 @@ class Mechanism:
             raise ValueError(f"{self.name}: {error}") from None
 
     def build_typical(self, channels: int, **arguments: Any) -> nn.Module:
-        """`build` with the hyperparameters of `typical_at`, unless ``arguments`` say otherwise."""
+        """`build` with the hyperparameters of `typical_at`; ``arguments`` override them."""
         return self.build(channels, **{**vars(self.typical_at(channels)), **arguments})

@@ -1,4 +1,4 @@
-"""Integer rules shared by the mechanisms and by the canonical form of a genotype; no torch here."""
+"""Rules for sizes, shared by the mechanisms and the canonical form of genotypes; no torch here."""
 
 import math
 
@@ -7,14 +7,24 @@ MAX_KERNEL = 255
 
 
 def positive(**sizes: int) -> None:
-    """Raise ValueError unless every size is at least 1; the message names the first that is not."""
+    """Check that all sizes are integers of at least 1.
+
+    Raises:
+        ValueError: one is not; the message names it.
+
+    """
     for name, value in sizes.items():
         if type(value) is not int or value < 1:
             raise ValueError(f"{name} = {value!r}: choose an integer of at least 1")
 
 
 def above_zero(name: str, value: float, like: str) -> None:
-    """Raise ValueError unless ``value`` is above 0; the message shows one ``like`` it should be."""
+    """Check that ``value`` is above 0.
+
+    Raises:
+        ValueError: it is not; the message suggests a value ``like`` this.
+
+    """
     if not value > 0:
         raise ValueError(f"{name} = {value}: choose a number above 0, such as {like}")
 
@@ -22,11 +32,11 @@ def above_zero(name: str, value: float, like: str) -> None:
 def hidden_width(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) -> int:
     """Width of a bottleneck: ``max(min_hidden, channels // reduction)``, with no rounding to a divisor.
 
-    The floor of 4 is there because a single hidden unit behind a ReLU is dead for a whole batch in
-    almost half of all initialisations at 16 channels.
+    The lower bound is 4, because at 16 channels a single hidden unit before a ReLU is zero for a whole batch in almost half
+    of all initialisations.
 
     Raises:
-        ValueError: a size below 1.
+        ValueError: a size is below 1.
 
     """
     positive(channels=channels, reduction=reduction, min_hidden=min_hidden)
@@ -34,17 +44,17 @@ def hidden_width(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) ->
 
 
 def canonical_reduction(channels: int, reduction: int, min_hidden: int = MIN_HIDDEN) -> int:
-    """The representative of all reductions that give the same hidden width at ``channels``."""
+    """The canonical reduction: equal for all reductions that give the same hidden width at ``channels``."""
     hidden = hidden_width(channels, reduction, min_hidden)
     candidate = max(1, channels // hidden)
     return candidate if hidden_width(channels, candidate, min_hidden) == hidden else candidate + 1
 
 
 def odd_kernel(kernel_size: int) -> int:
-    """``kernel_size`` itself, if a same-padding convolution can have it.
+    """``kernel_size``, if a convolution with same padding can have it.
 
     Raises:
-        ValueError: an even size, or one out of range.
+        ValueError: the size is even or out of range.
 
     """
     if type(kernel_size) is not int or not 1 <= kernel_size <= MAX_KERNEL or kernel_size % 2 == 0:
@@ -53,10 +63,10 @@ def odd_kernel(kernel_size: int) -> int:
 
 
 def group_width(channels: int, groups: int, multiple: int = 1) -> int:
-    """Channels of one of ``groups`` equal groups, a multiple of ``multiple``.
+    """Channels of each of ``groups`` equal groups; a multiple of ``multiple``.
 
     Raises:
-        ValueError: a size below 1, or groups that do not divide the channels.
+        ValueError: a size is below 1, or the groups do not divide the channels.
 
     """
     positive(channels=channels, groups=groups)
@@ -72,7 +82,7 @@ def group_width(channels: int, groups: int, multiple: int = 1) -> int:
 def adaptive_kernel(channels: int, gamma: int = 2, offset: int = 1) -> int:
     """ECA's kernel size for ``channels``: ``log2(C) / gamma + offset / gamma`` made odd (arXiv 1910.03151, Eq. 12).
 
-    The rule is the one of the authors' code: truncate, then add one to an even number.
+    As in the authors' code, the number is truncated, and 1 is added if it is even.
     """
     size = int(abs((math.log2(channels) + offset) / gamma))
     return size if size % 2 else size + 1

@@ -1,43 +1,43 @@
-"""A tabular benchmark of attention placements: real trainings to look up, and searches compared on them in seconds."""
+"""A tabular benchmark of attention placements: stored trainings, on which search strategies are compared in seconds."""
 
-from attn_nas.benchmark.build import Build, Shard
-from attn_nas.benchmark.compare import Comparison, Played, Summary, Terms, compare
-from attn_nas.benchmark.simulate import Step, simulate
+from attn_nas.benchmark.build import Shard, TableBuild
+from attn_nas.benchmark.compare import StrategyComparison, StrategyResult, Summary, Terms, compare
+from attn_nas.benchmark.simulate import SimulatedTrial, simulate
 from attn_nas.benchmark.strategies import (
     STRATEGIES,
-    Adapted,
-    Named,
+    NamedStrategy,
     Peer,
-    Sampled,
-    Search,
+    PeerStrategy,
+    SamplerStrategy,
+    SearchStrategy,
     Strategy,
     StrategyFactory,
 )
 from attn_nas.benchmark.surrogate import Surrogate
 from attn_nas.benchmark.table import EMBEDDED, Entry, Header, Table
-from attn_nas.benchmark.truth import Split, Truth
+from attn_nas.benchmark.truth import SplitName, Truth
 
 __all__ = [
     "EMBEDDED",
     "STRATEGIES",
-    "Adapted",
-    "Build",
-    "Comparison",
     "Entry",
     "Header",
-    "Named",
+    "NamedStrategy",
     "Peer",
-    "Played",
-    "Sampled",
-    "Search",
+    "PeerStrategy",
+    "SamplerStrategy",
+    "SearchStrategy",
     "Shard",
-    "Split",
-    "Step",
+    "SimulatedTrial",
+    "SplitName",
     "Strategy",
+    "StrategyComparison",
     "StrategyFactory",
+    "StrategyResult",
     "Summary",
     "Surrogate",
     "Table",
+    "TableBuild",
     "Terms",
     "Truth",
     "compare",

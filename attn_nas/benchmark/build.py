@@ -1,4 +1,4 @@
-"""Training the entries of a table: in any number of shards, each of which can be stopped and goes on."""
+"""Trains the entries of a table, in any number of shards that can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -35,32 +35,47 @@ _TRIED_FOR_SIZE = 64
 
 @dataclass(frozen=True)
 class Shard:
-    """Part ``index`` of ``number``, from 1."""
+    """Part ``index`` of ``number`` parts, counted from 1."""
 
     index: int = 1
     number: int = 1
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """A shard as ``1/4``; raises UsageError."""
+        """The shard written as ``1/4``.
+
+        Raises:
+            UsageError: the text has another form.
+
+        """
         index, _, number = text.partition("/")
         if not (index.isdecimal() and number.isdecimal() and 1 <= int(index) <= int(number)):
             raise UsageError(f"shard {text!r}: write 1/4 for the first of four")
         return cls(int(index), int(number))
 
 
-class Build:
-    """The trainings of a table of ``space``, or of one ``shard`` of it, kept in ``folder`` one file each.
+class TableBuild:
+    """The trainings of a table, or of one shard of it.
 
-    All networks of the space are trained, or the references and as many as make up ``sample``, drawn with seed 0. All of them
-    are trained with one seed before the next is begun, and a shard is a stretch of that, so that a table which is not finished
-    is of use. Shards of whole seeds keep what differs between machines out of the comparison of networks. What is in
-    ``known`` is not trained again.
+    Trainings are ordered by seed, then by network, and a shard is a contiguous part, so that an unfinished table is complete
+    for its first seeds. If shards consist of whole seeds, differences between machines do not affect comparisons of networks.
+
+    Args:
+        name: name of the table.
+        space: the search space.
+        seeds: seeds that every network is trained with.
+        folder: folder of the results, one file per training.
+        numerics: device, precision and memory format.
+        shard: the part to train; all of it by default.
+        sample: number of networks: the references, and random ones drawn with seed 0. None trains all networks of the space.
+        hardware: description of the machine, stored with each entry.
+        download: allow downloads of the data.
+        known: a table whose entries are not trained again.
 
     Raises:
-        UsageError: no seeds, a space too large to be listed, one with limits, plug-ins or another cost than FLOPs, or a
-            folder that was begun for another table or on another machine.
-        TableError: ``known`` is of another table, or the folder is damaged or cannot be written.
+        UsageError: there are no seeds; the space is too large, or has limits, plug-ins or costs other than FLOPs; or the
+            folder belongs to another table or machine.
+        TableError: ``known`` belongs to another table, or the folder is damaged or cannot be written.
         DataError, SpaceError: the space or its data cannot be used.
 
     """
@@ -80,16 +95,16 @@ class Build:
         known: Table | None = None,
     ) -> None:
         if not seeds:
-            raise UsageError("no seeds: train with one at least")
+            raise UsageError("there are no seeds: give at least one")
         if space.plugins:
-            raise UsageError("a table is read without plug-ins: leave them out of its space")
+            raise UsageError("a table cannot have plug-ins: remove them from its space")
         if space.limits.model_fields_set or space.objectives.costs != ["flops"]:
-            raise UsageError("a table has whole spaces, judged by FLOPs: leave limits and objectives out of its space")
+            raise UsageError("a table contains whole spaces and FLOPs: remove limits and objectives from its space")
         self._space, self._run, self._numerics = space, RunFolder(folder), numerics
         encoding = Encoding(space)
         self._dataset: Dataset = load_dataset(space.data, download=download)
         self._costs = CostTable(encoding.trunk, self._dataset.task)
-        dearest = self._costs.dearest(encoding, "flops")
+        dearest = self._costs.highest_cost(encoding, "flops")
         self.header = Header(name, space, self._dataset.task, self._costs.bare, dearest)
         self.folder = ReplicateFolder(folder / "trainings")
         shard = shard or Shard()
@@ -105,7 +120,13 @@ class Build:
         self._check_folder()
 
     def _check_folder(self) -> None:
-        """Hold the folder to one table and one machine: entries must say truly what they are."""
+        """Check that the folder belongs to this table and this machine, or mark a new folder.
+
+        Raises:
+            UsageError: it belongs to another table or machine.
+            TableError: it is damaged, or cannot be written.
+
+        """
         path = self._run.path / "table.json"
         described = {"header": self.header.to_dict(), "machine": self._machine}
         if not path.exists():
@@ -120,18 +141,20 @@ class Build:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TableError(f"{path} is damaged ({first_line(error)}): name another folder") from None
         if differing:
-            raise UsageError(f"{self._run.path} was begun with another {differing[0]}: name another folder, and merge them")
+            raise UsageError(
+                f"{self._run.path} was begun with another {differing[0]}: name another folder, and merge the tables"
+            )
 
     @property
     def missing(self) -> list[Replicate]:
-        """What is still to be trained."""
+        """The trainings that are not finished."""
         return self.folder.missing(self.replicates)
 
     def train(self, resources: Resources, on_end: OnReplicate) -> None:
-        """Train what is missing.
+        """Train everything that is `missing`; ``on_end`` is called after each training.
 
         Raises:
-            RunError: another process works in the folder, a result cannot be written, or no worker can start.
+            RunError: another process uses the folder, a result cannot be written, or no worker can start.
             DeviceError: a GPU is too small.
 
         """
@@ -150,24 +173,29 @@ class Build:
                 executor.close()
 
     def _dearest(self) -> list[Genotype]:
-        """The networks that are tried for size: those of most FLOPs."""
+        """The networks with the most FLOPs, with which the memory of a GPU is measured."""
         networks = {each.genotype.key: each.genotype for each in self.missing}
         ordered = sorted(networks.values(), key=lambda genotype: -self._costs.cost(genotype).flops)
         return ordered[:_TRIED_FOR_SIZE]
 
     @property
     def failures(self) -> dict[str, str]:
-        """The reason by replicate of each training that failed: the table does without them until they are tried again."""
+        """The reason of each failed training, by name of its replicate; failed trainings are not in the table."""
         return self.folder.failures(self.replicates)
 
     def forget_failures(self) -> None:
-        """Have what failed trained again; raises RunError if another process works in the folder, or it cannot be written."""
+        """Delete the marks of failed trainings, so that they are tried again.
+
+        Raises:
+            RunError: another process uses the folder, or it cannot be written.
+
+        """
         with self._run.locked():
             for name in self.failures:
                 (self.folder.path / f"{name}.failed").unlink(missing_ok=True)
 
     def table(self) -> Table:
-        """What is trained so far."""
+        """The table of all finished trainings."""
         kept = [(replicate, self.folder.get(replicate)) for replicate in self.replicates]
         return Table(
             self.header,
@@ -176,17 +204,17 @@ class Build:
 
 
 def chosen_networks(space: SearchSpace, encoding: Encoding, sample: int | None) -> list[Genotype]:
-    """The networks of a table: all of the space in the order of their keys, or a sample that begins with the references.
+    """The networks of a table: all networks of the space ordered by key, or a sample that starts with the references.
 
     Raises:
-        UsageError: all of a space that has more than 20,000, or a sample of none.
+        UsageError: all networks of a space of more than 20,000 are requested, or a sample of less than 1.
 
     """
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} networks: choose at least 1")
     if sample is None or sample >= encoding.num_genotypes:
         if encoding.num_genotypes > _MAX_NETWORKS:
-            raise UsageError(f"the space has {encoding.num_genotypes:,} networks: sample some of them")
+            raise UsageError(f"the space has {encoding.num_genotypes:,} networks: choose a sample of at most {_MAX_NETWORKS:,}")
         return sorted(encoding.genotypes(), key=lambda genotype: genotype.key)
     rng = np.random.default_rng(0)
     found = {genotype.key: genotype for genotype in reference_genotypes(space, encoding).values()}

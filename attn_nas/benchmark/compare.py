@@ -1,4 +1,4 @@
-"""Searches compared on a table: each strategy with many seeds, judged by the truth that it could not see."""
+"""Compares search strategies on a table: each with many seeds, judged by true accuracies that it does not see."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_nas.benchmark.simulate import Step, simulate
+from attn_nas.benchmark.simulate import SimulatedTrial, simulate
 from attn_nas.benchmark.strategies import StrategyFactory
 from attn_nas.benchmark.table import Table
-from attn_nas.benchmark.truth import Split, Truth
+from attn_nas.benchmark.truth import SplitName, Truth
 from attn_nas.errors import RunError, TableError, UsageError
 from attn_nas.stats.uncertainty import Mean
 
@@ -28,19 +28,28 @@ _NO_HEADROOM = 1e-9
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms strategies are compared: trials of a search, trainings at a time, noise, and the split of the `Truth`."""
+    """Conditions of a comparison.
+
+    Args:
+        budget: trials of a search.
+        workers: trainings at the same time.
+        noise_free: strategies see mean accuracies over seeds instead of those of one training.
+        split: split of the accuracies that strategies are judged by (`Truth`).
+
+    """
 
     budget: int = 100
     workers: int = 1
     noise_free: bool = False
-    split: Split = "test"
+    split: SplitName = "test"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Over seeds: true hypervolume, regret to the true front, share of the headroom recovered.
+    """Means over searches: true hypervolume, regret (difference from the true front), fraction of the headroom recovered.
 
-    Errors are of the mean over searches of this table; that the table itself is a sample of trainings is not in them.
+    The headroom is the hypervolume of the true front minus that of the references. Standard errors are over searches of this
+    table; they do not include the noise of the table itself.
     """
 
     hypervolume: Mean
@@ -53,11 +62,11 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Played:
-    """What one strategy did: true hypervolume of its front, and simulated seconds, after each trial, ``(seeds, trials)``.
+class StrategyResult:
+    """Results of one strategy: true hypervolumes of its front and simulated seconds after each trial, ``(seeds, trials)``.
 
-    A search that had nothing left to try stays where it was. ``repeated`` is the share of trials that trained what had been
-    trained before.
+    A search that ended early keeps its last values. ``repeated`` is the fraction of trials that repeated a training;
+    ``best`` and ``reference`` are the hypervolumes of the true front and of the references.
     """
 
     strategy: str
@@ -68,17 +77,22 @@ class Played:
     reference: float
 
     def after(self, trials: int) -> Summary:
-        """The summary after so many trials, at least one and at most the budget; raises UsageError."""
+        """The summary after ``trials`` trials.
+
+        Raises:
+            UsageError: ``trials`` is below 1 or above the budget.
+
+        """
         if not 1 <= trials <= self.hypervolumes.shape[1]:
             raise UsageError(f"after {trials} trials: the searches had {self.hypervolumes.shape[1]}")
         return self._summary(self.hypervolumes[:, trials - 1])
 
-    def lead(self, other: Played) -> Mean:
-        """Final hypervolume over ``other``'s, search by search. Both saw the same trainings."""
+    def lead(self, other: StrategyResult) -> Mean:
+        """Mean difference of final hypervolume from ``other``, paired by search; both saw the same trainings."""
         return Mean.of(self.hypervolumes[:, -1] - other.hypervolumes[:, -1])
 
     def at(self, seconds: float) -> Summary:
-        """The summary at a time of the simulation; before its first trial has ended a search has no front."""
+        """The summary at a simulated time; the hypervolume of a search is 0 until its first trial has ended."""
         done = (self.seconds <= seconds).sum(1)
         padded = np.pad(self.hypervolumes, ((0, 0), (1, 0)))
         return self._summary(padded[np.arange(len(done)), done])
@@ -90,24 +104,24 @@ class Played:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Strategies beside each other."""
+class StrategyComparison:
+    """The results of several strategies on one table."""
 
     terms: Terms
     seeds: int
-    played: tuple[Played, ...]
+    results: tuple[StrategyResult, ...]
     table: dict[str, Any]
 
     @cached_property
     def checkpoints(self) -> list[int]:
-        """Numbers of trials at which strategies are set side by side: doubling from ten, and the last."""
+        """Numbers of trials at which strategies are compared: 10, 20, 40, ..., and the budget."""
         numbers = [10 * 2**power for power in range(20) if 10 * 2**power < self.terms.budget]
         return [*numbers, self.terms.budget]
 
     @cached_property
     def times(self) -> list[float]:
-        """Simulated seconds at which they are: equal steps to the end of the slowest strategy, on average."""
-        end = max(float(played.seconds[:, -1].mean()) for played in self.played)
+        """Simulated seconds at which strategies are compared: equal steps up to the mean end of the slowest one."""
+        end = max(float(played.seconds[:, -1].mean()) for played in self.results)
         return np.linspace(end / _GRID, end, _GRID).tolist()
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,12 +134,12 @@ class Comparison:
                 {
                     "strategy": played.strategy,
                     "repeated": played.repeated,
-                    "lead_over_the_first": played.lead(self.played[0]).to_dict(),
+                    "lead_over_the_first": played.lead(self.results[0]).to_dict(),
                     "after_trials": {str(number): played.after(number).to_dict() for number in self.checkpoints},
                     "curve": [played.after(number + 1).to_dict() for number in range(self.terms.budget)],
                     "at_seconds": [{"seconds": time, **played.at(time).to_dict()} for time in self.times],
                 }
-                for played in self.played
+                for played in self.results
             ],
         }
 
@@ -138,16 +152,23 @@ def compare(
     *,
     processes: int = 1,
     on_end: Callable[[str, int], None] | None = None,
-) -> Comparison:
-    """Play each of ``strategies`` with ``seeds`` seeds on ``table``; ``on_end`` is told of every search that is over.
+) -> StrategyComparison:
+    """Simulate searches with each of ``strategies`` on ``table``.
 
-    Search number ``i`` of every strategy sees the same trainings: those of the table's seed ``i``, modulo their number. With
-    several ``processes`` call this under ``if __name__ == "__main__":``.
+    Search ``i`` of every strategy sees the same trainings: those with the table's seed ``i`` modulo the number of its seeds.
+
+    Args:
+        table: the table; it must contain all networks of its space.
+        strategies: factories of strategies, by name.
+        seeds: searches of each strategy.
+        terms: conditions of the searches.
+        processes: number of processes; above 1, call this function under ``if __name__ == "__main__":``.
+        on_end: called with name and seed after each search.
 
     Raises:
         TableError: the table lacks networks of its space, or test accuracies.
-        UsageError: numbers below one, or a strategy that cannot be made.
-        RunError: one of the processes died.
+        UsageError: a number is below 1, or a strategy cannot be made.
+        RunError: a process died.
 
     """
     terms = terms or Terms()
@@ -161,13 +182,13 @@ def compare(
     if not table.complete:
         raise TableError(
             f"the table has {len(table.genotypes)} of the {table.encoding.num_genotypes} networks of its space: strategies "
-            "would ask for what it lacks"
+            "need all of them"
         )
     truth = Truth(table, terms.split)
     runs = [(name, make, seed) for name, make in strategies.items() for seed in range(seeds)]
     found: dict[str, list[tuple[Floats, Floats, float]]] = {name: [] for name in strategies}
 
-    def note(name: str, seed: int, steps: list[Step]) -> None:
+    def note(name: str, seed: int, steps: list[SimulatedTrial]) -> None:
         found[name].append(_judged(steps, truth, terms.budget))
         if on_end:
             on_end(name, seed)
@@ -183,12 +204,14 @@ def compare(
                 for name, seed, future in futures:
                     note(name, seed, future.result())
             except BrokenProcessPool:
-                raise RunError("a process that played searches died, perhaps for want of memory: take fewer") from None
+                raise RunError(
+                    "a process that simulated searches died, perhaps for lack of memory: choose fewer processes"
+                ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    played = tuple(
-        Played(
+    results = tuple(
+        StrategyResult(
             name,
             np.array([hypervolumes for hypervolumes, _, _ in rows]),
             np.array([seconds for _, seconds, _ in rows]),
@@ -206,17 +229,17 @@ def compare(
         "best_hypervolume": truth.best_hypervolume,
         "reference_hypervolume": truth.reference_hypervolume,
     }
-    return Comparison(terms, seeds, played, described)
+    return StrategyComparison(terms, seeds, results, described)
 
 
-def simulated(table: Table, make: StrategyFactory, seed: int, terms: Terms) -> list[Step]:
-    """One search."""
+def simulated(table: Table, make: StrategyFactory, seed: int, terms: Terms) -> list[SimulatedTrial]:
+    """The steps of one search."""
     strategy = make(table, seed)
     return simulate(table, strategy, terms.budget, workers=terms.workers, seed=seed, noise_free=terms.noise_free)
 
 
 _held: list[tuple[Table, Terms]] = []
-"""The table and the terms of a worker process."""
+"""The table and the terms, in a worker process."""
 
 
 def _hold(table: Table, terms: Terms) -> None:
@@ -224,15 +247,15 @@ def _hold(table: Table, terms: Terms) -> None:
     _held[:] = [(table, terms)]
 
 
-def _play(make: StrategyFactory, seed: int) -> list[Step]:
+def _play(make: StrategyFactory, seed: int) -> list[SimulatedTrial]:
     table, terms = _held[0]
     return simulated(table, make, seed, terms)
 
 
-def _judged(steps: list[Step], truth: Truth, budget: int) -> tuple[Floats, Floats, float]:
-    """True hypervolume and seconds after each of ``budget`` trials, and the share that was repeated."""
+def _judged(steps: list[SimulatedTrial], truth: Truth, budget: int) -> tuple[Floats, Floats, float]:
+    """True hypervolumes and seconds after each of ``budget`` trials, and the fraction of repeated trials."""
     if not steps:
-        raise UsageError("a strategy has proposed nothing")
+        raise UsageError("a strategy proposed no candidate")
     known: dict[frozenset[str], float] = {}
     for step in steps:
         if step.front not in known:

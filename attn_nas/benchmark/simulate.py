@@ -1,4 +1,4 @@
-"""One search played on a table, with its trainings taking the time that they took, on any number of workers."""
+"""Simulates one search on a table; each training takes its stored time, on any number of workers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from attn_nas.training.images import epoch_work
 
 
 @dataclass(frozen=True)
-class Step:
-    """A trial that ended: its network, the simulated seconds since the search began, and the front then (keys).
+class SimulatedTrial:
+    """A trial that ended: key of its network, simulated seconds since the start, keys of the front at that time.
 
-    ``epochs`` of it were trained: fewer than all, if it was paused.
+    ``epochs`` is the number of trained epochs; it is below the full number if the trial was paused.
     """
 
     key: str
@@ -35,7 +35,7 @@ class _Training:
 
 
 class _Simulation:
-    """Trainings on ``workers``, epoch by epoch where the strategy may stop them."""
+    """The running trainings of a search, epoch by epoch if the strategy can stop them."""
 
     def __init__(self, table: Table, strategy: Strategy, seed: int | None) -> None:
         self._table, self._strategy, self._seed = table, strategy, seed
@@ -49,16 +49,16 @@ class _Simulation:
 
     @property
     def running(self) -> int:
-        """Trainings that go on."""
+        """Number of running trainings."""
         return len(self._queue)
 
     @property
     def begun(self) -> int:
-        """Trainings that were begun."""
+        """Number of trainings that have started."""
         return len(self._trainings)
 
     def begin(self) -> bool:
-        """Begin what the strategy asks for, from where it was paused; False if that is nothing."""
+        """Start the next proposal of the strategy, or continue it where it was paused; False if there is none."""
         genotype = self._strategy.ask()
         if genotype is None:
             return False
@@ -68,15 +68,15 @@ class _Simulation:
         return True
 
     def _go_on(self, number: int) -> None:
-        """Train to the next epoch at which the strategy decides."""
+        """Train until the next epoch at which the strategy decides."""
         training = self._trainings[number]
         done = training.epochs
         training.epochs = self._strategy.next_rung(done, training.result.epochs)
         share = self._shares[training.epochs] - self._shares[done]
         heapq.heappush(self._queue, (self.now + share * training.result.seconds, number))
 
-    def advance(self) -> Step | None:
-        """Go to the next decision; a step, if a trial ended there."""
+    def advance(self) -> SimulatedTrial | None:
+        """Advance to the next decision of the strategy; returns the trial if it ended there."""
         self.now, number = heapq.heappop(self._queue)
         training = self._trainings[number]
         genotype, result, epochs = training.genotype, training.result, training.epochs
@@ -88,28 +88,35 @@ class _Simulation:
             self._strategy.pause(genotype, result.until(epochs))
         else:
             self._strategy.tell(genotype, result)
-        return Step(genotype.key, self.now, frozenset(self._strategy.front()), epochs)
+        return SimulatedTrial(genotype.key, self.now, frozenset(self._strategy.front()), epochs)
 
 
 def simulate(
     table: Table, strategy: Strategy, budget: int, *, workers: int = 1, seed: int = 0, noise_free: bool = False
-) -> list[Step]:
-    """Play ``strategy`` for ``budget`` trials, in the order in which they end; fewer if it has nothing left to try.
+) -> list[SimulatedTrial]:
+    """Simulate ``budget`` trials of ``strategy``; returns them in the order in which they end.
 
-    Every trial sees the training of its network with the same ``seed``, as the candidates of a search are trained in pairs, or
-    the mean over all seeds when ``noise_free``. ``workers`` train at a time; a strategy's own thinking takes no time. Where it
-    pauses a training, only what was trained takes time; what goes on later is another trial, and takes the rest.
+    The proposals of the strategy take no simulated time. A paused training takes the time of its trained epochs; continuing it
+    is another trial, which takes the remaining time. There are fewer trials if the strategy has no more proposals.
+
+    Args:
+        table: the table.
+        strategy: the strategy; its state changes.
+        budget: number of trials.
+        workers: trainings at the same time.
+        seed: seed of the trainings that are looked up, the same for all trials.
+        noise_free: look up means over all seeds instead.
 
     Raises:
-        UsageError: a budget or a number of workers below one.
-        TableError: the strategy asks for a network that the table does not have.
+        UsageError: ``budget`` or ``workers`` is below 1.
+        TableError: the strategy proposes a network that the table lacks.
 
     """
     for name, number in (("budget", budget), ("workers", workers)):
         if number < 1:
             raise UsageError(f"{name} = {number}: choose at least 1")
     simulation = _Simulation(table, strategy, None if noise_free else seed)
-    steps: list[Step] = []
+    steps: list[SimulatedTrial] = []
     exhausted = False
     while True:
         while simulation.running < workers and simulation.begun < budget and not exhausted:

@@ -1,4 +1,4 @@
-"""Strategies that play on a table: ours, Optuna's samplers, and any peer that asks and tells."""
+"""Search strategies for a table: those of attn-nas, Optuna's samplers, and other optimisers with ask and tell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.trial import Trial, TrialState
 
 from attn_nas.benchmark.table import Table
-from attn_nas.engine.early_stopping import Stopping
+from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.errors import UsageError, choose_from, first_line
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.record import Record, State
@@ -30,46 +30,47 @@ from attn_nas.training import ProxyResult
 
 
 class Strategy(ABC):
-    """One search of a table's space: asked for candidates, told what their training gave, and at any time for its front.
+    """One search of a table's space: proposes candidates, receives their results, and reports its front.
 
-    A subclass says what to `propose` and how to `learn`; several candidates may be out at a time, and one may be out twice. It
-    may look at the costs of the table, which a search knows before any training, and at nothing else that it was not told.
+    Subclasses implement `propose` and `learn`. Several candidates can run at the same time, and one candidate can run twice.
+    A strategy may read the costs of the table, which a search knows before training, but no accuracies except those that it
+    receives.
     """
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.observed: dict[str, tuple[float, float]] = {}
-        """Accuracy as it was measured last, and FLOPs, by key."""
+        """Last measured accuracy, and FLOPs, by key."""
         self.running: list[tuple[Genotype, Any]] = []
-        """Candidates that are out, each with the token it was proposed with."""
+        """Running candidates with the tokens of their proposals."""
 
     @abstractmethod
     def propose(self) -> tuple[Genotype, Any] | None:
-        """The next candidate, with a token that comes back with its result; None if there is nothing left to try."""
+        """The next candidate, and a token that is passed to `learn` with its result; None if there is none."""
 
     @abstractmethod
     def learn(self, token: Any, accuracy: float, flops: int) -> None:
-        """Take in what the candidate proposed with ``token`` has reached."""
+        """Receive the result of the candidate that was proposed with ``token``."""
 
     def next_rung(self, epochs: int, last: int) -> int:
-        """The epoch to which a training goes on after so many ``epochs``: by default the ``last``."""
+        """The next epoch at which a training may be paused, after ``epochs`` epochs; by default the ``last``."""
         return last
 
     def goes_on(self, genotype: Genotype, partial: ProxyResult) -> bool:
-        """Whether a candidate that has reached a rung is trained further now."""
+        """True if a candidate that has reached a rung continues now."""
         return True
 
     def pause(self, genotype: Genotype, partial: ProxyResult) -> None:
-        """What a candidate had reached when it was stopped."""
+        """Receive the partial result of a candidate that was paused."""
         self._ended(genotype)
 
     def front(self) -> Collection[str]:
-        """Keys of the networks that it would report now: by default the non-dominated of what was measured."""
+        """Keys of the current front; by default the Pareto front of measured accuracies."""
         keys = list(self.observed)
         return [keys[index] for index in front_indices([*self.observed.values()])]
 
     def ask(self) -> Genotype | None:
-        """The next candidate; None if there is nothing left to try."""
+        """The next candidate; None if there is none."""
         proposed = self.propose()
         if proposed is None:
             return None
@@ -77,35 +78,35 @@ class Strategy(ABC):
         return proposed[0]
 
     def tell(self, genotype: Genotype, result: ProxyResult) -> None:
-        """What came of a candidate that was asked for."""
+        """Receive the result of a running candidate."""
         token = self._ended(genotype)
         flops = self.table.cost(genotype).flops
         self.observed[genotype.key] = result.accuracy, flops
         self.learn(token, result.accuracy, flops)
 
     def _ended(self, genotype: Genotype) -> Any:
-        """Take a candidate from those that are out; its token."""
+        """Remove a candidate from those that run; returns its token."""
         index = next(index for index, (asked, _) in enumerate(self.running) if asked == genotype)
         return self.running.pop(index)[1]
 
 
 StrategyFactory = Callable[[Table, int], Strategy]
-"""Makes a strategy for the space of a table, with a seed of its own. It can be pickled."""
+"""Makes a strategy from a table and a seed. Must be picklable."""
 
 
-class Search(Strategy):
-    """As `attn_nas.search` proposes without limits: the references first, then by its sampler, nothing twice.
+class SearchStrategy(Strategy):
+    """The strategy of `attn_nas.search` without limits: references first, then proposals of a sampler, no repeats.
 
-    The front is what the model of accuracies believes in, or with ``believed`` off the non-dominated of what was measured.
+    The front is that of estimated accuracies; without ``estimated``, the Pareto front of measured accuracies.
     """
 
-    def __init__(self, table: Table, seed: int, sampler: SamplerFactory = KnownCostSampler, *, believed: bool = True) -> None:
+    def __init__(self, table: Table, seed: int, sampler: SamplerFactory = KnownCostSampler, *, estimated: bool = True) -> None:
         super().__init__(table)
         self._study = _study(RandomSampler(seed))
-        self._believed = believed
+        self._estimated = estimated
         self._queue = [*table.references.values()]
         self.paused: set[str] = set()
-        """Keys of the candidates that were stopped."""
+        """Keys of the paused candidates."""
         self._proposer = Proposer(table.encoding, sampler(table.header.space, table.costs, seed), seed)
 
     def propose(self) -> tuple[Genotype, Trial] | None:
@@ -125,21 +126,21 @@ class Search(Strategy):
         """See `Strategy.front`."""
         trainings = [Training(self.table.genotypes[key], 0, accuracy) for key, (accuracy, _) in self.observed.items()]
         costs = {key: (flops,) for key, (_, flops) in self.observed.items()}
-        beliefs = Beliefs.of(trainings, costs) if self._believed else None
+        beliefs = Beliefs.of(trainings, costs) if self._estimated else None
         return beliefs.front if beliefs else super().front()
 
 
-class StoppingSearch(Search):
-    """The same with early stopping, see `Stopping`."""
+class EarlyStoppingStrategy(SearchStrategy):
+    """`SearchStrategy` with early stopping (`EarlyStopping`)."""
 
     def __init__(self, table: Table, seed: int) -> None:
         super().__init__(table, seed)
-        self._stopping = Stopping.of(table.header.space.proxy, ("flops",))
+        self._stopping = EarlyStopping.of(table.header.space.proxy, ("flops",))
         self._names = {genotype.key: name for name, genotype in table.references.items()}
         self._records: list[Record] = []
 
     def propose(self) -> tuple[Genotype, Trial] | None:
-        """See `Strategy.propose`; what was paused too early comes before what is new."""
+        """See `Strategy.propose`; candidates that were paused too early come before new ones."""
         promoted = None if self._queue else self._stopping.promoted([*self._records, *self._out()])
         if promoted:
             return promoted.genotype, self._proposer.given(self._study, promoted.genotype)
@@ -153,7 +154,7 @@ class StoppingSearch(Search):
         return self._stopping.next_rung(epochs) - self._stopping.first + 1
 
     def goes_on(self, genotype: Genotype, partial: ProxyResult) -> bool:
-        """See `Strategy.goes_on`; references are never stopped."""
+        """See `Strategy.goes_on`; references are never paused."""
         return genotype.key in self._names or self._stopping.goes_on(
             self._record(genotype, "running", partial=partial), self._records
         )
@@ -180,8 +181,8 @@ class StoppingSearch(Search):
         return Record(0, state, genotype, 0, cost, name, result, None, None, partial)
 
 
-class Sampled(Strategy):
-    """An Optuna sampler as its documentation teaches: a study of two objectives, asked and told. It may repeat itself."""
+class SamplerStrategy(Strategy):
+    """An Optuna sampler in a study of two objectives with ask and tell; it may repeat candidates."""
 
     def __init__(self, table: Table, sampler: BaseSampler) -> None:
         super().__init__(table)
@@ -199,9 +200,9 @@ class Sampled(Strategy):
 
 
 class Peer(Protocol):
-    """A search outside Optuna, made from ``(choices, seed)``: the values that each categorical parameter may take, by name.
+    """An optimiser outside Optuna, made from ``(choices, seed)``; ``choices`` are the values of each parameter, by name.
 
-    Parameters that a mechanism does not have are dropped, so several sets of them are one network.
+    Parameters that a mechanism lacks are ignored, so that several sets of parameters can be the same network.
     """
 
     def ask(self) -> Mapping[str, Any]:
@@ -209,11 +210,11 @@ class Peer(Protocol):
         ...
 
     def tell(self, params: Mapping[str, Any], accuracy: float, flops: int) -> None:
-        """What came of ``params`` that were asked for: accuracy is to be maximised, FLOPs to be minimised."""
+        """Receive the result of ``params`` from `ask`: accuracy is maximised, FLOPs are minimised."""
         ...
 
 
-class Adapted(Strategy):
+class PeerStrategy(Strategy):
     """A `Peer` as a strategy."""
 
     def __init__(self, table: Table, peer: Peer) -> None:
@@ -255,34 +256,39 @@ _SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "nsga3": lambda seed: NSGAIIISampler(seed=seed),
     "gp": lambda seed: GPSampler(seed=seed),
 }
-_OURS: dict[str, Callable[[Table, int], Search]] = {
-    "attn-nas": Search,
-    "attn-nas-stopping": StoppingSearch,
-    "attn-nas-measured": partial(Search, believed=False),
-    "tpe-distinct": partial(Search, sampler=tpe, believed=False),
-    "random-distinct": partial(Search, sampler=at_random, believed=False),
+_OURS: dict[str, Callable[[Table, int], SearchStrategy]] = {
+    "attn-nas": SearchStrategy,
+    "attn-nas-stopping": EarlyStoppingStrategy,
+    "attn-nas-measured": partial(SearchStrategy, estimated=False),
+    "tpe-distinct": partial(SearchStrategy, sampler=tpe, estimated=False),
+    "random-distinct": partial(SearchStrategy, sampler=at_random, estimated=False),
 }
-"""What proposes after the references, and nothing twice: the difference between the last three is the sampler's alone."""
+"""Strategies with references first and no repeats; the last three differ only in their sampler."""
 STRATEGIES = (*_OURS, *_SAMPLERS)
-"""The strategies that have a name."""
+"""Names of the built-in strategies."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """The strategy of a name, or of a class given as ``FILE.py:CLASS`` or ``MODULE:CLASS``.
+class NamedStrategy:
+    """Factory of a strategy by its name, or by a class given as ``FILE.py:CLASS`` or ``MODULE:CLASS``.
 
-    A class may be a `Strategy`, made from ``(table, seed)``; an Optuna sampler, made from ``seed=``; or a `Peer`, made from
+    The class is a `Strategy`, made from ``(table, seed)``; an Optuna sampler, made from ``seed=``; or a `Peer`, made from
     ``(choices, seed)``.
     """
 
     name: str
 
     def __call__(self, table: Table, seed: int) -> Strategy:
-        """The strategy; raises UsageError."""
+        """The strategy.
+
+        Raises:
+            UsageError: the name is unknown, or the class cannot be loaded or made.
+
+        """
         if self.name in _OURS:
             return _OURS[self.name](table, seed)
         if self.name in _SAMPLERS:
-            return Sampled(table, _quietly(lambda: _SAMPLERS[self.name](seed)))
+            return SamplerStrategy(table, _quietly(lambda: _SAMPLERS[self.name](seed)))
         kind = self._class()
         try:
             made = self._made(kind, table, seed)
@@ -298,9 +304,9 @@ class Named:
             made: Strategy = make(table, seed)
             return made
         if issubclass(kind, BaseSampler):
-            return Sampled(table, _quietly(lambda: make(seed=seed)))
+            return SamplerStrategy(table, _quietly(lambda: make(seed=seed)))
         if callable(getattr(kind, "ask", None)) and callable(getattr(kind, "tell", None)):
-            return Adapted(table, make(dict(table.encoding.choices), seed))
+            return PeerStrategy(table, make(dict(table.encoding.choices), seed))
         return None
 
     def _class(self) -> type[Any]:

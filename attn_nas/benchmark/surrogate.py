@@ -1,4 +1,4 @@
-"""A model fitted to a table that answers for placements which were never trained (as NAS-Bench-301, arXiv:2008.09777)."""
+"""A model fitted to a table that predicts untrained placements (as NAS-Bench-301, arXiv 2008.09777)."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from numpy.typing import NDArray
 
 from attn_nas.benchmark.table import Entry, Table
 from attn_nas.errors import TableError
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.space.genotype import Genotype
 from attn_nas.stats.rank_correlation import kendall
 from attn_nas.stats.uncertainty import Z90, Estimate, without_nan
 
 Floats = NDArray[np.float64]
-_LEAST = 20
+_MIN_NETWORKS = 20
 _FOLDS = 5
 _FITTED_TO = 500
 _UNKNOWN_VARIANCE = 1e-4
-"""Of a training, where one seed cannot tell; the fit scales it."""
+"""Assumed noise variance of a training if there is one seed; the fit scales it."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model expects of a network: it was not trained.
+    """Prediction for a network; accuracies are fractions of 1.
 
-    ``accuracy`` is on the validation split after the last epoch, ``standard_deviation`` how uncertain its mean over seeds is,
-    ``curve`` the validation accuracy after every epoch, ``test_accuracy`` that on the test split where the table has it,
-    ``seconds`` the time of a training.
+    Args:
+        accuracy: validation accuracy after the last epoch.
+        standard_deviation: uncertainty of its mean over seeds.
+        curve: validation accuracy after each epoch.
+        test_accuracy: test accuracy; None if the table has none.
+        seconds: time of a training.
+
     """
 
     accuracy: float
@@ -43,11 +47,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How far predictions are from entries that the model was not fitted to, by cross-validation over networks.
+    """Errors of predictions of mean accuracy over seeds for held-out networks, by cross-validation over networks.
 
-    Of the mean accuracy over seeds: ``mean_error`` (absolute) beside ``noise`` (the part of it that is the entries' own
-    standard error), ``explained`` (share of the variance between networks, R squared), ``kendall``, and ``covered``, the share
-    that lies in its 90 % interval, noise included. With one seed the noise is not known: it and ``covered`` are NaN.
+    Args:
+        mean_error: mean absolute error.
+        noise: mean absolute error that the standard error of the entries alone would cause; NaN with one seed.
+        explained: fraction of the variance between networks that is explained (R squared).
+        kendall: rank correlation of predictions and entries.
+        covered: fraction of entries inside their 90 % interval, noise included; NaN with one seed.
+        networks: number of networks.
+
     """
 
     mean_error: float
@@ -63,19 +72,19 @@ class HeldOut:
 
 
 class Surrogate:
-    """Predictions for any placements on the trunk of ``table``; apart from the entries themselves.
+    """Predicts any placements on the trunk of ``table``; it never returns entries themselves.
 
-    It is fitted to the entries of the seeds that all networks have.
+    The model is fitted to the entries of the seeds that all networks have. ``seed`` is that of the cross-validation.
 
     Raises:
-        TableError: the table has fewer than 20 networks, no seed that all have, or curves of different lengths.
+        TableError: the table has fewer than 20 networks, no seed of all networks, or curves of different lengths.
 
     """
 
     def __init__(self, table: Table, seed: int = 0) -> None:
         self._genotypes = [*table.genotypes.values()]
-        if len(self._genotypes) < _LEAST:
-            raise TableError(f"the table has {len(self._genotypes)} networks: a model needs {_LEAST}")
+        if len(self._genotypes) < _MIN_NETWORKS:
+            raise TableError(f"the table has {len(self._genotypes)} networks: a surrogate needs {_MIN_NETWORKS}")
         self._seed = seed
         groups = [[table.entry(genotype, each) for each in range(len(table.seeds))] for genotype in self._genotypes]
         epochs = {entry.trained.result.epochs for entry in table.entries}
@@ -87,7 +96,7 @@ class Surrogate:
         self._noise_known = not np.isnan(variance)
         self._variance = variance if self._noise_known else _UNKNOWN_VARIANCE
         self._noise = np.full(len(groups), self._variance / len(table.seeds))
-        self._networks = Placed.of(self._genotypes)
+        self._networks = PlacedNetworks.of(self._genotypes)
         self._model = PlacementProcess(self._networks, self._values, self._noise, fitted_to=_FITTED_TO)
 
     def _outputs(self, entry: Entry) -> list[float]:
@@ -96,18 +105,18 @@ class Surrogate:
         return [result.accuracy, result.seconds, *result.curve, *tested]
 
     def predict(self, genotypes: Sequence[Genotype], seed: int | None = None) -> list[Prediction]:
-        """What to expect of ``genotypes``; with a ``seed`` the noise of one training is added to the accuracies.
+        """Predictions for ``genotypes``; with a ``seed``, the noise of one training is added to the accuracies.
 
         Raises:
-            TableError: a network on another trunk.
+            TableError: a network has another trunk.
 
         """
         for genotype in genotypes:
             if genotype.trunk != self._genotypes[0].trunk:
-                raise TableError(f"the model knows placements on {self._genotypes[0].trunk}, not on {genotype.trunk}")
+                raise TableError(f"the surrogate predicts placements on {self._genotypes[0].trunk}, not on {genotype.trunk}")
         if not genotypes:
             return []
-        means, deviations = self._model.predict(Placed.of(genotypes))
+        means, deviations = self._model.predict(PlacedNetworks.of(genotypes))
         return [
             self._prediction(mean, float(deviation), 0.0 if seed is None else self._drawn(genotype, seed))
             for genotype, mean, deviation in zip(genotypes, means, deviations, strict=True)
@@ -129,7 +138,7 @@ class Surrogate:
         )
 
     def held_out(self) -> HeldOut:
-        """The model's error on networks that were left out, a fifth of them at a time."""
+        """Errors on held-out networks, by five-fold cross-validation."""
         order = np.random.default_rng(self._seed).permutation(len(self._genotypes))
         means, deviations = np.empty(len(order)), np.empty(len(order))
         for fold in range(_FOLDS):
@@ -152,9 +161,9 @@ class Surrogate:
 
 
 def _variance_within(accuracies: Floats) -> float:
-    """Variance of one training about its network's mean, of ``(networks, seeds)``; NaN with one seed.
+    """Variance of one training around its network's mean, from accuracies ``(networks, seeds)``; NaN with one seed.
 
-    What a seed adds to all networks alike is left out.
+    Shifts that a seed gives to all networks are not included.
     """
     networks, seeds = accuracies.shape
     if seeds < 2:

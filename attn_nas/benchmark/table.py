@@ -1,7 +1,7 @@
-"""The table: trainings of many networks of one small space, by genotype and seed, in one Parquet file.
+"""Tables of trainings of many networks of one small space, by genotype and seed, in one Parquet file.
 
-Tabular benchmarks made searches measurable for cells (NAS-Bench-101, arXiv:1902.09635; NAS-Bench-201, arXiv:2001.00326); this
-one does it for attention placements.
+Earlier tabular benchmarks contain cells of convolutional networks (NAS-Bench-101, arXiv 1902.09635; NAS-Bench-201, arXiv
+2001.00326); this one contains attention placements.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from attn_nas.training import OnEpoch, ProxyResult, Scores, StepProfile
 from attn_nas.training.protocol import Trained
 
 FORMAT = 1
-"""Number of the way in which a table is written; one of another format is not read."""
+"""Number of the file format; files of other formats are refused."""
 LICENCE = "CC BY 4.0"
 EMBEDDED = Path(__file__).parent / "cued_digits_resnet8.parquet"
 _METADATA = b"attn_nas"
@@ -38,7 +38,7 @@ _NUMBERS = ("seconds", "cpu_seconds", "peak_memory_mb")
 
 @dataclass(frozen=True)
 class Header:
-    """What all entries of a table share: the space, the shape of the task, and what the bare trunk and the dearest cost."""
+    """Properties of all entries of a table: space, task, cost of the bare trunk, largest FLOPs of a network."""
 
     name: str
     space: SearchSpace
@@ -72,7 +72,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Entry:
-    """One training of one network, and on what: ``numerics`` (device, precision, layout), ``hardware`` and ``versions``."""
+    """One training of one network.
+
+    ``numerics`` (device, precision, memory format), ``hardware`` and ``versions`` describe the machine and its software.
+    """
 
     genotype: Genotype
     seed: int
@@ -83,15 +86,15 @@ class Entry:
 
     @property
     def name(self) -> tuple[str, int]:
-        """Key of the network, and seed: what tells an entry from every other."""
+        """Key of the network and seed, which identify the entry."""
         return self.genotype.key, self.seed
 
 
 class Table:
-    """Entries of one space, at most one for each network and seed, ordered by key and seed.
+    """Entries of one space, at most one per network and seed, ordered by key and seed.
 
     Raises:
-        TableError: entries of another trunk, or two different trainings of one network with one seed.
+        TableError: an entry has another trunk, or two entries of one network and seed differ.
 
     """
 
@@ -104,7 +107,9 @@ class Table:
                 raise TableError(f"{entry.genotype.trunk} is not the trunk of the table, {self.encoding.trunk}")
             known = by_name.setdefault(entry.name, entry)
             if known != entry:
-                raise TableError(f"two different trainings of {entry.genotype.key} with seed {entry.seed}: keep one of them")
+                raise TableError(
+                    f"there are two different trainings of {entry.genotype.key} with seed {entry.seed}: keep one of them"
+                )
         self.entries = tuple(by_name[name] for name in sorted(by_name))
         self._by_key: dict[str, dict[int, Entry]] = {}
         for entry in self.entries:
@@ -112,10 +117,10 @@ class Table:
 
     @classmethod
     def load(cls, path: str | Path = EMBEDDED) -> Table:
-        """The table in a Parquet file; the one that comes with the package by default.
+        """The table in a Parquet file; by default the embedded table.
 
         Raises:
-            TableError: no such file, or not a table of this format.
+            TableError: there is no such file, or it is not a table of this format.
 
         """
         import pyarrow.parquet
@@ -125,7 +130,7 @@ class Table:
         try:
             read = pyarrow.parquet.read_table(path)
             if _METADATA not in (read.schema.metadata or {}):
-                raise TableError(f"{path} is not a table of trainings: it has no header of one")
+                raise TableError(f"{path} is not a table of trainings: its metadata have no header")
             described = json.loads(read.schema.metadata[_METADATA])
             if described["format"] != FORMAT:
                 raise TableError(f"{path} is a table of format {described['format']}, this version reads {FORMAT}")
@@ -135,10 +140,10 @@ class Table:
             raise TableError(f"{path} is not a table of trainings: {first_line(error)}") from None
 
     def save(self, path: str | Path) -> None:
-        """Write the table as Parquet, whole or not at all; equal tables give equal files.
+        """Write the table as a Parquet file, atomically; equal tables give equal files.
 
         Raises:
-            TableError: it cannot be written.
+            TableError: the file cannot be written.
 
         """
         import pyarrow
@@ -155,7 +160,7 @@ class Table:
             raise TableError(f"{path} cannot be written: {error.strerror or error}") from None
 
     def add_to(self, path: str | Path) -> Table:
-        """Merge with the table in the file ``path``, if there is one, and write that; of several processes one at a time.
+        """Merge this table into the file ``path``, which is created if it is missing; processes take turns.
 
         Raises:
             TableError: the two cannot be merged, or the file cannot be read or written.
@@ -176,10 +181,10 @@ class Table:
 
     @classmethod
     def merge(cls, tables: Sequence[Table]) -> Table:
-        """One table of all entries; what several have alike is taken once.
+        """One table of the entries of all ``tables``; equal entries are kept once.
 
         Raises:
-            TableError: no tables, tables of different spaces, or two different trainings of one network with one seed.
+            TableError: there are no tables, their headers differ, or two entries of one network and seed differ.
 
         """
         if not tables:
@@ -204,29 +209,29 @@ class Table:
 
     @cached_property
     def costs(self) -> CostTable:
-        """The costs of networks by counting, as a search knows them."""
+        """The cost table of the space, as a search uses it."""
         return CostTable(self.encoding.trunk, self.header.task)
 
     @cached_property
     def references(self) -> dict[str, Genotype]:
-        """The placements everybody would try, by name, as a search of the space has them."""
+        """The reference placements of the space, by name."""
         return reference_genotypes(self.header.space, self.encoding)
 
     @property
     def complete(self) -> bool:
-        """Whether every network of the space has an entry."""
+        """True if every network of the space has an entry."""
         return len(self._by_key) == self.encoding.num_genotypes
 
     @cached_property
     def seeds(self) -> list[int]:
-        """The seeds that every network of the table was trained with: those in which networks can be compared."""
+        """The seeds that every network of the table was trained with."""
         return sorted(set.intersection(*(set(entries) for entries in self._by_key.values()))) if self._by_key else []
 
     def of(self, genotype: Genotype | str) -> list[Entry]:
-        """The entries of a network, or of its key, by seed.
+        """The entries of a network, given by genotype or key, ordered by seed.
 
         Raises:
-            TableError: it has none.
+            TableError: there are none.
 
         """
         key = genotype if isinstance(genotype, str) else genotype.key
@@ -235,27 +240,32 @@ class Table:
         return [*self._by_key[key].values()]
 
     def entry(self, genotype: Genotype, seed: int) -> Entry:
-        """The training of ``genotype`` with ``seed``, taken modulo the number of `seeds`, so that networks stay paired.
+        """The entry of ``genotype`` with seed number ``seed`` modulo the number of `seeds`, so that networks are paired.
 
         Raises:
-            TableError: no such network, or no seed that all networks have.
+            TableError: there is no such network, or no seed of all networks.
 
         """
         paired = self._paired(genotype)
         return paired[seed % len(paired)]
 
     def _paired(self, genotype: Genotype) -> list[Entry]:
-        """The entries of a network with the seeds that all have."""
+        """The entries of a network with the common `seeds`."""
         if not self.seeds:
             raise TableError("no seed was trained with every network of the table: finish one")
         return [entry for entry in self.of(genotype) if entry.seed in self.seeds]
 
     def cost(self, genotype: Genotype) -> Cost:
-        """What a network costs."""
+        """The cost of a network.
+
+        Raises:
+            TableError: the network has no entry.
+
+        """
         return self.of(genotype)[0].trained.cost
 
     def query(self, genotype: Genotype, seed: int | None = None) -> ProxyResult:
-        """What the training of ``genotype`` with ``seed`` gave; without a seed the mean over `seeds`, free of most noise.
+        """The result of ``genotype`` with ``seed`` (see `entry`); without a seed, the mean over all common `seeds`.
 
         Raises:
             TableError: see `entry`.
@@ -266,7 +276,7 @@ class Table:
         return self.entry(genotype, seed).trained.result
 
     def trainer(self, *, noise_free: bool = False) -> TableLookup:
-        """A trainer that answers from the table, for `attn_nas.search`: a search of the table's space takes seconds."""
+        """A trainer that looks results up, for `attn_nas.search`; a search of the table's space then takes seconds."""
         return TableLookup(self, noise_free)
 
 
@@ -288,7 +298,7 @@ class TableLookup:
 
 
 def _mean(results: Sequence[ProxyResult]) -> ProxyResult:
-    """Field by field, epoch by epoch."""
+    """The mean result, field by field and epoch by epoch."""
 
     def mean(name: str) -> Any:
         values = np.mean([getattr(result, name) for result in results], axis=0)
@@ -299,7 +309,7 @@ def _mean(results: Sequence[ProxyResult]) -> ProxyResult:
 
 
 def _schema() -> Any:
-    """The columns of the file."""
+    """The columns of the Parquet file."""
     import pyarrow
 
     text, number = pyarrow.string(), pyarrow.float64()
@@ -321,7 +331,7 @@ def _schema() -> Any:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """An entry as the columns have it."""
+    """The row of an entry in the Parquet file."""
     trained, result = entry.trained, entry.trained.result
     named = [*_CURVES, *_NUMBERS, "micro_batch"]
     return {
@@ -339,7 +349,7 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _entry(row: Mapping[str, Any], genotypes: dict[str, Genotype]) -> Entry:
-    """The entry that `_row` described; ``genotypes`` are those read before."""
+    """The entry of a row, the inverse of `_row`; ``genotypes`` caches parsed genotypes."""
 
     def group(kind: Callable[..., Any], names: Iterable[str], prefix: str = "") -> Any:
         values = {name: row[prefix + name] for name in names}

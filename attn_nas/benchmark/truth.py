@@ -1,4 +1,4 @@
-"""What a table knows to be true: accuracies over all seeds, the true front, and how much of it a set of networks reaches."""
+"""True values of a table: mean accuracies over all seeds, the true front, and the hypervolume of sets of networks."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from attn_nas.sampling.cost_scale import CostScale
 from attn_nas.space.genotype import Genotype
 from attn_nas.stats.pareto import Point, front_indices, hypervolume
 
-Split = Literal["test", "validation"]
+SplitName = Literal["test", "validation"]
 
 
 class Truth:
-    """The accuracy of every network of ``table``, the mean over the seeds that all have, on the test or validation split.
+    """Mean accuracy of every network of ``table`` over the common seeds, on the test or validation split.
 
-    Costs are complete FLOPs added over the bare trunk, on a scale that is linear far below a thousand, logarithmic far above,
-    from 0 (nothing added) to 1 (the dearest network): the axis is almost flat otherwise. The reference point is the bare
-    trunk's accuracy at the highest cost. So the hypervolume is the gain over the bare trunk that a budget allows, averaged over
-    budgets from nothing to everything.
+    Costs are complete FLOPs added to the bare trunk, on a `CostScale` from 0 (nothing added) to 1 (the costliest network).
+    The reference point is the accuracy of the bare trunk at the highest cost. The hypervolume is therefore the gain in
+    accuracy over the bare trunk that a limit of added FLOPs allows, averaged over limits on that scale.
 
-    On the validation split it contains what a search sees, so a lucky training counts for a part as a good network.
+    The validation accuracies include those that a search sees, so that on the validation split lucky trainings are
+    overestimated.
 
     Raises:
-        TableError: the table lacks the bare trunk, the accuracies, or a seed that all networks have.
-        UsageError: no such split.
+        TableError: the table lacks the bare trunk, accuracies of the split, or a seed of all networks.
+        UsageError: there is no such split.
 
     """
 
-    def __init__(self, table: Table, split: Split = "test") -> None:
-        if split not in get_args(Split):
-            raise UsageError(f"split {split!r}: {choose_from(split, get_args(Split))}")
+    def __init__(self, table: Table, split: SplitName = "test") -> None:
+        if split not in get_args(SplitName):
+            raise UsageError(f"split {split!r}: {choose_from(split, get_args(SplitName))}")
         self.table = table
         self.split = split
         self._scale = CostScale(0.0, table.header.dearest_flops - table.header.bare.flops)
@@ -44,7 +44,12 @@ class Truth:
         self._bare = self.accuracy(Genotype.bare(table.encoding.trunk))
 
     def accuracies(self, genotype: Genotype | str) -> list[float]:
-        """Accuracy of a network with each of the table's common seeds, in their order; raises TableError."""
+        """Accuracies of a network with the common seeds, in their order.
+
+        Raises:
+            TableError: the network has no entry, or no test accuracy.
+
+        """
         return [self._accuracy(entry) for entry in self.table.of(genotype) if entry.seed in self.table.seeds]
 
     def _accuracy(self, entry: Entry) -> float:
@@ -55,12 +60,12 @@ class Truth:
         return entry.trained.test.accuracy
 
     def accuracy(self, genotype: Genotype | str) -> float:
-        """Mean accuracy of a network; raises TableError."""
+        """Mean accuracy of a network; see `accuracies`."""
         return float(np.mean(self.accuracies(genotype)))
 
     @cached_property
     def points(self) -> dict[str, Point]:
-        """Where each network lies: true accuracy, and cost from 0 to 1, by key."""
+        """True accuracy and scaled cost (0..1) of each network, by key."""
         bare = self.table.header.bare.flops
         return {
             key: (self.accuracy(key), float(self._scale(self.table.cost(genotype).flops - bare)))
@@ -69,15 +74,15 @@ class Truth:
 
     @cached_property
     def front(self) -> list[str]:
-        """Keys of the truly non-dominated networks by rising cost."""
+        """Keys of the true Pareto front by rising cost."""
         keys = list(self.points)
         return [keys[index] for index in front_indices([self.points[key] for key in keys])]
 
     def hypervolume(self, networks: Iterable[Genotype | str]) -> float:
-        """True hypervolume of genotypes, or of their keys; a share of 1 in accuracy.
+        """True hypervolume of networks, given by genotype or key, as a fraction of 1 in accuracy.
 
         Raises:
-            TableError: one of them is not in the table.
+            TableError: a network is not in the table.
 
         """
         wanted = [network if isinstance(network, str) else network.key for network in networks]
@@ -88,10 +93,10 @@ class Truth:
 
     @cached_property
     def best_hypervolume(self) -> float:
-        """That of the true front."""
+        """True hypervolume of the true front."""
         return self.hypervolume(self.front)
 
     @cached_property
     def reference_hypervolume(self) -> float:
-        """That of the placements everybody would try."""
+        """True hypervolume of the reference placements."""
         return self.hypervolume(genotype for genotype in self.table.references.values() if genotype in self.table)

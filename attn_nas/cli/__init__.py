@@ -1,31 +1,29 @@
-"""The command line: parse, import what the command needs, call, print."""
+"""The command line: each command parses its options, imports what it needs, calls the package and prints."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from attn_nas.cli import (
     attaching,
-    auditing,
     benching,
-    catalogue,
+    cataloging,
     dashboards,
+    explaining,
     exporting,
-    insights,
+    further_training,
     listing,
-    mapping,
     mechanisms,
-    plain,
     reporting,
-    results,
-    retraining,
     searching,
+    showing,
     watching,
 )
-from attn_nas.cli.failures import told_failures
+from attn_nas.cli.failures import reported_failures
 from attn_nas.cli.pipes import Commands, quiet_pipe
 from attn_nas.plugins.trust import VARIABLE
 from attn_nas.version import __version__
@@ -33,31 +31,44 @@ from attn_nas.version import __version__
 app = typer.Typer(
     name="attn-nas",
     cls=Commands,
-    help="Search where to put which attention mechanism into a CNN.",
+    help="Search for the best attention placements in a CNN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(searching.search)
-app.command()(watching.watch)
-app.command()(listing.runs)
-app.command()(attaching.attach)
-app.command()(results.front)
-app.command()(results.show)
-app.command()(results.compare)
-app.command()(dashboards.dashboard)
-app.command()(reporting.report)
-app.command()(exporting.export)
-app.command()(insights.insight)
-app.command()(mapping.maps)
-app.command()(retraining.retrain)
-app.command()(plain.plain)
-app.command()(auditing.audit)
-app.command()(benching.bench)
-app.command()(catalogue.spaces)
-app.command()(mechanisms.mechanisms)
-app.command()(catalogue.trunks)
-app.command()(catalogue.schema)
+catalog = typer.Typer(name="catalog", no_args_is_help=True)
+catalog.command()(mechanisms.mechanisms)
+catalog.command()(cataloging.trunks)
+catalog.command()(cataloging.spaces)
+catalog.command()(cataloging.schema)
+
+_GROUPS: dict[str, list[Callable[..., None]]] = {
+    "Search": [searching.search, watching.watch, listing.runs, attaching.attach],
+    "Look at the result": [showing.show, explaining.why, dashboards.dashboard, reporting.report],
+    "Check the result": [further_training.audit, further_training.baseline, further_training.retrain],
+    "Use the result": [exporting.export],
+    "Reference": [benching.bench],
+}
+"""Visible commands in the order of use, by the heading above them in ``attn-nas --help``."""
+for _group, _commands in _GROUPS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_group)(_command)
+app.add_typer(catalog, rich_help_panel="Reference", help="List what a search space can contain: mechanisms, trunks, spaces.")
+
+_FORMER_COMMANDS: dict[str, Callable[..., None]] = {
+    "front": showing.front,
+    "compare": showing.compare,
+    "insight": explaining.insight,
+    "maps": explaining.maps,
+    "plain": further_training.baseline,
+    "mechanisms": mechanisms.mechanisms,
+    "trunks": cataloging.trunks,
+    "spaces": cataloging.spaces,
+    "schema": cataloging.schema,
+}
+"""Names of former releases; they work as before, and ``attn-nas --help`` does not list them."""
+for _name, _command in _FORMER_COMMANDS.items():
+    app.command(_name, hidden=True)(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -68,21 +79,29 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", envvar="ATTN_NAS_DEBUG", help="Show the traceback of what fails.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="ATTN_NAS_DEBUG", help="Print the traceback of any error, before its message.")
+    ] = False,
     trust_plugins: Annotated[
-        bool, typer.Option("--trust-plugins", help="Run plug-ins that came with a run, now and later: you have read them.")
+        bool,
+        typer.Option("--trust-plugins", help="Run the plug-ins that are stored in a run, now and later. Read them first."),
     ] = False,
 ) -> None:
-    """Search where to put which attention mechanism into a CNN."""
+    """Search for the best attention placements in a CNN."""
     if trust_plugins:
         os.environ[VARIABLE] = "1"
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 failed, 2 cannot be done as asked, 130 interrupted, 141 not read to the end."""
+    """Run the command line and exit.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 the reader of the output has gone.
+    """
     try:
-        with told_failures(debug=False), quiet_pipe():
+        with reported_failures(debug=False), quiet_pipe():
             app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -1,4 +1,4 @@
-"""``attn-nas attach``: runs on a database server."""
+"""``attn-nas attach``: a local folder for a run on a database server."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ from typing import Annotated
 
 import typer
 
+from attn_nas.cli.listing import list_shared_runs
+from attn_nas.cli.options import JsonOption
 from attn_nas.errors import UsageError
 
 
 def attach(
-    study: Annotated[str | None, typer.Argument(help="A run's study on the server; without it those there are listed.")] = None,
-    storage: Annotated[
-        str | None, typer.Option(help="The server, postgresql://user@host/database; ATTN_NAS_STORAGE by default.")
+    study: Annotated[
+        str | None, typer.Argument(help="Name of the run's study on the server; without it the runs there are listed.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder to make; runs/STUDY by default.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    storage: Annotated[
+        str | None, typer.Option(help="Database server, postgresql://user@host/database; by default ATTN_NAS_STORAGE.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder to make; by default runs/STUDY.")] = None,
+    json: JsonOption = False,
 ) -> None:
-    """List the runs on a database server, or make a folder for one of them that was begun elsewhere."""
-    from attn_nas.runs.attach import attach as attach_run
-    from attn_nas.runs.attach import shared_runs
+    """Make a local folder for a run on a database server that was started elsewhere, to look at it or to continue it."""
     from attn_nas.storage.address import VARIABLE
-    from attn_nas.terminal.console import console
-    from attn_nas.terminal.runs import shared_table
 
     address = storage or os.environ.get(VARIABLE)
     if not address:
-        raise UsageError(f"which server? Name it with --storage or {VARIABLE}: postgresql://user@host/database")
-    out = console(highlight=False)
-    if study is not None:
-        folder = attach_run(address, study, run)
-        if json:
-            print(json_module.dumps({"run": str(folder.path)}, indent=2))
-        else:
-            out.print(f"Look at it: attn-nas front {shlex.quote(str(folder.path))}", markup=False, soft_wrap=True)
+        raise UsageError(f"no server is named: add --storage or set {VARIABLE}, as postgresql://user@host/database")
+    if study is None:
+        list_shared_runs(address, json=json)
         return
-    found = shared_runs(address)
+    from attn_nas.runs.attach import attach as attach_run
+    from attn_nas.terminal.console import console
+
+    folder = attach_run(address, study, run)
     if json:
-        print(json_module.dumps([each.to_dict() for each in found], indent=2))
-    elif found:
-        out.print(shared_table(found))
+        print(json_module.dumps({"run": str(folder.path)}, indent=2))
     else:
-        out.print("There is no run on it: begin one with attn-nas search --storage", markup=False)
+        out = console(highlight=False)
+        out.print(f"Look at it: attn-nas show {shlex.quote(str(folder.path))}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``attn-nas export``."""
+"""``attn-nas export``: trained candidates as files."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli.results import JsonOption, RunArgument
+from attn_nas.cli.options import BestUnderOption, DownloadOption, JsonOption, KneeOption, RunArgument
 
 
 def export(
     run: RunArgument,
-    trial: Annotated[list[str] | None, typer.Option(help="Key of a candidate, or its beginning; once for each.")] = None,
-    knee: Annotated[bool, typer.Option("--knee", help="The knee of the front.")] = False,
-    front: Annotated[bool, typer.Option("--front", help="The whole front: the default.")] = False,
-    best_under: Annotated[
-        str | None, typer.Option(help="The most accurate with so many FLOPs: in all (45M), or over the bare trunk (+1%).")
+    trial: Annotated[
+        list[str] | None, typer.Option(help="Key of a candidate, or the beginning of the key; repeat it for several.")
     ] = None,
+    knee: KneeOption = False,
+    front: Annotated[bool, typer.Option("--front", help="Select all members of the front; the default.")] = False,
+    best_under: BestUnderOption = None,
     format: Annotated[
-        str, typer.Option(help="Formats: source, safetensors, insert, hub, pt2, onnx; several with commas.")
+        str, typer.Option(help="Formats, separated by commas: source, safetensors, insert, hub, pt2, onnx.")
     ] = "source,safetensors,insert",
     retrained: Annotated[
-        bool, typer.Option("--retrained", help="With the weights of the full training; its winners by default.")
+        bool, typer.Option("--retrained", help="Export the weights of the full training; by default those of its winners.")
     ] = False,
-    to: Annotated[Path, typer.Option(help="Folder to export to.")] = Path("export"),
-    force: Annotated[bool, typer.Option("--force", help="Replace folders that are there already.")] = False,
+    to: Annotated[Path, typer.Option(help="Output folder.")] = Path("export"),
+    force: Annotated[bool, typer.Option("--force", help="Replace existing folders.")] = False,
     without_data: Annotated[
         bool, typer.Option("--without-data", help="Do not reproduce the recorded accuracy, which needs the data set.")
     ] = False,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")] = False,
+    download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Export candidates, a verified folder each, to use without attn-nas; with the front also its table and picture."""
+    """Export trained candidates as model folders that run without attn-nas; each is verified before it is kept.
+
+    An export of the front also writes front.json, front.csv and front.svg.
+    """
     from attn_nas.export import chosen_formats, export_candidates
     from attn_nas.followups.full_training import FullTraining
     from attn_nas.report import write_front
@@ -43,8 +46,8 @@ def export(
     formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
     opened = Run(run)
     selection = Selection(trial or (), knee, front, best_under)
-    with_front = front or not (selection.is_asked_for or retrained)
-    if retrained and not selection.is_asked_for:
+    with_front = front or not (selection.is_explicit or retrained)
+    if retrained and not selection.is_explicit:
         selection = Selection(FullTraining.of(opened).winners)
     folders = export_candidates(
         opened,

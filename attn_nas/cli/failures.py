@@ -1,4 +1,4 @@
-"""How a command that fails says so: in one message, or with its traceback where that is asked for."""
+"""Error handling of all commands: one message on stderr, with the traceback if ``--debug`` asks for it."""
 
 from __future__ import annotations
 
@@ -11,45 +11,46 @@ from typer import Abort, BadParameter, Exit
 
 from attn_nas.errors import AttnNasError, first_line
 
-_UNFORESEEN = 1
-_OF_TYPER: tuple[type[Exception], ...] = (
+_UNEXPECTED = 1
+_TYPER_ERRORS: tuple[type[Exception], ...] = (
     Abort,
     Exit,
     *(kind for kind in BadParameter.__mro__ if issubclass(kind, Exception) and kind is not Exception),
 )
-"""What typer answers itself; the base class of its errors has no public name."""
+"""Exceptions that typer handles itself; the base class of its errors has no public name."""
 
 
 @contextmanager
-def told_failures(*, debug: bool) -> Iterator[None]:
-    """End a failing block with one message on stderr and its exit code; with ``debug`` after the traceback.
+def reported_failures(*, debug: bool) -> Iterator[None]:
+    """Turn an exception of the block into one message on stderr and SystemExit with its exit code.
 
-    What was not foreseen is a failure like others, but called by its name.
+    With ``debug`` the traceback is printed before the message. An exception that is not an AttnNasError is reported as an
+    unexpected error.
     """
     try:
         yield
-    except _OF_TYPER:
+    except _TYPER_ERRORS:
         raise
     except AttnNasError as error:
-        _tell(error, str(error), debug)
+        _report(error, str(error), debug)
         raise SystemExit(error.exit_code) from None
-    except Exception as error:  # noqa: BLE001  whatever it is, a user gets words
-        kind, said = type(error).__name__, first_line(error)
-        what = kind if said == kind else f"{kind}: {said}"
-        more = "" if debug else ". See where with attn-nas --debug, written before the command"
-        _tell(error, f"{what}\nNobody foresaw this: it is a fault of this machine, or a bug of attn-nas{more}", debug)
-        raise SystemExit(_UNFORESEEN) from None
+    except Exception as error:  # noqa: BLE001  every other exception is reported too
+        kind, message = type(error).__name__, first_line(error)
+        summary = kind if message == kind else f"{kind}: {message}"
+        advice = "report it with the traceback above" if debug else "rerun with attn-nas --debug COMMAND and report it"
+        _report(error, f"{summary}\nUnexpected error; {advice}.", debug)
+        raise SystemExit(_UNEXPECTED) from None
 
 
-def _tell(error: BaseException, message: str, debug: bool) -> None:
+def _report(error: BaseException, message: str, debug: bool) -> None:
     if debug:
-        _uncover(error)
+        _show_context(error)
         traceback.print_exception(error)
     print(f"attn-nas: {message}", file=sys.stderr)
 
 
-def _uncover(error: BaseException | None) -> None:
-    """Have the traceback show also what an error was raised instead of."""
+def _show_context(error: BaseException | None) -> None:
+    """Make the traceback include exceptions that were replaced with ``raise ... from None``."""
     while error is not None:
         error.__suppress_context__ = error.__cause__ is not None
         error = error.__cause__ or error.__context__

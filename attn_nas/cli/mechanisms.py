@@ -1,4 +1,4 @@
-"""``attn-nas mechanisms``: the catalogue, and what its entries cost."""
+"""``attn-nas catalog mechanisms``: attention mechanisms and their costs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attn_nas.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from attn_nas.attention.mechanism import Mechanism
 
 
 def mechanisms(
-    name: Annotated[str | None, typer.Argument(help="Print this mechanism in full.")] = None,
-    channels: Annotated[int, typer.Option(max=4096, help="Channels at which costs are given.")] = 64,
-    size: Annotated[int, typer.Option(max=4096, help="Height and width at which costs are given.")] = 32,
+    name: Annotated[str | None, typer.Argument(help="Print all details of this mechanism.")] = None,
+    channels: Annotated[int, typer.Option(max=4096, help="Number of channels that costs are given for.")] = 64,
+    size: Annotated[int, typer.Option(max=4096, help="Height and width, in places, that costs are given for.")] = 32,
     measure: Annotated[bool, typer.Option("--measure", help="Time a training step on this machine now.")] = False,
-    plugin: Annotated[list[str] | None, typer.Option(help="A plug-in file whose mechanisms are listed too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    plugin: Annotated[list[str] | None, typer.Option(help="List the mechanisms of this plug-in file too.")] = None,
+    json: JsonOption = False,
 ) -> None:
-    """List the attention mechanisms with what they cost, or print one in full."""
+    """List the attention mechanisms with their costs, or print all details of one."""
     from attn_nas.attention.catalog import get_mechanism, mechanism_names
     from attn_nas.errors import UsageError
     from attn_nas.plugins import registry as plugins
@@ -40,7 +42,11 @@ def mechanisms(
 
 
 def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) -> dict[str, dict[str, Any]]:
-    """By name: parameters, MACs, FLOPs and slowdown, or why not; from the shipped measurements where they suffice."""
+    """Return parameters, MACs, FLOPs and slowdown by name, or the reason why a mechanism has none (``why_not``).
+
+    Uses the measurements in the package if they cover ``channels`` and ``size``; with ``measure``, or without them, counts and
+    times on this machine.
+    """
     from attn_nas.attention.measured import measured_costs
 
     shipped = measured_costs(channels, size)
@@ -56,7 +62,7 @@ def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) ->
 
 
 def _document(record: Mechanism) -> dict[str, Any]:
-    """A record as plain data, without what only a builder needs."""
+    """Return a record as JSON-ready data, without the fields that only the builder needs."""
     hidden = {"target", "takes_stride", "fixed"}
     return {field: value for field, value in vars(record).items() if field not in hidden} | {"typical": vars(record.typical)}
 
@@ -136,15 +142,15 @@ def _print_table(
     where = "this machine, now" if measured_now else measured_where()
     for line in (
         f"params and FLOPs at {channels} channels, {size} x {size} places, hyperparameters as published (or the nearest).",
-        f"step: training time of a basic block with the mechanism over that of the bare one, on {where}.",
+        f"step: training time of a basic block with the mechanism, relative to the block without it, on {where}.",
         f"choices: r reduction, k kernel size, g groups. any: {', '.join(GATE_POSITIONS)}.",
-        "One in full: attn-nas mechanisms NAME",
+        "All details of one: attn-nas catalog mechanisms NAME",
     ):
         out.print(line, style="dim")
 
 
 def _choices(record: Mechanism) -> str:
-    """The hyperparameters in short: ``r2-32 k3-9``."""
+    """Write the hyperparameters in short, as ``r2-32 k3-9``."""
     parts = []
     for letter, values in (("r", record.reductions), ("k", record.kernel_sizes), ("g", record.groups)):
         numbers = [value for value in values if isinstance(value, int)]
@@ -154,7 +160,7 @@ def _choices(record: Mechanism) -> str:
 
 
 def _short(number: int) -> str:
-    """A count with three digits and a unit."""
+    """Write a number with three digits and a unit, as ``1.23 k``."""
     value = float(number)
     for unit in ("", " k", " M", " G"):
         if value < 1000 or unit == " G":

@@ -1,4 +1,4 @@
-"""What becomes of a command whose reader has gone, as in ``attn-nas front RUN | head``."""
+"""Handling of a closed pipe, as in ``attn-nas show RUN | head``, and of a full disk behind stdout."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 from typer import BadParameter
 from typer.core import TyperGroup
 
-from attn_nas.cli.failures import told_failures
+from attn_nas.cli.failures import reported_failures
 from attn_nas.errors import WriteError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _CLOSED_PIPE = 141
-"""What a shell says of a command that a closed pipe has ended."""
+"""Exit code that a shell reports for a command ended by SIGPIPE (128 + 13)."""
 
 
 @contextmanager
 def quiet_pipe() -> Iterator[None]:
-    """End without a word when stdout or stderr is a pipe that nobody reads any more.
+    """Exit with code 141 and without a message if the reader of stdout or stderr has gone.
 
     Raises:
-        WriteError: there is no room for what is printed.
+        WriteError: the device behind stdout is full.
 
     """
     try:
@@ -35,30 +35,35 @@ def quiet_pipe() -> Iterator[None]:
             if sys.stdout:
                 sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
+        _discard_output()
         raise SystemExit(_CLOSED_PIPE) from None
     except OSError as error:
-        if error.errno not in _NO_ROOM or error.filename is not None:
+        if error.errno not in _NO_SPACE or error.filename is not None:
             raise
-        _forget_output()
+        _discard_output()
         raise WriteError(f"the output cannot be written: {error.strerror}") from None
 
 
-def _forget_output() -> None:
-    """What is still buffered would be complained about when the interpreter ends."""
+def _discard_output() -> None:
+    """Redirect stdout to /dev/null, so that flushing its buffer at exit raises no further error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Commands(TyperGroup):
-    """The commands, none of which minds a closed pipe, and all of which fail in words."""
+    """The group of all commands: handles closed pipes, reports failures, refuses empty arguments."""
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:
-        """Read what is asked for; answers ``--help``."""
+        """Parse the options before the command; prints ``--help``."""
         with quiet_pipe():
             return super().make_context(*arguments, **named)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what stands before the command; an empty argument is refused: it would mean this folder, or nothing at all."""
+        """Refuse empty arguments, which would name the current folder, or nothing.
+
+        Raises:
+            BadParameter: an argument, or the value of an option, is empty.
+
+        """
         for arg in args:
             name, given, value = arg.partition("=")
             if not arg or (name.startswith("--") and given and not value):
@@ -66,6 +71,6 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run one."""
-        with told_failures(debug=ctx.params["debug"]), quiet_pipe():
+        """Run the chosen command."""
+        with reported_failures(debug=ctx.params["debug"]), quiet_pipe():
             return super().invoke(ctx)

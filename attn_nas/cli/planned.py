@@ -1,4 +1,4 @@
-"""What the commands share that train beside a run: the cost first, then the trainings, then what was found."""
+"""Shared steps of the commands that train after a search: print the plan, train, print and write the result."""
 
 from __future__ import annotations
 
@@ -11,52 +11,25 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from attn_nas.execution.replicates import OnReplicate
     from attn_nas.execution.resources import Resources
-    from attn_nas.runs.run import Run
+    from attn_nas.followups.training_plan import FollowUp
 
 
-class Planned(Protocol):
-    """Trainings that are known before they begin."""
-
-    @property
-    def run(self) -> Run:
-        """The run they belong to."""
-        ...
-
-    @property
-    def remaining(self) -> int:
-        """How many are still to be done."""
-        ...
-
-    def seconds(self, workers: int) -> float:
-        """Wall time of these."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """The plan as plain data."""
-        ...
-
-    def train(self, resources: Resources, on_end: OnReplicate, download: bool) -> None:
-        """Do them."""
-        ...
-
-
-class Found(Protocol):
-    """What trainings were done for."""
+class FollowUpResult(Protocol):
+    """The result of trainings after a search."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return JSON-ready data."""
         ...
 
 
-_P = TypeVar("_P", bound=Planned)
-_F = TypeVar("_F", bound=Found)
+_P = TypeVar("_P", bound="FollowUp")
+_R = TypeVar("_R", bound=FollowUpResult)
 
 
-def train_planned(
+def train_as_planned(
     planned: _P,
-    told: Callable[[_P, Resources], str],
+    plan_text: Callable[[_P, Resources], str],
     *,
     workers: int | None,
     threads: int | None,
@@ -64,41 +37,40 @@ def train_planned(
     download: bool,
     json: bool,
 ) -> bool:
-    """Say what is planned, as ``told``, and train it, unless ``plan`` alone is asked for; whether it was trained."""
+    """Print the plan in the words of ``plan_text``, then train; with ``plan`` only print. Returns True if it trained."""
     from attn_nas.execution.resources import Resources
     from attn_nas.terminal.console import console
-    from attn_nas.terminal.replicates import replicate_lines
-    from attn_nas.training import Numerics
+    from attn_nas.terminal.training_lines import training_lines
 
-    numerics = Numerics.from_dict(planned.run.meta["numerics"])
+    numerics = planned.run.manifest.numerics
     resources = Resources.choose(numerics, max(1, planned.remaining), workers, threads)
-    say = console(stderr=json)
-    say.print(told(planned, resources), markup=False, highlight=False, soft_wrap=True)
+    out = console(stderr=json)
+    out.print(plan_text(planned, resources), markup=False, highlight=False, soft_wrap=True)
     if plan:
         if json:
             cost = {"remaining": planned.remaining, "seconds": planned.seconds(resources.at_first)}
             print(json_module.dumps({**planned.describe(), **cost}, indent=2))
         return False
     try:
-        with replicate_lines(say, planned.remaining) as on_end:
+        with training_lines(out, planned.remaining) as on_end:
             planned.train(resources, on_end, download)
     except KeyboardInterrupt:
-        say.print("stopped; what is done is kept: the same command goes on")
+        out.print("stopped; finished trainings are kept: the same command continues")
         raise
     return True
 
 
-def tell_found(
-    found: _F, table: Callable[[_F], Table], words: Callable[[_F], Sequence[str]], write: Callable[[_F], Path], *, json: bool
+def print_result(
+    result: _R, table: Callable[[_R], Table], notes: Callable[[_R], Sequence[str]], write: Callable[[_R], Path], *, json: bool
 ) -> None:
-    """Print what was ``found``, and write it."""
+    """Print ``result`` as a table with notes, or as JSON, and write it into the run folder."""
     from attn_nas.terminal.console import console
 
     out = console()
     if json:
-        print(json_module.dumps(found.to_dict(), indent=2))
+        print(json_module.dumps(result.to_dict(), indent=2))
     else:
-        out.print(table(found))
-        for line in words(found):
+        out.print(table(result))
+        for line in notes(result):
             out.print(line, markup=False, highlight=False, soft_wrap=not out.is_terminal)
-    console(stderr=json).print(f"Written: {write(found)}", markup=False, highlight=False, soft_wrap=True)
+    console(stderr=json).print(f"Written: {write(result)}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``attn-nas report``."""
+"""``attn-nas report``: a run as a document."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attn_nas.cli.results import RunArgument
+from attn_nas.cli.options import RunArgument
 from attn_nas.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from attn_nas.report.pages.reading import Reading
+    from attn_nas.report.pages.reading import RunReading
 
 _FILES = {"html": "report.html", "md": "report.md", "csv": "trials.csv", "tensorboard": "tensorboard"}
 
 
 def report(
     run: RunArgument,
-    format: Annotated[str, typer.Option(help="html, md, csv (all trials) or tensorboard (scalars).")] = "html",
-    to: Annotated[Path | None, typer.Option(help="File to write, - for stdout; in the run by default.")] = None,
+    format: Annotated[str, typer.Option(help="html, md (a summary), csv (all trials) or tensorboard (scalars).")] = "html",
+    to: Annotated[Path | None, typer.Option(help="Output file, - for stdout; by default a file in the run.")] = None,
 ) -> None:
-    """Write what the dashboard shows as one self-contained HTML file, or a summary for a pull request."""
-    from attn_nas.report.files import write_file
-    from attn_nas.report.pages.reading import Reading
+    """Write the pages of the dashboard as one self-contained HTML file, or a run as Markdown, CSV or TensorBoard scalars."""
+    from attn_nas.report.pages.reading import RunReading
+    from attn_nas.report.result_files import write_file
     from attn_nas.report.scalars import write_scalars
     from attn_nas.terminal.console import console
 
     if format not in _FILES:
         raise UsageError(unknown("format", format, _FILES))
-    reading = Reading.of(run)
+    reading = RunReading.of(run)
     target = to or run / _FILES[format]
     if format == "tensorboard":
         if str(to) == "-":
-            raise UsageError("--to -: TensorBoard's scalars are a folder; name one")
+            raise UsageError("--to -: TensorBoard scalars need a folder; name a folder")
         written = write_scalars(reading.run, target)
     else:
         content = _content(format, reading)
@@ -44,7 +44,7 @@ def report(
     console(stderr=True).print(f"Written: {written}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _content(format: str, reading: Reading) -> str:
+def _content(format: str, reading: RunReading) -> str:
     from attn_nas.report.document import html_report
     from attn_nas.report.markdown import markdown_report
     from attn_nas.report.scalars import trials_csv

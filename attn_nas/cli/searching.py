@@ -1,10 +1,11 @@
-"""``attn-nas search``."""
+"""``attn-nas search``: start a search, or continue one."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,70 +13,90 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attn_nas.cli.options import DownloadOption, ThreadsOption
 from attn_nas.errors import UsageError
 
 if TYPE_CHECKING:
-    from attn_nas.execution.ray_cluster.settings import RayCluster
+    from attn_nas.engine.search import Search
+    from attn_nas.execution.settings import Local, Ray
 
 
 def search(
-    space: Annotated[str | None, typer.Option(help="Search-space file, or the name of a shipped one.")] = None,
-    budget: Annotated[int | None, typer.Option(help="Candidates to train; 50 for a new run.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Search-space file, or the name of a space of attn-nas catalog spaces.")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(help="Number of candidates to train; 50 for a new run.")] = None,
     time_budget: Annotated[
-        str | None, typer.Option(help="End after this long, 30m or 1h30m; without --budget this alone ends the search.")
+        str | None,
+        typer.Option(help="End the search after this time, as 30m or 1h30m; without --budget this alone ends it."),
     ] = None,
     confirm: Annotated[
-        int | None, typer.Option(help="Seeds with which the front and the references are trained again; 2 for a new run.")
+        int | None, typer.Option(help="Number of new seeds to train the front and the references with; 2 for a new run.")
     ] = None,
     early_stopping: Annotated[
-        bool | None, typer.Option(help="Pause candidates that will hardly be on the front; off for a new run.")
+        bool | None, typer.Option(help="Pause candidates that are unlikely to reach the front; off for a new run.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder; a new one under runs/ by default.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
     max_flops: Annotated[
-        str | None, typer.Option(help="Most FLOPs of a candidate: in all (45M) or over the bare trunk (+200k, +5%).")
+        str | None, typer.Option(help="Maximum FLOPs of a candidate: in all (45M), or over the bare trunk (+200k, +5%).")
     ] = None,
-    max_params: Annotated[str | None, typer.Option(help="Most parameters of a candidate, written likewise.")] = None,
-    warm_start: Annotated[Path | None, typer.Option(help="An earlier run on the same trunk, to learn from.")] = None,
+    max_params: Annotated[
+        str | None, typer.Option(help="Maximum parameters of a candidate: in all (6M), or over the bare trunk (+1k, +5%).")
+    ] = None,
+    warm_start: Annotated[Path | None, typer.Option(help="Learn from this earlier run on the same trunk.")] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Keep the study on a server, postgresql://user@host/database; for new runs also ATTN_NAS_STORAGE."),
+        typer.Option(
+            help="Store the study on this server, postgresql://user@host/database; a new run also reads ATTN_NAS_STORAGE."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything; 0 for a new run.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that train; one per core on a CPU, measured on GPUs.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of each of them; cores / workers by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampling and training; 0 for a new run.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes that train; by default one per core on a CPU, measured on GPUs.")
+    ] = None,
+    threads: ThreadsOption = None,
     trial_timeout: Annotated[
-        str | None, typer.Option(help="Replace a worker that takes longer than this, 20m, for a training.")
+        str | None, typer.Option(help="Replace a worker whose training takes longer than this time, as 20m.")
     ] = None,
     executor: Annotated[str, typer.Option(help="local, or ray: train on the nodes of a Ray cluster.")] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Head of the Ray cluster, host:6379, or auto; by default one is started on this machine.")
+        str | None,
+        typer.Option(help="Head of the Ray cluster, host:6379, or auto; by default a cluster is started on this machine."),
     ] = None,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="Share of a GPU, or number of them, that a training takes on Ray; 1 if there are any.")
+        float | None, typer.Option(help="GPUs per training on Ray, a number or a fraction; by default 1 if there are any.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16; the space's proxy.precision by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with --run, or with the latest run.")] = False,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")] = False,
-    export: Annotated[bool, typer.Option(help="Export the front as model folders at the end.")] = True,
-    json: Annotated[bool, typer.Option("--json", help="Events as JSON Lines on stdout.")] = False,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32 or bf16; by default proxy.precision of the search space.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run of --run, or the latest run.")] = False,
+    download: DownloadOption = False,
+    export: Annotated[bool, typer.Option(help="Export the models of the front at the end.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines on stdout.")] = False,
 ) -> None:
-    """Search for attention placements; ends with a Pareto front and its models in the run folder."""
-    from attn_nas.cli.durations import parse_seconds
-    from attn_nas.engine.search import search as run_search
+    """Search for attention placements; writes the Pareto front and its models into the run folder."""
     from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished
     from attn_nas.export import export_front
+    from attn_nas.format import parse_seconds
     from attn_nas.report import write_front
-    from attn_nas.storage.address import VARIABLE
-    from attn_nas.terminal.closing import closing_words
+    from attn_nas.terminal.closing import closing_lines
     from attn_nas.terminal.console import can_redraw, console
     from attn_nas.terminal.lines import Lines
     from attn_nas.terminal.live.view import live_view
     from attn_nas.terminal.tables import front_table
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device}: choose from auto, cpu, cuda")
-    cluster = _cluster(executor, address, gpus_per_trial)
+    execution = _execution(
+        executor,
+        address,
+        gpus_per_trial,
+        workers=workers,
+        threads=threads,
+        device=device,
+        trial_timeout=trial_timeout,
+    )
+    _check_least(budget=(budget, 1), confirm=(confirm, 0))
+    seconds = None if time_budget is None else parse_seconds("--time-budget", time_budget)
     out, err = console(), console(stderr=True)
     ended: list[SearchFinished] = []
 
@@ -91,36 +112,27 @@ def search(
             shown = stack.enter_context(live_view(err))
         else:
             shown = Lines(out)
-        found = run_search(
-            space,
-            budget=budget,
-            time_budget=None if time_budget is None else parse_seconds("--time-budget", time_budget),
+        if resume:
+            limits = (max_flops, max_params, warm_start)
+            chosen = _loaded(space, run, seed, precision, storage, only_new=limits, download=download)
+        else:
+            chosen = _new(space, max_flops, max_params, run, seed, precision, storage, warm_start, download=download)
+        found = chosen.optimize(
+            budget,
+            seconds,
             confirm=confirm,
             early_stopping=early_stopping,
-            max_flops=max_flops,
-            max_params=max_params,
-            warm_start=warm_start,
-            storage=storage or (None if resume else os.environ.get(VARIABLE) or None),
-            run=run,
-            seed=seed,
-            workers=workers,
-            threads=threads,
-            trial_timeout=None if trial_timeout is None else parse_seconds("--trial-timeout", trial_timeout),
-            cluster=cluster,
-            device=device,
-            precision=precision,
-            resume=resume,
-            download=download,
-            listeners=(shown, note_end),
+            execution=execution,
+            callbacks=(shown, note_end),
         )
     finished, where = ended[-1], found.folder.path
     written = write_front(found, where)
     if not json:
         out.print(front_table(found.front, f"Pareto front of {len(found.front)}", out.width))
-    lines = closing_words(found, finished)
+    lines = closing_lines(found, finished)
     lines.append(f"Written: {', '.join(path.name for path in written)} in {where}")
-    say = err if json else out
-    show = partial(say.print, markup=False, highlight=False, soft_wrap=not say.is_terminal)
+    messages = err if json else out
+    show = partial(messages.print, markup=False, highlight=False, soft_wrap=not messages.is_terminal)
     for line in lines:
         show(line)
     if export and finished.why != "interrupted" and export_front(found, where / "export", force=True, prune=True):
@@ -133,13 +145,100 @@ def search(
         raise typer.Exit(1)
 
 
-def _cluster(executor: str, address: str | None, gpus_per_trial: float | None) -> RayCluster | None:
-    """What the options say of a Ray cluster; None for this machine."""
-    from attn_nas.execution.ray_cluster.settings import RayCluster
+def _check_least(**options: tuple[int | None, int]) -> None:
+    """Raise UsageError for an option, by name, that is below the least allowed."""
+    for name, (number, least) in options.items():
+        if number is not None and number < least:
+            raise UsageError(f"{name} = {number}: choose an integer of at least {least}")
+
+
+def _loaded(
+    space: str | None,
+    run: Path | None,
+    seed: int | None,
+    precision: str | None,
+    storage: str | None,
+    *,
+    only_new: Sequence[object],
+    download: bool,
+) -> Search:
+    """The search of an earlier run.
+
+    Raises:
+        UsageError: it was begun with another space, seed or precision, or an option that is ``only_new`` is given.
+
+    """
+    from attn_nas.engine.search import Search
+
+    if any(option is not None for option in only_new):
+        raise UsageError("limits and a warm start are for new runs: leave them out, or start a new run")
+    found = Search.load(run, storage=storage, download=download)
+    found.check(space=space, seed=seed, precision=precision)
+    return found
+
+
+def _new(
+    space: str | None,
+    max_flops: str | None,
+    max_params: str | None,
+    run: Path | None,
+    seed: int | None,
+    precision: str | None,
+    storage: str | None,
+    warm_start: Path | None,
+    *,
+    download: bool,
+) -> Search:
+    """Make a new search; limits and precision replace those of the space."""
+    from attn_nas.engine.search import DEFAULT_SPACE, Search
+    from attn_nas.space.loading import load_space
+    from attn_nas.storage.address import VARIABLE
+
+    source = space or DEFAULT_SPACE
+    return Search(
+        load_space(source).with_limits(max_flops=max_flops, max_params=max_params),
+        name=Path(source).stem,
+        training=None if precision is None else {"precision": precision},
+        run=run,
+        seed=0 if seed is None else seed,
+        storage=storage or os.environ.get(VARIABLE) or None,
+        warm_start=warm_start,
+        download=download,
+    )
+
+
+def _execution(
+    executor: str,
+    address: str | None,
+    gpus_per_trial: float | None,
+    *,
+    workers: int | None,
+    threads: int | None,
+    device: str,
+    trial_timeout: str | None,
+) -> Local | Ray:
+    """Make the execution settings from the options.
+
+    Raises:
+        UsageError: the executor is unknown, or an option of Ray is given without it.
+
+    """
+    from attn_nas.execution.settings import Local, Ray
+    from attn_nas.format import parse_seconds
 
     if executor not in ("local", "ray"):
         raise UsageError(f"--executor {executor}: choose from local, ray")
+    limit = None if trial_timeout is None else parse_seconds("--trial-timeout", trial_timeout)
+    if executor == "ray":
+        return Ray(
+            address=address,
+            gpus_per_trial=gpus_per_trial,
+            workers=workers,
+            threads=threads,
+            device=device,
+            trial_timeout=limit,
+        )
     for name, value in (("--address", address), ("--gpus-per-trial", gpus_per_trial)):
-        if executor == "local" and value is not None:
+        if value is not None:
             raise UsageError(f"{name} {value} is for a Ray cluster: add --executor ray, or leave it out")
-    return RayCluster(address, gpus_per_trial) if executor == "ray" else None
+    return Local(workers=workers, threads=threads, device=device, trial_timeout=limit)

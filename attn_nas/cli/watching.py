@@ -1,4 +1,4 @@
-"""``attn-nas watch``: a search that runs elsewhere."""
+"""``attn-nas watch``: follow a search from outside its process."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from attn_nas.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from attn_nas.monitor.follow import News, Watch
+    from attn_nas.monitor.follow import LogUpdate, Watch
 
 
 def watch(
-    run: Annotated[str, typer.Argument(metavar="RUN_OR_URL", help="Run folder, or a run's address in a dashboard.")],
-    json: Annotated[bool, typer.Option("--json", help="The run's events as JSON Lines, those so far first.")] = False,
+    run: Annotated[str, typer.Argument(metavar="RUN_OR_URL", help="Run folder, or address of a run in a dashboard.")],
+    json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines, past events first.")] = False,
 ) -> None:
-    """Follow a search that runs in another process, or on another machine; Ctrl-C leaves it alone."""
-    from attn_nas.monitor.follow import Watch, news_of
-    from attn_nas.monitor.remote import remote_news
+    """Follow a search that runs in another process or on another machine; Ctrl-C ends only this command."""
+    from attn_nas.monitor.follow import Watch, folder_updates
+    from attn_nas.monitor.remote import remote_updates
     from attn_nas.terminal.console import console
 
     is_remote = run.startswith(("http://", "https://"))
-    watched = Watch(remote_news(run) if is_remote else news_of(run))
-    say = console(stderr=json, highlight=False)
+    watched = Watch(remote_updates(run) if is_remote else folder_updates(run))
+    out = console(stderr=json, highlight=False)
     try:
         _show(watched, json=json)
     except KeyboardInterrupt:
-        say.print("left; the search goes on", markup=False)
+        out.print("left; the search continues", markup=False)
         raise typer.Exit(130) from None
-    say.print(_closing(watched, None if is_remote else run), markup=False, soft_wrap=not say.is_terminal)
+    out.print(_closing(watched, None if is_remote else run), markup=False, soft_wrap=not out.is_terminal)
 
 
 def _show(watched: Watch, *, json: bool) -> None:
-    """Lines, JSON Lines or the live picture, until the end."""
+    """Print lines or JSON Lines, or draw the live view, until the search ends."""
     from attn_nas.terminal.console import can_redraw, console
 
     out, err = console(), console(stderr=True)
@@ -51,36 +51,41 @@ def _show(watched: Watch, *, json: bool) -> None:
     else:
         from attn_nas.terminal.lines import Lines
 
-        lines, news = Lines(out), iter(watched)
-        lines.catch_up(next(news).events)
-        for each in news:
-            for event in each.events:
+        lines, updates = Lines(out), iter(watched)
+        lines.catch_up(next(updates).events)
+        for update in updates:
+            for event in update.events:
                 lines(event)
 
 
-def _pass_on(news: Iterator[News]) -> None:
-    for each in news:
-        for line in each.lines:
+def _pass_on(updates: Iterator[LogUpdate]) -> None:
+    for update in updates:
+        for line in update.lines:
             print(line, flush=True)
 
 
 def _draw(watched: Watch) -> None:
-    from attn_nas.events.progress import Progress
+    from attn_nas.events.progress import SearchProgress
     from attn_nas.terminal.console import console
     from attn_nas.terminal.live.picture import LEAVE
     from attn_nas.terminal.live.view import live_view
 
-    shown, news = Progress(), iter(watched)
-    for event in next(news).events:
+    shown, updates = SearchProgress(), iter(watched)
+    for event in next(updates).events:
         shown(event)
     with live_view(console(stderr=True), shown, LEAVE) as listener:
-        for each in news:
-            for event in each.events:
+        for update in updates:
+            for event in update.events:
                 listener(event)
 
 
 def _closing(watched: Watch, folder: str | None) -> str:
-    """How the search has ended and what comes next; raises RunError if it has not, and nobody works on it."""
+    """State how the search has ended, and the next command; ``folder`` is None for a run behind a dashboard.
+
+    Raises:
+        RunError: the search has not ended, and no process works on it.
+
+    """
     from attn_nas.terminal.lines import ENDED, trained
 
     progress = watched.progress
@@ -89,6 +94,6 @@ def _closing(watched: Watch, folder: str | None) -> str:
     there = "" if folder else " (where it ran)"
     if ended is None:
         finished = f"{progress.finished}{f' of {start.budget}' if start and start.budget else ''} candidates are done"
-        raise RunError(f"no search works on this run: {finished}. Go on{there} with: attn-nas search --resume --run {where}")
-    more = f" Go on{there} with: attn-nas search --resume --run {where}." if ended.why == "interrupted" else ""
-    return f"The search has ended: {trained(ended)}, {ENDED[ended.why]}.{more} Next{there}: attn-nas front {where}"
+        raise RunError(f"no search works on this run: {finished}. Continue{there} with: attn-nas search --resume --run {where}")
+    more = f" Continue{there} with: attn-nas search --resume --run {where}." if ended.why == "interrupted" else ""
+    return f"The search has ended: {trained(ended)}, {ENDED[ended.why]}.{more} Next{there}: attn-nas show {where}"

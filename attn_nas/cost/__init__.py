@@ -1,4 +1,4 @@
-"""What a candidate costs, exactly and before any training."""
+"""Exact costs of candidates (FLOPs, MACs, parameters), counted before any training."""
 
 from attn_nas.cost.count import CONVENTION, Cost, count_cost
 from attn_nas.cost.limits import Limits

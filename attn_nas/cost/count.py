@@ -1,4 +1,4 @@
-"""Counting one model with fvcore, every operator accounted for."""
+"""Counts the cost of a model with fvcore; every operator is counted."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ _MAC_OPERATORS = frozenset({"conv", "linear", "addmm", "mm", "matmul", "bmm", "e
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one inference at batch 1; one multiply-add is one.
+    """Cost of one inference with batch size 1; the unit of the first three is one multiply-add.
 
-    ``flops`` counts every operator, ``macs`` convolutions, linear layers and matrix products alone (the figure that
-    papers print), ``fvcore_default`` what fvcore counts by itself.
+    Args:
+        flops: all operators (complete FLOPs).
+        macs: convolutions, linear layers and matrix products only, as papers report.
+        fvcore_default: the operators that fvcore counts without additional handlers.
+        params: number of parameters.
+
     """
 
     flops: int
@@ -48,18 +52,24 @@ class Cost:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Cost:
-        """The cost that `to_dict` wrote; raises ValueError, TypeError."""
+        """The cost that `to_dict` wrote.
+
+        Raises:
+            TypeError: fields are missing or unknown.
+            ValueError: a field is not a whole number of at least 0.
+
+        """
         made = cls(**data)
         if not all(type(number) is int and number >= 0 for number in made.astuple()):
-            raise ValueError(f"{made} is no cost: whole numbers are")
+            raise ValueError(f"{made} is not a cost: choose whole numbers of at least 0")
         return made
 
 
 def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
-    """Cost of ``module`` on one input ``(1, *shape)``; the module itself is left untouched.
+    """Cost of ``module`` for one input ``(1, *shape)``; the module is not changed.
 
     Raises:
-        CostError: an operator that no counter knows.
+        CostError: the module has an operator without a counter.
 
     """
     with warnings.catch_warnings():
@@ -85,5 +95,14 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
 
 
 def count_cost(model: nn.Module, task: Task) -> Cost:
-    """Cost of a whole network for one image of ``task``; raises CostError."""
+    """Cost of a network for one image of ``task``.
+
+    Args:
+        model: a network that takes images ``(1, channels, height, width)``; it is not changed.
+        task: the shape of the images.
+
+    Raises:
+        CostError: the network has an operator without a counter.
+
+    """
     return count_module(model, (task.channels, task.height, task.width))

@@ -1,9 +1,8 @@
-"""Counters for the operators that fvcore leaves out, so that no part of a mechanism is free by accident.
+"""Counters for operators that fvcore does not count, so that every part of a mechanism has a cost.
 
-A counter takes the traced inputs and outputs of one operator and returns its cost in fvcore's unit (one multiply-add is
-one). Elementwise arithmetic costs one per output element, a reduction one per input element, a sigmoid or another
-transcendental function one, a softmax three (exponential, sum, division). ReLU, padding, concatenation and views stay
-free, as in fvcore.
+A counter takes the traced inputs and outputs of one operator and returns its cost in multiply-adds, fvcore's unit.
+Elementwise arithmetic costs 1 per output element, a reduction 1 per input element, a sigmoid or another transcendental
+function 1, a softmax 3 (exponential, sum, division). ReLU, padding, concatenation and views cost nothing, as in fvcore.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ Counter = Callable[[Sequence[Any], Sequence[Any]], int]
 
 
 def _elements(value: Any) -> int:
-    """Elements of a traced tensor; a scalar is the arithmetic of sizes, which is free."""
+    """Number of elements of a traced tensor; 0 for a scalar, which belongs to the arithmetic of shapes."""
     from fvcore.nn.jit_handles import get_shape
 
     shape = get_shape(value)
@@ -22,19 +21,19 @@ def _elements(value: Any) -> int:
 
 
 def per_output(factor: int = 1) -> Counter:
-    """``factor`` per element of the output."""
+    """Counter of ``factor`` per element of the output."""
     return lambda inputs, outputs: factor * _elements(outputs[0])
 
 
 def per_input(factor: int = 1) -> Counter:
-    """``factor`` per element of the first input."""
+    """Counter of ``factor`` per element of the first input."""
     return lambda inputs, outputs: factor * _elements(inputs[0])
 
 
 def average_pool(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    """Average over windows: their places for every output. The second input is the window, one side or two.
+    """Counter of average pooling: the pixels of the window for every output element.
 
-    A window of one place averages nothing: it is a strided view, and free.
+    The second input is the side of the window, or its two sides. A window of one pixel costs nothing: it is a strided view.
     """
     sides = [side.toIValue() for side in inputs[1].node().inputs()] or inputs[1].toIValue()
     window = int(prod(sides if len(sides) > 1 else 2 * sides))
@@ -42,9 +41,9 @@ def average_pool(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
 
 
 def attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    """Scaled dot-product attention: both matrix products, the scaling and the softmax.
+    """Counter of scaled dot-product attention: both matrix products, the scaling and the softmax.
 
-    Inputs begin with query ``(..., L, E)``, key ``(..., S, E)`` and value ``(..., S, V)``.
+    The first inputs are query ``(..., L, E)``, key ``(..., S, E)`` and value ``(..., S, V)``.
     """
     from fvcore.nn.jit_handles import get_shape
 

@@ -1,4 +1,4 @@
-"""What a candidate may cost at most."""
+"""Limits of FLOPs and parameters of a search, as totals."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from attn_nas.space.schema import LimitSettings
 
 @dataclass(frozen=True)
 class Limits:
-    """The most FLOPs and parameters of a network, trunk included; None for no limit."""
+    """Largest complete FLOPs (multiply-adds) and number of parameters of a network, trunk included; None for no limit."""
 
     flops: int | None
     params: int | None
 
     @classmethod
     def of(cls, settings: LimitSettings, bare: Cost) -> Limits:
-        """Those of a search space whose bare trunk costs ``bare``.
+        """The limits of a search space whose bare trunk costs ``bare``.
 
         Raises:
-            SpaceError: the bare trunk is beyond them.
+            SpaceError: the bare trunk exceeds them.
 
         """
         found: dict[str, int | None] = {}
@@ -31,17 +31,17 @@ class Limits:
             most = None if limit is None else most_allowed(limit, least)
             if most is not None and most < least:
                 raise SpaceError(
-                    f"limits.max_{axis} = {limit}: the bare trunk has {least:,} already; to limit what is added to it, write "
+                    f"limits.max_{axis} = {limit}: the bare trunk has {least:,} already; to limit the addition, write "
                     f"+5% or '+{limit}'"
                 )
             found[axis] = most
         return cls(**found)
 
     def most(self, axis: str) -> float:
-        """The most of ``axis``; infinite where there is no limit."""
+        """The limit of ``axis``; infinity if it has none."""
         found: int | None = getattr(self, axis, None)
         return float("inf") if found is None else found
 
     def allow(self, cost: Cost) -> bool:
-        """Whether a network of ``cost`` is within the limits."""
+        """True if a network of this ``cost`` is within the limits."""
         return cost.flops <= self.most("flops") and cost.params <= self.most("params")

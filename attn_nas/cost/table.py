@@ -1,4 +1,4 @@
-"""The additive cost table: the trunk, and one term for every site."""
+"""Costs of genotypes as a sum: the bare trunk, and one term for each placement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 
 def slot_shapes(model: nn.Module, trunk: Trunk, task: Task) -> dict[str, Shape]:
-    """The shape ``(C, H, W)`` of what reaches every slot of the bare ``model``, from one image of ``task``, by its path."""
+    """Input shapes ``(C, H, W)`` of all slots of the bare ``model`` for an image of ``task``, by dotted path."""
     shapes: dict[str, Shape] = {}
 
     def note(path: str) -> Any:
@@ -41,13 +41,17 @@ def slot_shapes(model: nn.Module, trunk: Trunk, task: Task) -> dict[str, Shape]:
 
 
 class CostTable:
-    """Exact costs of all genotypes of one trunk at one task, each site counted once and then looked up.
+    """Exact costs of all genotypes of one trunk for one task; each placement at a site is counted once.
 
-    A mechanism fills an empty slot, so its term is its own cost at the feature map it sees; at ``replace`` the
-    convolution that it replaces is taken off.
+    The term of a placement is the cost of its module at the input shape of the slot; at ``replace`` the cost of the
+    substituted convolution is subtracted.
+
+    Args:
+        trunk: the trunk.
+        task: shape of the images and number of classes.
 
     Raises:
-        SpaceError: the trunk cannot take images of the task's size.
+        SpaceError: the trunk cannot process images of the task's size.
 
     """
 
@@ -65,7 +69,12 @@ class CostTable:
         self._modules: dict[tuple[Placement, Shape, int], Cost] = {}
 
     def site(self, placement: Placement, site: Site) -> Cost:
-        """What a canonical placement adds at ``site``; raises CostError."""
+        """Cost that a canonical placement adds at ``site``.
+
+        Raises:
+            CostError: the mechanism has an operator without a counter.
+
+        """
         if (placement, site) not in self._sites:
             self._sites[placement, site] = self._count(placement, site)
         return self._sites[placement, site]
@@ -83,19 +92,24 @@ class CostTable:
             added -= count_module(get_slot(self._model, site.slot("replace")), shape)
         return added
 
-    def dearest(self, encoding: Encoding, axis: str) -> int:
-        """The field ``axis`` of `Cost` for the dearest network of a space; raises CostError."""
+    def highest_cost(self, encoding: Encoding, axis: str) -> int:
+        """The largest ``axis`` (a field of `Cost`) of a network of a space.
+
+        Raises:
+            CostError: a mechanism has an operator without a counter.
+
+        """
         worst: int = getattr(self.bare, axis)
         for site in self.trunk.sites:
-            worst += max([0, *(getattr(self.site(placement, site), axis) for placement in encoding.dearest(site))])
+            worst += max([0, *(getattr(self.site(placement, site), axis) for placement in encoding.costliest_placements(site))])
         return worst
 
     def cost(self, genotype: Genotype) -> Cost:
-        """Cost of the whole network, equal to counting it.
+        """Cost of the whole network, equal to that of `count_cost`.
 
         Raises:
-            ValueError: a genotype of another trunk.
-            CostError: an operator that no counter knows.
+            ValueError: the genotype has another trunk.
+            CostError: a mechanism has an operator without a counter.
 
         """
         if genotype.trunk != self.trunk:

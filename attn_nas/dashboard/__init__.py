@@ -1,1 +1,1 @@
-"""The dashboard: runs as live pages on this machine, with Optuna's own dashboard behind the same guard."""
+"""Dashboard: serves runs as live pages, and Optuna's own dashboard behind the same access checks."""

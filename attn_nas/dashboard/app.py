@@ -1,4 +1,4 @@
-"""The addresses of the dashboard."""
+"""Routes of the dashboard, as an ASGI application."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from attn_nas.report.pages.comparison_page import comparison_context
 from attn_nas.report.pages.environment import render, static
 from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
-from attn_nas.report.pages.reading import Reading
+from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.comparison import SideBySide
 from attn_nas.sampling.insight import Insight
 
 ASSETS = ("style.css", "theme.js", "page.js", "live.js", "icon.svg")
-_TICK, _HEARTBEAT, _MOMENT = 1.0, 10.0, 0.05
-"""Seconds between updates, between signs of life, and between portions of one update."""
-_INSIGHTS_KEPT = 16
+_UPDATE_SECONDS, _HEARTBEAT_SECONDS, _PORTION_SECONDS = 1.0, 10.0, 0.05
+"""Time between updates, between signs of life of a silent stream, and between portions of one update."""
+_MAX_INSIGHTS = 16
 
 
 class Dashboard:
-    """The pages of a ``library``; its streams end when the server ``is_leaving``."""
+    """Answers the requests for pages of a ``library``; its streams end when ``is_stopping`` returns true."""
 
-    def __init__(self, library: Library, is_leaving: Callable[[], bool]) -> None:
+    def __init__(self, library: Library, is_stopping: Callable[[], bool]) -> None:
         self._library = library
-        self._is_leaving = is_leaving
+        self._is_stopping = is_stopping
         self._scenes = Scenes()
         self._downloads = Downloads()
         self._insights: OrderedDict[Path, tuple[str, Insight | None]] = OrderedDict()
@@ -57,38 +57,38 @@ class Dashboard:
         self.raw = RawStudies(library)
 
     def runs(self, request: Request) -> Response:
-        """All runs; of a single one its page."""
+        """Page with the list of runs; redirects to the run if the library has only one."""
         if self._library.is_single:
             return RedirectResponse(f"/runs/{quote(self._library.path.name)}")
         return _page("runs.html", runs=self._library.summaries(), folder=self._library.path, title="Runs")
 
     def run(self, request: Request) -> Response:
-        """A run; what its page shows is kept for who follows it from there."""
+        """Page of a run; its scene is cached, so that updates contain only later changes."""
         page = self._run_page(request)
         self._scenes.of(page)
         return HTMLResponse(page.html())
 
     def part(self, name: str, request: Request) -> Response:
-        """A part of its page, alone."""
+        """Part ``name`` of the page of a run, as HTML or SVG."""
         page = self._run_page(request)
         return HTMLResponse(page.parallel.svg() if name == "parallel" else page.part(name))
 
     def candidate(self, request: Request) -> Response:
-        """A candidate."""
+        """Page of a candidate."""
         return HTMLResponse(self._candidate_page(request).html())
 
     def download(self, request: Request) -> Response:
-        """A file of a candidate."""
+        """File of a candidate."""
         return self._downloads.file(self._candidate_page(request), request.path_params["file"])
 
     def compare(self, request: Request) -> Response:
-        """Candidates beside each other."""
+        """Page that compares two to four candidates."""
         reading, links = self._reading(request), self._links(request)
         compared = SideBySide.of(reading.run, request.query_params.getlist("key"))
         return _page("compare.html", **comparison_context(reading, compared, links))
 
     def insight(self, request: Request) -> Response:
-        """What mechanisms do at each site; made once for every state of the run."""
+        """Page with the effect of each mechanism at each site; computed once for each state of the run."""
         watched = self._watched(request)
         reading = watched.reading()
         version, insight = self._insights.pop(watched.path, ("", None))
@@ -98,30 +98,33 @@ class Dashboard:
             except RunError:
                 insight = None
         self._insights[watched.path] = (reading.version, insight)
-        while len(self._insights) > _INSIGHTS_KEPT:
+        while len(self._insights) > _MAX_INSIGHTS:
             self._insights.popitem(last=False)
         return _page("insight.html", **insight_context(reading, insight, self._links(request)))
 
     def raw_study(self, request: Request) -> Response:
-        """The study of a run in Optuna's dashboard."""
+        """Redirect to the study of a run in Optuna's dashboard."""
         return self.raw.enter(request.path_params["name"], request.url.port)
 
     async def updates(self, request: Request) -> Response:
-        """What changes on the page of a run, as server-sent events."""
+        """Stream of the changes of a run's page, as server-sent events."""
         watched = await run_in_threadpool(self._watched, request)
         query = _query(request)
         follower = Follower(watched, self._links(request), query, query.get("version", ""), self._scenes)
-        return StreamingResponse(_events(follower, self._is_leaving), media_type="text/event-stream")
+        return StreamingResponse(_events(follower, self._is_stopping), media_type="text/event-stream")
 
     async def log(self, request: Request) -> Response:
-        """The events of a run as JSON lines, as they are written, until nobody works on it any more."""
+        """Stream of a run's events as JSON Lines, until no process works on the run."""
         watched = await run_in_threadpool(self._watched, request)
         reading = await run_in_threadpool(watched.reading)
-        lines = _lines(EventLog(reading.run.folder.events), watched, self._is_leaving)
+        lines = _lines(EventLog(reading.run.folder.events), watched, self._is_stopping)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
     def with_plugins(self, page: Callable[[Request], Response]) -> Callable[[Request], Response]:
-        """``page`` with the run's own versions of its plug-ins; one at a time, for they are registered for all."""
+        """Wrap ``page`` so that the run's own versions of its plug-ins are loaded; such pages are made one at a time.
+
+        Plug-ins are registered for the whole process, and two runs may have different versions.
+        """
 
         def answer(request: Request) -> Response:
             run = self._reading(request).run
@@ -136,7 +139,7 @@ class Dashboard:
     def _watched(self, request: Request) -> WatchedRun:
         return self._library.run(request.path_params["name"])
 
-    def _reading(self, request: Request) -> Reading:
+    def _reading(self, request: Request) -> RunReading:
         return self._watched(request).reading()
 
     def _links(self, request: Request) -> Addresses:
@@ -150,9 +153,9 @@ class Dashboard:
         return CandidatePage(reading, reading.run.candidate(request.path_params["key"]), self._links(request))
 
 
-def dashboard_app(library: Library, rules: Rules, is_leaving: Callable[[], bool] = lambda: False) -> Guard:
-    """The whole of it behind its guard."""
-    pages = Dashboard(library, is_leaving)
+def dashboard_app(library: Library, rules: Rules, is_stopping: Callable[[], bool] = lambda: False) -> Guard:
+    """Make the ASGI application: pages and Optuna's dashboard, behind the access checks of ``rules``."""
+    pages = Dashboard(library, is_stopping)
     run = "/runs/{name}"
     routes = [
         Route("/", pages.runs),
@@ -177,7 +180,7 @@ def dashboard_app(library: Library, rules: Rules, is_leaving: Callable[[], bool]
 
 
 class _Split:
-    """What optuna-dashboard answers goes there, everything else to our pages."""
+    """Sends requests for paths of optuna-dashboard to it, all others to the pages of this package."""
 
     def __init__(self, own: Any, raw: Any) -> None:
         self._own, self._raw = own, raw
@@ -194,36 +197,36 @@ def _asset(request: Request) -> Response:
     return Response(static(name), media_type=mimetypes.guess_type(name)[0])
 
 
-async def _events(follower: Follower, is_leaving: Callable[[], bool]) -> AsyncIterator[str]:
-    silent = 0.0
-    while not is_leaving():
+async def _events(follower: Follower, is_stopping: Callable[[], bool]) -> AsyncIterator[str]:
+    silent_seconds = 0.0
+    while not is_stopping():
         try:
             update = await run_in_threadpool(follower.update)
         except AttnNasError:
-            update = None  # the run is being replaced, or cannot be read for a moment
-        silent = 0.0 if update else silent + _TICK
+            update = None  # the run is being replaced, or cannot be read at present
+        silent_seconds = 0.0 if update else silent_seconds + _UPDATE_SECONDS
         if update:
             yield f"data: {update}\n\n"
-        elif silent >= _HEARTBEAT:
-            silent = 0.0
+        elif silent_seconds >= _HEARTBEAT_SECONDS:
+            silent_seconds = 0.0
             yield ": still here\n\n"
-        await asyncio.sleep(_MOMENT if follower.has_more else _TICK)
+        await asyncio.sleep(_PORTION_SECONDS if follower.has_more else _UPDATE_SECONDS)
 
 
-async def _lines(log: EventLog, watched: WatchedRun, is_leaving: Callable[[], bool]) -> AsyncIterator[str]:
-    silent = 0.0
-    while not is_leaving():
-        going_on = await run_in_threadpool(_is_worked_in, watched)
+async def _lines(log: EventLog, watched: WatchedRun, is_stopping: Callable[[], bool]) -> AsyncIterator[str]:
+    silent_seconds = 0.0
+    while not is_stopping():
+        is_active = await run_in_threadpool(_is_worked_in, watched)
         lines = await run_in_threadpool(log.new_lines)
-        silent = 0.0 if lines else silent + _TICK
+        silent_seconds = 0.0 if lines else silent_seconds + _UPDATE_SECONDS
         if lines:
             yield "".join(f"{line}\n" for line in lines)
-        elif silent >= _HEARTBEAT / 2:
-            silent = 0.0
+        elif silent_seconds >= _HEARTBEAT_SECONDS / 2:
+            silent_seconds = 0.0
             yield "\n"
-        if not going_on:
+        if not is_active:
             return
-        await asyncio.sleep(_TICK)
+        await asyncio.sleep(_UPDATE_SECONDS)
 
 
 def _is_worked_in(watched: WatchedRun) -> bool:
@@ -242,9 +245,9 @@ def _page(template: str, **context: Any) -> Response:
 
 
 def _error(request: Request, error: Exception) -> Response:
-    title, status = ("Not found", 404) if isinstance(error, RunError) else ("Not as asked", 400)
+    title, status = ("Not found", 404) if isinstance(error, RunError) else ("Invalid request", 400)
     if not isinstance(error, RunError | UsageError):
-        title, status = "It did not work", 500
+        title, status = "Error", 500
     return HTMLResponse(render("error.html", title=title, message=str(error)), status_code=status)
 
 

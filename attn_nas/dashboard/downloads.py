@@ -1,4 +1,4 @@
-"""What can be taken away of a candidate: code, weights, drawing, the whole folder, pictures of where it looks."""
+"""Files of a candidate for download: source, weights, genotype, drawing, model folder, activation maps."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from starlette.responses import FileResponse, Response
 from attn_nas.drawing import draw_svg
 from attn_nas.errors import AttnNasError, RunError
 from attn_nas.export import export_candidates
-from attn_nas.export.formats import DEFAULT_FORMATS
+from attn_nas.export.model_formats import DEFAULT_FORMATS
 from attn_nas.maps import compare
-from attn_nas.report.maps import maps_png
+from attn_nas.report.maps_picture import maps_png
 from attn_nas.report.pages.candidate_page import CandidatePage
 
-_PICTURES_KEPT = 8
+_MAX_PICTURES = 8
 
 
 class Downloads:
-    """Files of candidates; what takes long is made one at a time."""
+    """Makes the files of candidates; slow files (model folders, pictures) are made one at a time."""
 
     def __init__(self) -> None:
         self._busy = threading.Lock()
         self._pictures: OrderedDict[tuple[Path, str, float], bytes] = OrderedDict()
 
     def file(self, page: CandidatePage, name: str) -> Response:
-        """The file ``name`` of the candidate of ``page``; raises RunError if there is none, ExportError."""
+        """Return the file ``name`` of the candidate of ``page``.
+
+        Raises:
+            RunError: the candidate has no such file.
+            ExportError: the model folder cannot be exported or verified.
+
+        """
         genotype, run = page.candidate.record.genotype, page.reading.run
         if name in ("model.py", "insert.py"):
             source = {f"{each}.py": text for each, _, text in page.code}[name]
@@ -49,7 +55,7 @@ class Downloads:
         raise RunError(f"there is no {name} of {page.candidate.record.key}")
 
     def _zip(self, page: CandidatePage) -> Response:
-        """The exported folder of the run, or one that is made and verified now."""
+        """Return the exported model folder as a ZIP file; exports and verifies it first if it is missing or outdated."""
         key, run = page.candidate.record.key, page.reading.run
         with self._busy, TemporaryDirectory() as temporary:
             folder = run.folder.path / "export" / key
@@ -62,7 +68,7 @@ class Downloads:
         return FileResponse(packed, filename=f"{key}.zip", background=BackgroundTask(Path(packed).unlink))
 
     def _picture(self, page: CandidatePage) -> Response:
-        """Where it looks; or, in its place, why there is no picture."""
+        """Return the picture of the activation maps; on an error a drawing of the message in its place."""
         run, key = page.reading.run, page.candidate.record.key
         made = run.folder.maps / f"{key}.png"
         if made.exists():
@@ -72,7 +78,7 @@ class Downloads:
                 name = (run.folder.path, key, run.folder.weights_of(key).stat().st_mtime)
                 if name not in self._pictures:
                     self._pictures[name] = maps_png(compare(run, [page.candidate])[0])
-                    while len(self._pictures) > _PICTURES_KEPT:
+                    while len(self._pictures) > _MAX_PICTURES:
                         self._pictures.popitem(last=False)
                 return Response(self._pictures[name], media_type="image/png")
         except (AttnNasError, OSError) as error:
@@ -80,7 +86,7 @@ class Downloads:
 
 
 def _is_current(exported: Path, weights: Path) -> bool:
-    """Whether the folder was exported after its weights were kept."""
+    """True if the folder was exported after its weights were written."""
     return exported.exists() and exported.stat().st_mtime >= weights.stat().st_mtime
 
 

@@ -1,7 +1,7 @@
-"""Who may ask for what: known hosts, this site's own pages, a token where others can reach the server, no writing.
+"""Access checks of the dashboard: allowed host names, no requests from other sites, a token, no writing.
 
-Against DNS rebinding the Host header must be one that is allowed; against requests of other sites Sec-Fetch-Site and Origin
-must be this site's own (https://web.dev/articles/fetch-metadata).
+The Host header must be an allowed name, against DNS rebinding. Sec-Fetch-Site and Origin must be those of this site, against
+requests of other sites (https://web.dev/articles/fetch-metadata).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "attn-nas-token"
 POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-_ALWAYS = {
+_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -30,12 +30,12 @@ _ALWAYS = {
     "cache-control": "no-store",
 }
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_READING = ("GET", "HEAD")
+_READ_METHODS = ("GET", "HEAD")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/?#@\\\s]+)(:[0-9]+)?")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server that listens on ``host`` can be reached from this machine alone."""
+    """True if a server that listens on ``host`` can be reached only from this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -44,11 +44,11 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is allowed.
+    """Rules of access.
 
-    ``hosts`` are the names by which the server may be called, beside loopback's; ``by_address`` allows any numeric address,
-    which no other site can pretend to have. ``token`` is demanded of everyone unless it is None. ``editable`` are the
-    beginnings of paths that may be written to.
+    ``hosts`` are the allowed host names beside those of loopback. ``by_address`` allows every numeric address: no DNS name of
+    another site can equal it. ``token`` is required of every request unless it is None. ``editable`` are the prefixes of paths
+    that may be written to.
     """
 
     hosts: Collection[str] = ()
@@ -58,14 +58,14 @@ class Rules:
 
     @classmethod
     def of(cls, host: str, token: str | None, more_hosts: Collection[str] = (), editable: tuple[str, ...] = ()) -> Rules:
-        """Those of a server that listens on ``host``."""
+        """Make the rules of a server that listens on ``host``."""
         if is_loopback(host):
             return cls({host, *more_hosts}, token=token, editable=editable)
         name = socket.gethostname()
         return cls({host, name, socket.getfqdn(), *more_hosts}, by_address=True, token=token, editable=editable)
 
     def knows(self, host: str) -> bool:
-        """Whether the server may be called ``host``, a Host header."""
+        """True if ``host``, the value of a Host header, is allowed."""
         found = _HOST.fullmatch(host.lower())
         if found is None:
             return False
@@ -80,10 +80,10 @@ class Rules:
 
 
 class Guard:
-    """Passes on to ``app`` what ``rules`` allow, and adds the headers that keep pages to themselves."""
+    """ASGI application that passes allowed requests to ``app`` and adds security headers to its responses."""
 
     def __init__(self, app: ASGIApp, rules: Rules, foreign: tuple[str, ...] = ()) -> None:
-        """``foreign`` are the beginnings of paths whose pages have a policy of their own."""
+        """``foreign`` are the prefixes of paths whose pages set a content security policy of their own."""
         self._app, self._rules, self._foreign = app, rules, foreign
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +98,7 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
+                for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 if scope["path"].startswith(self._foreign):
                     headers.setdefault("content-security-policy", POLICY)
@@ -113,20 +113,23 @@ class Guard:
         headers, path = request.headers, request.scope["path"]
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._rules.knows(hosts[0]):
-            return _refused(400, "this server is not called so; name it with --allow-host if it is")
-        if request.method not in _READING and not path.startswith(self._rules.editable or ("\0",)):
-            return _refused(405, "nothing can be changed here")
+            return _refused(400, "this host name is not allowed; add --allow-host NAME to allow it")
+        if request.method not in _READ_METHODS and not path.startswith(self._rules.editable or ("\0",)):
+            return _refused(405, "this dashboard is read-only")
         if not _is_own(headers, request):
-            return _refused(403, "only this site's own pages may ask for that")
-        return self._unknown(request) if self._rules.token else None
+            return _refused(403, "requests of other sites are not allowed")
+        return self._check_token(request) if self._rules.token else None
 
-    def _unknown(self, request: Request) -> Response | None:
-        """What is answered to who does not have the token; the address that brings it is replaced by a cookie."""
+    def _check_token(self, request: Request) -> Response | None:
+        """Return None if the request has the token, else a refusal.
+
+        If the token is in the address, return a redirect to the address without it, which sets the token as a cookie.
+        """
         token = self._rules.token or ""
-        brought = request.query_params.get("token")
-        if brought is not None and _same(brought, token) and request.method == "GET":
+        given = request.query_params.get("token")
+        if given is not None and _same(given, token) and request.method == "GET":
             rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
-            # Two slashes at the beginning would name another host.
+            # A path that starts with two slashes would be the address of another host.
             path = "/" + quote(request.scope["path"].lstrip("/"))
             answer = RedirectResponse(path + (f"?{urlencode(rest)}" if rest else ""), status_code=303)
             answer.set_cookie(_cookie(request), token, httponly=True, samesite="lax")
@@ -138,7 +141,7 @@ class Guard:
 
 
 def _is_own(headers: Headers, request: Request) -> bool:
-    """Whether the request comes from this site's own pages, from nowhere, or is a plain link from elsewhere."""
+    """True if the request comes from a page of this site, has no origin, or follows a link on another site."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     own = f"{request.scope['scheme']}://{headers['host']}"
     if origin is not None and origin != own:
@@ -150,7 +153,7 @@ def _is_own(headers: Headers, request: Request) -> bool:
 
 
 def _cookie(request: Request) -> str:
-    """The name of the cookie with the token: a browser shares cookies among the ports of a host."""
+    """Name of the cookie with the token; it has the port, since browsers share cookies between the ports of a host."""
     return f"{COOKIE}-{(request.scope.get('server') or ('', 0))[1]}"
 
 
@@ -158,5 +161,5 @@ def _same(given: str, token: str) -> bool:
     return compare_digest(given.encode(), token.encode())
 
 
-def _refused(status: int, why: str) -> Response:
-    return PlainTextResponse(f"refused: {why}\n", status_code=status)
+def _refused(status: int, reason: str) -> Response:
+    return PlainTextResponse(f"refused: {reason}\n", status_code=status)

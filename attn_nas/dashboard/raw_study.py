@@ -1,4 +1,4 @@
-"""The raw study: optuna-dashboard on the study of one run at a time, the one that a cookie names."""
+"""The raw study of a run in optuna-dashboard; a cookie names the run."""
 
 from __future__ import annotations
 
@@ -16,38 +16,48 @@ from starlette.types import Receive, Scope, Send
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import AttnNasError, RunError
 from attn_nas.runs.folder import RunFolder
-from attn_nas.storage.location import StudyPlace
+from attn_nas.storage.location import StudyLocation
 
 PATHS = ("/dashboard", "/api/", "/static/", "/csv/", "/artifacts/", "/favicon.ico")
-"""What optuna-dashboard answers; its pages have absolute addresses."""
+"""Prefixes of the paths of optuna-dashboard; they are absolute, so they cannot be served below the path of a run."""
 _COOKIE = "attn-nas-raw"
-_MOST_OPEN = 4
+_MAX_OPEN = 4
 
 
 def _cookie(port: int | None) -> str:
-    """Its name; a browser keeps the cookies of all ports of a host together."""
+    """Name of the cookie; it has the port, since browsers share cookies between the ports of a host."""
     return f"{_COOKIE}-{port}"
 
 
 class RawStudies:
-    """An ASGI application for `PATHS`."""
+    """ASGI application for `PATHS`: passes requests to optuna-dashboard on the study of the run in the cookie."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._open: OrderedDict[tuple[str, object], Any] = OrderedDict()
 
     def enter(self, name: str, port: int | None) -> Response:
-        """Lead to the study of the run ``name``, for who asks at ``port``; raises RunError."""
+        """Redirect to the study of the run ``name`` and set the cookie; ``port`` is that of the request.
+
+        Raises:
+            RunError: there is no such run, or its study is on a server with others.
+
+        """
         study = self._place(name).open()
         answer = RedirectResponse(f"/dashboard/studies/{study._study_id}", status_code=303)
         answer.set_cookie(_cookie(port), quote(name, safe=""), httponly=True, samesite="strict")
         return answer
 
-    def _place(self, name: str) -> StudyPlace:
-        """Where the study of a run is; raises RunError if others are there too, which are not to be shown."""
+    def _place(self, name: str) -> StudyLocation:
+        """Return the location of the study of a run.
+
+        Raises:
+            RunError: the storage holds other studies too, which optuna-dashboard would show.
+
+        """
         place = RunFolder(self._library.run(name).path).study
         if place.is_shared:
-            raise RunError(f"the study of {name} is on a server, beside those of other runs: optuna-dashboard shows them all")
+            raise RunError(f"the study of {name} is on a server with other studies, and optuna-dashboard would show them all")
         return place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +75,7 @@ class RawStudies:
         if app is None:
             await PlainTextResponse("choose a run, and its raw study there\n", status_code=404)(scope, receive, send)
             return
-        # It takes this header for granted.
+        # optuna-dashboard fails on requests without this header.
         MutableHeaders(scope=scope).setdefault("accept-encoding", "identity")
         await app(scope, receive, send)
 
@@ -77,6 +87,6 @@ class RawStudies:
         if found is None:
             found = WSGIMiddleware(optuna_dashboard.wsgi(place.open()._storage), workers=2)
         self._open[key] = found
-        while len(self._open) > _MOST_OPEN:
+        while len(self._open) > _MAX_OPEN:
             self._open.popitem(last=False)
         return found

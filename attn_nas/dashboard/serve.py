@@ -1,4 +1,4 @@
-"""The server of the dashboard."""
+"""Start the server of the dashboard."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from attn_nas.dashboard.raw_study import PATHS
 from attn_nas.errors import AttnNasError, UsageError
 
 DEFAULT_PORT = 8090
-_PORTS_TRIED = 20
-_PATIENCE = 3
-"""Seconds in which streams notice that the server ends."""
+_NUM_PORTS_TRIED = 20
+_SHUTDOWN_SECONDS = 3
+"""Time for open streams to notice that the server is stopping."""
 
 
 def serve(
@@ -34,16 +34,17 @@ def serve(
     allow_hosts: Sequence[str] = (),
     allow_edit: bool = False,
     browse: bool = False,
-    say: Callable[[str], None] = print,
+    on_address: Callable[[str], None] = print,
 ) -> None:
-    """Show the run, or the runs, at ``path`` until interrupted; ``say`` is told the address.
+    """Serve the run, or the runs of the folder, at ``path`` until interrupted.
 
-    On loopback anybody of this machine may look, unless there is a ``token``; on any other ``host`` one is demanded, and made
-    if none is given. Without a ``port`` the first free one from 8090 on is taken.
+    A ``token`` is required on every ``host`` other than loopback, and generated if none is given; on loopback it is optional.
+    ``port`` is by default the first free port from 8090 on. ``allow_hosts`` are further allowed host names, ``allow_edit``
+    allows changes of the raw study, ``browse`` opens a browser. ``on_address`` is called with the address of the first page.
 
     Raises:
-        RunError: there is no such folder.
-        UsageError: the address cannot be listened on.
+        RunError: ``path`` is not a folder.
+        UsageError: the token is too short, or the server cannot listen on the address.
 
     """
     library = Library(path)
@@ -53,23 +54,23 @@ def serve(
     torch.set_num_threads(1)
     listening = _listen(host, port)
     rules = Rules.of(host, needed, allow_hosts, PATHS if allow_edit else ())
-    reached = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104  what was asked for
-    named = f"[{reached}]" if ":" in reached else reached
-    address = f"http://{named}:{listening.getsockname()[1]}/"
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104  only compared with
+    name = f"[{name}]" if ":" in name else name
+    address = f"http://{name}:{listening.getsockname()[1]}/"
     if library.is_single:
         address += f"runs/{quote(library.path.name)}"
     address += f"?token={quote(needed)}" if needed else ""
     _warm_up(library)
-    say(address)
+    on_address(address)
     if browse:
         webbrowser.open(address)
-    app = dashboard_app(library, rules, is_leaving=lambda: server.should_exit)
+    app = dashboard_app(library, rules, is_stopping=lambda: server.should_exit)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             log_level="warning",
             access_log=False,
-            timeout_graceful_shutdown=_PATIENCE,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             lifespan="off",
             ws="none",
             proxy_headers=False,
@@ -80,7 +81,7 @@ def serve(
 
 
 def _warm_up(library: Library) -> None:
-    """Read the run that is most likely to be looked at first; what is wrong with it is for its page to say."""
+    """Read the last active run, which is likely to be opened first; its page reports errors, so they are ignored here."""
     with suppress(AttnNasError, OSError):
         latest = next((each for each in library.summaries() if each.state != "broken"), None)
         if latest:
@@ -88,9 +89,14 @@ def _warm_up(library: Library) -> None:
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-    """A socket that listens on ``port``, or on the first free one."""
+    """Return a socket that listens on ``port``, or on the first free port.
+
+    Raises:
+        UsageError: it cannot listen on any of the ports.
+
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    tried = range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED) if port is None else (port,)
+    tried = range(DEFAULT_PORT, DEFAULT_PORT + _NUM_PORTS_TRIED) if port is None else (port,)
     problem: OSError | None = None
     for number in tried:
         listening = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""Data sets as tensors: training, validation and test split, and the augmentation that suits them."""
+"""Data sets as tensors: training, validation and test split, and their augmentation."""
 
 from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.data.registry import DATASETS, load_dataset

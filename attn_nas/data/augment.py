@@ -1,7 +1,7 @@
-"""Augmentation of whole batches by gathers and masks; no work per image.
+"""Augmentation of whole batches by indexing and masks.
 
-The random numbers of an epoch are drawn at once, on the CPU, so that they are the same on every device. Shapes: ``B``
-images, ``C`` channels, ``H`` rows, ``W`` columns.
+The random numbers of an epoch are drawn on the CPU, so that they are the same for every device. Shapes: ``B`` images, ``C``
+channels, ``H`` rows, ``W`` columns.
 """
 
 import torch
@@ -10,18 +10,18 @@ from torch import Tensor
 from attn_nas.data.dataset import Augmentation
 
 NUM_DRAWS = 5
-"""Random numbers of one image: shift down, shift right, mirrored, row and column of the hole."""
+"""Random numbers of one image: shift down, shift right, mirroring, row and column of the cutout."""
 
 
 def draw(augmentation: Augmentation, number: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Random integers ``(NUM_DRAWS, number)`` for that many images of ``size`` ``(H, W)``."""
+    """Random integers ``(NUM_DRAWS, number)`` for ``number`` images of ``size`` ``(H, W)`` in pixels."""
     shifts = 2 * augmentation.crop + 1
     limits = (shifts, shifts, 2, *size)
     return torch.stack([torch.randint(limit, (number,), generator=generator) for limit in limits])
 
 
 def crop_and_flip(images: Tensor, augmentation: Augmentation, draws: Tensor) -> Tensor:
-    """Windows of ``images`` ``(B, C, H, W)`` padded with zeros, mirrored or not, as ``draws`` ``(NUM_DRAWS, B)`` say."""
+    """Random crops of ``images`` ``(B, C, H, W)`` after zero padding, randomly mirrored; ``draws`` are ``(NUM_DRAWS, B)``."""
     if not (augmentation.crop or augmentation.flip):
         return images
     batch, _, height, width = images.shape
@@ -37,7 +37,7 @@ def crop_and_flip(images: Tensor, augmentation: Augmentation, draws: Tensor) -> 
 
 
 def cutout(images: Tensor, augmentation: Augmentation, draws: Tensor) -> Tensor:
-    """``images`` ``(B, C, H, W)`` with a square of zeros each, its centre as ``draws`` ``(NUM_DRAWS, B)`` say."""
+    """``images`` ``(B, C, H, W)``, each with a square of zeros at a random centre; ``draws`` are ``(NUM_DRAWS, B)``."""
     if not augmentation.cutout:
         return images
     centre = draws[3:, :, None]

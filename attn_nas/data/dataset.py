@@ -1,4 +1,4 @@
-"""The values that every data set is turned into."""
+"""Data sets in memory: splits, augmentation and task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from attn_nas.space.task import Task
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images ``(N, C, H, W)`` of uint8 and their labels ``(N,)`` of int64; compared by identity."""
+    """Images ``(N, C, H, W)`` of type uint8 and labels ``(N,)`` of type int64; compared by identity.
+
+    Raises:
+        DataError: the images have another type or shape, or the numbers of images and labels differ.
+
+    """
 
     images: Tensor
     labels: Tensor
@@ -30,17 +35,24 @@ class Split:
         return len(self.images)
 
     def to(self, device: str) -> Split:
-        """The split on ``device``."""
+        """A copy of the split on ``device``."""
         return Split(self.images.to(device), self.labels.to(device))
 
     def take(self, indices: Tensor) -> Split:
-        """The images at ``indices``."""
+        """The images and labels at ``indices`` ``(n,)``."""
         return Split(self.images[indices], self.labels[indices])
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a training batch: crop after padding by ``crop`` pixels, horizontal flip, a square ``cutout``."""
+    """Random augmentation of training batches.
+
+    Args:
+        crop: pixels of zero padding before a random crop to the original size; 0 for none.
+        flip: mirror half of the images horizontally.
+        cutout: side of a square of zeros in pixels; 0 for none.
+
+    """
 
     crop: int = 0
     flip: bool = False
@@ -51,7 +63,11 @@ class Augmentation:
 class Dataset:
     """A classification task with its training and validation split.
 
-    The test split stays behind ``load_test``: a search never calls it.
+    ``load_test`` loads the test split; a search never calls it.
+
+    Raises:
+        DataError: there are fewer than two classes, a split is empty, or a label is out of range.
+
     """
 
     name: str
@@ -72,10 +88,17 @@ class Dataset:
 
 
 def hold_out(pool: Split, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Split, Split]:
-    """Training and validation split drawn from ``pool`` by ``seed``, without a shared image.
+    """Divide ``pool`` at random into a training and a validation split.
+
+    Args:
+        pool: all images.
+        num_validation: number of validation images.
+        num_train: number of training images; None for all others.
+        seed: seed of the division.
+        name: name of the data set, for messages.
 
     Raises:
-        DataError: the pool is too small.
+        DataError: the pool has too few images.
 
     """
     available = len(pool) - num_validation

@@ -1,4 +1,4 @@
-"""The embedded tasks made of scanned digits: cued, cluttered and plain. Made from a seed in seconds; no download."""
+"""The embedded tasks from scanned digits: cued, cluttered and plain. Images are generated from a seed, without download."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHUNK = 4000
 _NUM_TEST = 4000
 _PART_SEEDS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 
-# Cued digits. The numbers are calibrated so that placement is a signal at the default proxy: benchmarks/fidelity.py.
+# Cued digits. These values are calibrated so that placements differ in accuracy at the default proxy: benchmarks/fidelity.py.
 CUED_HEIGHT, CUED_WIDTH = 28, 16
 CUED_HUES = HUES[:2]
 CUE_ROWS = 3
@@ -38,24 +38,23 @@ CLUTTERED_SIDE = 16
 
 
 def cued_digits(settings: DataSettings, download: bool) -> Dataset:
-    """Two digits of different hue, and a strip in the hue of the digit to read: ``3 x 28 x 16``, 10 classes.
+    """Two digits of different hue, and a strip (the cue) in the hue of the digit to classify: ``3 x 28 x 16``, 10 classes.
 
-    The digits stand at the bottom; the strip crosses the image somewhere above them. In six images of ten it is at most
-    one row away, so that a few convolutions can compare the hues and every network finds the rule early; in the others
-    it is anywhere, and a network that carries the cue across the image is soon ahead of one whose convolutions must reach
-    for it. A share of the strip's pixels, drawn anew for every image (its coherence, as in random-dot displays), has the cue's
-    hue, the others have either.
+    The digits are at the bottom; the strip crosses the image above them. In 60 % of the images it is at most one row above
+    the digits, so that a few convolutions can compare the hues, and every network learns the rule early. In the others its
+    row is uniform, and networks that transport the cue across the image are at an advantage. A random fraction of the
+    strip's pixels (its coherence, as in random-dot displays) has the hue of the cue; the others have a random hue.
     """
     return _composed(settings, "cued_digits", CUED_HEIGHT, CUED_WIDTH, _cued, num_train=18000)
 
 
 def cluttered_digits(settings: DataSettings, download: bool) -> Dataset:
-    """One digit of any hue among many coloured fragments on ``3 x 16 x 16``; 10 classes. Placements hardly matter here."""
+    """One digit of random hue among coloured fragments: ``3 x 16 x 16``, 10 classes. Placements have little effect."""
     return _composed(settings, "cluttered_digits", CLUTTERED_SIDE, CLUTTERED_SIDE, _cluttered, num_train=8000)
 
 
 def plain_digits(settings: DataSettings, download: bool) -> Dataset:
-    """The scans themselves, ``1 x 8 x 8``; 10 classes. A smoke test: every network reads them."""
+    """The unchanged scans: ``1 x 8 x 8``, 10 classes. For smoke tests: every network classifies them."""
     splits = {}
     for part in ("train", "validation", "test"):
         images, labels = scans(part)
@@ -87,7 +86,7 @@ def _composed(settings: DataSettings, name: str, height: int, width: int, paint:
 
 
 def _memory() -> int:
-    """Bytes of this machine's memory."""
+    """Physical memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -107,7 +106,7 @@ def _cued(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np
 
 
 def _lay_strip(canvas: Floats, cue: Ints, rng: np.random.Generator) -> None:
-    """Cover three rows above the digits with pixels of which a share, drawn per image, has the hue of the cue."""
+    """Cover three rows above the digits with the strip; ``cue`` ``(N,)`` are the hues of the cues."""
     number = len(canvas)
     shape = (number, CUE_ROWS, CUED_WIDTH)
     coherent = rng.random(shape, dtype=np.float32) < rng.uniform(*COHERENCE, (number, 1, 1)).astype(np.float32)
@@ -158,7 +157,7 @@ def _scatter_fragments(
 
 
 def _paste(canvas: Floats, patches: Floats, top: Ints, left: Ints, colours: Floats) -> None:
-    """Lay ``patches`` ``(N, h, w)`` in ``colours`` ``(N, 3)`` over the canvas, the brighter pixel winning."""
+    """Paste ``patches`` ``(N, h, w)`` in ``colours`` ``(N, 3)`` into the canvas; the brighter pixel is kept."""
     number, height, width = patches.shape
     image = np.arange(number)[:, None, None]
     rows = (top[:, None] + np.arange(height))[:, :, None]

@@ -1,10 +1,11 @@
-"""All data sets by name."""
+"""The data sets by name."""
 
 from collections.abc import Callable
 
 from attn_nas.data.dataset import Dataset
 from attn_nas.data.digits import cluttered_digits, cued_digits, plain_digits
 from attn_nas.data.torchvision_sets import image_folder, packed_set
+from attn_nas.errors import UsageError, choose_from
 from attn_nas.space.schema import DataSettings
 
 DATASETS: dict[str, Callable[[DataSettings, bool], Dataset]] = {
@@ -19,13 +20,16 @@ DATASETS: dict[str, Callable[[DataSettings, bool], Dataset]] = {
 }
 
 
-def load_dataset(settings: DataSettings, *, download: bool = False) -> Dataset:
+def load_dataset(settings: DataSettings | None, *, download: bool = False) -> Dataset:
     """The data set that ``settings`` name, its training and validation split in memory.
 
     Nothing is fetched from the network unless ``download`` is true.
 
     Raises:
-        DataError: the files are missing, damaged or too few; the message says what to do.
+        UsageError: ``settings`` is None, as in a search space without data.
+        DataError: the files are missing, damaged or too few; the message says how to correct it.
 
     """
+    if settings is None:
+        raise UsageError(f"the search space has no data: give data, {choose_from('', DATASETS)}")
     return DATASETS[settings.name](settings, download)

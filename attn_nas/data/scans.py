@@ -1,4 +1,4 @@
-"""The embedded handwriting: 1,797 scanned digits, split once and for all."""
+"""The embedded scans: 1,797 handwritten digits in a fixed split."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def _all_scans() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 
 def scans(part: Part) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Scans ``(N, 8, 8)`` in 0..1 and labels ``(N,)``; no two parts share a scan."""
+    """Scans ``(N, 8, 8)`` with values 0..1, and labels ``(N,)``; the parts have no scan in common."""
     images, labels = _all_scans()
     return images[_BOUNDS[part]], labels[_BOUNDS[part]]

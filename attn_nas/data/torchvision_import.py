@@ -1,8 +1,8 @@
-"""The only door to torchvision.
+"""Imports ``torchvision.datasets``; the only module that imports torchvision.
 
-Requirements: torchvision is imported when a data set needs it and not before; a CUDA build of torchvision beside a CPU build
-of torch, which cannot load its compiled operators and so fails at import, still works for data sets; any other failure is
-an error that names both versions.
+Requirements: torchvision is imported only when a data set needs it. A CUDA build of torchvision with a CPU build of torch fails
+at import, because its compiled operators cannot be loaded; its data sets work nevertheless. Any other failure is an error that
+names both versions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def torchvision_datasets() -> Any:
     """The module ``torchvision.datasets``.
 
     Raises:
-        DataError: torchvision is missing or does not fit this torch.
+        DataError: torchvision is missing or incompatible with this torch.
 
     """
     try:
@@ -35,7 +35,7 @@ def torchvision_datasets() -> Any:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise _misfit(error) from None
-    logger.info("torchvision's compiled operators do not fit torch %s: data sets work, its operators do not", torch.__version__)
+    logger.info("torchvision's compiled operators are incompatible with torch %s; its data sets work", torch.__version__)
     _declare_operators()
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]

@@ -1,4 +1,4 @@
-"""The data sets that torchvision reads: CIFAR-10, CIFAR-100, FashionMNIST, SVHN and folders of images."""
+"""Data sets read with torchvision: CIFAR-10, CIFAR-100, FashionMNIST, SVHN and folders of images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attn_nas.space.task import Task
 
 
 def data_root(settings: DataSettings) -> Path:
-    """Folder of the files: the setting, else the environment's ``ATTN_NAS_DATA``, else ``data``."""
+    """Folder of the files: the setting, else the environment variable ``ATTN_NAS_DATA``, else ``data``."""
     return Path(settings.root or os.environ.get("ATTN_NAS_DATA") or "data").expanduser()
 
 
@@ -32,7 +32,7 @@ def _open(name: str, root: Path, download: bool, **which: Any) -> Any:
     except (RuntimeError, OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{name} could not be read from {root.resolve()} ({first_line(error)}). Put its files there, name another folder "
-            "(data.root in the space file, or ATTN_NAS_DATA), or let it be fetched with --download"
+            "(data.root in the search space, or ATTN_NAS_DATA), or download it with --download"
         ) from None
 
 
@@ -47,7 +47,7 @@ def _to_split(images: Any, labels: Any, channels_last: bool) -> Split:
 
 @dataclass(frozen=True)
 class _Source:
-    """How torchvision names a data set and its two parts, and what suits its images."""
+    """Class, arguments and attribute names of a data set in torchvision, and its augmentation."""
 
     loader: str
     num_classes: int
@@ -62,7 +62,7 @@ _SOURCES = {
     "cifar10": _Source("CIFAR10", 10, Augmentation(crop=4, flip=True), **_BY_FLAG),
     "cifar100": _Source("CIFAR100", 100, Augmentation(crop=4, flip=True), **_BY_FLAG),
     "fashion_mnist": _Source("FashionMNIST", 10, Augmentation(crop=2, flip=True), **_BY_FLAG),
-    # Digits are never flipped.
+    # Mirrored digits are not digits.
     "svhn": _Source("SVHN", 10, Augmentation(crop=2), {"split": "train"}, {"split": "test"}, "labels"),
 }
 
@@ -84,9 +84,10 @@ def packed_set(settings: DataSettings, download: bool) -> Dataset:
 
 
 def image_folder(settings: DataSettings, download: bool) -> Dataset:
-    """Folders ``train/CLASS/*`` and ``val/CLASS/*``: short side resized to ``image_size``, centre cropped, flipped.
+    """Folders ``train/CLASS/*`` and ``val/CLASS/*``; images are resized and centre-cropped to ``image_size`` pixels.
 
-    The validation split is held out from ``train``; ``val`` is the test split.
+    The validation split is held out from ``train``; ``val`` is the test split. Training images are cropped and mirrored at
+    random.
     """
     root = data_root(settings)
     folder = _open_folder(root / "train")

@@ -1,4 +1,4 @@
-"""Drawings of a genotype, as text and as a picture: the trunk's blocks and what sits where; no torch here."""
+"""Drawings of genotypes as text and as SVG: the blocks of the trunk with their placements; no torch here."""
 
 from attn_nas.drawing.svg import draw_svg
 from attn_nas.drawing.text import draw_text

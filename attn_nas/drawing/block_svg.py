@@ -1,4 +1,4 @@
-"""A block of a genotype as a part of an SVG picture: its branch, its shortcut, and what sits on them."""
+"""Draws a block as part of an SVG picture: its branch, its shortcut and their placements."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from attn_nas.drawing.columns import (
     LAYER_SIZE,
     Column,
     Columns,
-    Section,
+    ColumnSection,
     label_width,
     layer_width,
     order,
     sections,
 )
-from attn_nas.drawing.plan import Run, Step
+from attn_nas.drawing.plan import BlockRun, BlockStep
 from attn_nas.space.genotype import Placement
 
 _BOX, _SMALL_BOX = 24, 18
 _RAIL, _BUSY_RAIL, _SPACE = 14, 32, 12
 
 
-def block_height(run: Run) -> float:
-    """The height of `block_svg`."""
+def block_height(run: BlockRun) -> float:
+    """Height of `block_svg` in pixels."""
     return _SPACE + _rail_height(run) + _BOX
 
 
-def _rail_height(run: Run) -> float:
-    """How far the shortcut runs above the branch."""
+def _rail_height(run: BlockRun) -> float:
+    """Distance of the shortcut above the branch, in pixels."""
     if not run.has_shortcut:
         return 0.0
     return _BUSY_RAIL if any(step.placement or not step.is_point for step in run.shortcut) else _RAIL
 
 
-def middle_of_block(run: Run) -> float:
-    """How far below the top of `block_svg` its branch runs."""
+def middle_of_block(run: BlockRun) -> float:
+    """Distance of the branch below the top of `block_svg`, in pixels."""
     return _SPACE + _rail_height(run) + _BOX / 2
 
 
-def headings_svg(runs: Sequence[Run], columns: Columns, left: float, y: float) -> list[str]:
-    """The names of the insertion points of ``runs``, at ``y``, in the columns of the first."""
+def headings_svg(runs: Sequence[BlockRun], columns: Columns, left: float, y: float) -> list[str]:
+    """The names of the insertion points of ``runs`` at height ``y``, in the columns of the first run."""
     first = runs[0]
     names = {step.name for run in runs for step in (*run.branch, *run.after) if step.is_open}
     found = sections(first)
@@ -58,8 +58,8 @@ def headings_svg(runs: Sequence[Run], columns: Columns, left: float, y: float) -
     ]
 
 
-def block_svg(run: Run, columns: Columns, left: float, top: float) -> list[str]:
-    """The layers of a block from left to right, its shortcut above them."""
+def block_svg(run: BlockRun, columns: Columns, left: float, top: float) -> list[str]:
+    """A block: its layers from left to right, its shortcut above them."""
     found = sections(run)
     row = columns[order(found)]
     middle = top + middle_of_block(run)
@@ -76,7 +76,7 @@ def block_svg(run: Run, columns: Columns, left: float, top: float) -> list[str]:
     return parts
 
 
-def _section(run: Run, section: Section, column: Column, left: float, middle: float) -> list[str]:
+def _section(run: BlockRun, section: ColumnSection, column: Column, left: float, middle: float) -> list[str]:
     parts = _point(run, section.point, left + column.middle, middle)
     x = left + column.layers
     for layer in section.layers:
@@ -85,8 +85,8 @@ def _section(run: Run, section: Section, column: Column, left: float, middle: fl
     return parts
 
 
-def _point(run: Run, point: Step, x: float, y: float) -> list[str]:
-    """An insertion point with what sits there, or the addition; nothing where there is neither."""
+def _point(run: BlockRun, point: BlockStep, x: float, y: float) -> list[str]:
+    """An insertion point with its placement, or the addition; empty for other points."""
     if point.placement:
         return tag_svg(point.placement, _described(run, point.placement), x - label_width(point.placement.label) / 2, y)
     if not point.is_open:
@@ -97,9 +97,9 @@ def _point(run: Run, point: Step, x: float, y: float) -> list[str]:
     return [f'<circle class="open" cx="{x:.1f}" cy="{y:.1f}" r="3.5"><title>{escape(point.name)}: free</title></circle>']
 
 
-def _layer(run: Run, layer: Step, x: float, middle: float, height: float) -> list[str]:
+def _layer(run: BlockRun, layer: BlockStep, x: float, middle: float, height: float) -> list[str]:
     if layer.placement:
-        return tag_svg(layer.placement, f"{_described(run, layer.placement)}; in the place of {layer.name}", x, middle)
+        return tag_svg(layer.placement, f"{_described(run, layer.placement)}; instead of {layer.name}", x, middle)
     width = layer_width(layer)
     return [
         f'<rect class="layer" x="{x + 1:.1f}" y="{middle - height / 2:.1f}" width="{width - 2:.1f}" height="{height}" rx="3"/>',
@@ -108,8 +108,8 @@ def _layer(run: Run, layer: Step, x: float, middle: float, height: float) -> lis
     ]
 
 
-def _shortcut(run: Run, start: float, plus: float, middle: float) -> list[str]:
-    """The way around the branch: its layers at its beginning, its insertion point half-way along the rest."""
+def _shortcut(run: BlockRun, start: float, plus: float, middle: float) -> list[str]:
+    """The shortcut: its layers at the start, its insertion point in the middle of the rest."""
     rail = middle - _BOX / 2 - _rail_height(run) / 2 - 1
     bend = 5
     parts = [
@@ -127,8 +127,8 @@ def _shortcut(run: Run, start: float, plus: float, middle: float) -> list[str]:
     return parts
 
 
-def _name_above(point: Step, x: float, rail: float) -> list[str]:
-    """The name of a point of the shortcut, which has no heading, beside what sits there."""
+def _name_above(point: BlockStep, x: float, rail: float) -> list[str]:
+    """The name of a point of the shortcut beside its placement; such points have no heading."""
     if point.placement is None:
         return []
     x += label_width(point.placement.label) / 2 + 6
@@ -136,7 +136,7 @@ def _name_above(point: Step, x: float, rail: float) -> list[str]:
 
 
 def tag_svg(placement: Placement, description: str, x: float, middle: float) -> list[str]:
-    """A mechanism as a box in the colour of its family, from ``x`` rightwards."""
+    """A mechanism as a box in the colour of its family; ``x`` is its left end."""
     colour, width = colour_of(placement), label_width(placement.label)
     return [
         "<g>",
@@ -148,12 +148,12 @@ def tag_svg(placement: Placement, description: str, x: float, middle: float) -> 
     ]
 
 
-def _described(run: Run, placement: Placement) -> str:
+def _described(run: BlockRun, placement: Placement) -> str:
     return f"{run.name}: {describe(placement, run.blocks[0].channels_at(placement.position))}"
 
 
 def describe(placement: Placement, channels: int) -> str:
-    """A placement in words: where it sits, on how many channels, and from which paper it is."""
+    """A placement as text: position, number of channels, paper."""
     mechanism = get_mechanism(placement.mechanism)
     where = f"{placement.label} at {placement.position}, {channels} channels"
     return f"{where}; {mechanism.title} ({mechanism.year})"

@@ -1,4 +1,4 @@
-"""What all pictures share: the frame of an SVG document, colours, and how wide a text is."""
+"""Parts of all SVG pictures: the document, colours, and the width of text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 INK, GREY = "#333333", "#999999"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Told apart by colour-blind readers (Okabe and Ito)."""
+"""Colours that colour-blind readers can distinguish (Okabe and Ito)."""
 
 _WIDE, _NARROW = "mwMW%@+→", "fijlrt.,:'| -"
 
@@ -21,10 +21,10 @@ def document(
     kind: str = "figure",
     style: str = "",
 ) -> str:
-    """An SVG document of ``parts`` on white paper with its title at ``heading``; it scales, and needs nothing from elsewhere.
+    """A self-contained, scalable SVG document of ``parts`` on a white background, with its title at ``heading``.
 
-    ``kind`` is the class of the whole, to which the rules of a ``style`` sheet should keep; title and paper have the classes
-    ``ink`` and ``paper``.
+    ``kind`` is the class of the document, which the rules of ``style`` should select; title and background have the classes
+    ``ink`` and ``paper``. ``width`` and ``height`` are in pixels.
     """
     x, y = heading
     return "\n".join(
@@ -42,9 +42,9 @@ def document(
 
 
 def figure(label: str, width: float, height: float, parts: Sequence[str], kind: str = "", role: str = "img") -> str:
-    """A picture to be put into a page, whose style sheet gives its ``ink``, ``pale``, ``grid`` and further classes colours.
+    """A picture for a page, whose style sheet defines the colours of the classes ``ink``, ``pale``, ``grid`` and others.
 
-    ``role`` is ``group`` where parts of it can be chosen.
+    ``role`` is ``group`` if parts of the picture can be selected.
     """
     return "\n".join(
         [
@@ -56,13 +56,13 @@ def figure(label: str, width: float, height: float, parts: Sequence[str], kind: 
 
 
 def text_width(text: str, font_size: float) -> float:
-    """The width of ``text`` in pixels, in the widest of the usual sans-serif fonts."""
+    """Width of ``text`` in pixels, in the widest common sans-serif font."""
     ems = (0.98 if letter in _WIDE else 0.42 if letter in _NARROW else 0.65 for letter in text)
     return font_size * sum(ems)
 
 
 def ink_on(colour: str) -> str:
-    """Black or white, whichever is easier to read on ``colour``, ``#rrggbb`` (WCAG 2.2, contrast ratio)."""
+    """Black or white: the one with more contrast on ``colour`` ``#rrggbb`` (contrast ratio of WCAG 2.2)."""
     red, green, blue = (_linear(int(colour[start : start + 2], 16) / 255) for start in (1, 3, 5))
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return "#ffffff" if luminance < 0.179 else "#000000"

@@ -18,5 +18,5 @@ FAMILY_COLOURS: dict[Family, str] = {
 
 
 def colour_of(placement: Placement) -> str:
-    """The colour, ``#rrggbb``, of what is placed."""
+    """The colour ``#rrggbb`` of the mechanism of ``placement``."""
     return FAMILY_COLOURS[get_mechanism(placement.mechanism).family]

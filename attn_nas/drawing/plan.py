@@ -1,4 +1,4 @@
-"""What is drawn of a genotype: stages, runs of equal blocks, and the steps along a block."""
+"""The structure of a drawing: stages, runs of equal blocks, and the steps along a block."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from attn_nas.space.geometry import Block
 
 
 @dataclass(frozen=True)
-class Step:
-    """A layer of a block, or a point between two layers; an ``open`` point may hold a mechanism in its trunk."""
+class BlockStep:
+    """A layer of a block, or a point between two layers; an open point can have a mechanism in this trunk."""
 
     name: str
     placement: Placement | None = None
@@ -23,8 +23,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Neighbouring blocks of a stage that are drawn as one: all bare, or with equal geometry and placement."""
+class BlockRun:
+    """Consecutive blocks of a stage that are drawn as one row: all bare, or with equal geometry and placement."""
 
     first: int
     blocks: tuple[Block, ...]
@@ -38,47 +38,47 @@ class Run:
 
     @property
     def shape(self) -> str:
-        """Channels and stride of its blocks in sequence."""
+        """Channels and stride over all its blocks."""
         return shape(self.blocks)
 
     @property
-    def branch(self) -> list[Step]:
-        """The steps up to the addition."""
+    def branch(self) -> list[BlockStep]:
+        """The steps of the branch, up to the addition."""
         return self._steps(self.blocks[0].layout.branch)
 
     @property
-    def after(self) -> list[Step]:
-        """The steps behind the addition."""
+    def after(self) -> list[BlockStep]:
+        """The steps after the addition."""
         return self._steps(self.blocks[0].layout.after)
 
     @property
     def has_shortcut(self) -> bool:
-        """Whether something is added to the branch."""
+        """True if a shortcut is added to the branch."""
         return self.blocks[0].shortcut
 
     @property
-    def shortcut(self) -> list[Step]:
+    def shortcut(self) -> list[BlockStep]:
         """The steps of the shortcut."""
         return self._steps(self.blocks[0].layout.shortcut)
 
-    def _steps(self, names: tuple[str, ...]) -> list[Step]:
+    def _steps(self, names: tuple[str, ...]) -> list[BlockStep]:
         block = self.blocks[0]
         steps = []
         for name in names:
             placement = self.placement if self.placement and self.placement.position == name else None
             if name == "replace":
-                steps.append(Step(block.layout.replaced, placement))
+                steps.append(BlockStep(block.layout.replaced, placement))
             else:
-                steps.append(Step(name, placement, name in POSITIONS, name in block.positions))
+                steps.append(BlockStep(name, placement, name in POSITIONS, name in block.positions))
         return steps
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its runs, and what sits between it and the next one."""
+    """A stage: its runs, and the placement between it and the next stage."""
 
     number: int
-    runs: tuple[Run, ...]
+    runs: tuple[BlockRun, ...]
     end: Placement | None
 
     @property
@@ -88,7 +88,7 @@ class Stage:
 
 
 def shape(blocks: tuple[Block, ...], unit: str = "") -> str:
-    """Channels and stride of blocks in sequence: ``16 → 32, stride 2``, or ``16`` where nothing changes."""
+    """Channels and stride over consecutive blocks: ``16 → 32, stride 2``, or ``16`` if both are unchanged."""
     before, after = blocks[0].in_channels, blocks[-1].out_channels
     stride = prod(block.stride for block in blocks)
     channels = f"{after}{unit}" if before == after else f"{before} → {after}{unit}"
@@ -103,20 +103,20 @@ def stages(genotype: Genotype) -> list[Stage]:
     return [Stage(number, tuple(found), ends[number]) for number, found in by_stage]
 
 
-def _runs(genotype: Genotype) -> Iterator[Run]:
+def _runs(genotype: Genotype) -> Iterator[BlockRun]:
     numbered = enumerate(zip(genotype.trunk.blocks, genotype.placements, strict=True))
     for _, found in groupby(numbered, key=lambda each: _kind(*each[1])):
         members = list(found)
         first, (_, placement) = members[0]
-        yield Run(first, tuple(block for _, (block, _) in members), placement)
+        yield BlockRun(first, tuple(block for _, (block, _) in members), placement)
 
 
 def _kind(block: Block, placement: Placement | None) -> tuple[object, ...]:
-    """What neighbouring blocks have in common that are drawn as one."""
+    """Group key; equal for consecutive blocks that are drawn as one row."""
     return (block, placement) if placement else (block.stage,)
 
 
 def headline(genotype: Genotype) -> str:
-    """The trunk, and how many of its sites have attention."""
+    """The trunk, and the number of its sites with attention."""
     attended = f"attention at {genotype.num_attended} of {len(genotype.trunk.sites)} sites"
     return f"{genotype.trunk}: {attended if genotype.num_attended else 'no attention'}"

@@ -11,13 +11,13 @@ from attn_nas.drawing.block_svg import block_height, block_svg, describe, headin
 from attn_nas.drawing.canvas import document, text_width
 from attn_nas.drawing.colours import FAMILY_COLOURS
 from attn_nas.drawing.columns import LABEL_SIZE, LAYER_SIZE, Columns, columns, label_width
-from attn_nas.drawing.plan import Run, Stage, headline, shape, stages
+from attn_nas.drawing.plan import BlockRun, Stage, headline, shape, stages
 from attn_nas.space.genotype import Genotype
 
 _MARGIN, _PAD, _COLUMN_GAP = 12, 14, 16
 _TOP, _LEGEND, _HEAD, _FOOT, _BARE, _GAP, _ENDED = 44, 24, 30, 8, 30, 14, 48
 _SQUARE, _MOST_SQUARES = 10, 400
-_OPEN = "where attention may sit"
+_OPEN = "possible position"
 _LIGHT = {
     "paper": "fill:#ffffff",
     "ink": "fill:#333333",
@@ -41,11 +41,16 @@ _DARK = {
 
 
 def draw_svg(genotype: Genotype, *, styled: bool = True) -> str:
-    """A self-contained SVG document: stages downwards, a row for each block, its layers and insertion points across.
+    """Draw ``genotype`` as a self-contained SVG document: one row per block, with its layers and insertion points.
 
-    Equal blocks that follow each other are one row, and so are blocks without attention. Mechanisms are coloured by family,
-    in colours that colour-blind readers tell apart, and say more to who points at them. The scheme, light or dark, is the
-    reader's; without ``styled`` it is that of the page which the picture is put into.
+    Consecutive equal blocks, and consecutive blocks without attention, share a row. Mechanisms are coloured by family, in
+    colours that colour-blind readers can distinguish, and have tooltips. With ``styled``, the picture follows the light or
+    dark scheme of the viewer; without it, the style sheet of the surrounding page applies.
+
+    Args:
+        genotype: the network to draw.
+        styled: include a style sheet.
+
     """
     drawn = stages(genotype)
     frame = _Frame.of(drawn)
@@ -60,17 +65,18 @@ def draw_svg(genotype: Genotype, *, styled: bool = True) -> str:
         if stage is not drawn[-1]:
             parts += _stage_end(stage, frame, y)
             y += _end_height(stage)
-    return document(title, width, y + _MARGIN, parts, (_MARGIN, 28), "genotype", _style() if styled else "")
+    return document(title, width, y + _MARGIN, parts, (_MARGIN, 28), "genotype", style_sheet() if styled else "")
 
 
-def _style() -> str:
+def style_sheet() -> str:
+    """The rules of a drawing that is a file of its own: its colours in a light and in a dark scheme."""
     light, dark = ("".join(f".genotype .{name}{{{rule}}}" for name, rule in sheet.items()) for sheet in (_LIGHT, _DARK))
     return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where names, shapes and paths of all blocks begin, and how wide that makes the picture."""
+    """Left ends of names, shapes and paths of all blocks, and the width of the picture, in pixels."""
 
     names: float
     shapes: float
@@ -110,17 +116,17 @@ def _stage_height(stage: Stage) -> float:
     return _HEAD + sum(map(_row_height, stage.runs)) + _FOOT
 
 
-def _row_height(run: Run) -> float:
+def _row_height(run: BlockRun) -> float:
     return block_height(run) if run.placement else _BARE
 
 
-def _pitch(run: Run) -> float:
-    """From one bare block to the next."""
+def _pitch(run: BlockRun) -> float:
+    """Distance between bare blocks, in pixels."""
     return min(_SQUARE + 4.0, _MOST_SQUARES / len(run.blocks))
 
 
 def _legend(genotype: Genotype) -> tuple[list[str], float]:
-    """The families that are there and their colours, and how far to the right that reaches."""
+    """The legend of families and their colours, and its right end in pixels."""
     placed = [placement for _, placement in genotype.sites if placement]
     if not placed:
         return [], 0.0
@@ -153,7 +159,7 @@ def _stage(stage: Stage, frame: _Frame, top: float, width: float, height: float)
     return parts
 
 
-def _row(run: Run, frame: _Frame, top: float) -> list[str]:
+def _row(run: BlockRun, frame: _Frame, top: float) -> list[str]:
     middle = top + (middle_of_block(run) if run.placement else _BARE / 2)
     parts = [
         _text(run.name, frame.names, middle + 4, LABEL_SIZE),
@@ -163,7 +169,7 @@ def _row(run: Run, frame: _Frame, top: float) -> list[str]:
     return parts + path
 
 
-def _squares(run: Run, left: float, middle: float) -> list[str]:
+def _squares(run: BlockRun, left: float, middle: float) -> list[str]:
     """A square for each block without attention."""
     pitch, top = _pitch(run), middle - _SQUARE / 2
     size = f'width="{0.7 * pitch:.1f}" height="{_SQUARE}" rx="2"'
@@ -174,7 +180,7 @@ def _squares(run: Run, left: float, middle: float) -> list[str]:
 
 
 def _stage_end(stage: Stage, frame: _Frame, top: float) -> list[str]:
-    """The way from a stage to the next one, with what sits there."""
+    """The connection from a stage to the next one, with its placement."""
     x, bottom = frame.paths + 7, top + _end_height(stage)
     parts = [
         f'<path class="line" d="M{x:.1f} {top:.1f}V{bottom - 1:.1f}"/>',

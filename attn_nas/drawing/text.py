@@ -6,35 +6,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from attn_nas.drawing.plan import Run, Stage, Step, headline, shape, stages
+from attn_nas.drawing.plan import BlockRun, BlockStep, Stage, headline, shape, stages
 from attn_nas.space.genotype import Genotype, Placement
 
 MARK = "◆"
 _WIDTH = 88
 _INDENT = "    "
-_LEGEND = f"{MARK} attention   ─ a place where it may sit   └ the shortcut"
+_LEGEND = f"{MARK} attention   ─ possible position   └ shortcut"
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of the drawing, and the placement whose mark it has."""
+class TextLine:
+    """A line of the drawing, and the placement that it marks."""
 
     text: str
     placement: Placement | None = None
 
 
 def draw_text(genotype: Genotype) -> str:
-    """The network stage by stage and block by block, with what sits where in a block.
+    """Draw ``genotype`` as text: its stages and blocks, with the placements in each block.
 
-    Neighbouring blocks without attention are one line. Lines are at most 88 characters wide, unless a mechanism has a name
-    of some length; the layers of a block that would not fit are ``…``.
+    Consecutive blocks without attention share a line. Lines have at most 88 characters, unless a mechanism has a long name;
+    the layers of blocks that do not fit are abbreviated as ``…``.
     """
     return "\n".join(line.text for line in lines(genotype))
 
 
-def lines(genotype: Genotype) -> list[Line]:
+def lines(genotype: Genotype) -> list[TextLine]:
     """The lines of `draw_text`."""
-    found = [Line(headline(genotype)), Line("")]
+    found = [TextLine(headline(genotype)), TextLine("")]
     drawn = stages(genotype)
     names = [run.name for stage in drawn for run in stage.runs] + [_end(stage) for stage in drawn if stage.end]
     shapes = [run.shape for stage in drawn for run in stage.runs if run.placement]
@@ -42,25 +42,25 @@ def lines(genotype: Genotype) -> list[Line]:
     for stage in drawn:
         found += _stage(stage, columns)
     if genotype.num_attended:
-        found += [Line(""), Line(_LEGEND)]
+        found += [TextLine(""), TextLine(_LEGEND)]
     return found
 
 
-def _stage(stage: Stage, columns: tuple[int, int]) -> Iterator[Line]:
-    yield Line(f"stage {stage.number}: {shape(stage.blocks, ' channels')}")
+def _stage(stage: Stage, columns: tuple[int, int]) -> Iterator[TextLine]:
+    yield TextLine(f"stage {stage.number}: {shape(stage.blocks, ' channels')}")
     for run in stage.runs:
         head = f"  {run.name:{columns[0]}}   {run.shape:{columns[1]}}"
         if run.placement is None:
-            yield Line(head.rstrip())
+            yield TextLine(head.rstrip())
         else:
-            yield Line(f"{head}   {_placed(run, run.placement)}", run.placement)
-            yield from (Line(_INDENT + text, run.placement) for text in _path(run))
+            yield TextLine(f"{head}   {_placed(run, run.placement)}", run.placement)
+            yield from (TextLine(_INDENT + text, run.placement) for text in _path(run))
     if stage.end:
-        yield Line(f"  {_end(stage):{columns[0]}}   {'':{columns[1]}}   {MARK} {stage.end.label}", stage.end)
+        yield TextLine(f"  {_end(stage):{columns[0]}}   {'':{columns[1]}}   {MARK} {stage.end.label}", stage.end)
 
 
-def _placed(run: Run, placement: Placement) -> str:
-    """What sits where, and the layer whose place it takes."""
+def _placed(run: BlockRun, placement: Placement) -> str:
+    """A placement, its position, and the layer that it substitutes."""
     replaced = f" ({run.blocks[0].layout.replaced})" if placement.position == "replace" else ""
     return f"{MARK} {placement.label} at {placement.position}{replaced}"
 
@@ -69,13 +69,13 @@ def _end(stage: Stage) -> str:
     return f"end of stage {stage.number}"
 
 
-def _path(run: Run) -> list[str]:
-    """The branch of a block and, below it, the shortcut up to the addition; in short if it would be too wide."""
+def _path(run: BlockRun) -> list[str]:
+    """The branch of a block and, below it, the shortcut; layers are abbreviated if the lines are too wide."""
     drawn = _joined(run, elided=False)
     return drawn if len(drawn[0]) <= _WIDTH - len(_INDENT) else _joined(run, elided=True)
 
 
-def _joined(run: Run, *, elided: bool) -> list[str]:
+def _joined(run: BlockRun, *, elided: bool) -> list[str]:
     branch, shortcut, after = (_chain(steps, elided=elided) for steps in (run.branch, run.shortcut, run.after))
     if not run.has_shortcut:
         return [f"── {branch} {after}".rstrip()]
@@ -84,8 +84,8 @@ def _joined(run: Run, *, elided: bool) -> list[str]:
     return [f"┬{branch} + {after}", f"{rail}┘"]
 
 
-def _chain(steps: Sequence[Step], *, elided: bool) -> str:
-    """Layers by their names, open places as a line through them, marks where something sits."""
+def _chain(steps: Sequence[BlockStep], *, elided: bool) -> str:
+    """Names of layers, a line for open insertion points, a mark for placements."""
     words = []
     for is_plain, found in groupby(steps, key=lambda step: not (step.is_point or step.placement)):
         if is_plain:
@@ -95,7 +95,7 @@ def _chain(steps: Sequence[Step], *, elided: bool) -> str:
     return " ".join(words)
 
 
-def _point(step: Step) -> str:
+def _point(step: BlockStep) -> str:
     if step.placement is None:
         return "─"
     return f"─{MARK}─" if step.is_point else MARK

@@ -1,4 +1,4 @@
-"""Which candidates are trained again with new seeds, after a search: all that have a real chance to be on the front."""
+"""Chooses the candidates that are trained again with new seeds: those with a real chance to be on the Pareto front."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from attn_nas.runs.record import Record
 from attn_nas.training.protocol import Replicate
 
 _REAL_CHANCE = 0.05
+"""Smallest probability to be on the front with which a candidate is trained again."""
 
 
 @dataclass(frozen=True)
-class Round:
-    """Candidates and references that are trained with ``seed``, in round ``number`` of ``of``; ``missing`` ones still are."""
+class ConfirmationRound:
+    """Round ``number`` of ``of``: numbers of candidates and references, their new ``seed``, and the ``missing`` trainings."""
 
     number: int
     of: int
@@ -26,11 +27,11 @@ class Round:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Up to ``rounds`` rounds, each with a seed of its own after the search's ``seed``.
+    """Chooses up to ``rounds`` rounds, each with a new seed: ``seed + 1``, ``seed + 2`` and so on.
 
-    A round takes who had a chance of 5 % to be on the front after the rounds before it, the believed front itself, and the
-    references: so the search's winners are judged by trainings in which they were not chosen. Who that is follows from the
-    records alone, and a stopped confirmation goes on.
+    A round has the candidates with a chance of 5 % to be on the front after the earlier rounds, the estimated front, and the
+    references (by key). So winners are judged by trainings that did not select them. The choice depends on the records alone,
+    so a confirmation that was stopped goes on.
     """
 
     seed: int
@@ -38,8 +39,8 @@ class Confirmation:
     references: Collection[str]
     axes: Sequence[str]
 
-    def next_round(self, records: Sequence[Record]) -> Round | None:
-        """The first round in which a training is missing."""
+    def next_round(self, records: Sequence[Record]) -> ConfirmationRound | None:
+        """The first round in which a training is missing; None if all are done."""
         for number in range(1, self.rounds + 1):
             before = [record for record in records if record.seed < self.seed + number]
             found = self._round(number, self._chosen(before), records)
@@ -47,16 +48,16 @@ class Confirmation:
                 return found
         return None
 
-    def _round(self, number: int, chosen: Sequence[str], records: Sequence[Record]) -> Round:
+    def _round(self, number: int, chosen: Sequence[str], records: Sequence[Record]) -> ConfirmationRound:
         seed = self.seed + number
         genotypes = {record.key: record.genotype for record in records}
         over = {record.key for record in records if record.seed == seed and record.counts}
         missing = tuple(Replicate(genotypes[key], seed) for key in chosen if key not in over)
         references = sum(key in self.references for key in chosen)
-        return Round(number, self.rounds, seed, len(chosen) - references, references, missing)
+        return ConfirmationRound(number, self.rounds, seed, len(chosen) - references, references, missing)
 
     def _chosen(self, records: Sequence[Record]) -> list[str]:
-        """Keys: the references, then the others, the likeliest first."""
+        """Keys of a round: references first, then candidates by falling chance."""
         scored = dict.fromkeys(record.key for record in records if record.result)
         beliefs = beliefs_of(records, self.axes)
         if beliefs is None:

@@ -1,261 +1,354 @@
-"""`search`: a space, a budget and a run folder go in, a finished run comes out."""
+"""`Search`: a space and a run folder go in; each call of `optimize` goes on until its budget or its time is used up."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
-
-from attn_nas.engine.coordinator import Coordinator
+from attn_nas.engine.session import run_session
 from attn_nas.engine.setting import Setting
-from attn_nas.engine.signals import Interrupts
-from attn_nas.engine.time_budget import Clock
-from attn_nas.engine.warm_start import earlier_trainings
+from attn_nas.engine.time_budget import TimeBudget
+from attn_nas.engine.warm_start import prior_trainings
 from attn_nas.errors import RunError, UsageError
-from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished, SearchStarted, StorageAwaited, open_log
-from attn_nas.execution.backend import Hardware, connected
-from attn_nas.execution.ray_cluster.settings import RayCluster
-from attn_nas.execution.resources import Resources
-from attn_nas.files import discard_unfinished
+from attn_nas.events.types import JsonLines, Listener, open_log
+from attn_nas.execution.backend import connected
+from attn_nas.execution.settings import Local, Ray
+from attn_nas.format import parse_seconds
+from attn_nas.runs.choices import RunChoices, StoredSpace
 from attn_nas.runs.folder import RunFolder, latest_run_folder, new_run_folder
-from attn_nas.runs.manifest import new_facts, stored_facts
+from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
-from attn_nas.sampling import WARM_START, KnownCostSampler
-from attn_nas.sampling.observations import EarlierTraining
+from attn_nas.sampling import KnownCostSampler
+from attn_nas.sampling.observations import WARM_START, PriorTraining
 from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.loading import load_space
-from attn_nas.space.schema import LimitSettings, SearchSpace
+from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.storage.location import check_storage, create_study, move_study
-from attn_nas.storage.open_trials import remember_unfinished
-from attn_nas.storage.optuna_db import FACTS, SOURCES, STORAGE_ERRORS, reason_of
-from attn_nas.storage.retry import Patience
-from attn_nas.training.protocol import PausingTrainer, Trainer
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
+from attn_nas.training.protocol import TrainFunction, declared
 
 DEFAULT_SPACE = "cued_digits"
-DEFAULT_BUDGET = 50
+DEFAULT_TRIALS = 50
 DEFAULT_CONFIRM = 2
-_MAX_SEED = 2**31 - 1
-_PATIENCE = 600.0
-"""Seconds for which a search waits for a server that was there."""
+_MAX_INTEGER = 2**31 - 1
 
 
-def search(
-    space: SearchSpace | str | Path | None = None,
-    *,
-    budget: int | None = None,
-    time_budget: float | None = None,
-    confirm: int | None = None,
-    early_stopping: bool | None = None,
-    run: str | Path | None = None,
-    seed: int | None = None,
-    max_flops: int | str | None = None,
-    max_params: int | str | None = None,
-    warm_start: str | Path | None = None,
-    storage: str | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-    trial_timeout: float | None = None,
-    cluster: RayCluster | None = None,
-    device: str = "auto",
-    precision: str | None = None,
-    resume: bool = False,
-    download: bool = False,
-    sampler: SamplerFactory = KnownCostSampler,
-    trainer: Trainer | None = None,
-    listeners: Sequence[Listener] = (),
-) -> Run:
-    """Search for attention placements until the budget is used up, then confirm the front; returns the run.
+@dataclass(frozen=True)
+class _NewRun:
+    """The choices for a run that has not begun."""
 
-    It ends when ``budget`` candidates are trained, or so that what is to be done fits into ``time_budget`` seconds of this
-    call, as far as that can be foreseen; with a time budget alone there is no other end.
+    name: str
+    space: SearchSpace
+    seed: int
+    prior: Sequence[PriorTraining]
+    storage: str | None
 
-    Candidates that may be on the front are trained again with ``confirm`` new seeds, and so are the references. A new run
-    takes the embedded space, a budget of 50, two confirmations and seed 0 unless told otherwise. A resumed one keeps what it
-    began with, but takes a new budget and another number of confirmations. ``workers`` of one thread each are one per core on
-    a CPU; on GPUs their number is measured before the search begins. A single one trains in this process; with several, call
-    this under ``if __name__ == "__main__":``. A worker that takes longer than ``trial_timeout`` seconds for a training is
-    replaced, and the candidate trained again, at most three times. With a ``cluster`` Ray trains on its nodes.
-    ``precision``, ``max_flops`` and ``max_params`` override the space's.
-    With ``early_stopping`` candidates that will hardly be on the front are paused (see `Stopping`); off by default.
-    ``warm_start`` is the folder of an earlier run on the same trunk that the sampler learns from. ``storage`` is the address of
-    a database server that keeps the study, ``postgresql://user@host/database``, in the place of a file in the run; for a
-    resumed run, where that server is now. ``trainer`` replaces the proxy training.
+
+class Search:
+    """A search for attention placements, kept in a run folder.
+
+    ::
+
+        search = Search(SearchSpace(trunk="resnet18", mechanisms=["se", "eca"]), data="cifar10", run="runs/first")
+        search.optimize(n_trials=50, timeout="1h")
+        print(search.run.front)
+
+        Search.load("runs/first").optimize(n_trials=100)  # goes on, to 100 candidates in all
+
+    Args:
+        space: a `SearchSpace`, the path of a YAML file, or the name of a shipped space; ``cued_digits``, whose
+            data are embedded, by default.
+        data: data in the place of the space's: the name of a data set, or a mapping with ``name``, ``root`` and the other keys
+            of the YAML's section ``data``.
+        training: recipe of the short training in the place of the space's: a mapping with keys of the YAML's section ``proxy``
+            (``{"epochs": 6, "precision": "fp32"}``). Or a trainer of your own, which is called in the place of ours with a
+            genotype, a seed and a function to report epochs to (see `attn_nas.training.protocol`).
+        run: the run folder, which must hold no run yet; a new one under ``runs`` by default.
+        seed: seed of the sampler and of all trainings.
+        sampler: makes the Optuna sampler from (space, costs, seed).
+        storage: address of a database server that keeps the study, ``postgresql://user@host/database``; by default the study is
+            a file in the run folder.
+        warm_start: folder of an earlier run on the same trunk that the sampler learns from.
+        name: name of the search, for lists and the default run folder; that of the space's file by default.
+        download: whether a data set that is missing may be downloaded.
 
     Raises:
-        UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written (unless a GPU proves
-            too small for a candidate: then the run is begun, and ``resume`` goes on with it).
-        RunError: the run folder cannot be read or written, or a GPU has failed.
+        UsageError: an argument cannot be used, or the folder holds a run already.
+        SpaceError: the space, the data or the recipe has a mistake.
+        RunError: the run of ``warm_start`` cannot be read.
 
     """
-    start = time.monotonic()
-    _check(budget=(budget, 1), confirm=(confirm, 0), seed=(seed, 0))
-    if not callable(sampler):
-        raise UsageError(f"sampler = {sampler}: give what makes one from (space, costs, seed)")
-    if time_budget is not None and time_budget <= 0:
-        raise UsageError(f"time_budget = {time_budget}: choose a number of seconds above 0")
-    if resume:
+
+    def __init__(
+        self,
+        space: SearchSpace | str | PathLike[str] | None = None,
+        *,
+        data: str | Mapping[str, Any] | DataSettings | None = None,
+        training: Mapping[str, Any] | TrainFunction | None = None,
+        run: str | PathLike[str] | None = None,
+        seed: int = 0,
+        sampler: SamplerFactory = KnownCostSampler,
+        storage: str | None = None,
+        warm_start: str | PathLike[str] | None = None,
+        name: str | None = None,
+        download: bool = False,
+    ) -> None:
+        if seed is None:
+            raise UsageError("seed = None: choose an integer of at least 0")
+        _check_number("seed", seed, 0)
+        if name is not None and not isinstance(name, str):
+            raise UsageError(f"name = {name!r}: give text")
+        default, loaded = _named_space(space)
+        if data is not None:
+            loaded = loaded.with_data(data)
+        if isinstance(training, Mapping):
+            loaded = loaded.with_training(**training)
+        if loaded.data is None:
+            raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
+        trainer = None if isinstance(training, Mapping) else training
+        _check_callables(trainer, sampler)
+        prior = prior_trainings(Run(warm_start), loaded) if warm_start else []
+        folder = RunFolder(run) if run else None
+        if folder:
+            folder.check_free()
+        if storage is not None:
+            check_storage(storage)
+        self._set(folder, _NewRun(name or default, loaded, seed, prior, storage), trainer, sampler, download=download)
+
+    @classmethod
+    def load(
+        cls,
+        run: str | PathLike[str] | None = None,
+        *,
+        training: TrainFunction | None = None,
+        sampler: SamplerFactory = KnownCostSampler,
+        storage: str | None = None,
+        download: bool = False,
+    ) -> Self:
+        """The search of a run folder, to go on with it; the latest run under ``runs`` by default.
+
+        ``storage`` is the address where the study is now, if its server has moved. A trainer of your own and a sampler are not
+        kept in the run: give them again.
+
+        Raises:
+            UsageError: there is no run, or an argument cannot be used.
+            RunError: the run cannot be read, or another process works on it.
+
+        """
+        if isinstance(training, Mapping):
+            raise UsageError(
+                "training: the recipe is fixed when a run begins; leave it out, or give a trainer that can be called"
+            )
+        _check_callables(training, sampler)
         folder = RunFolder(run) if run else latest_run_folder()
-        wanted = None if space is None else _named_space(space)[1]
-        if max_flops is not None or max_params is not None or warm_start is not None:
-            raise UsageError("limits and a warm start belong to the beginning of a run: leave them out, or begin a new run")
         if storage is not None:
             with folder.locked():
                 move_study(folder.path, storage)
-        facts = stored_facts(Run(folder.path).meta, folder.path, wanted, seed, budget, time_budget, confirm, early_stopping)
-    else:
-        name, loaded = _named_space(space)
-        loaded = _limited(loaded, max_flops, max_params)
-        earlier = earlier_trainings(Run(warm_start), loaded) if warm_start else []
-        folder = RunFolder(run) if run else new_run_folder(name)
-        folder.check_free()
-        if storage is not None:
-            check_storage(storage)
-        trials = DEFAULT_BUDGET if budget is None and time_budget is None else budget
-        confirmed = DEFAULT_CONFIRM if confirm is None else confirm
-        facts = new_facts(name, loaded, seed or 0, trials, confirmed, early_stopping=bool(early_stopping))
-    if facts["early_stopping"] and trainer is not None and not isinstance(trainer, PausingTrainer):
-        raise UsageError(f"{type(trainer).__name__} cannot pause a training: give it train_until, or leave early_stopping out")
-    with connected(cluster, threads) as hardware:
-        setting = Setting(facts, folder.path, device=device, precision=precision, download=download, choose=hardware.numerics)
-        clock = Clock(start, time_budget)
-        jobs = setting.facts["budget"] or _MAX_SEED
-        resources = hardware.resources(setting.numerics, jobs, workers, threads, trial_timeout)
-        folder.create()
-        with folder.locked():
-            if not resume:
-                _begin(folder, setting, storage, earlier)
-            try:
-                with open_log(folder.events) as log:
-                    _run(hardware, setting, clock, resources, folder, sampler, trainer, (JsonLines(log), *listeners))
-            except BrokenPipeError:  # a listener's, not the folder's
-                raise
-            except STORAGE_ERRORS as error:
-                raise RunError(
-                    f"{folder.path} cannot be written any more: {reason_of(error)}. What was finished is kept: make room, or "
-                    "give leave to write, then go on with --resume"
-                ) from error
-    return Run(folder.path)
+        RunManifest.read(folder)
+        search = cls.__new__(cls)
+        search._set(folder, None, training, sampler, download=download)
+        return search
+
+    def _set(
+        self,
+        folder: RunFolder | None,
+        new: _NewRun | None,
+        trainer: TrainFunction | None,
+        sampler: SamplerFactory,
+        *,
+        download: bool,
+    ) -> None:
+        self._folder = folder
+        self._new = new
+        self._trainer = trainer
+        self._sampler = sampler
+        self._download = download
+        self._run: Run | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run as it was after the last `optimize`, or as it is in the folder; raises RunError if it has not begun."""
+        if self._run is None:
+            self._run = Run(self._begun_folder.path)
+        return self._run
+
+    @property
+    def _begun_folder(self) -> RunFolder:
+        if self._folder is None:
+            raise RunError("the search has not begun: call optimize first")
+        return self._folder
+
+    def check(
+        self, *, space: SearchSpace | str | PathLike[str] | None = None, seed: int | None = None, precision: str | None = None
+    ) -> None:
+        """Raise UsageError if a loaded run was begun with another space, seed or precision; None is not checked."""
+        manifest = RunManifest.read(self._begun_folder)
+        manifest.check(self._begun_folder.path, space=None if space is None else _named_space(space)[1], seed=seed)
+        if precision not in (None, "auto", manifest.numerics.precision):
+            raise UsageError(
+                f"the run was begun in {manifest.numerics.precision}: leave --precision {precision} out, or begin a new run"
+            )
+
+    def optimize(
+        self,
+        n_trials: int | None = None,
+        timeout: float | str | None = None,
+        *,
+        confirm: int | None = None,
+        early_stopping: bool | None = None,
+        execution: Local | Ray | None = None,
+        callbacks: Sequence[Listener] = (),
+    ) -> Run:
+        """Search until ``n_trials`` candidates are trained in all, then confirm the front; returns the run.
+
+        Candidates with a chance to be on the front, and the references, are then trained again with ``confirm`` new seeds. What
+        an earlier call, or a killed process, has finished counts and is not trained again. With several workers call this under
+        ``if __name__ == "__main__":``.
+
+        Args:
+            n_trials: number of candidates, those of earlier calls among them; 50 for a new run without a ``timeout``, else as
+                before. With a ``timeout`` alone there is no limit by number.
+            timeout: seconds, or text such as ``"1h30m"``, within which the search and its confirmation should end, as far as
+                can be foreseen.
+            confirm: number of new seeds; 2 for a new run, else as before.
+            early_stopping: whether candidates that will hardly reach the front are paused; off for a new run, else as before.
+            execution: where trainings run: `Local` (this machine, the default) or `Ray`.
+            callbacks: functions that are called with each event of `attn_nas.events.types`.
+
+        Raises:
+            UsageError, SpaceError, DataError, DeviceError: the input cannot be used; nothing was written (unless a GPU proves
+                too small for a candidate: then the run has begun, and the next call goes on with it).
+            RunError: the run folder cannot be read or written, or a GPU has failed.
+
+        """
+        start = time.monotonic()
+        _check_number("n_trials", n_trials, 1)
+        _check_number("confirm", confirm, 0)
+        seconds = None if timeout is None else parse_seconds("timeout", str(timeout))
+        execution = Local() if execution is None else execution
+        if not isinstance(execution, Local | Ray):
+            raise UsageError(f"execution = {execution!r}: give Local(...) or Ray(...)")
+        if early_stopping not in (None, True, False):
+            raise UsageError(f"early_stopping = {early_stopping!r}: choose True or False")
+        if callable(callbacks) or not all(map(callable, callbacks)):
+            raise UsageError(f"callbacks = {callbacks!r}: give a list of functions that take an event")
+        choices = self._choices(n_trials, seconds, confirm, early_stopping)
+        if choices.early_stopping and self._trainer is not None and not declared(self._trainer).can_pause:
+            raise UsageError(
+                f"{declared(self._trainer).name} cannot pause a training: give it train_until (see "
+                "attn_nas.training.protocol.Trainer), or leave early_stopping out"
+            )
+        folder = self._folder or new_run_folder(choices.space_name)
+        with connected(execution) as backend:
+            setting = Setting(choices, folder.path, device=execution.device, download=self._download, choose=backend.numerics)
+            jobs = setting.manifest.budget or _MAX_INTEGER
+            resources = backend.resources(setting.numerics, jobs, execution.workers, execution.threads, execution.trial_seconds)
+            folder.create()
+            with folder.locked():
+                if self._new:
+                    _begin(folder, setting, self._new)
+                    self._folder, self._new = folder, None
+                try:
+                    with open_log(folder.events) as log:
+                        run_session(
+                            setting,
+                            folder,
+                            TimeBudget(start, seconds),
+                            backend,
+                            resources,
+                            self._sampler,
+                            self._trainer,
+                            (JsonLines(log), *callbacks),
+                        )
+                except BrokenPipeError:  # of a callback, not of the folder
+                    raise
+                except STORAGE_ERRORS as error:
+                    raise RunError(
+                        f"{folder.path} cannot be written any more: {reason_of(error)}. What was finished is kept: make "
+                        "room, or give leave to write, then go on with --resume"
+                    ) from error
+        self._run = Run(folder.path)
+        return self._run
+
+    def _choices(
+        self, n_trials: int | None, seconds: float | None, confirm: int | None, early_stopping: bool | None
+    ) -> RunChoices:
+        """The manifest of a run that goes on, or the choices for a new one."""
+        if self._new is None:
+            return RunManifest.read(self._begun_folder).resumed(
+                budget=n_trials, time_budget=seconds, confirm=confirm, early_stopping=early_stopping
+            )
+        return RunChoices(
+            space_name=self._new.name,
+            space=StoredSpace.of(self._new.space),
+            seed=self._new.seed,
+            budget=DEFAULT_TRIALS if n_trials is None and seconds is None else n_trials,
+            confirm=DEFAULT_CONFIRM if confirm is None else confirm,
+            early_stopping=bool(early_stopping),
+        )
 
 
-def _check(**numbers: tuple[int | None, int]) -> None:
-    """Raise UsageError for a number, by name, that is below the least allowed, or not an integer of that size."""
-    for name, (number, least) in numbers.items():
-        if number is not None and not least <= number <= _MAX_SEED:
-            raise UsageError(f"{name} = {number}: choose an integer of at least {least} and at most {_MAX_SEED}")
+def search(
+    space: SearchSpace | str | PathLike[str] | None = None,
+    *,
+    n_trials: int | None = None,
+    timeout: float | str | None = None,
+    run: str | PathLike[str] | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Run:
+    """Begin a search of ``space`` on this machine and return its run; a short cut for `Search` and `Search.optimize`.
+
+    Raises:
+        AttnNasError: as there.
+
+    """
+    return Search(space, run=run, seed=seed).optimize(n_trials, timeout, execution=Local(workers=workers))
 
 
-def _begin(folder: RunFolder, setting: Setting, storage: str | None, earlier: Sequence[EarlierTraining]) -> None:
-    """Write what a new run begins with, its study last; what was written is removed if that is not possible."""
+def _check_callables(trainer: object, sampler: object) -> None:
+    """Raise UsageError for a trainer or a sampler that cannot be called; None is no trainer."""
+    if not callable(sampler):
+        raise UsageError(f"sampler = {sampler}: give a function that makes a sampler from (space, costs, seed)")
+    if trainer is not None and not callable(trainer):
+        raise UsageError(f"training = {trainer!r}: give a mapping of the recipe, or a trainer that can be called")
+
+
+def _check_number(name: str, number: int | None, least: int) -> None:
+    """Raise UsageError for a number, by name, that is not an integer of at least ``least``."""
+    if number is None:
+        return
+    if type(number) is not int or not least <= number <= _MAX_INTEGER:
+        raise UsageError(f"{name} = {number!r}: choose an integer of at least {least} and at most {_MAX_INTEGER}")
+
+
+def _named_space(space: SearchSpace | str | PathLike[str] | None) -> tuple[str, SearchSpace]:
+    """A space and the name for the folder of its run."""
+    if isinstance(space, SearchSpace):
+        return "search", space
+    if space is not None and not isinstance(space, str | PathLike):
+        raise UsageError(f"space = {space!r}: give a SearchSpace, the path of a YAML file or the name of a shipped space")
+    source = Path(space or DEFAULT_SPACE)
+    return source.stem, load_space(source if space else DEFAULT_SPACE)
+
+
+def _begin(folder: RunFolder, setting: Setting, new: _NewRun) -> None:
+    """Write the files of a new run, its study last; if that fails, delete them again and raise RunError."""
     folder.check_free()
     try:
         sources = folder.keep_plugins(setting.space.plugins)
-        setting.facts["space"]["plugins"] = [*sources]
+        setting.manifest = setting.manifest.with_plugins([*sources])
         folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": [*sources]})
-        attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in earlier]}
-        if storage is not None:
-            attributes[SOURCES] = sources
-        attributes[FACTS] = setting.facts  # last: what has them is a run
-        create_study(folder.path, storage, len(setting.space.objectives.costs), attributes)
+        attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
+        if new.storage is not None:
+            attributes[PLUGIN_SOURCES] = sources
+        attributes[MANIFEST] = setting.manifest.to_stored()  # last: a study with a manifest is a run
+        create_study(folder.path, new.storage, len(setting.space.objectives.costs), attributes)
     except OSError as error:
         raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
     finally:
         folder.discard_beginning()
-
-
-def _limited(space: SearchSpace, max_flops: int | str | None, max_params: int | str | None) -> SearchSpace:
-    """The space with these limits in the place of its own."""
-    given = {name: value for name, value in (("max_flops", max_flops), ("max_params", max_params)) if value is not None}
-    try:
-        limits = LimitSettings.model_validate({**space.limits.model_dump(), **given})
-    except ValidationError as error:
-        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-    return space.model_copy(update={"limits": limits})
-
-
-def _named_space(space: SearchSpace | str | Path | None) -> tuple[str, SearchSpace]:
-    if isinstance(space, SearchSpace):
-        return "search", space
-    source = space or DEFAULT_SPACE
-    return Path(source).stem, load_space(source)
-
-
-def _run(
-    hardware: Hardware,
-    setting: Setting,
-    clock: Clock,
-    resources: Resources,
-    folder: RunFolder,
-    sampler: SamplerFactory,
-    trainer: Trainer | None,
-    listeners: Sequence[Listener],
-) -> None:
-    def emit(event: Event) -> None:
-        for listener in listeners:
-            listener(event)
-
-    interrupts = Interrupts()
-    patience = Patience(_PATIENCE, lambda reason: emit(StorageAwaited(reason=reason)), interrupts.pause)
-    place = folder.study
-    with place.held(patience):
-        study = place.open_to_write(patience)
-        remember_unfinished(study)
-        study.set_user_attr(FACTS, setting.facts)
-        executor = hardware.executor(
-            trainer or _proxy_trainer(setting, resources, folder), resources, setting.affordable_references
-        )
-        try:
-            coordinator = Coordinator(setting, clock, folder, study, sampler, executor, interrupts, emit)
-            emit(
-                SearchStarted(
-                    run=str(folder.path),
-                    space=setting.facts["space_name"],
-                    budget=setting.facts["budget"],
-                    time_budget=clock.seconds,
-                    finished=coordinator.finished,
-                    front=coordinator.front,
-                    confirm=setting.facts["confirm"],
-                    seed=setting.facts["seed"],
-                    workers=executor.workers,
-                    threads=resources.threads,
-                    gpus=resources.gpus,
-                    cores=resources.cores,
-                    numerics=str(setting.numerics),
-                    trunk=str(setting.encoding.trunk),
-                    num_sites=setting.encoding.num_genes,
-                    epochs=setting.space.proxy.epochs,
-                )
-            )
-            why = coordinator.run()
-        finally:
-            executor.close()
-            discard_unfinished(folder.weights)
-        emit(
-            SearchFinished(
-                run=str(folder.path),
-                why=why,
-                finished=coordinator.finished,
-                confirmed=coordinator.confirmed,
-                budget=setting.facts["budget"],
-                seconds=clock.elapsed,
-                training_seconds=coordinator.training_seconds,
-            )
-        )
-
-
-def _proxy_trainer(setting: Setting, resources: Resources, folder: RunFolder) -> ProxyTrainer:
-    """What trains the candidates of a search, on data that all workers share."""
-    share_dataset(setting.dataset, folder.cache)
-    return ProxyTrainer(
-        setting.space.proxy,
-        setting.numerics,
-        resources.threads,
-        folder.cache,
-        folder.trunks,
-        folder.weights,
-        folder.pauses,
-        profiled=True,
-    )

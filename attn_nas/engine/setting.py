@@ -1,55 +1,54 @@
-"""Everything that a search needs before it begins: settings, data, costs, this machine."""
+"""The values that a search needs before it begins: space, data, costs, references, numerics, manifest."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from attn_nas.cost import CONVENTION, CostTable, Limits
+from attn_nas.cost import CostTable, Limits
 from attn_nas.data import load_dataset
 from attn_nas.data.dataset import Dataset
 from attn_nas.errors import SpaceError, UsageError
-from attn_nas.runs.manifest import described_data, is_data_of, stored_space
+from attn_nas.runs.choices import RunChoices
+from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED
-from attn_nas.storage.formats import FORMAT
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
 from attn_nas.training.train import check_steps
-from attn_nas.version import __version__
 
 
 class Setting:
-    """Everything a search needs that follows from its settings, its data and this machine.
+    """Everything that a search derives from its choices, its data and the machines that train.
 
-    ``facts`` is the document that the run in ``folder`` keeps: given as it was begun, it comes back unchanged but for the
-    budget, the confirmations and early stopping. ``choose`` asks the machines that train for device and precision.
+    Args:
+        choices: the choices for a new run, or the manifest of the run in ``folder`` that goes on. `manifest` is then that of
+            the run.
+        folder: the run folder, where a stored space has its plug-ins.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a run that goes on keeps its own.
+        download: whether missing data may be downloaded.
+        choose: asks the machines that train for their numerics, from a device and a precision.
 
     Raises:
-        UsageError, SpaceError, DataError, DeviceError: it cannot be searched; nothing was written.
+        UsageError, SpaceError, DataError, DeviceError: the search is not possible; nothing was written.
 
     """
 
     def __init__(
         self,
-        facts: dict[str, Any],
+        choices: RunChoices,
         folder: Path,
         *,
         device: str = "auto",
-        precision: str | None = None,
         download: bool = False,
         choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
-        self.space = stored_space(facts, folder)
-        self.numerics = self._numerics(facts, device, precision, choose)
+        self.space = choices.space.load(folder)
+        self.numerics = self._numerics(choices, device, choose)
         self.dataset: Dataset = load_dataset(self.space.data, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
@@ -57,7 +56,7 @@ class Setting:
         self._check_resolution()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
         self.limits = Limits.of(self.space.limits, self.table.bare)
-        self.facts = self._resumed(facts) if "task" in facts else {**facts, **self._begun()}
+        self.manifest = self._resumed(choices) if isinstance(choices, RunManifest) else self._begun(choices)
 
     def _check_resolution(self) -> None:
         """Raise SpaceError if the trunk cannot take the smallest training images."""
@@ -71,6 +70,11 @@ class Setting:
                 raise SpaceError(f"proxy.initial_resolution = {share}: {error}") from None
 
     @property
+    def reference_names(self) -> dict[str, str]:
+        """Names of the references by key."""
+        return {genotype.key: name for name, genotype in self.references.items()}
+
+    @property
     def affordable_references(self) -> list[Genotype]:
         """The references within the limits."""
         return [genotype for genotype in self.references.values() if self.affordable(genotype)]
@@ -79,39 +83,33 @@ class Setting:
         """Whether ``genotype`` is within the limits."""
         return self.limits.allow(self.table.cost(genotype))
 
-    def _numerics(
-        self, facts: dict[str, Any], device: str, precision: str | None, choose: Callable[[str, str], Numerics]
-    ) -> Numerics:
-        if "numerics" not in facts:
-            return choose(device, precision or self.space.proxy.precision)
-        stored = Numerics.from_dict(facts["numerics"])
+    def _numerics(self, choices: RunChoices, device: str, choose: Callable[[str, str], Numerics]) -> Numerics:
+        if not isinstance(choices, RunManifest):
+            return choose(device, self.space.proxy.precision)
+        stored = choices.numerics
         if device not in ("auto", stored.device):
             raise UsageError(f"the run was begun on {stored.device}: leave --device {device} out, or begin a new run")
-        if precision not in (None, "auto", stored.precision):
-            raise UsageError(f"the run was begun in {stored.precision}: leave --precision {precision} out, or begin a new run")
         choose(stored.device, "auto")
         return stored
 
-    def _begun(self) -> dict[str, Any]:
-        return {
-            "numerics": self.numerics.to_dict(),
-            **described_data(self.dataset),
-            "bare_cost": self.table.bare.to_dict(),
-            "reference_point": [self.dataset.task.chance, *map(self._dearest, self.space.objectives.costs)],
-            "flops_convention": CONVENTION,
-            "format": FORMAT,
-            "versions": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        }
+    def _begun(self, choices: RunChoices) -> RunManifest:
+        return RunManifest.begun(
+            choices,
+            numerics=self.numerics,
+            dataset=self.dataset,
+            bare_cost=self.table.bare,
+            reference_point=(self.dataset.task.chance, *map(self._dearest, self.space.objectives.costs)),
+        )
 
-    def _resumed(self, facts: dict[str, Any]) -> dict[str, Any]:
-        if not is_data_of(facts, self.dataset):
-            raise UsageError(f"the data set {self.space.data.name} is not the one the run was begun with: begin a new run")
-        if facts["bare_cost"] != self.table.bare.to_dict():
+    def _resumed(self, manifest: RunManifest) -> RunManifest:
+        if not manifest.data.matches(self.dataset):
+            raise UsageError(f"the data set {self.dataset.name} is not the one the run was begun with: begin a new run")
+        if manifest.bare_cost != self.table.bare:
             raise UsageError("costs are counted in another way than when the run was begun: begin a new run")
-        return facts
+        return manifest
 
     def _dearest(self, axis: str) -> float:
-        """Cost of the dearest network of the space, or the limit; of times, which are not known before, a large one."""
+        """Largest cost on ``axis`` within the space and the limits; for times, which are not known before, a large number."""
         if axis in TIMED:
             return SLOWEST
-        return int(min(self.table.dearest(self.encoding, axis), self.limits.most(axis)))
+        return int(min(self.table.highest_cost(self.encoding, axis), self.limits.most(axis)))

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first interrupt lets running candidates finish, a second stops now, and so do the others."""
+"""Ctrl-C, SIGTERM and SIGHUP: a first Ctrl-C lets running trainings end; a second one, SIGTERM and SIGHUP stop at once."""
 
 from __future__ import annotations
 
@@ -10,53 +10,56 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupts:
-    """Signals, noted at once and heeded only where nothing is half written."""
+class StopSignals:
+    """Records signals when they arrive and raises KeyboardInterrupt only where nothing is half written.
+
+    ``requested`` is true after the first signal.
+    """
 
     def __init__(self) -> None:
         self.requested = False
-        self._stop_now = False
-        self._may_cut = False
+        self._at_once = False
+        self._may_raise = False
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals over for the block (in the main thread; elsewhere Python delivers none)."""
+    def handled(self) -> Iterator[None]:
+        """Handle the signals in the block. Outside the main thread nothing changes, since Python delivers no signals there."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        heard = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # it is ignored under nohup, and the command has its own answer
-            heard.append(signal.SIGHUP)
-        before = {number: signal.signal(number, self._note) for number in heard}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup ignores it, and the command line has its own handler
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._record) for number in numbers}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def pause(self, seconds: float) -> None:
-        """Sleep, unless it is time to stop."""
-        with self.cutting(allowed=True):
+    def sleep(self, seconds: float) -> None:
+        """Sleep; raises KeyboardInterrupt if the process is to stop at once."""
+        with self.raising(allowed=True):
             time.sleep(seconds)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._stop_now = self.requested or number != signal.SIGINT
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        self._at_once = self.requested or number != signal.SIGINT
         self.requested = True
-        if self._may_cut:
-            self.heed()
+        if self._may_raise:
+            self.check()
 
-    def heed(self) -> None:
-        """Raise KeyboardInterrupt if it is time to stop."""
-        if self._stop_now:
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the process is to stop at once."""
+        if self._at_once:
             raise KeyboardInterrupt
 
     @contextmanager
-    def cutting(self, allowed: bool) -> Iterator[None]:
-        """Whether a signal may raise in the middle of the block."""
-        before, self._may_cut = self._may_cut, allowed
+    def raising(self, allowed: bool) -> Iterator[None]:
+        """Allow, or forbid, that a signal raises KeyboardInterrupt in the middle of the block."""
+        before, self._may_raise = self._may_raise, allowed
         try:
             if allowed:
-                self.heed()
+                self.check()
             yield
         finally:
-            self._may_cut = before
+            self._may_raise = before

@@ -1,23 +1,28 @@
-"""The time that a search has."""
+"""The time that a search may take."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Clock:
-    """A search that began at ``start`` (monotonic seconds) and has ``seconds``, or as long as it takes."""
+class TimeBudget:
+    """``seconds`` from the monotonic moment ``start`` on; without ``seconds`` there is no limit.
+
+    ``now`` gives the monotonic moment, in seconds.
+    """
 
     start: float
     seconds: float | None = None
+    now: Callable[[], float] = time.monotonic
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.start
+        return self.now() - self.start
 
     def allows(self, training: float, reserve: float) -> bool:
-        """Whether there is time for one more ``training`` and, in no more than half of all, for what comes after it."""
+        """Whether ``training`` more seconds fit, and ``reserve`` seconds after them, at most half of the budget."""
         return self.seconds is None or self.elapsed + training + min(reserve, self.seconds / 2) <= self.seconds

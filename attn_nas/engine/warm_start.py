@@ -1,23 +1,23 @@
-"""What an earlier run knows, for the sampler of a new one."""
+"""Trainings of an earlier run for the sampler of a new one."""
 
 from __future__ import annotations
 
 from attn_nas.errors import UsageError
 from attn_nas.runs.run import Run
-from attn_nas.sampling import EarlierTraining
+from attn_nas.sampling import PriorTraining
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import SearchSpace
 
 _MOST = 200
 
 
-def earlier_trainings(run: Run, space: SearchSpace) -> list[EarlierTraining]:
-    """The trainings of ``run`` that a search of ``space`` can learn from: those of mechanisms that it has, too.
+def prior_trainings(run: Run, space: SearchSpace) -> list[PriorTraining]:
+    """The trainings of ``run`` whose mechanisms are all in ``space``, with their estimated accuracies.
 
-    Of many, the references, the networks believed most accurate, and others, drawn evenly. Accuracies are those expected.
+    If there are more than 200: the references, the 100 networks with the highest estimates, and others at even distances.
 
     Raises:
-        UsageError: the run has another trunk, or nothing that is of use.
+        UsageError: the run has another trunk, or no candidate with a mechanism of the space.
 
     """
     trunk = space.trunk.trunk()
@@ -33,7 +33,7 @@ def earlier_trainings(run: Run, space: SearchSpace) -> list[EarlierTraining]:
         best, rest = ordered[: _MOST // 2], ordered[_MOST // 2 :]
         some = _MOST - len(best) - len(references)
         usable = [*references, *best, *(rest[index * len(rest) // some] for index in range(some))]
-    return [EarlierTraining(each.record.genotype, each.accuracy) for each in usable]
+    return [PriorTraining(each.record.genotype, each.accuracy) for each in usable]
 
 
 def _mechanisms(genotype: Genotype) -> set[str]:

@@ -8,36 +8,37 @@ from pathlib import Path
 from attn_nas.runs.beliefs import beliefs_of
 from attn_nas.runs.record import Record
 
-_MORE = 16
-_LEAST_CHANCE = 0.01
+_MARGIN = 16
+"""Files that may be added, beside as many again as were kept, before the folder is pruned the next time."""
+_MIN_CHANCE = 0.01
 
 
-class KeptWeights:
-    """The files ``KEY.safetensors`` of a run, from which those of hopeless candidates are dropped.
+class WeightRetention:
+    """Deletes the files ``KEY.safetensors`` of candidates that have next to no chance to be on the front.
 
-    What may come to be on the front is not known while one is dominated by luck, so it is asked for a chance of 1 %; and only
-    whenever the number of files has doubled, for the answer takes time.
+    While a search goes on, candidates with a chance of 1 % keep theirs. The chances take time, so the folder is pruned only
+    when its number of files has doubled.
     """
 
     def __init__(self, folder: Path, axes: Sequence[str]) -> None:
         self._folder = folder
         self._axes = axes
-        self._allowed = _MORE
+        self._limit = _MARGIN
 
     @property
-    def many(self) -> bool:
-        """Whether it is time to prune."""
-        return len([*self._folder.glob("*.safetensors")]) > self._allowed
+    def due(self) -> bool:
+        """Whether there are enough files to prune."""
+        return len([*self._folder.glob("*.safetensors")]) > self._limit
 
     def prune(self, records: Sequence[Record], wanted: Collection[str], *, last: bool) -> None:
-        """Keep ``wanted`` keys and the believed front, and until the ``last`` time what may come to be on it."""
+        """Keep the ``wanted`` keys and the estimated front, and unless it is the ``last`` time what has a chance of 1 %."""
         scored = {record.key for record in records if record.result}
         files = {path.stem: path for path in self._folder.glob("*.safetensors") if path.stem in scored}
         beliefs = beliefs_of(records, self._axes)
         likely: set[str] = set(beliefs.front) if beliefs else set()
         if beliefs and not last:
-            likely |= {key for key, belief in beliefs.networks.items() if belief.chance >= _LEAST_CHANCE}
+            likely |= {key for key, belief in beliefs.networks.items() if belief.chance >= _MIN_CHANCE}
         kept = files.keys() & (likely | set(wanted))
         for key in files.keys() - kept:
             files[key].unlink(missing_ok=True)
-        self._allowed = 2 * len(kept) + _MORE
+        self._limit = 2 * len(kept) + _MARGIN

@@ -1,4 +1,4 @@
-"""The events of a run read back from its log, while it is written."""
+"""Reads the events of a run from its log, also while the log grows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _reader(name: str) -> TypeAdapter[Event]:
 
 
 def event_of(document: Mapping[str, Any]) -> Event | None:
-    """The event that `Event.to_dict` wrote; None for one that this version does not know, or that is damaged."""
+    """The event of a document that `Event.to_dict` wrote; None if this version does not know it, or if it is damaged."""
     name = str(document.get("event"))
     try:
         return _reader(name).validate_python(document) if name in _KINDS else None
@@ -33,14 +33,14 @@ def event_of(document: Mapping[str, Any]) -> Event | None:
 
 
 class EventLog:
-    """The log of a search's events, ``events.jsonl`` in its run, from which each event is read once."""
+    """The event log of a run, ``events.jsonl``; each event is read once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read = 0
 
     def new_lines(self) -> list[str]:
-        """The lines that were completed since the last call; a log that has become shorter is read from its beginning."""
+        """Complete lines since the last call; a log that became shorter is read from its start."""
         try:
             with self._path.open("rb") as file:
                 size = file.seek(0, 2)
@@ -55,13 +55,13 @@ class EventLog:
         return whole.decode(errors="replace").splitlines()
 
     def new(self) -> list[Event]:
-        """The events that were written since the last call; lines that are none are left out."""
+        """Events since the last call; lines that are not events are left out."""
         found = (event_in(line) for line in self.new_lines())
         return [event for event in found if event is not None]
 
 
 def event_in(line: str) -> Event | None:
-    """The event that a line of a log says; None if it says none."""
+    """The event in a line of a log; None if there is none."""
     try:
         document = json.loads(line)
     except json.JSONDecodeError:

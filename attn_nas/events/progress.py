@@ -1,4 +1,4 @@
-"""Where a search stands, gathered from its events: what trains, what is done, what is left."""
+"""The state of a search from its events: running trainings, finished ones, and the time that is left."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _FAILURES_KEPT = 20
 
 
 @dataclass
-class Round:
-    """The round of confirmation that goes on, and how many of its trainings are done."""
+class RoundProgress:
+    """The round of confirmation that runs, and the number of its trainings that are done."""
 
     begun: ConfirmationStarted | None = None
     done: int = 0
 
     def __call__(self, event: Event) -> None:
-        """Take ``event`` in."""
+        """Update the state by ``event``."""
         if isinstance(event, ConfirmationStarted):
             self.begun, self.done = event, 0
         elif isinstance(event, SearchStarted):
@@ -43,7 +43,7 @@ class Round:
 
 @dataclass
 class Underway:
-    """A training that goes on; ``worker`` counts from 0, ``curve`` is ``(epoch, accuracy)``."""
+    """A running training: its worker, counted from 0, and its ``(epoch, accuracy)`` pairs."""
 
     begun: TrialStarted
     worker: int
@@ -51,11 +51,11 @@ class Underway:
 
 
 @dataclass
-class Progress:
-    """A listener that knows where the search stands; a resumed search begins a new one, what is done remains.
+class SearchProgress:
+    """A listener that keeps the state of a search. When a search is resumed, finished trainings stay counted.
 
-    ``hypervolumes`` has one entry for each training with a score, ``failures`` are the last that count, and ``ended`` is None
-    while the search goes on, or after it was killed. ``waiting`` says why, where the study's server is waited for.
+    ``hypervolumes`` has one entry for each training with a score, ``failures`` has the last that count. ``ended`` is None while
+    the search runs, and after it was killed. ``waiting`` is the reason while the search waits for its database server.
     """
 
     started: SearchStarted | None = None
@@ -68,12 +68,12 @@ class Progress:
     hypervolumes: list[float] = field(default_factory=list)
     stopping: bool = False
     waiting: str | None = None
-    round: Round = field(default_factory=Round)
+    round: RoundProgress = field(default_factory=RoundProgress)
     last: float = 0.0
     ended: SearchFinished | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take ``event`` in."""
+        """Update the state by ``event``."""
         self.round(event)
         self.last = event.time
         self.waiting = event.reason if isinstance(event, StorageAwaited) else None
@@ -101,8 +101,8 @@ class Progress:
         elif isinstance(event, SearchFinished):
             self.ended, self.running = event, {}
 
-    def snapshot(self) -> Progress:
-        """Where it stands now, untouched by what comes."""
+    def snapshot(self) -> SearchProgress:
+        """A copy of the state, which later events do not change."""
         running = {number: replace(underway, curve=[*underway.curve]) for number, underway in self.running.items()}
         return replace(
             self,
@@ -128,7 +128,7 @@ class Progress:
 
     @property
     def workers(self) -> Sequence[Underway | None]:
-        """What each worker trains, None for those that wait."""
+        """The training of each worker; None for an idle one."""
         number = max([self.started.workers if self.started else 0, *(each.worker + 1 for each in self.running.values())])
         found: list[Underway | None] = [None] * number
         for underway in self.running.values():
@@ -137,16 +137,16 @@ class Progress:
 
     @property
     def done(self) -> tuple[int, int | None]:
-        """Of the search, or of the round of confirmation: trainings that are done, and how many there will be, if known."""
+        """Trainings of the search, or of the round of confirmation, that are done, and their total number if it is known."""
         if self.round.begun:
             return self.round.done, self.round.begun.trainings
         return self.finished, self.started.budget if self.started else None
 
     @property
     def rounds_after(self) -> int:
-        """Rounds of confirmation for which ``seconds_left`` does not allow, if all that are asked for are needed.
+        """Rounds of confirmation, at most, that `seconds_left` does not include.
 
-        A budget of time has room for them: none.
+        None are left out under a time budget, which includes the confirmation.
         """
         if self.started is None or self.started.time_budget is not None:
             return 0
@@ -154,9 +154,9 @@ class Progress:
         return begun.rounds - begun.round if begun else self.started.confirm
 
     def seconds_left(self, now: float) -> float | None:
-        """Until the search's budget is used up, or the round of confirmation is over, at the pace so far; None if unknown.
+        """Seconds until the budget is used up, or the round of confirmation ends, at the pace so far; None if unknown.
 
-        A budget of time is the most that is left.
+        At most the rest of a time budget.
         """
         start, begun = self.started, self.round.begun
         if start is None or self.ended:

@@ -1,4 +1,4 @@
-"""What a search tells its listeners; the loop itself prints nothing."""
+"""The events that a search passes to its listeners. The search itself prints nothing."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class FrontPoint:
 
     @property
     def place(self) -> Point:
-        """Where it lies among the objectives."""
+        """Its accuracy and costs."""
         return (self.accuracy, *self.costs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchStarted(Event):
-    """A search begins or goes on: ``finished`` candidates and their ``front`` are already there.
+    """A search begins or goes on, with ``finished`` candidates and their ``front`` from before.
 
-    ``budget`` is None, or ``time_budget`` in seconds, where it has no end by trials, or by time. ``confirm`` rounds of
-    confirmation come after it. A whole training has ``epochs``.
+    ``budget`` is the number of candidates, ``time_budget`` the time in seconds; None without a limit. ``confirm`` rounds of
+    confirmation follow. A complete training has ``epochs``.
     """
 
     run: str
@@ -68,7 +68,7 @@ class SearchStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
-    """A candidate goes into training."""
+    """The training of a candidate begins."""
 
     number: int
     key: str
@@ -81,7 +81,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFinished(Event):
-    """One epoch of a candidate; ``accuracy`` is on the validation split."""
+    """An epoch of a training has ended with this validation accuracy (0 to 1)."""
 
     number: int
     epoch: int
@@ -90,9 +90,9 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished(Event):
-    """A candidate has its score with one seed; ``finished`` of the budget are done.
+    """A training has ended with a score; ``finished`` candidates of the budget are done.
 
-    ``front`` is the front with it, as it was measured: of candidates trained with several seeds counts the mean.
+    ``front`` is the measured front after it, with means over the seeds of each candidate.
     """
 
     number: int
@@ -112,7 +112,7 @@ class TrialFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPaused(Event):
-    """A candidate was stopped after some ``epochs``, and counts: it will hardly be on the front. It may go on later."""
+    """A training was paused after ``epochs``, since it will hardly reach the front. It counts, and may go on later."""
 
     number: int
     key: str
@@ -126,7 +126,7 @@ class TrialPaused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFailed(Event):
-    """A candidate ended without a score, and counts; or was interrupted, and will be trained again."""
+    """A training ended without a score. It ``counts`` as a failure, or was interrupted and is trained again."""
 
     number: int
     key: str
@@ -139,9 +139,9 @@ class TrialFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationStarted(Event):
-    """The search is over, and ``trainings`` with a new ``seed`` begin: of the ``candidates`` it may be and of references.
+    """Round ``round`` of ``rounds`` of the confirmation begins: ``trainings`` of candidates and references with a new ``seed``.
 
-    Round ``round`` of ``rounds``; ``seconds`` is how long it will take, from the same networks' first trainings.
+    ``seconds`` is the predicted duration, from the first trainings of the same networks.
     """
 
     round: int
@@ -155,14 +155,14 @@ class ConfirmationStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StopRequested(Event):
-    """The user asked to stop: running candidates are finished first."""
+    """The user asked to stop; ``running`` trainings end first."""
 
     running: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class StorageAwaited(Event):
-    """The server with the study does not answer, for a ``reason``, and is asked again soon; what runs goes on."""
+    """The database server does not answer for this ``reason``; the search retries, and trainings go on."""
 
     reason: str
 
@@ -187,7 +187,7 @@ Listener = Callable[[Event], None]
 
 
 def open_log(path: Path) -> TextIO:
-    """The log of a run, to be added to after a line that a killed process may have left unfinished; raises OSError."""
+    """Open the log of a run to append to it, on a new line if a killed process left an unfinished one; raises OSError."""
     log = path.open("a+b")
     if log.seek(0, SEEK_END):
         log.seek(-1, SEEK_END)
@@ -197,7 +197,7 @@ def open_log(path: Path) -> TextIO:
 
 
 class JsonLines:
-    """One JSON document per event on ``stream``."""
+    """Writes each event to ``stream`` as one line of JSON."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

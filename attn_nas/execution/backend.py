@@ -1,4 +1,4 @@
-"""Where a search trains: on this machine, or on the nodes of a Ray cluster."""
+"""Backends: the machines on which a search trains, this one or the nodes of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Protocol
 
 from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.local import Executor
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local, Ray
 from attn_nas.space.genotype import Genotype
 from attn_nas.training import Numerics, numerics_here
-from attn_nas.training.protocol import Trainer
+from attn_nas.training.protocol import TrainFunction
 
 
-class Hardware(Protocol):
-    """Machines that can be asked what they compute with, and told to train."""
+class Backend(Protocol):
+    """Machines that train: their numerics, their resources, and an executor of jobs on them."""
 
     def numerics(self, device: str, precision: str) -> Numerics:
-        """What trainings there compute with; raises DeviceError if they cannot."""
+        """Return the device, precision and layout of trainings there; raises DeviceError if they are not available."""
         ...
 
     def resources(
         self, numerics: Numerics, jobs: int, workers: int | None, threads: int | None, trial_timeout: float | None
     ) -> Resources:
-        """What a search of so many jobs uses; raises UsageError for what cannot be."""
+        """Return what a search of ``jobs`` trainings uses of the machines; raises UsageError for impossible numbers."""
         ...
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
-        """Who trains; ``candidates`` are some of what is to be trained. Raises DeviceError if one of them is too large."""
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+        """Return an executor of ``trainer``. Raises DeviceError if one of the ``candidates`` needs too much memory."""
         ...
 
 
-class ThisMachine:
-    """The processors and GPUs of the machine that this runs on."""
+class LocalBackend:
+    """The processor cores and GPUs of this machine."""
 
     def numerics(self, device: str, precision: str) -> Numerics:
         """See `numerics_here`."""
@@ -46,21 +46,21 @@ class ThisMachine:
         """See `Resources.choose`."""
         return Resources.choose(numerics, jobs, workers, threads, trial_timeout)
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
         """See `make_executor`."""
         return make_executor(trainer, resources, candidates)
 
 
 @contextmanager
-def connected(cluster: RayCluster | None, threads: int | None) -> Iterator[Hardware]:
-    """The machines for the block; trainings take ``threads`` threads each. Raises UsageError for what cannot be joined."""
-    if cluster is None:
-        yield ThisMachine()
+def connected(execution: Local | Ray) -> Iterator[Backend]:
+    """The machines of ``execution`` for the block; raises UsageError for a cluster that cannot be joined."""
+    if isinstance(execution, Local):
+        yield LocalBackend()
         return
-    from attn_nas.execution.ray_cluster.client import RayNodes
+    from attn_nas.execution.ray_cluster.client import RayBackend
 
-    nodes = RayNodes(cluster, threads)
+    backend = RayBackend(execution)
     try:
-        yield nodes
+        yield backend
     finally:
-        nodes.close()
+        backend.close()

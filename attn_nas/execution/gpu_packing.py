@@ -1,83 +1,69 @@
-"""The executor that suits the machine; on GPUs, how many candidates to train at a time is measured before the search."""
+"""The choice of an executor for this machine; on GPUs the number of simultaneous trainings is measured before a search."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 from attn_nas.errors import DeviceError
 from attn_nas.execution.jobs import Failed, Message
 from attn_nas.execution.local import Executor, InProcess, LocalPool
 from attn_nas.execution.resources import Resources
-from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.task import Task
-from attn_nas.training import Numerics
-from attn_nas.training.protocol import DryRun, Throughput, Trainer
-from attn_nas.training.step_profile import step_memory
-from attn_nas.training.timing import random_images
-from attn_nas.training.trainer import ProxyTrainer
+from attn_nas.training.protocol import DryRun, Throughput, Trainer, TrainFunction, declared
 
-_MOST = 8
+_MAX_PER_GPU = 8
 _SECONDS = 1.0
 _WARM_UP = 2.0
 _GAIN = 1.1
+"""Least factor by which a doubled number of trainings must raise the throughput."""
 _SHARE_OF_MEMORY = 0.9
 
 
-def make_executor(trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> Executor:
-    """One worker without a time limit trains in this process, others in a pool; on GPUs their number is measured unless given.
+def make_executor(trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> Executor:
+    """Return an executor of ``trainer``: this process for one worker without a time limit, otherwise a pool of processes.
+
+    On GPUs the number of workers is measured, unless it is given or the trainer has no dry run.
 
     Raises:
-        DeviceError: a GPU has not enough memory for the largest of the ``candidates``.
+        DeviceError: a GPU has too little memory for the largest of the ``candidates``.
 
     """
     limit = resources.trial_timeout
     if resources.workers == 1 and limit is None:
         return InProcess(trainer)
-    if not (resources.gpus and isinstance(trainer, ProxyTrainer)):
-        return LocalPool([trainer] * resources.at_first, limit, forked=not resources.gpus)
-    if resources.workers:
-        return LocalPool(_on_gpus(trainer, resources.gpus, resources.workers), limit, forked=False)
-    pool = LocalPool(_on_gpus(trainer, resources.gpus, resources.gpus), limit, forked=False)
+    able = declared(trainer)
+    pool = LocalPool(_on_gpus(able, resources.gpus, resources.at_first), limit, forked=not resources.gpus)
+    if resources.workers or not able.can_dry_run:
+        return pool
     try:
-        _pack(pool, trainer, _largest(candidates, trainer.dataset.task, trainer.settings.batch_size), resources)
+        _pack(pool, able, able.largest(candidates), resources)
     except BaseException:
         pool.close()
         raise
     return pool
 
 
-def _largest(candidates: Collection[Genotype], task: Task, batch_size: int) -> Genotype:
-    """The one that needs the most memory to be trained with batches of ``batch_size``, from what 2 and 4 images need."""
-    few, more = (random_images(number, (task.channels, task.height, task.width), Numerics()) for number in (2, 4))
-
-    def memory(genotype: Genotype) -> float:
-        model = build_model(genotype, task.num_classes, task.channels, seed=0)
-        least = step_memory(model, few, Numerics())
-        return least + (batch_size - 2) * (step_memory(model, more, Numerics()) - least) / 2
-
-    return max(candidates, key=memory)
+def _on_gpus(trainer: Trainer, gpus: int, workers: int) -> list[Trainer]:
+    """Return the trainer once per worker, placed on the GPUs in turns; unchanged if there are no GPUs."""
+    return [trainer.on_gpu(number % gpus) if gpus else trainer for number in range(workers)]
 
 
-def _on_gpus(trainer: ProxyTrainer, gpus: int, workers: int) -> list[ProxyTrainer]:
-    """The trainer once for every worker, the GPUs in turns."""
-    return [replace(trainer, gpu=number % gpus) for number in range(workers)]
-
-
-def _pack(pool: LocalPool, trainer: ProxyTrainer, genotype: Genotype, resources: Resources) -> None:
-    """Give ``pool``, of one worker per GPU, as many as raise the throughput of training ``genotype``."""
+def _pack(pool: LocalPool, trainer: Trainer, genotype: Genotype, resources: Resources) -> None:
+    """Resize ``pool``, which has one worker per GPU, to as many as raise the throughput of training ``genotype``."""
     gpus = resources.gpus
-    alone = dry_runs(pool, genotype, gpus, 0.0, 0.0)
-    fitting = min(int(_SHARE_OF_MEMORY * run.total_memory_mb / run.used_memory_mb) for run in alone)
+    try:
+        alone = dry_runs(pool, genotype, gpus, 0.0, 0.0)
+    except DeviceError as error:
+        raise DeviceError(f"{error}. {trainer.memory_advice}") from None
+    fitting = min(int(_SHARE_OF_MEMORY * run.total_memory_mb / max(run.used_memory_mb, 1.0)) for run in alone)
     cores = resources.cores // (gpus * resources.threads)
-    most = max(1, min(_MOST, fitting, cores, -(-resources.jobs // gpus)))
+    most = max(1, min(_MAX_PER_GPU, fitting, cores, -(-resources.jobs // gpus)))
     pool.resize(_on_gpus(trainer, gpus, gpus * most))
 
     def images_per_second(each: int) -> float:
         try:
-            dry_runs(pool, genotype, gpus * each, 0.0, 0.0)  # until all have started, which takes as long as it takes
+            dry_runs(pool, genotype, gpus * each, 0.0, 0.0)  # wait until all have started
             runs = dry_runs(pool, genotype, gpus * each, _SECONDS, _WARM_UP)
         except DeviceError:
             return 0.0
@@ -87,7 +73,7 @@ def _pack(pool: LocalPool, trainer: ProxyTrainer, genotype: Genotype, resources:
 
 
 def rising(measure: Callable[[int], float], most: int) -> int:
-    """The last of 1, 2, 4, ... up to ``most`` that raised ``measure`` by a tenth or more."""
+    """Return the last of 1, 2, 4, ... up to ``most`` for which ``measure`` rose by a tenth or more."""
     number, rate = 1, measure(1)
     while 2 * number <= most:
         doubled = measure(2 * number)
@@ -98,10 +84,12 @@ def rising(measure: Callable[[int], float], most: int) -> int:
 
 
 def dry_runs(pool: LocalPool, genotype: Genotype, workers: int, seconds: float, warm_up: float) -> Sequence[Throughput]:
-    """What the first ``workers`` of an idle ``pool`` find when all train ``genotype`` in the same seconds after ``warm_up``.
+    """Train ``genotype`` in the first ``workers`` of an idle ``pool`` at once; return their throughput in the same seconds.
+
+    The measurement lasts ``seconds`` and begins after ``warm_up`` seconds.
 
     Raises:
-        DeviceError: one of them cannot.
+        DeviceError: one of the workers cannot train it.
 
     """
     found: list[Throughput] = []
@@ -119,5 +107,5 @@ def dry_runs(pool: LocalPool, genotype: Genotype, workers: int, seconds: float, 
     while len(found) + len(failed) < workers:
         pool.wait(handle, timeout=1.0)
     if failed:
-        raise DeviceError(f"the GPU cannot train {genotype}: {failed[0].reason}. Lower proxy.batch_size or the image size")
+        raise DeviceError(f"the GPU cannot train {genotype}: {failed[0].reason}")
     return found

@@ -1,4 +1,4 @@
-"""What is trained, by whom, and what comes back; the words between the coordinator and its executors."""
+"""Jobs and the messages about them, exchanged by a search and its executors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from attn_nas.errors import AttnNasError, DeviceLostError, WriteError
 from attn_nas.space.genotype import Genotype
-from attn_nas.training.protocol import DryRun, MeasuredTrainer, PausingTrainer, Throughput, Trained, Trainer
+from attn_nas.training.protocol import DryRun, Throughput, Trained, Trainer
 
 
 @dataclass(frozen=True)
 class Job:
-    """Train ``genotype`` with ``seed`` for trial ``number``: to its end, or ``until`` an epoch, where it may be paused.
+    """A request to train ``genotype`` with ``seed`` for trial ``number``, to the end or only to the end of epoch ``until``.
 
-    What was paused goes on from there.
+    A training that was paused continues from there.
     """
 
     number: int
@@ -24,8 +24,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One epoch of a job is over."""
+class EpochReport:
+    """An epoch (from 1) of job ``number`` has ended with this validation accuracy (0 to 1)."""
 
     number: int
     epoch: int
@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job has been done."""
+    """Job ``number`` has ended with a result."""
 
     number: int
     trained: Trained
@@ -42,10 +42,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job ended without a result. ``lost`` means that its worker or its GPU died, not that the training failed.
+    """Job ``number`` has ended without a result.
 
-    ``blameless`` means that its machine was lost, which is no sign against what it trained; ``unwritable`` that it was trained,
-    but could not be kept, as on a full disk.
+    ``lost``: its worker or its GPU died; the training itself did not fail. ``blameless``: the machine was lost, which says
+    nothing about the candidate. ``unwritable``: it was trained, but its files could not be written, as on a full disk.
     """
 
     number: int
@@ -55,29 +55,24 @@ class Failed:
     unwritable: bool = False
 
 
-Message = Progress | Finished | Failed | Throughput
+Message = EpochReport | Finished | Failed | Throughput
 
 
-class _UnheardError(BaseException):
-    """Progress that could not be told, which is no failure of a training, and which no trainer takes for one."""
+class _SendError(BaseException):
+    """Progress could not be sent. It is not a failure of the training, and trainers that catch Exception do not catch it."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
 
 
-def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]) -> Message:
-    """Do ``job``, tell and return how it ended; a failure of any kind is told, never raised; what ``tell`` raises is."""
+def run_job(trainer: Trainer, job: Job | DryRun, send: Callable[[Message], None]) -> Message:
+    """Do ``job``; send and return its outcome. Failures of any kind become messages; only errors of ``send`` are raised."""
     ended: Message
     try:
-        if isinstance(job, Job):
-            ended = _trained(trainer, job, tell)
-        elif isinstance(trainer, MeasuredTrainer):
-            ended = trainer.dry_run(job)
-        else:
-            ended = Failed(job.number, f"{type(trainer).__name__} has no dry run")
-    except _UnheardError as unheard:
-        raise unheard.error from None
+        ended = _trained(trainer, job, send) if isinstance(job, Job) else trainer.dry_run(job)
+    except _SendError as unsent:
+        raise unsent.error from None
     except DeviceLostError as error:
         ended = Failed(job.number, str(error), lost=True)
     except WriteError as error:
@@ -86,18 +81,17 @@ def run_job(trainer: Trainer, job: Job | DryRun, tell: Callable[[Message], None]
         ended = Failed(job.number, str(error))
     except Exception as error:  # noqa: BLE001 - one candidate must never end the search
         ended = Failed(job.number, f"{type(error).__name__}: {error}")
-    tell(ended)
+    send(ended)
     return ended
 
 
-def _trained(trainer: Trainer, job: Job, tell: Callable[[Message], None]) -> Finished:
+def _trained(trainer: Trainer, job: Job, send: Callable[[Message], None]) -> Finished:
     def on_epoch(epoch: int, accuracy: float) -> None:
         try:
-            tell(Progress(job.number, epoch, accuracy))
+            send(EpochReport(job.number, epoch, accuracy))
         except Exception as error:  # noqa: BLE001 - whatever a listener does
-            raise _UnheardError(error) from None
+            raise _SendError(error) from None
 
     if job.until is None:
         return Finished(job.number, trainer(job.genotype, job.seed, on_epoch))
-    assert isinstance(trainer, PausingTrainer)
     return Finished(job.number, trainer.train_until(job.until, job.genotype, job.seed, on_epoch))

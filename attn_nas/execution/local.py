@@ -1,4 +1,4 @@
-"""Executors: who trains. In this process, or in a pool of local worker processes."""
+"""Executors on this machine: training in this process, or in a pool of worker processes."""
 
 from __future__ import annotations
 
@@ -11,70 +11,70 @@ from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from attn_nas.errors import RunError
-from attn_nas.execution.jobs import Failed, Job, Message, Progress, run_job
+from attn_nas.execution.jobs import EpochReport, Failed, Job, Message, run_job
 from attn_nas.execution.processes import start_worker
 from attn_nas.plugins import registry as plugins
-from attn_nas.training.protocol import DryRun, MeasuredTrainer, Trainer
+from attn_nas.training.protocol import DryRun, Trainer, TrainFunction, declared
 
 Handle = Callable[[Message], None]
 _MAX_DEATHS_AT_START = 4
-_LONGEST_LOOK = 10.0
-"""Seconds that count at most between two looks at a worker: if it is more, this process was stopped, and workers with it."""
-_LONGEST_START = 300.0
-"""Seconds that a worker with a time limit has to start."""
-_LONGEST_PAUSE = 10.0
-"""Seconds after which a worker that has told its result, and takes no other job, is replaced."""
+_MAX_CHECK_GAP = 10.0
+"""The most seconds that count between two checks of a worker; after more, this process was suspended, and the workers too."""
+_MAX_START = 300.0
+"""Seconds that a worker with a time limit may take to start."""
+_MAX_BETWEEN_JOBS = 10.0
+"""Seconds after its result in which a worker must be ready for another job; otherwise it is replaced."""
 
 
 class Executor(Protocol):
-    """Takes jobs while it has room and hands back messages about them."""
+    """Takes jobs while it has room, and passes on messages about them."""
 
     @property
     def workers(self) -> int:
-        """How many jobs it does at a time."""
+        """Number of jobs that run at a time."""
         ...
 
     @property
     def room(self) -> int:
-        """How many more jobs it takes now."""
+        """Number of jobs that can be submitted now."""
         ...
 
     def submit(self, job: Job) -> None:
-        """Begin a job; only while there is room."""
+        """Start ``job``; only while there is room."""
         ...
 
     def wait(self, handle: Handle, timeout: float) -> None:
-        """Pass the messages that have come to ``handle``, waiting for the first one at most ``timeout`` seconds."""
+        """Pass the messages that have arrived to ``handle``, after at most ``timeout`` seconds of waiting for the first."""
         ...
 
     def close(self) -> None:
-        """End now; what still runs is dropped."""
+        """End now; jobs that still run are dropped."""
         ...
 
 
 class InProcess:
-    """Trains in this very process, one job at a time."""
+    """Trains in the calling process, one job at a time."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: TrainFunction) -> None:
+        self._trainer = declared(trainer)
         self._job: Job | None = None
 
     @property
     def workers(self) -> int:
-        """One."""
+        """Always 1."""
         return 1
 
     @property
     def room(self) -> int:
-        """One, unless a job is waiting."""
+        """1, or 0 while a job is waiting."""
         return int(self._job is None)
 
     def submit(self, job: Job) -> None:
-        """Take a job; the next `wait` trains it."""
+        """Store ``job``; the next `wait` trains it."""
         self._job = job
 
     def wait(self, handle: Handle, timeout: float) -> None:
-        """Train the waiting job to its end, however long it takes.
+        """Train the waiting job to its end; ``timeout`` has no effect.
 
         Raises:
             RunError: the GPU has failed.
@@ -87,7 +87,7 @@ class InProcess:
                 raise RunError(f"{ended.reason}. What was finished is kept: go on with --resume in a fresh process")
 
     def close(self) -> None:
-        """Nothing runs between calls."""
+        """Do nothing: no job runs between calls."""
 
 
 @dataclass
@@ -98,21 +98,22 @@ class _Worker:
     ready: bool = False
     job: Job | DryRun | None = None
     seconds: float = 0.0
-    """Spent on the job, or on the start before it, when it was last ``looked`` at."""
+    """Seconds spent on the job, or on the start before it, up to the last check at time ``looked``."""
     looked: float = 0.0
 
     def begins(self) -> None:
-        """Count the seconds anew."""
+        """Start to count the seconds from 0."""
         self.seconds, self.looked = 0.0, time.monotonic()
 
 
 class LocalPool:
-    """Persistent worker processes on this machine, one per trainer; one that dies is replaced and its job told as lost.
+    """Persistent worker processes on this machine, one per trainer.
 
-    So is one that takes longer than ``limit`` seconds for a job. Those that use a GPU must not be ``forked``.
+    A worker that dies, or takes longer than ``limit`` seconds for a job, is replaced, and its job is reported as lost. Workers
+    that use a GPU must not be ``forked``.
     """
 
-    def __init__(self, trainers: Sequence[Trainer], limit: float | None = None, *, forked: bool = True) -> None:
+    def __init__(self, trainers: Sequence[TrainFunction], limit: float | None = None, *, forked: bool = True) -> None:
         self._forked = forked
         self._deaths_at_start = 0
         self._limit = limit
@@ -134,12 +135,12 @@ class LocalPool:
         """Number of worker processes."""
         return len(self._workers)
 
-    def resize(self, trainers: Sequence[Trainer]) -> None:
-        """Have as many workers as trainers, while none has a job: the last ones are ended, or more started with theirs."""
+    def resize(self, trainers: Sequence[TrainFunction]) -> None:
+        """Have one worker per trainer: start more, or end the last. Only while no worker has a job."""
         self._end(self._workers[len(trainers) :])
         self._workers = self._workers[: len(trainers)]
         for trainer in trainers[len(self._workers) :]:
-            self._workers.append(self._start(trainer))
+            self._workers.append(self._start(declared(trainer)))
 
     @property
     def room(self) -> int:
@@ -154,13 +155,13 @@ class LocalPool:
         try:
             worker.pipe.send(job)
         except OSError:
-            return  # the worker is dead: `wait` finds out and tells the job as lost
+            return  # the worker is dead: `wait` notices it and reports the job as lost
 
     def wait(self, handle: Handle, timeout: float) -> None:
         """See `Executor.wait`.
 
         Raises:
-            RunError: workers die before they do anything, again and again.
+            RunError: workers die again and again before they start a job.
 
         """
         wait([worker.pipe for worker in self._workers], timeout)
@@ -171,14 +172,14 @@ class LocalPool:
             handle(message)
 
     def _overdue(self) -> Iterator[Message]:
-        """Replace the workers that take too long, whatever they do; their jobs are lost."""
+        """Replace the workers that exceed the time limit; their jobs are lost."""
         for index, worker in enumerate(self._workers):
             if worker.job is None or self._limit is None:
                 continue
             now = time.monotonic()
-            worker.seconds += min(now - worker.looked, _LONGEST_LOOK)
+            worker.seconds += min(now - worker.looked, _MAX_CHECK_GAP)
             worker.looked = now
-            limit = self._limit if worker.ready else self._limit + _LONGEST_START
+            limit = self._limit if worker.ready else self._limit + _MAX_START
             if worker.seconds > limit:
                 worker.process.kill()
                 self._replace(index)
@@ -195,21 +196,21 @@ class LocalPool:
                     worker.begins()
                     self._deaths_at_start = 0
                     continue
-                if isinstance(message, Progress):
+                if isinstance(message, EpochReport):
                     yield message
                     continue
                 worker.job = None
                 yield message
-                if not worker.pipe.poll(_LONGEST_PAUSE):
+                if not worker.pipe.poll(_MAX_BETWEEN_JOBS):
                     worker.process.kill()
-                worker.pipe.recv()  # it takes another job, or has ended and is replaced
+                worker.pipe.recv()  # ready for another job; EOFError if it has ended
         except (EOFError, OSError):
             why = self._replace(index)
             if worker.job:
                 yield Failed(worker.job.number, f"its worker died ({why})", lost=True)
 
     def _replace(self, index: int) -> str:
-        """Put a new worker in the place of a dead one; returns what ended it."""
+        """Replace a dead worker by a new one; return the reason of its end."""
         dead = self._workers[index]
         dead.process.join(5)
         dead.process.kill()
@@ -223,7 +224,7 @@ class LocalPool:
         return why
 
     def close(self) -> None:
-        """Terminate the workers."""
+        """Kill the workers."""
         self._end(self._workers)
 
     @staticmethod
@@ -236,13 +237,13 @@ class LocalPool:
 
 
 def _serve(pipe: Connection, trainer: Trainer, plugin_files: list[plugins.PluginFile]) -> None:
-    """Body of a worker: None whenever it is ready, then a job in and messages out.
+    """Body of a worker: send None when ready, receive a job, send its messages, and repeat.
 
-    It ends when the pipe closes, and to be replaced when its GPU or its trainer is of no more use.
+    It ends when the pipe closes, and, to be replaced, when its GPU has failed or its trainer is worn out.
     """
     plugins.load_files(plugin_files)
     try:
-        while not (isinstance(trainer, MeasuredTrainer) and trainer.worn_out):
+        while not trainer.worn_out:
             pipe.send(None)
             ended = run_job(trainer, pipe.recv(), pipe.send)
             if isinstance(ended, Failed) and ended.lost:

@@ -1,4 +1,4 @@
-"""Worker processes: they start in no time, are deaf to the terminal, and gone when the coordinator is."""
+"""Worker processes: forked from a warm server, unaffected by signals of the terminal, and ended with their parent."""
 
 from __future__ import annotations
 
@@ -20,68 +20,68 @@ import numpy as np
 from attn_nas.errors import RunError, first_line
 
 _LOADED = ["attn_nas.execution.local", "attn_nas.training.trainer", "torch._dynamo"]
-"""What the server imports: trainers, and what the first optimizer would load. No thread of it may be missed in a fork."""
-_PATIENCE = 1.0
-"""Seconds after which a server that has just died is known to be dead, and another is started."""
-_SAFE_PATH = "PYTHONSAFEPATH"
+"""Modules that the server imports before it forks: trainers, and what the first optimizer loads. None may start a thread."""
+_RETRY_AFTER = 1.0
+"""Seconds to wait after a failed start, until the death of a server is noticed and another can be started."""
+_SAFE_PATH_VARIABLE = "PYTHONSAFEPATH"
 _PR_SET_PDEATHSIG = 1
-_OF_THE_TERMINAL = (signal.SIGINT, signal.SIGHUP)
-"""What goes to all processes of a terminal, and the coordinator alone answers."""
-_DEFERRED = (*_OF_THE_TERMINAL, signal.SIGTERM)
+_TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
+"""Signals that a terminal sends to all its processes, and that only the parent handles."""
+_DEFERRED = (*_TERMINAL_SIGNALS, signal.SIGTERM)
 
 
 def start_worker(target: Callable[..., None], *arguments: Any, forked: bool) -> BaseProcess:
-    """A process that calls ``target`` with ``arguments``, which are pickled, in the environment of now.
+    """Start a process that calls ``target`` with ``arguments``, which are pickled, in the current environment variables.
 
-    It is ``forked`` from a server, for the first of which one waits a few seconds, or starts anew, which takes as long for each
-    and is certain to find no traces of a GPU's driver.
+    If ``forked``, it is forked from a server process; starting that server takes a few seconds, once. Otherwise each process is
+    spawned, which takes these seconds every time, but is safe for processes that use a GPU.
 
     Raises:
-        RunError: it cannot be started.
+        RunError: the process cannot be started.
 
     """
-    anew = get_context("spawn")
-    ways = (_forking(os.getpid()), _forking(os.getpid()), anew) if forked else (anew,)
+    spawning = get_context("spawn")
+    ways = (_forking(os.getpid()), _forking(os.getpid()), spawning) if forked else (spawning,)
     for number, context in enumerate(ways, start=1):
         process: BaseProcess = context.Process(
             target=_begin, args=(dict(os.environ), target, arguments), daemon=True, name="attn-nas-worker"
         )
         try:
-            with deaf_children(), _blind_to_the_folder():
+            with ignoring_terminal_signals(), _safe_path():
                 process.start()
         except (EOFError, OSError) as error:
             if number == len(ways):
                 raise RunError(f"worker processes cannot be started: {first_line(error)}") from error
-            time.sleep(_PATIENCE)
+            time.sleep(_RETRY_AFTER)
         else:
             break
     return process
 
 
 @contextmanager
-def _blind_to_the_folder() -> Iterator[None]:
-    """Processes started inside import nothing from the folder that they start in, before they know where else to look."""
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
+def _safe_path() -> Iterator[None]:
+    """Start processes in the block with ``PYTHONSAFEPATH``: they import nothing from their working directory at the start."""
+    before = os.environ.get(_SAFE_PATH_VARIABLE)
+    os.environ[_SAFE_PATH_VARIABLE] = "1"
     try:
         yield
     finally:
         if before is None:
-            del os.environ[_SAFE_PATH]
+            del os.environ[_SAFE_PATH_VARIABLE]
         else:
-            os.environ[_SAFE_PATH] = before
+            os.environ[_SAFE_PATH_VARIABLE] = before
 
 
 @cache
 def _forking(process: int) -> ForkServerContext | SpawnContext:
-    """What forks workers for this ``process``, or starts each anew where no server can be.
+    """Return the context that forks workers for this ``process``, or one that spawns them if no server can be started.
 
-    A server needs a folder for temporary files, and that the process is not itself the fork of one with a server.
+    A server needs a folder for temporary files, and a parent that was not forked from a process with a server of its own.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(_LOADED)
     try:
-        with deaf_children(), _blind_to_the_folder():
+        with ignoring_terminal_signals(), _safe_path():
             forkserver.ensure_running()
     except OSError:
         return get_context("spawn")
@@ -89,33 +89,33 @@ def _forking(process: int) -> ForkServerContext | SpawnContext:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
-    """Children started inside hear nothing of what a terminal sends; what comes to this process meanwhile is answered after."""
-    came: list[int] = []
+def ignoring_terminal_signals() -> Iterator[None]:
+    """Start processes in the block that ignore signals of the terminal; this process handles its own after the block."""
+    arrived: list[int] = []
     in_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _DEFERRED if in_main}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TERMINAL)
+    before = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in _DEFERRED if in_main}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
     try:
-        resource_tracker.ensure_running()  # which children share, and which unblocks signals when it starts
-        signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TERMINAL)
+        resource_tracker.ensure_running()  # children share it, and it unblocks signals when it starts
+        signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
-        for interrupt in came:
+        for interrupt in arrived:
             signal.raise_signal(interrupt)
 
 
 def _begin(environment: Mapping[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Body of a worker. The server ends with the coordinator, and the kernel then kills the worker, even while it hangs."""
+    """Body of a worker. The server ends with the parent, and the kernel then kills the worker, even if it hangs."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_TERMINAL)  # the server may be one that this package has not started
+    signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)  # another package may have started the server
     server: Any = forkserver._forkserver
     if server._forkserver_alive_fd is not None:
-        os.close(server._forkserver_alive_fd)  # as long as a process has it, the server lives on
+        os.close(server._forkserver_alive_fd)  # the server lives while any process holds this descriptor
         server._forkserver_alive_fd = None
     os.environ.clear()
     os.environ.update(environment)
-    np.random.seed()  # it was the same in all forks, and a user's trainer may draw from it
+    np.random.seed()  # its state is equal in all forks, and a user's trainer may draw from it
     target(*arguments)

@@ -1,24 +1,23 @@
-"""Trainings of given candidates with given seeds, each kept as a file when it is done, so that a stopped series goes on."""
+"""Trainings of given genotypes with given seeds; each is kept as a file when it ends, so that a stopped series goes on."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
 from attn_nas.errors import RunError
-from attn_nas.execution.jobs import Failed, Finished, Job, Message
+from attn_nas.execution.dispatch import Dispatch, Outcome
+from attn_nas.execution.jobs import EpochReport
 from attn_nas.execution.local import Executor
 from attn_nas.files import write_whole
 from attn_nas.training.protocol import Replicate, Trained
 
-_MAX_LOSSES = 3
-
 
 class ReplicateFolder:
-    """Results by replicate, ``KEY-SEED.json`` each, and ``KEY-SEED.failed`` with a reason; written whole or not at all."""
+    """Results by replicate: ``KEY-SEED.json``, or ``KEY-SEED.failed`` with a reason; each written whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,26 +30,26 @@ class ReplicateFolder:
             return None
 
     def failure(self, replicate: Replicate) -> str | None:
-        """Why it could not be trained, if so."""
+        """The reason why it could not be trained; None if it did not fail."""
         path = self.path / f"{replicate}.failed"
         return path.read_text(encoding="utf-8") if path.exists() else None
 
     def failures(self, replicates: Sequence[Replicate]) -> dict[str, str]:
-        """The reason by replicate of each that could not be trained."""
+        """Reasons of the replicates that could not be trained, by replicate."""
         found = {str(replicate): self.failure(replicate) for replicate in replicates}
         return {name: reason for name, reason in found.items() if reason is not None}
 
     def missing(self, replicates: Sequence[Replicate]) -> list[Replicate]:
-        """Those with neither a result nor a failure."""
+        """The replicates with neither a result nor a failure."""
         return [each for each in replicates if self.get(each) is None and self.failure(each) is None]
 
     def forget(self, replicate: Replicate) -> None:
-        """Have it trained again; raises OSError."""
+        """Delete its result or failure, so that it is trained again; raises OSError."""
         for suffix in ("json", "failed"):
             (self.path / f"{replicate}.{suffix}").unlink(missing_ok=True)
 
     def keep(self, replicate: Replicate, outcome: Trained | str) -> None:
-        """Write a result, or the reason of a failure; raises RunError."""
+        """Write a training, or the reason of a failure; raises RunError."""
         failed = isinstance(outcome, str)
         path = self.path / f"{replicate}.{'failed' if failed else 'json'}"
         try:
@@ -61,42 +60,37 @@ class ReplicateFolder:
 
 
 OnReplicate = Callable[[Replicate, Trained | str], None]
-"""Told of every replicate that ends: what was trained, or the reason why it could not be."""
+"""Called with each replicate that ends, and its training, or the reason why it could not be trained."""
 
 
 def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, executor: Executor, on_end: OnReplicate) -> None:
-    """Train what ``folder`` lacks; one that fails is kept and told as a failure.
+    """Train the replicates that ``folder`` lacks; keep each training, or the reason why it failed, and call ``on_end`` with it.
 
-    One that takes its worker down three times is told as a failure, but tried again the next time: it may have been chance.
+    A replicate that takes its worker down three times counts as a failure but is not kept as one: the next call tries it again.
 
     Raises:
         RunError: a result cannot be written, or no worker can start.
 
     """
-    waiting = list(reversed(folder.missing(replicates)))
-    running: dict[int, Replicate] = {}
-    losses: Counter[Replicate] = Counter()
+    waiting = deque(folder.missing(replicates))
+    dispatch = Dispatch(executor)
     numbers = count()
 
-    def handle(message: Message) -> None:
-        if not isinstance(message, Finished | Failed):
-            return
-        replicate = running.pop(message.number)
-        if isinstance(message, Failed) and message.unwritable:
-            raise RunError(f"{message.reason}. What was finished is kept: make room, go on")
-        if isinstance(message, Failed) and message.lost:
-            losses[replicate] += not message.blameless
-            if losses[replicate] < _MAX_LOSSES:
-                waiting.append(replicate)
-                return
-        outcome = message.trained if isinstance(message, Finished) else message.reason
-        if isinstance(message, Finished) or not message.lost:
-            folder.keep(replicate, outcome)
-        on_end(replicate, outcome)
+    def ignore(progress: EpochReport) -> None:
+        """Do nothing: the epochs of a replicate are not reported."""
 
-    while waiting or running:
-        while waiting and executor.room:
-            number, replicate = next(numbers), waiting.pop()
-            running[number] = replicate
-            executor.submit(Job(number, replicate.genotype, replicate.seed))
-        executor.wait(handle, timeout=1.0)
+    def end(outcome: Outcome, began: float) -> None:
+        if outcome.fate == "unwritable":
+            raise RunError(f"{outcome.reason}. What was finished is kept: make room, then go on")
+        if outcome.again:
+            waiting.appendleft(outcome.replicate)
+            return
+        result = outcome.trained or outcome.reason
+        if outcome.fate != "given up":
+            folder.keep(outcome.replicate, result)
+        on_end(outcome.replicate, result)
+
+    while waiting or dispatch.running:
+        while waiting and dispatch.room:
+            dispatch.submit(next(numbers), waiting.popleft())
+        dispatch.wait(ignore, end, timeout=1.0)

@@ -1,4 +1,4 @@
-"""What of this machine a search uses: worker processes, threads and GPUs."""
+"""The worker processes, threads and GPUs of this machine that a search uses."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from attn_nas.errors import UsageError
 from attn_nas.training import Numerics
 
 _CGROUP = Path("/sys/fs/cgroup")
-_MOST = 4096
+_MAX = 4096
 _QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
-"""Where a control group of version 2 and of version 1 says how much processor time it may take in how much time."""
+"""Files of a control group (version 2, version 1) with its quota of processor time and the period that it is for."""
 
 
 @dataclass(frozen=True)
 class Resources:
     """``workers`` processes of ``threads`` threads each, on ``gpus`` CUDA devices (none on a CPU), among ``cores`` cores.
 
-    ``workers`` is None where the number is measured, ``jobs`` at most (see `gpu_packing`). A worker that takes
-    longer than ``trial_timeout`` seconds for a training is replaced.
+    ``workers`` is None if the number is to be measured (see `gpu_packing`); ``jobs`` is the number of trainings, which bounds
+    it. A worker that takes longer than ``trial_timeout`` seconds for a training is replaced.
     """
 
     workers: int | None
@@ -34,7 +34,7 @@ class Resources:
 
     @property
     def at_first(self) -> int:
-        """Workers to begin with: as chosen, or one per GPU where their number is measured."""
+        """Number of workers at the start: the chosen one, or one per GPU if it is to be measured."""
         return self.workers or self.gpus
 
     @classmethod
@@ -46,12 +46,14 @@ class Resources:
         threads: int | None = None,
         trial_timeout: float | None = None,
     ) -> Resources:
-        """As given, else one worker per core with one thread each: small networks do not gain from more threads.
+        """Choose the resources of ``jobs`` trainings on this machine.
 
-        Fewer workers share the cores, with no more threads each than ``OMP_NUM_THREADS`` says, if it is set.
+        Without ``workers`` there is one per core, with one thread each, since small networks do not gain from more threads;
+        on GPUs their number is left to be measured. Fewer workers than cores share the cores, with at most ``OMP_NUM_THREADS``
+        threads each if that is set.
 
         Raises:
-            UsageError: a number below one, a time limit of nothing, or more threads than there are cores for each worker.
+            UsageError: a number is below 1 or too large, a time limit is not above 0, or all threads exceed the cores.
 
         """
         if trial_timeout is not None and not trial_timeout > 0:
@@ -59,8 +61,8 @@ class Resources:
         for name, number in (("workers", workers), ("threads", threads)):
             if number is not None and number < 1:
                 raise UsageError(f"{name} = {number}: choose an integer of at least 1")
-            if number is not None and number > _MOST:
-                raise UsageError(f"{name} = {number}: choose at most {_MOST}")
+            if number is not None and number > _MAX:
+                raise UsageError(f"{name} = {number}: choose at most {_MAX}")
         cores = usable_cores()
         gpus = torch.cuda.device_count() if numerics.device == "cuda" else 0
         if workers is None and not gpus:
@@ -76,13 +78,13 @@ class Resources:
 
 
 def _most_threads() -> int:
-    """What the environment allows a process, by the outermost number of OpenMP's variable."""
+    """Return the threads that ``OMP_NUM_THREADS`` allows a process (its first number), or a large number if it is not set."""
     said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return max(1, int(said)) if said.isdecimal() else _MOST
+    return max(1, int(said)) if said.isdecimal() else _MAX
 
 
 def usable_cores() -> int:
-    """Cores this process may use: its affinity, and the quota of its control group if there is one."""
+    """Return the number of cores that this process may use, by its affinity and the quota of its control group."""
     allowed = len(os.sched_getaffinity(0))
     for files in _QUOTA_FILES:
         try:
@@ -90,5 +92,5 @@ def usable_cores() -> int:
             if int(quota) > 0:
                 allowed = min(allowed, max(1, int(quota) // int(period)))
         except (OSError, ValueError):
-            continue  # no such file, or the word max
+            continue  # no such file, or "max"
     return allowed

@@ -1,4 +1,4 @@
-"""The network as a graph that needs no source: PyTorch's ``.pt2`` and ONNX, both for batches of any size."""
+"""Export a network as a graph that needs no source: PyTorch's ``.pt2`` and ONNX, for batches of any size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from torch import Tensor, nn
 from attn_nas.errors import ExportError, first_line
 
 OPSET = 20
-"""Version of the ONNX operators that are written."""
+"""Version of the ONNX operators in the file."""
 
 
 def pt2_bytes(model: nn.Module, images: Tensor) -> bytes:
-    """A ``.pt2`` archive for `torch.export.load`; example ``images`` ``(2, C, H, W)`` fix all sizes but the first.
+    """Return a ``.pt2`` archive for `torch.export.load`; example ``images`` ``(2, C, H, W)`` fix all sizes except the first.
 
-    It holds raw tensors and JSON. The example inputs are left out because they would be pickled.
+    The archive holds raw tensors and JSON. The example inputs are left out because they would be pickled.
+
+    Raises:
+        ExportError: torch cannot write the network.
+
     """
     with _exporting("pt2"):
         exported = torch.export.export(model, (images,), dynamic_shapes=(_ANY_BATCH,))
@@ -30,7 +34,12 @@ def pt2_bytes(model: nn.Module, images: Tensor) -> bytes:
 
 
 def onnx_bytes(model: nn.Module, images: Tensor) -> bytes:
-    """An ONNX file with the input ``images`` and the output ``logits``; example images as for `pt2_bytes`."""
+    """Return an ONNX file with the input ``images`` and the output ``logits``; example images as for `pt2_bytes`.
+
+    Raises:
+        ExportError: torch cannot write the network.
+
+    """
     with _exporting("onnx"):
         program = torch.onnx.export(
             model,
@@ -51,7 +60,7 @@ _ANY_BATCH = {0: torch.export.Dim("batch", min=1)}
 
 @contextmanager
 def _exporting(name: str) -> Iterator[None]:
-    """Keep the exporters' prints and warnings to themselves, and turn their failures into ExportError."""
+    """Suppress prints and warnings of torch's exporters, and turn their exceptions into ExportError."""
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""``hubconf.py``: how hubs load an exported folder."""
+"""Source of ``hubconf.py``, with which hubs load an exported folder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ dependencies = ["torch", "safetensors"]
 
 
 def attn_model(pretrained: bool = True) -> nn.Module:
-    """The network in evaluation mode, with the trained weights of this folder unless ``pretrained`` is false."""
+    """Return the network in evaluation mode, with the trained weights of this folder unless ``pretrained`` is false."""
     folder = Path(__file__).parent
     return from_pretrained(folder) if pretrained else _network(folder).eval()
 
 
 def from_pretrained(folder: str | Path) -> nn.Module:
-    """The network of ``model.py``, ``config.json`` and ``model.safetensors`` in ``folder``, in evaluation mode."""
+    """Load the network of ``model.py``, ``config.json`` and ``model.safetensors`` in ``folder``, in evaluation mode."""
     network = _network(Path(folder))
     network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
     return network.eval()
 
 
 def _network(folder: Path) -> nn.Module:
-    # By its path and not by its name: every such folder has a module of the name "model".
+    # Imported by its path, not by its name: every exported folder has a module named "model".
     spec = importlib.util.spec_from_file_location(f"attn_model_{folder.name}", folder / "model.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

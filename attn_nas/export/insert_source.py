@@ -1,34 +1,34 @@
-"""Standalone source that puts the placements of one genotype into a model of torchvision, timm or ours."""
+"""Standalone source that puts the placements of one genotype into a model of torchvision, timm or this package."""
 
 from __future__ import annotations
 
 from attn_nas.export.source import LINE, Collector, literal, without_defaults
 from attn_nas.models.insertion import hosts_of, plan_of
 from attn_nas.models.insertion.hosts import HostBlock
-from attn_nas.models.insertion.placing import Place, Plan, insert_places
+from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 
 _INSERT = '''def insert(model: nn.Module, *, identity_init: bool = False) -> nn.Module:
     """Put the attention into ``model``, in place, and return it.
 
-    With ``identity_init``, gates that can start as the identity do so, and leave pretrained features as they are at first.
+    With ``identity_init``, gates that can start as the identity do so, and do not change pretrained features at first.
 
     Raises:
-        ValueError: the model has other blocks, or attention there already; it is left as it was.
+        ValueError: the model has other blocks, or has attention at these positions already; it is not changed.
 
     """
-    return insert_places(model, PLAN, HOSTS, identity_init=identity_init)'''
+    return insert_mechanisms(model, PLAN, HOSTS, identity_init=identity_init)'''
 
 
 def insert_source(genotype: Genotype) -> str:
-    """A Python module that imports torch (and the standard library) alone and defines ``insert(model)``.
+    """Return a Python module that imports only torch and the standard library, and defines ``insert(model)``.
 
-    It does what `attn_nas.insert` does with ``genotype``, and knows the blocks of its trunk's family alone.
+    ``insert`` changes a model as `attn_nas.insert` does with ``genotype``; it knows only the blocks of the trunk's family.
     """
     hosts, plan = hosts_of(genotype.trunk), plan_of(genotype)
     collected = Collector()
-    for item in (HostBlock, *hosts, *(place.mechanism for place in plan.places), insert_places):
+    for item in (HostBlock, *hosts, *(insertion.mechanism for insertion in plan.insertions), insert_mechanisms):
         collected.add(item)
     names = [host.__name__ for host in hosts]
     found = f"HOSTS: tuple[type[HostBlock], ...] = ({', '.join(names)}{',' * (len(names) == 1)})"
@@ -44,16 +44,16 @@ def _docstring(genotype: Genotype) -> str:
             "",
             *(f"    {site}: {placement}" for site, placement in genotype.sites if placement),
             *[""] * bool(places),
-            "With this file beside yours:",
+            "Put this file next to yours, and write:",
             "",
             *(f"    {line}".rstrip() for line in _example(trunk)),
             "",
-            "Known are the blocks of",
+            "It knows the blocks of",
             "",
             *(f"    {title}" for title in (*(host.title for host in hosts_of(trunk)), f"{trunk} itself")),
             "",
-            "The model may be wider or narrower. It is changed in place: its weights keep their values and names, new modules",
-            "start with fresh weights, so fine-tune it." + " Convolutions that are replaced lose their weights." * replacing,
+            "The model may be wider or narrower. It is changed in place: its weights keep their values and names. New modules",
+            "start with untrained weights, so fine-tune it." + " Replaced convolutions lose their weights." * replacing,
             "",
         ]
     )
@@ -73,28 +73,28 @@ def _example(trunk: Trunk) -> list[str]:
     return [*imports, "", f'model = insert({function}(weights="DEFAULT"), identity_init=True)']
 
 
-def _plan(plan: Plan) -> str:
+def _plan(plan: InsertionPlan) -> str:
     return "\n".join(
         [
-            "PLAN = Plan(",
+            "PLAN = InsertionPlan(",
             f"    {literal(plan.trunk)},",
             f"    stage_lengths={plan.stage_lengths!r},",
             "    blocks=(",
             *(f"        Geometry({', '.join(map(literal, block))})," for block in plan.blocks),
             "    ),",
-            *(["    places=(", *map(_place, plan.places), "    ),"] if plan.places else ["    places=(),"]),
+            *(["    insertions=(", *map(_insertion, plan.insertions), "    ),"] if plan.insertions else ["    insertions=(),"]),
             ")",
         ]
     )
 
 
-def _place(place: Place) -> str:
-    arguments = without_defaults(place.mechanism, place.arguments)
+def _insertion(insertion: Insertion) -> str:
+    arguments = without_defaults(insertion.mechanism, insertion.arguments)
     written = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in arguments.items())
-    values = [*map(literal, place[:3]), f"{{{written}}}", *map(literal, filter(None, [place.replaces]))]
-    line = f"        Place({', '.join(values)}),"
+    values = [*map(literal, insertion[:3]), f"{{{written}}}", *map(literal, filter(None, [insertion.replaces]))]
+    line = f"        Insertion({', '.join(values)}),"
     return (
         line
         if len(line) <= LINE
-        else "\n".join(["        Place(", *(f"            {value}," for value in values), "        ),"])
+        else "\n".join(["        Insertion(", *(f"            {value}," for value in values), "        ),"])
     )

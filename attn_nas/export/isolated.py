@@ -1,8 +1,8 @@
-"""Runs exported models where attn_nas does not exist; started by its path, under ``python -I``, with a work folder.
+"""Runs exported models without attn_nas; started by its path, under ``python -I``, with a work folder as argument.
 
-The folder has ``job.json`` (see `attn_nas.export.verify`), ``inputs.safetensors`` with normalised images by batch size, a
-``KEY.py`` with the bare trunk of each network, and, where accuracies are to be reproduced, ``validation.safetensors`` with
-images of bytes and their labels. What the models do is left in ``found.json`` and ``logits.safetensors``.
+The work folder has ``job.json`` (see `attn_nas.export.verify`), ``inputs.safetensors`` with normalised images by batch size,
+and ``KEY.py`` with the bare trunk of each network. To reproduce accuracies it also has ``validation.safetensors`` with images
+of bytes and their labels. Results are written to ``found.json`` and ``logits.safetensors``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 def load_module(path: Path) -> ModuleType:
-    """The Python file at ``path``, executed."""
+    """Execute the Python file at ``path`` and return its module."""
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -35,14 +35,14 @@ def load_module(path: Path) -> ModuleType:
 
 
 def load_source(folder: Path) -> Network:
-    """``model.py`` with the weights beside it."""
+    """Load ``model.py`` and its weights."""
     network: nn.Module = load_module(folder / "model.py").build_model()
     network.load_state_dict(load_file(folder / "model.safetensors"))
     return network.eval()
 
 
 def load_inserted(folder: Path) -> Network:
-    """The bare trunk, of which the work folder has the source, with what ``insert.py`` puts into it and the weights."""
+    """Make the bare trunk from its source in the work folder, apply ``insert.py`` to it, and load the weights."""
     bare: nn.Module = load_module(Path(sys.argv[1]) / f"{folder.name}.py").build_model()
     network: nn.Module = load_module(folder / "insert.py").insert(bare)
     network.load_state_dict(load_file(folder / "model.safetensors"))
@@ -50,18 +50,18 @@ def load_inserted(folder: Path) -> Network:
 
 
 def load_hub(folder: Path) -> Network:
-    """What `torch.hub` makes of the folder."""
+    """Load the folder with `torch.hub`."""
     network: nn.Module = torch.hub.load(str(folder), "attn_model", source="local")
     return network
 
 
 def load_pt2(folder: Path) -> Network:
-    """``model.pt2`` by itself."""
+    """Load ``model.pt2``."""
     return torch.export.load(folder / "model.pt2").module()
 
 
 def load_onnx(folder: Path) -> Network:
-    """``model.onnx`` by itself, in ONNX Runtime."""
+    """Load ``model.onnx`` in ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -90,13 +90,13 @@ class Validation:
 
     @classmethod
     def load(cls, path: Path, normalization: dict[str, list[float]]) -> Validation:
-        """The split in the file at ``path``."""
+        """Read the split from the file at ``path``."""
         mean, std = (255 * torch.tensor(normalization[name])[:, None, None] for name in ("mean", "std"))
         return cls(**load_file(path), mean=mean, std=std)
 
     @torch.no_grad()
     def classes(self, network: Network, batch: int, device: str, precision: str, channels_last: bool) -> Tensor:
-        """The class ``(N,)`` that ``network`` sees in each image, computed as a proxy's validation is."""
+        """Return the predicted class ``(N,)`` of each image, computed as the validation of a training computes it."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
         found = []
         for pixels in self.images.split(batch):
@@ -107,19 +107,19 @@ class Validation:
 
 
 class Unhooked(nn.Module):
-    """``network`` without its hooks: the one that checks the inputs of a ``.pt2`` cannot be traced."""
+    """``network`` without its hooks: the hook that checks the inputs of a ``.pt2`` cannot be traced."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the network does."""
+        """Call the network's own forward."""
         return self.network.forward(x)
 
 
 def count_cost(module: nn.Module, image: Tensor, handles: ModuleType) -> dict[str, int]:
-    """Complete FLOPs and parameters."""
+    """Count FLOPs of all operators for one image ``(1, C, H, W)``, and parameters."""
     from fvcore.nn import FlopCountAnalysis
 
     analysis = FlopCountAnalysis(Unhooked(module), image)
@@ -129,7 +129,7 @@ def count_cost(module: nn.Module, image: Tensor, handles: ModuleType) -> dict[st
 
 
 def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], threads: int) -> dict[str, Any]:
-    """What the models of one folder do, by format; their logits are added to ``logits``."""
+    """Run the models of one folder and return the results by format; their logits are added to ``logits``."""
     folder = Path(described["folder"])
     inputs = load_file(work / "inputs.safetensors")
     handles = load_module(Path(described["handles"]))
@@ -142,7 +142,7 @@ def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], th
             with torch.no_grad():
                 logits |= {f"{folder.name}/{name}/{batch}": network(images) for batch, images in inputs.items()}
             found[name] = count_cost(network, inputs["1"], handles) if isinstance(network, nn.Module) else {}
-        except Exception as error:  # noqa: BLE001  whatever an exported file may raise
+        except Exception as error:  # noqa: BLE001  an exported file may raise any exception
             reason = str(error).strip().splitlines() or [""]
             return {name: {"error": f"{type(error).__name__}: {reason[0]}"}}
     torch.set_num_threads(threads)
@@ -152,17 +152,17 @@ def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], th
 
 
 def reproduce(described: dict[str, Any], networks: dict[str, Network], found: dict[str, Any], data: Validation) -> None:
-    """Add how many validation images each network has right, ``correct``, to what was ``found`` of it.
+    """Count the correctly classified validation images of each network and add the number to ``found`` as ``correct``.
 
-    Modules are run as the training validated, on this machine's devices; graphs in fp32 on the CPU. Where the number is not
-    the recorded one, ``undecided`` is added: the images that fp32 and bf16 put into different classes.
+    Modules run with the numerics of the training's validation, on this machine's devices; graphs run in fp32 on the CPU. If a
+    number differs from the recorded one, ``undecided`` is added: the number of images that fp32 and bf16 classify differently.
     """
     batch: int = described["batch"]
-    plain: dict[str, Any] = {"device": "cpu", "precision": "fp32", "channels_last": False}
+    graph_numerics: dict[str, Any] = {"device": "cpu", "precision": "fp32", "channels_last": False}
     numerics = {**described["numerics"], **({} if torch.cuda.is_available() else {"device": "cpu"})}
     layout = torch.channels_last if numerics["channels_last"] else torch.contiguous_format
     for name, network in networks.items():
-        chosen = plain
+        chosen = graph_numerics
         if name in ("source", "insert", "hub"):
             assert isinstance(network, nn.Module)
             network.to(numerics["device"], memory_format=layout)  # type: ignore[call-overload]

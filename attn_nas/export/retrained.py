@@ -12,10 +12,10 @@ from attn_nas.stats.uncertainty import Mean
 
 
 def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
-    """``candidate`` as its run's full training left it; the weights are those of the first seed.
+    """Make the winner of ``candidate`` with the weights of its full training, those of the first seed.
 
     Raises:
-        RunError: it was not trained in full, or its weights cannot be read.
+        RunError: the candidate was not trained in full, or its weights cannot be read.
 
     """
     run, genotype = training.run, candidate.record.genotype
@@ -23,9 +23,9 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
     seed, weights = training.weights(genotype)
     (own,) = (each for each in trainings if each.result.seed == seed)
     tests = [each.test.accuracy for each in trainings if each.test]
-    data, epochs = run.meta["space"]["data"]["name"], training.recipe.epochs
-    start = f", begun from {Path(training.pretrained).name}," if training.pretrained else ""
-    reached = f"{100 * own.test.accuracy:.2f} % there and " if own.test else ""
+    data, epochs = run.data.name, training.recipe.epochs
+    start = f", started from {Path(training.pretrained).name}," if training.pretrained else ""
+    reached = f"{100 * own.test.accuracy:.2f} % on the test split and " if own.test else ""
     summary = (
         f"Test accuracy {Mean.of(tests).hundredths()} % on {data} after a full training of {epochs} epochs{start} with "
         f"{mean_of_seeds(len(tests))}; the weights are those of seed {seed}, which reached {reached}"
@@ -45,7 +45,7 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
         run.task,
         weights,
         Recorded.of(run, own.result),
-        run.meta["normalization"],
+        run.manifest.normalization.to_dict(),
         candidate.record.cost,
         data,
         fmean(tests),

@@ -1,4 +1,4 @@
-"""Standalone source of one network: the classes it uses, as they stand in this package, itself, and `build_model`."""
+"""Standalone source of one network: copies of the classes it uses, the network's class, and ``build_model``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from attn_nas.errors import ExportError
-from attn_nas.export.slots import without_slots
+from attn_nas.export.empty_slots import without_slots
 from attn_nas.models.build import site_call, trunk_call
 from attn_nas.models.slots import SlottedBlock
 from attn_nas.space.genotype import Genotype
@@ -26,7 +26,7 @@ _CLASS = "AttentionNetwork"
 
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
-    """A Python module that imports torch (and the standard library) alone and defines ``build_model`` and its class."""
+    """Return a Python module that imports only torch and the standard library, and defines the network and ``build_model``."""
     trunk, trunk_arguments = trunk_call(genotype.trunk)
     collected = Collector()
     collected.add_call(trunk, trunk_arguments)
@@ -54,7 +54,7 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     build = "\n".join(
         [
             f"def build_model({sizes}) -> {_CLASS}:",
-            '    """The network with fresh weights."""',
+            '    """Return the network with untrained weights."""',
             f"    return {_CLASS}(num_classes, in_channels)",
         ]
     )
@@ -63,7 +63,7 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
 
 
 def bare_source(trunk: Trunk, num_classes: int, in_channels: int) -> str:
-    """As `model_source` for the trunk without attention, but with all its slots."""
+    """Return the source of the trunk without attention, as `model_source`, but with all its slots."""
     module, arguments = trunk_call(trunk)
     collected = Collector()
     collected.add_call(module, arguments)
@@ -73,7 +73,7 @@ def bare_source(trunk: Trunk, num_classes: int, in_channels: int) -> str:
 
 
 def _empty_slots(genotype: Genotype) -> set[str]:
-    """The slots of a block in which no block has anything."""
+    """Return the slots that are empty in all blocks."""
     filled = {site.slot(placement.position).rpartition(".")[2] for site, placement in genotype.sites if placement}
     return {name for name, _ in SlottedBlock().named_children()} - filled
 
@@ -83,13 +83,13 @@ def _plural(number: int, noun: str) -> str:
 
 
 class Name(str):
-    """A bare name in generated source."""
+    """A variable name in generated source, written without quotes."""
 
     __slots__ = ()
 
 
 def _call(function: str, positional: list[Any], keywords: dict[str, Any]) -> str:
-    """A statement of a method that calls ``function``, as a formatter would lay it out."""
+    """Write a statement of a method that calls ``function``, in the layout of a formatter."""
     passed = [*map(literal, positional), *(f"{name}={literal(value)}" for name, value in keywords.items())]
     call, indent = f"        {function}(", " " * 12
     line, wrapped = f"{call}{', '.join(passed)})", f"{indent}{', '.join(passed)}"
@@ -101,7 +101,7 @@ def _call(function: str, positional: list[Any], keywords: dict[str, Any]) -> str
 
 
 def literal(value: Any) -> str:
-    """``value`` as generated source has it."""
+    """Write ``value`` as Python source."""
     if inspect.isclass(value):
         return value.__name__
     if isinstance(value, Name):
@@ -110,13 +110,13 @@ def literal(value: Any) -> str:
 
 
 def without_defaults(module: type[nn.Module], arguments: dict[str, Any]) -> dict[str, Any]:
-    """``arguments`` of ``module`` that say something: those that are not its defaults, and the reduction."""
+    """Return the ``arguments`` of ``module`` that differ from its defaults, and always the reduction."""
     parameters = inspect.signature(module).parameters
     return {name: value for name, value in arguments.items() if parameters[name].default != value or name == "reduction"}
 
 
 class Collector:
-    """Definitions of this package in the order in which they need each other, and the imports that they use."""
+    """Collects source of this package: classes and functions in the order of their dependencies, and their imports."""
 
     def __init__(self) -> None:
         self.definitions: list[str] = []
@@ -125,12 +125,17 @@ class Collector:
         self._names: dict[str, set[str]] = {"torch": {"nn"}}
 
     def add_call(self, module: type[nn.Module], arguments: dict[str, Any]) -> None:
-        """Take the source of ``module`` and of the classes among its ``arguments``."""
+        """Add the source of ``module`` and of the classes among its ``arguments``."""
         for item in (module, *filter(inspect.isclass, arguments.values())):
             self.add(item)
 
     def add(self, item: Any) -> None:
-        """Take the source of a class or function, after that of everything it uses."""
+        """Add the source of a class or function, after the source of everything it uses.
+
+        Raises:
+            ExportError: a module of this package is imported as a whole, which cannot be copied.
+
+        """
         module = sys.modules[item.__module__]
         self._add(module, item.__name__, inspect.getsource(item))
 
@@ -163,12 +168,12 @@ class Collector:
             self._add(module, name, ast.get_source_segment(inspect.getsource(module), statement) or "")
 
     def module(self, docstring: str, *rest: str) -> str:
-        """The whole Python module: docstring, imports, the definitions taken, and what follows them."""
+        """Return the Python module: docstring, imports, the added definitions, then ``rest``."""
         parts = [f'"""{_quoted(docstring)}"""', self.imports(), *self.definitions, *rest]
         return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
 
     def imports(self) -> str:
-        """The import statements, standard library first."""
+        """Return the import statements, standard library first."""
         lines = [
             *self._modules,
             *(f"from {module} import {', '.join(sorted(self._names[module], key=_isort))}" for module in self._names),
@@ -180,7 +185,7 @@ class Collector:
 
 
 def _quoted(text: str) -> str:
-    """``text`` as it stands between the quotes of a docstring, which it must not end: some of it comes from a run."""
+    """Escape ``text`` for a docstring, so that it cannot end the docstring: parts of it are read from a run."""
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return escaped[:-1] + '\\"' if escaped.endswith('"') else escaped
 
@@ -198,7 +203,7 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 
 def _binding(module: ModuleType, name: str) -> ast.stmt | None:
-    """The top-level statement of ``module`` that binds ``name``."""
+    """Return the top-level statement of ``module`` that binds ``name``; None if there is none."""
     for statement in ast.parse(inspect.getsource(module)).body:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             if any((alias.asname or alias.name.partition(".")[0]) == name for alias in statement.names):

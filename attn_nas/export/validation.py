@@ -1,22 +1,21 @@
-"""The images on which a run has validated, to reproduce its accuracies."""
+"""Load the validation images of a run, to reproduce its accuracies."""
 
 from __future__ import annotations
 
 from attn_nas.data.dataset import Split
 from attn_nas.errors import DataError, ExportError
-from attn_nas.runs.manifest import dataset_of
 from attn_nas.runs.run import Run
 
 
 def validation_split(run: Run, *, download: bool = False) -> Split:
-    """The validation split of ``run``.
+    """Return the validation split of ``run``; ``download`` allows fetching the data set.
 
     Raises:
-        ExportError: the data set is not there any more, or is another one.
+        ExportError: the data set is missing, or differs from the data set of the run.
 
     """
     try:
-        return dataset_of(run.meta, run.space, download=download).validation
+        return run.manifest.load_dataset(run.space, download=download).validation
     except DataError as error:
         without = "To export without reproducing the accuracy: --without-data"
         raise ExportError(f"the recorded accuracy cannot be reproduced: {error}. {without}") from None

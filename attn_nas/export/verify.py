@@ -1,4 +1,4 @@
-"""Verification of exported folders: what their files do in an isolated process must be what was trained."""
+"""Verify exported folders: their files, run in an isolated process, must reproduce the trained network."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from attn_nas.cost import handles
 from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
 from attn_nas.export import isolated
-from attn_nas.export.formats import FORMATS
+from attn_nas.export.model_formats import FORMATS
 from attn_nas.export.source import bare_source
 from attn_nas.export.winner import Winner
 from attn_nas.space.task import Task
 
 BATCHES = (1, 2, 8)
-"""Batch sizes at which logits are compared."""
+"""Batch sizes for which logits are compared."""
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """The folder of a ``winner`` with files of these ``formats``, and the trained network that they must be."""
+    """A written ``folder`` with files of ``formats``, and ``model``, the trained network of ``winner`` to compare them with."""
 
     winner: Winner
     model: nn.Module
@@ -39,16 +39,17 @@ class Written:
 
     @property
     def runnable(self) -> list[str]:
-        """The formats whose file is a network."""
+        """Formats whose file is a network."""
         return [name for name in self.formats if FORMATS[name].tolerance is not None]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one file of an exported folder was found to do.
+class Verified:
+    """Result of the verification of one file.
 
-    ``difference`` is that of its logits from the trained network's, the largest as a share of the largest logit; ``cost``
-    FLOPs and parameters, where they can be counted; ``right`` of ``num_images`` validation images were classified rightly.
+    ``difference`` is the largest difference of its logits from those of the trained network, relative to the largest logit.
+    ``cost`` are FLOPs and parameters; None if they cannot be counted. ``right`` of ``num_images`` validation images were
+    classified correctly; None if the data set was not used.
     """
 
     difference: float
@@ -57,38 +58,38 @@ class Found:
     num_images: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return JSON-ready data."""
         flops, params = self.cost or (None, None)
         accuracy = None if self.right is None else self.right / self.num_images
         return {"difference": self.difference, "flops": flops, "params": params, "accuracy": accuracy}
 
     def __str__(self) -> str:
-        logits = f"up to {self.difference:.0e} of the largest logit off" if self.difference else "logits equal to the bit"
+        logits = f"logits differ by {self.difference:.0e} of the largest" if self.difference else "logits equal to the bit"
         parts = [f"{logits} at batch sizes {', '.join(map(str, BATCHES))}"]
         if self.cost:
             parts.append("{:,} FLOPs and {:,} parameters".format(*self.cost))
         if self.right is None:
-            parts.append("the recorded accuracy was not reproduced, for want of the data")
+            parts.append("the recorded accuracy was not reproduced, since the data set was not used")
         else:
-            parts.append(f"{self.right / self.num_images:.2%} of {self.num_images:,} validation images right")
+            parts.append(f"accuracy {self.right / self.num_images:.2%} on {self.num_images:,} validation images")
         return "; ".join(parts)
 
 
 def sample_images(task: Task) -> dict[str, Tensor]:
-    """Normalised random images ``(B, C, H, W)`` for every batch size of `BATCHES`, always the same."""
+    """Return random normalised images ``(B, C, H, W)`` for each batch size of `BATCHES`; the seed is fixed."""
     generator = torch.Generator().manual_seed(0)
     return {str(batch): torch.randn(batch, task.channels, task.height, task.width, generator=generator) for batch in BATCHES}
 
 
-def verify(written: Sequence[Written], validation: Split | None) -> list[dict[str, Found]]:
-    """Run every folder in isolation and return, for each, what was found by format.
+def verify(written: Sequence[Written], validation: Split | None) -> list[dict[str, Verified]]:
+    """Run each folder in an isolated process and return its results by format.
 
-    Logits must be those of the trained network at `BATCHES` (to the bit, or within the format's tolerance), FLOPs and
-    parameters the recorded ones, and so the accuracy on ``validation``, unless that is None. It may differ by as many images
-    as change their class with the precision, or by one.
+    Logits must equal those of the trained network, to the bit or within the format's tolerance. FLOPs and parameters must equal
+    the recorded values. The accuracy on ``validation``, unless that is None, must equal the recorded accuracy; it may differ by
+    one image, or by the number of images that are classified differently in fp32 and bf16.
 
     Raises:
-        ExportError: a file does not load, or differs; the message says by how much.
+        ExportError: a file does not load, or differs; the message states the difference.
 
     """
     if not written:
@@ -118,7 +119,7 @@ def verify(written: Sequence[Written], validation: Split | None) -> list[dict[st
 
 
 def _described(written: Written, num_images: int) -> dict[str, Any]:
-    """What the isolated process has to know of a folder."""
+    """Describe a folder for the isolated process, as an entry of ``job.json``."""
     winner = written.winner
     return {
         "folder": str(written.folder),
@@ -132,7 +133,7 @@ def _described(written: Written, num_images: int) -> dict[str, Any]:
 
 
 def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the trained network, computed as the isolated process does."""
+    """Compute the logits of the trained network as the isolated process does, with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -144,8 +145,13 @@ def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _judged(
     written: Written, wanted: dict[str, Tensor], logits: dict[str, Tensor], found: dict[str, Any], num_images: int
-) -> dict[str, Found]:
-    """What was found of one folder, by format; raises ExportError where it is not what was trained."""
+) -> dict[str, Verified]:
+    """Compare the results of one folder with the trained network.
+
+    Raises:
+        ExportError: a file does not run, or differs from the trained network.
+
+    """
     key = written.winner.key
     for name, each in found.items():
         if "error" in each:
@@ -156,16 +162,16 @@ def _judged(
         difference = max(_difference(logits[f"{key}/{name}/{batch}"], wanted[batch]) for batch in wanted)
         if not difference <= (tolerance or 0.0):
             raise ExportError(
-                f"{key}: {file} gives other logits than the trained network: up to {difference:.1e} of the largest is off, "
-                f"allowed is {tolerance:.0e}"
+                f"{key}: the logits of {file} differ from the trained network's by up to {difference:.1e} of the largest; "
+                f"allowed are {tolerance:.0e}"
             )
-        judged[name] = Found(difference, _cost(written, name, found[name]), found[name].get("correct"), num_images)
+        judged[name] = Verified(difference, _cost(written, name, found[name]), found[name].get("correct"), num_images)
         _check_accuracy(written, name, found[name], num_images)
     return judged
 
 
 def _difference(found: Tensor, wanted: Tensor) -> float:
-    """The largest difference as a share of the largest logit; infinite between other shapes."""
+    """Return the largest difference relative to the largest wanted logit; infinite for different shapes."""
     if found.shape != wanted.shape:
         return float("inf")
     return 0.0 if torch.equal(found, wanted) else ((found - wanted).abs().max() / wanted.abs().max()).item()
@@ -177,7 +183,7 @@ def _cost(written: Written, name: str, found: dict[str, int]) -> tuple[int, int]
     cost, recorded = (found["flops"], found["params"]), written.winner.cost
     if cost != (recorded.flops, recorded.params):
         raise ExportError(
-            f"{written.winner.key}: {FORMATS[name].file} has {cost[0]:,} FLOPs and {cost[1]:,} parameters, recorded were "
+            f"{written.winner.key}: {FORMATS[name].file} has {cost[0]:,} FLOPs and {cost[1]:,} parameters; recorded are "
             f"{recorded.flops:,} and {recorded.params:,}"
         )
     return cost
@@ -190,6 +196,6 @@ def _check_accuracy(written: Written, name: str, found: dict[str, int], num_imag
     off, allowed = abs(found["correct"] - recorded), max(1, found.get("undecided", 0))
     if off > allowed:
         raise ExportError(
-            f"{written.winner.key}: {FORMATS[name].file} has {found['correct']:,} of {num_images:,} validation images right, "
-            f"recorded were {recorded:,}: {off:,} images off, of which precision explains {allowed:,}"
+            f"{written.winner.key}: {FORMATS[name].file} classifies {found['correct']:,} of {num_images:,} validation images "
+            f"correctly; recorded are {recorded:,}. Of the difference of {off:,} images, precision explains {allowed:,}"
         )

@@ -1,8 +1,8 @@
-"""What is exported: a trained network, what its training recorded, and what is known of it."""
+"""A trained network to export, with the accuracy that its training recorded, and its measurements."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,9 @@ from attn_nas.training.scores import evaluation_batch
 
 @dataclass(frozen=True)
 class Recorded:
-    """The validation ``accuracy``, a share of 1, that the training of the weights ended with.
+    """The validation ``accuracy`` (0 to 1) at the end of the training of the weights.
 
-    It was computed for ``batch`` images at a time, in ``numerics``.
+    It was computed with batches of ``batch`` images, in ``numerics``.
     """
 
     accuracy: float
@@ -33,8 +33,8 @@ class Recorded:
 
     @classmethod
     def of(cls, run: Run, trained: ProxyResult) -> Recorded:
-        """That of one training of ``run``."""
-        numerics = Numerics.from_dict(run.meta["numerics"])
+        """Read it from one training of ``run``."""
+        numerics = run.manifest.numerics
         batch = evaluation_batch((run.task.height, run.task.width), numerics, trained.micro_batch)
         return cls(trained.accuracy, batch, numerics)
 
@@ -43,9 +43,9 @@ class Recorded:
 class Winner:
     """A trained network to be exported.
 
-    ``normalization`` has a ``mean`` and a ``std`` per channel, of pixels from 0 to 1; ``data`` names the data set, and
-    ``accuracy``, a share of 1, is what the card reports for its ``split``. ``summary`` says in paragraphs what was measured,
-    ``facts`` are the same and more as plain data.
+    ``normalization`` has the ``mean`` and the ``std`` of each channel, for pixels from 0 to 1. The model card reports
+    ``accuracy`` (0 to 1) on the ``split`` of the data set ``data``. ``summary`` has paragraphs about the measurements, and
+    ``facts`` has the measurements as JSON-ready data, for ``config.json``.
     """
 
     genotype: Genotype
@@ -62,11 +62,16 @@ class Winner:
 
     @property
     def key(self) -> str:
-        """The genotype's key."""
+        """Key of the genotype."""
         return self.genotype.key
 
     def model(self) -> nn.Module:
-        """The trained network in evaluation mode; raises ExportError if the weights are not those of the genotype."""
+        """Build the trained network, in evaluation mode.
+
+        Raises:
+            ExportError: the weights do not fit the genotype.
+
+        """
         model = build_model(self.genotype, self.task.num_classes, self.task.channels)
         try:
             model.load_state_dict(dict(self.weights))
@@ -77,7 +82,7 @@ class Winner:
 
     @classmethod
     def of(cls, run: Run, candidate: Candidate) -> Winner:
-        """A candidate with the weights that the run has kept.
+        """Make the winner of a candidate, with the weights in the run folder.
 
         Raises:
             RunError: the weights were not kept, or cannot be read.
@@ -90,9 +95,9 @@ class Winner:
             run.task,
             run.weights(candidate),
             Recorded.of(run, trained),
-            run.meta["normalization"],
+            run.manifest.normalization.to_dict(),
             record.cost,
-            run.meta["space"]["data"]["name"],
+            run.data.name,
             candidate.measured.value,
             "validation",
             _summary(run, candidate, trained),
@@ -102,29 +107,29 @@ class Winner:
 
 def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str, ...]:
     return (
-        f"Validation accuracy {candidate.measured.hundredths()} % on {run.meta['space']['data']['name']} after a short proxy "
+        f"Validation accuracy {candidate.measured.hundredths()} % on {run.data.name} after a short proxy "
         f"training of {_plural(trained.epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
-        f"of seed {trained.seed}, which reached {100 * trained.accuracy:.2f} %.{_believed(candidate.belief)}",
-        *described(run, candidate, run.meta["versions"]),
+        f"of seed {trained.seed}, which reached {100 * trained.accuracy:.2f} %.{_estimate(candidate.belief)}",
+        *described(run, candidate, run.manifest.versions.model_dump()),
     )
 
 
 def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tuple[str, ...]:
-    """Paragraphs that hold whatever a network was trained for: costs, input, and what it was trained with."""
-    cost, meta, task = candidate.record.cost, run.meta, run.task
+    """Return paragraphs about costs, input and versions, for a short or a full training."""
+    cost, manifest, task = candidate.record.cost, run.manifest, run.task
     return (
-        f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {meta['flops_convention']}), "
+        f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {manifest.flops_convention}), "
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
         f"{_times(candidate.record.profile)}",
-        f"Input: pixels from 0 to 1, {task.channels} x {task.height} x {task.width}, "
-        f"minus {_numbers(meta['normalization']['mean'])}, divided by {_numbers(meta['normalization']['std'])}.",
-        f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {run.meta['numerics']['precision']} on "
-        f"{run.meta['numerics']['device']}.",
+        f"Input: pixels from 0 to 1, {task.channels} x {task.height} x {task.width} (C x H x W), "
+        f"minus {_numbers(manifest.normalization.mean)}, divided by {_numbers(manifest.normalization.std)}.",
+        f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {manifest.numerics.precision} on "
+        f"{manifest.numerics.device}.",
     )
 
 
 def mean_of_seeds(number: int) -> str:
-    """How many seeds a figure is of, and what it is of several."""
+    """State the number of seeds of an accuracy, and that it is their mean."""
     return _plural(number, "seed") + ", the mean and its standard error" * (number > 1)
 
 
@@ -132,12 +137,13 @@ def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)
 
 
-def _believed(belief: Belief | None) -> str:
+def _estimate(belief: Belief | None) -> str:
     if belief is None:
         return ""
     return (
-        f" With what the run's other candidates say it is between {100 * belief.low:.2f} and {100 * belief.high:.2f} % with a "
-        f"probability of 90 %, and on the run's front with one of {100 * belief.chance:.0f} %."
+        f" Estimated from all trainings of the run, the accuracy is between {100 * belief.low:.2f} and "
+        f"{100 * belief.high:.2f} % with a probability of 90 %, and the network is on the Pareto front with a probability of "
+        f"{100 * belief.chance:.0f} %."
     )
 
 
@@ -145,35 +151,35 @@ def _times(profile: StepProfile | None) -> str:
     if profile is None:
         return ""
     return (
-        f" Beside the bare trunk, in turns: training step {profile.step_ratio:.2f} x, inference of one image "
+        f" Relative to the bare trunk, measured in turns: training step {profile.step_ratio:.2f} x, inference of one image "
         f"{profile.latency_1_ratio:.2f} x, of 128 images {profile.latency_128_ratio:.2f} x, memory of a training step "
         f"{profile.step_memory_ratio:.2f} x."
     )
 
 
-def _numbers(values: list[float]) -> str:
+def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"
 
 
 def _facts(run: Run, candidate: Candidate, weights_seed: int) -> dict[str, Any]:
     return {
-        "proxy": run.meta["space"]["proxy"],
+        "proxy": run.space.proxy.model_dump(mode="json"),
         **known(run, candidate),
         "weights_seed": weights_seed,
     }
 
 
 def known(run: Run, candidate: Candidate) -> dict[str, Any]:
-    """What a run knows of a candidate, as plain data."""
+    """Return the results, costs and settings of a candidate as JSON-ready data."""
     profile = candidate.record.profile
     return {
-        "data": {name: value for name, value in run.meta["space"]["data"].items() if name != "root"},
-        "numerics": run.meta["numerics"],
+        "data": run.data.model_dump(mode="json", exclude={"root"}),
+        "numerics": run.manifest.numerics.to_dict(),
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,
         "cost": candidate.record.cost.to_dict(),
         "added_flops": candidate.added_flops,
         "profile": profile.to_dict() if profile else None,
-        "flops_convention": run.meta["flops_convention"],
-        "versions": run.meta["versions"],
+        "flops_convention": run.manifest.flops_convention,
+        "versions": run.manifest.versions.model_dump(),
     }

@@ -1,4 +1,4 @@
-"""Writing exported folders: whole and verified, or not at all."""
+"""Write exported folders: all of them complete and verified, or none."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
-from attn_nas.export.card import config, model_card
-from attn_nas.export.formats import ALWAYS_TRIED, COMPANIONS, DEFAULT_FORMATS, FORMATS, chosen_formats
+from attn_nas.export.model_card import config, model_card
+from attn_nas.export.model_formats import ALWAYS_VERIFIED, COMPANIONS, DEFAULT_FORMATS, FORMATS, chosen_formats
 from attn_nas.export.retrained import retrained_winner
 from attn_nas.export.validation import validation_split
-from attn_nas.export.verify import Found, Written, verify
+from attn_nas.export.verify import Verified, Written, verify
 from attn_nas.export.winner import Winner
 from attn_nas.followups.full_training import FullTraining
 from attn_nas.runs.candidate import Candidate
@@ -24,9 +24,9 @@ from attn_nas.runs.run import Run
 def export_front(
     run: Run, to: str | Path, *, formats: Sequence[str] = DEFAULT_FORMATS, force: bool = False, prune: bool = False
 ) -> list[Path]:
-    """Export every member of the front; see `export_candidates`.
+    """Export all members of the front of ``run`` to the folder ``to``; see `export_candidates`.
 
-    With ``prune``, model folders in ``to`` whose candidates have left the front are removed.
+    With ``prune``, model folders in ``to`` of candidates that are no longer on the front are removed.
     """
     kept = export_candidates(run, run.front, to, formats=formats, force=force)
     for described in Path(to).glob("*/config.json") if prune else ():
@@ -46,15 +46,16 @@ def export_candidates(
     without_data: bool = False,
     download: bool = False,
 ) -> list[Path]:
-    """For each candidate the folder ``to/KEY`` with the files of the ``formats``, ``config.json``, a card and a drawing.
+    """Write a folder ``to/KEY`` for each candidate with the files of ``formats``, ``config.json``, a model card and a drawing.
 
-    Weights are those that the search has kept, or, with ``retrained``, those of the run's full training.
-    The recorded accuracy is reproduced on the run's data set, which is fetched only if ``download`` is true, unless
-    ``without_data`` says to leave that out.
+    The weights are those of the search, or with ``retrained`` those of the full training. The recorded accuracy is reproduced
+    on the run's data set, which is fetched only if ``download`` is true; ``without_data`` skips this check. ``force`` replaces
+    existing folders. Returns the folders.
 
     Raises:
-        RunError: the weights of a candidate were not kept, or are damaged; or it was not trained in full.
-        UsageError, ExportError: see `export_winners`; or the data set is not there.
+        RunError: the weights of a candidate were not kept or are damaged, or it was not trained in full.
+        UsageError: see `export_winners`.
+        ExportError: see `export_winners`; or the data set is missing.
 
     """
     chosen_formats(formats)
@@ -73,14 +74,14 @@ def export_winners(
     formats: Sequence[str] = DEFAULT_FORMATS,
     force: bool = False,
 ) -> list[Path]:
-    """For each winner the folder ``to/KEY``; all are verified in an isolated process before any is kept.
+    """Write a folder ``to/KEY`` for each winner; all folders are verified in an isolated process before any is moved there.
 
-    Accuracies are reproduced on ``validation``, unless it is None.
+    Accuracies are reproduced on ``validation``, unless it is None. Returns the folders.
 
     Raises:
-        UsageError: an unknown format, or one whose packages are missing.
-        ExportError: a folder is there already and ``force`` is false, one cannot be written, or its verification fails;
-            nothing new is left behind.
+        UsageError: a format is unknown, or its packages are missing.
+        ExportError: a folder exists and ``force`` is false, cannot be written, or fails its verification; then nothing is
+            written.
 
     """
     target, chosen = Path(to), chosen_formats(formats)
@@ -105,19 +106,24 @@ def export_winners(
 
 
 def _check_target(target: Path, winners: Sequence[Winner], force: bool) -> None:
-    """Raise ExportError if folders cannot be made there, or one would have to be replaced that should not be."""
+    """Check that folders can be made in ``target``, and that none exists unless ``force`` allows replacing it.
+
+    Raises:
+        ExportError: ``target`` is a file, or a folder exists.
+
+    """
     if target.exists() and not target.is_dir():
         raise ExportError(f"cannot export to {target}: it is a file")
     taken = [target / winner.key for winner in winners if (target / winner.key).exists()]
     if taken and not force:
-        raise ExportError(f"{taken[0]} is there already: add --force to replace it, or name another folder with --to")
+        raise ExportError(f"{taken[0]} exists already: add --force to replace it, or name another folder with --to")
 
 
 def _write(winner: Winner, folder: Path, formats: Sequence[str]) -> Written:
-    """The files of a winner, and those with which they are compared."""
+    """Write the files of a winner, and those of `ALWAYS_VERIFIED`, which the others are compared with."""
     model = winner.model()
     folder.mkdir()
-    names = tuple(name for name in FORMATS if name in {*formats, *ALWAYS_TRIED})
+    names = tuple(name for name in FORMATS if name in {*formats, *ALWAYS_VERIFIED})
     for name in names:
         (folder / FORMATS[name].file).write_bytes(FORMATS[name].content(winner, model))
     for name, (content, _) in COMPANIONS.items():
@@ -126,8 +132,8 @@ def _write(winner: Winner, folder: Path, formats: Sequence[str]) -> Written:
     return Written(winner, model, folder, names)
 
 
-def _describe(written: Written, formats: Sequence[str], found: dict[str, Found]) -> None:
-    """Leave what was asked for, and write what the verification has found into the configuration and the card."""
+def _describe(written: Written, formats: Sequence[str], found: dict[str, Verified]) -> None:
+    """Remove files of formats not in ``formats``; write the results of the verification to ``config.json`` and the card."""
     winner, folder = written.winner, written.folder
     for name in set(written.formats) - set(formats):
         (folder / FORMATS[name].file).unlink()
@@ -138,7 +144,8 @@ def _describe(written: Written, formats: Sequence[str], found: dict[str, Found])
     )
     card = model_card(
         winner,
-        {format_.file: format_.summary for format_ in kept.values()} | {name: what for name, (_, what) in COMPANIONS.items()},
+        {format_.file: format_.summary for format_ in kept.values()}
+        | {name: description for name, (_, description) in COMPANIONS.items()},
         [(format_.file, format_.loading) for format_ in kept.values() if format_.loading],
         [f"`{kept[name].file}`: {each}" for name, each in verified.items()],
     )
@@ -146,7 +153,7 @@ def _describe(written: Written, formats: Sequence[str], found: dict[str, Found])
 
 
 def _keep(folder: Path, target: Path) -> Path:
-    """The folder in its place; what was there goes where this came from, to be removed with it."""
+    """Move ``folder`` into ``target``; a folder it replaces moves to the temporary folder, which is removed afterwards."""
     final, replaced = target / folder.name, folder.with_suffix(".replaced")
     if final.exists():
         final.rename(replaced)
@@ -159,5 +166,5 @@ def _keep(folder: Path, target: Path) -> Path:
 
 
 def _is_alive(process: int) -> bool:
-    """Whether a process of this number runs here."""
+    """True if a process of this id runs on this machine."""
     return Path(f"/proc/{process}").exists()

@@ -1,1 +1,1 @@
-"""Trainings beside a search: audit, retraining, full training, plain trunks."""
+"""Trainings after a search: audit of the proxy, full training of winners, trunks without attention as baseline."""

@@ -1,4 +1,4 @@
-"""The full training of a run read back: what its networks reached, and their weights."""
+"""Read the full training of a run: results and weights of its networks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from attn_nas.training.protocol import Replicate, Trained
 
 @dataclass(frozen=True)
 class FullTraining:
-    """The last full training of a run that came to a verdict.
+    """The last full training of a run that was finished.
 
-    ``folder`` keeps its results and weights, ``winners`` are the keys of what was compared with the references, ``pretrained``
-    names the weights that it began from, and ``versions`` are those that it was made with.
+    ``folder`` holds results and weights. ``winners`` are the keys of the candidates that were compared with the references.
+    ``pretrained`` is the file of the weights that the trainings started from, or None. ``versions`` are the versions of
+    attn-nas and torch that trained.
     """
 
     run: Run
@@ -37,7 +38,12 @@ class FullTraining:
 
     @classmethod
     def of(cls, run: Run) -> FullTraining:
-        """That of ``run``; raises RunError if there is none, or if what it left is damaged."""
+        """Read the full training of ``run``.
+
+        Raises:
+            RunError: ``run`` has no full training, or its file is damaged.
+
+        """
         path = run.folder.path / "retraining.json"
         try:
             plan = json.loads(path.read_text(encoding="utf-8"))["plan"]
@@ -58,7 +64,12 @@ class FullTraining:
             raise RunError(f"{path} is damaged ({first_line(error)}): the same attn-nas retrain writes it again") from None
 
     def trainings(self, candidate: Candidate) -> list[Trained]:
-        """Those of ``candidate``, by seed; raises RunError unless it has them all."""
+        """Return the trainings of ``candidate``, in the order of the seeds.
+
+        Raises:
+            RunError: ``candidate`` lacks the training of a seed.
+
+        """
         genotype, folder = candidate.record.genotype, ReplicateFolder(self.folder)
         found = [trained for seed in self.seeds if (trained := folder.get(Replicate(genotype, seed)))]
         if len(found) < len(self.seeds):
@@ -67,14 +78,19 @@ class FullTraining:
         return found
 
     def weights(self, genotype: Genotype) -> tuple[int, dict[str, Tensor]]:
-        """The seed whose weights were kept, and these; raises RunError."""
+        """Return the seed whose weights were kept, and these weights by parameter name.
+
+        Raises:
+            RunError: the file is missing or damaged.
+
+        """
         path = self.folder / "weights" / f"{genotype.key}.safetensors"
         try:
             with safe_open(path, "pt") as file:
                 seed = int((file.metadata() or {})["seed"])
                 if seed not in self.seeds:
                     raise ValueError(f"its seed is {seed}, trained were {', '.join(map(str, self.seeds))}")
-                return seed, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a file is no mapping
+                return seed, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  the file is not a mapping
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise RunError(
                 f"{path} is missing or damaged ({first_line(error)}): remove it, and the same attn-nas retrain makes it again"

@@ -1,4 +1,4 @@
-"""Full training of winners and references by one recipe: the first time that the test split is read."""
+"""Full training of winners and references by one recipe, scored on the test split, which no search reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scipy import stats
 from attn_nas.cost import Cost
 from attn_nas.errors import RunError, SpaceError, UsageError
 from attn_nas.execution.replicates import ReplicateFolder
-from attn_nas.followups.training_plan import BesideRun, Series, Use, cost_of, seeds_for
+from attn_nas.followups.training_plan import FollowUp, SeedPurpose, TrainingPlan, cost_of, seeds_for
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -31,23 +31,25 @@ from attn_nas.training.pretrained import check_pretrained
 from attn_nas.training.protocol import Trained
 from attn_nas.version import __version__
 
-TIMES_THE_PROXY = 10
-_FINE_TUNING = 0.1
-"""Of the proxy's learning rate where pretrained weights are the start."""
+_EPOCHS_FACTOR = 10
+"""Default epochs, relative to the proxy's."""
+_FINE_TUNING_FACTOR = 0.1
+"""Learning rate of a start from pretrained weights, relative to the proxy's."""
 
 Role = Literal["winner", "reference", "plain trunk"]
 
 
 def full_recipe(proxy: ProxySettings, epochs: int | None = None, lr: float | None = None) -> ProxySettings:
-    """How networks are trained in full: one cycle over ``epochs`` (ten times the proxy's), without what made the proxy short.
+    """Return the settings of a full training: ``epochs`` epochs (by default ten times the proxy's) without its shortcuts.
 
-    Images are whole from the first epoch, labels are smoothed by 0.1 (arXiv 1512.00567), the rate rises for a tenth of the
-    steps, and what is scored is an exponential moving average of the weights with a half-life of one epoch.
+    Images have full resolution from the first epoch, labels are smoothed by 0.1 (arXiv 1512.00567), the learning rate warms up
+    for a tenth of the steps, and the scored weights are an exponential moving average with a half-life of one epoch. ``lr`` is
+    the peak learning rate, by default the proxy's.
     """
     return ProxySettings.model_validate(
         {
             **proxy.model_dump(),
-            "epochs": TIMES_THE_PROXY * proxy.epochs if epochs is None else epochs,
+            "epochs": _EPOCHS_FACTOR * proxy.epochs if epochs is None else epochs,
             "lr": proxy.lr if lr is None else lr,
             "warmup": 0.1,
             "label_smoothing": 0.1,
@@ -60,8 +62,8 @@ def full_recipe(proxy: ProxySettings, epochs: int | None = None, lr: float | Non
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A network of the comparison."""
+class ComparedNetwork:
+    """A network of the comparison, with its ``role`` and the ``name`` shown for it."""
 
     genotype: Genotype
     role: Role
@@ -69,16 +71,16 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Retrained:
-    """What full training made of an entrant.
+class NetworkResult:
+    """Full training of one network: accuracies, costs, times and gains.
 
-    ``test`` and ``validation`` are accuracies by seed, shares of 1; ``added_flops`` are those over the run's bare trunk;
-    ``step_seconds`` and ``latency`` are medians over its trainings, the ratios those beside its own bare trunk. ``gains`` of a
-    winner are in test accuracy, over ``bare``, ``reference`` (the best by validation) and ``plain`` (the plain trunk of at
-    least its FLOPs), where these were trained.
+    ``test`` and ``validation`` hold one accuracy (0 to 1) per seed. ``added_flops`` are relative to the run's trunk without
+    attention. ``profile`` holds medians over the trainings; its ratios are relative to the network's own trunk. ``gains`` of a
+    winner are in test accuracy over ``bare`` (no attention), ``reference`` (the best by validation) and ``plain`` (a wider
+    trunk without attention of at least its FLOPs), as far as these were trained.
     """
 
-    entrant: Entrant
+    network: ComparedNetwork
     test: tuple[float, ...]
     validation: tuple[float, ...]
     cost: Cost
@@ -88,36 +90,36 @@ class Retrained:
 
     @property
     def key(self) -> str:
-        """That of the network."""
-        return self.entrant.genotype.key
+        """Key of the network's genotype."""
+        return self.network.genotype.key
 
     @property
     def accuracy(self) -> float:
-        """Mean over seeds, on the test split."""
+        """Mean accuracy on the test split over seeds, from 0 to 1."""
         return fmean(self.test)
 
     @property
     def deviation(self) -> float:
-        """Standard deviation over seeds; NaN for one."""
+        """Standard deviation of the test accuracy over seeds; NaN for one seed."""
         return float(np.std(self.test, ddof=1)) if len(self.test) > 1 else nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """In which the mean over all seeds lies with 95 %, by Student's t; NaN for one seed."""
+        """95 % confidence interval of the mean test accuracy by Student's t; NaN for one seed."""
         if len(self.test) < 2:
             return nan, nan
         reach = float(stats.t(len(self.test) - 1).ppf(0.975)) * self.deviation / len(self.test) ** 0.5
         return self.accuracy - reach, self.accuracy + reach
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; None for NaN."""
+        """Return JSON-ready data; NaN becomes None."""
         low, high = self.interval
-        entrant = self.entrant
+        network = self.network
         return {
             "key": self.key,
-            "role": entrant.role,
-            "name": entrant.name,
-            **entrant.genotype.to_dict(),
+            "role": network.role,
+            "name": network.name,
+            **network.genotype.to_dict(),
             "test": list(self.test),
             "validation": list(self.validation),
             **without_nan({"accuracy": self.accuracy, "standard_deviation": self.deviation, "low": low, "high": high}),
@@ -129,44 +131,44 @@ class Retrained:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a retraining found: winners first, then references, then plain trunks.
+class RetrainingResult:
+    """Result of a retraining: ``networks`` in the order winners, references, wider trunks without attention.
 
-    ``best_reference`` is the key of the one, other than the bare trunk, that is best on the validation split; ``incomplete``
-    says of the networks that are left out, by name, how many of their trainings there are, ``failures`` are reasons by key and
-    seed. ``earlier`` is the number of other full trainings of the run, which have read the test split before.
+    ``best_reference`` is the key of the reference with attention that has the highest validation accuracy. ``incomplete`` maps
+    the name of each network that was left out to the number of its finished trainings. ``failures`` maps key and seed of a
+    failed training to the reason. ``prior_trainings`` counts other full trainings of the run: they read the test split before.
     """
 
-    retrained: tuple[Retrained, ...]
+    networks: tuple[NetworkResult, ...]
     best_reference: str | None
     incomplete: dict[str, int]
     failures: dict[str, str]
-    earlier: int
+    prior_trainings: int
     plan: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return JSON-ready data."""
         return {
             "plan": self.plan,
             "best_reference": self.best_reference,
-            "networks": [each.to_dict() for each in self.retrained],
+            "networks": [each.to_dict() for each in self.networks],
             "incomplete": self.incomplete,
             "failures": self.failures,
-            "test_split_read_by_earlier_trainings": self.earlier,
+            "test_split_read_by_earlier_trainings": self.prior_trainings,
         }
 
 
-class Retraining(BesideRun):
-    """Full training of ``winners`` of a run, of its references and of plain trunks with at least a winner's FLOPs.
+class Retraining(FollowUp):
+    """Trains ``winners`` of a run, its references, and wider trunks without attention of at least a winner's FLOPs, in full.
 
-    All are trained by one recipe (see `full_recipe`) with the same ``seeds`` seeds, none of them the search's, and scored on
-    the test split once, after the last epoch. References among the winners stay references. With ``pretrained``, a
-    safetensors file of weights of the bare trunk, all begin from these, at a tenth of the proxy's learning rate unless ``lr``
-    is given; trunks of another width are left out then.
+    All are trained by one recipe (see `full_recipe`) with the same ``seeds`` seeds, which the search did not use, and scored
+    on the test split once, after the last epoch. References among the winners stay references. ``pretrained`` is a safetensors
+    file with weights of the trunk without attention: all networks start from them, at a tenth of the proxy's learning rate
+    unless ``lr`` is given, and wider trunks, which the weights do not fit, are left out.
 
     Raises:
-        UsageError: no seed, no epoch, a learning rate that is not above 0, or weights that do not fit.
-        RunError: nothing was trained with a score yet.
+        UsageError: ``seeds`` or ``epochs`` is below 1, ``lr`` is not above 0, or the weights do not fit.
+        RunError: the run has no scored candidate yet.
 
     """
 
@@ -190,135 +192,143 @@ class Retraining(BesideRun):
         self.run = run
         trunk = run.candidates[0].record.genotype.trunk
         self.fresh = check_pretrained(pretrained, trunk, run.task) if pretrained else []
-        rate = _FINE_TUNING * run.space.proxy.lr if pretrained and lr is None else lr
+        rate = _FINE_TUNING_FACTOR * run.space.proxy.lr if pretrained and lr is None else lr
         self.recipe = full_recipe(run.space.proxy, epochs, rate)
         found = [candidate for candidate in winners if not candidate.record.reference]
-        self._plain = {} if pretrained else _plain_trunks(run, found)
-        self.entrants = tuple(_entrants(run, found, self._plain.values()))
+        self._wider_trunks = {} if pretrained else _wider_trunks(run, found)
+        self.networks = tuple(_compared_networks(run, found, self._wider_trunks.values()))
         folder = run.folder.path / "retraining" / f"{self.recipe.epochs}-epochs-{_digest(self.recipe, pretrained)}"
-        self.series = Series(
+        self.plan = TrainingPlan(
             self.recipe,
             ReplicateFolder(folder),
-            seeds_for(run, Use.RETRAINING, seeds),
-            tuple(entrant.genotype for entrant in self.entrants),
+            seeds_for(run, SeedPurpose.RETRAINING, seeds),
+            tuple(network.genotype for network in self.networks),
             in_full=True,
             pretrained=pretrained,
         )
-        self.parts = (self.series,)
+        self.plans = (self.plan,)
 
     def describe(self) -> dict[str, Any]:
-        """The plan as plain data."""
+        """Return recipe, seeds, numerics and networks of the retraining as JSON-ready data."""
         return {
             "recipe": self.recipe.model_dump(mode="json"),
-            "seeds": list(self.series.seeds),
-            "folder": str(self.series.folder.path.relative_to(self.run.folder.path)),
-            "pretrained": str(self.series.pretrained) if self.series.pretrained else None,
-            "numerics": self.run.meta["numerics"],
+            "seeds": list(self.plan.seeds),
+            "folder": str(self.plan.folder.path.relative_to(self.run.folder.path)),
+            "pretrained": str(self.plan.pretrained) if self.plan.pretrained else None,
+            "numerics": self.run.manifest.numerics.to_dict(),
             "versions": {"attn_nas": __version__, "torch": torch.__version__},
             "networks": [
                 {"key": each.genotype.key, "role": each.role, "name": each.name, "summary": str(each.genotype)}
-                for each in self.entrants
+                for each in self.networks
             ],
         }
 
-    def verdict(self) -> Verdict:
-        """What the trainings say; networks that lack one, or failed with any seed, are left out.
+    def result(self) -> RetrainingResult:
+        """Compare the networks; a network that lacks a training, or failed with any seed, is left out.
 
         Raises:
-            RunError: none has all its trainings.
+            RunError: no network has all its trainings.
 
         """
-        trained = self.series.trained
-        entrants = [entrant for entrant in self.entrants if entrant.genotype.key in trained]
-        if not entrants:
+        trained = self.plan.trained
+        networks = [network for network in self.networks if network.genotype.key in trained]
+        if not networks:
             raise RunError("no network has all its trainings")
-        rest = [each for each in entrants if each.role == "reference" and each.genotype.num_attended]
+        rest = [each for each in networks if each.role == "reference" and each.genotype.num_attended]
         best = max(rest, key=lambda each: fmean(_validation(trained[each.genotype.key])), default=None)
-        bare = self.run.meta["bare_cost"]["flops"]
+        bare = self.run.manifest.bare_cost.flops
         compared = {
-            over: self._compared([each for each in entrants if each.role == "winner"], trained, over, best)
+            over: self._compared([each for each in networks if each.role == "winner"], trained, over, best)
             for over in ("bare", "reference", "plain")
         }
         retrained = []
-        for entrant in entrants:
-            key = entrant.genotype.key
+        for network in networks:
+            key = network.genotype.key
             trainings = trained[key]
             gains = {over: gains[key] for over, gains in compared.items() if key in gains}
             cost = trainings[0].cost
             retrained.append(
-                Retrained(
-                    entrant,
+                NetworkResult(
+                    network,
                     _test(trainings),
                     _validation(trainings),
                     cost,
                     cost.flops - bare,
-                    _typical([training.profile for training in trainings if training.profile]),
+                    _median([training.profile for training in trainings if training.profile]),
                     gains,
                 )
             )
-        return Verdict(
+        return RetrainingResult(
             tuple(retrained),
             best.genotype.key if best else None,
-            {each.name: self._done(each) for each in self.entrants if each.genotype.key not in trained},
-            self.series.failures,
-            self._earlier,
+            {each.name: self._done(each) for each in self.networks if each.genotype.key not in trained},
+            self.plan.failures,
+            self._prior_trainings,
             self.describe(),
         )
 
-    def _done(self, entrant: Entrant) -> int:
-        replicates = (each for each in self.series.replicates if each.genotype == entrant.genotype)
-        return sum(self.series.folder.get(each) is not None for each in replicates)
+    def _done(self, network: ComparedNetwork) -> int:
+        replicates = (each for each in self.plan.replicates if each.genotype == network.genotype)
+        return sum(self.plan.folder.get(each) is not None for each in replicates)
 
     @property
-    def _earlier(self) -> int:
-        """Folders of other full trainings of the run that have a result."""
-        folders = {path.parent for path in self.series.folder.path.parent.glob("*/*.json")}
-        return len(folders - {self.series.folder.path})
+    def _prior_trainings(self) -> int:
+        """Number of other full trainings of the run that have a result."""
+        folders = {path.parent for path in self.plan.folder.path.parent.glob("*/*.json")}
+        return len(folders - {self.plan.folder.path})
 
     def _compared(
-        self, winners: Sequence[Entrant], trained: dict[str, list[Trained]], over: str, best: Entrant | None
+        self, winners: Sequence[ComparedNetwork], trained: dict[str, list[Trained]], over: str, best: ComparedNetwork | None
     ) -> dict[str, Gain]:
-        """The gains of the winners over what is named, by key, corrected for their number."""
+        """Return the gains of the winners by key, over ``bare``, ``reference`` or ``plain``, corrected for their number."""
         others = {}
         for winner in winners:
             own = winner.genotype.key
             found = {
                 "bare": Genotype.bare(winner.genotype.trunk),
                 "reference": best and best.genotype,
-                "plain": self._plain.get(own),
+                "plain": self._wider_trunks.get(own),
             }[over]
             if found and found.key in trained and found.key != own:
                 others[own] = found.key
         gains = [Gain.paired(_test(trained[own]), _test(trained[other])) for own, other in others.items()]
         return dict(zip(others, corrected(gains), strict=True))
 
-    def write(self, verdict: Verdict) -> Path:
-        """Write ``verdict`` as ``retraining.json`` into the run's folder; raises RunError."""
-        return self.run.folder.write_document("retraining.json", verdict.to_dict())
+    def write(self, result: RetrainingResult) -> Path:
+        """Write ``result`` as ``retraining.json`` into the run's folder and return its path.
+
+        Raises:
+            RunError: the file cannot be written.
+
+        """
+        return self.run.folder.write_document("retraining.json", result.to_dict())
 
 
-def _entrants(run: Run, winners: Sequence[Candidate], plain: Iterable[Genotype]) -> Iterator[Entrant]:
-    """Winners, references and plain trunks."""
+def _compared_networks(run: Run, winners: Sequence[Candidate], wider: Iterable[Genotype]) -> Iterator[ComparedNetwork]:
+    """Yield winners, references and wider trunks without attention."""
     for candidate in winners:
-        yield Entrant(candidate.record.genotype, "winner", candidate.record.key)
+        yield ComparedNetwork(candidate.record.genotype, "winner", candidate.record.key)
     for candidate in run.references:
-        yield Entrant(candidate.record.genotype, "reference", str(candidate.record.reference))
-    for genotype in dict.fromkeys(plain):
-        yield Entrant(genotype, "plain trunk", f"width {genotype.trunk.width}")
+        yield ComparedNetwork(candidate.record.genotype, "reference", str(candidate.record.reference))
+    for genotype in dict.fromkeys(wider):
+        yield ComparedNetwork(genotype, "plain trunk", f"width {genotype.trunk.width}")
 
 
-def _plain_trunks(run: Run, winners: Sequence[Candidate]) -> dict[str, Genotype]:
-    """By key of each winner with attention: a plain trunk of at least its FLOPs, where there is one."""
+def _wider_trunks(run: Run, winners: Sequence[Candidate]) -> dict[str, Genotype]:
+    """Map the key of each winner with attention to a wider trunk of at least its FLOPs; winners without one are left out."""
     found = {
-        candidate.record.key: plain_trunk(candidate.record.genotype.trunk, run.task, candidate.record.cost.flops)
+        candidate.record.key: wider_trunk(candidate.record.genotype.trunk, run.task, candidate.record.cost.flops)
         for candidate in winners
         if candidate.record.genotype.num_attended
     }
     return {key: genotype for key, genotype in found.items() if genotype}
 
 
-def plain_trunk(trunk: Trunk, task: Task, flops: int) -> Genotype | None:
-    """The bare trunk of the least width above that of ``trunk`` that has ``flops`` or more; None up to twice its width."""
+def wider_trunk(trunk: Trunk, task: Task, flops: int) -> Genotype | None:
+    """Find the narrowest trunk, wider than ``trunk`` and without attention, of at least ``flops`` FLOPs.
+
+    Returns None if no width up to twice that of ``trunk`` suffices.
+    """
     for width in range(trunk.width + 1, 2 * trunk.width + 1):
         try:
             genotype = Genotype.bare(Trunk(trunk.name, trunk.depth, width))
@@ -337,8 +347,8 @@ def _validation(trainings: Sequence[Trained]) -> tuple[float, ...]:
     return tuple(training.result.accuracy for training in trainings)
 
 
-def _typical(profiles: Sequence[StepProfile]) -> StepProfile | None:
-    """The median of each figure."""
+def _median(profiles: Sequence[StepProfile]) -> StepProfile | None:
+    """Return the median of each field; None without profiles."""
     if not profiles:
         return None
     rows = [profile.to_dict() for profile in profiles]
@@ -346,7 +356,7 @@ def _typical(profiles: Sequence[StepProfile]) -> StepProfile | None:
 
 
 def _digest(recipe: ProxySettings, pretrained: Path | None) -> str:
-    """Names what a training follows from beside network and seed."""
+    """Hash the recipe and the pretrained weights: with network and seed they determine a training."""
     found = hashlib.sha256(recipe.model_dump_json().encode())
     if pretrained:
         found.update(pretrained.read_bytes())

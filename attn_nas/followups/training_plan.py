@@ -1,7 +1,8 @@
-"""Trainings beside a run: given networks, each with several seeds, by settings of their own; audits and full retrainings."""
+"""Trainings after a search: given networks, each with several seeds, by given settings. Audit and retraining use it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from attn_nas.cost import Cost, count_cost
 from attn_nas.engine.setting import Setting
@@ -30,26 +32,27 @@ from attn_nas.training.trainer import ProxyTrainer, share_dataset
 _SEED_STRIDE = 1000
 
 
-class Use(IntEnum):
-    """What seeds are for, and where theirs begin: shared chance must not pass for agreement."""
+class SeedPurpose(IntEnum):
+    """First seed of each purpose within a run's block of 1,000 seeds: no two purposes share a seed."""
 
     AUDIT = 0
     LONG_AUDIT = 500
     RETRAINING = 750
 
 
-def seeds_for(run: Run, use: Use, number: int) -> range:
-    """``number`` seeds that neither the search of ``run`` nor another use has."""
-    first = _SEED_STRIDE * (1 + run.meta["seed"]) + use
+def seeds_for(run: Run, purpose: SeedPurpose, number: int) -> range:
+    """Return ``number`` seeds for ``purpose`` that the search of ``run`` does not use."""
+    first = _SEED_STRIDE * (1 + run.manifest.seed) + purpose
     return range(first, first + number)
 
 
 @dataclass(frozen=True)
-class Series:
-    """``genotypes``, each trained by ``settings`` with each of the ``seeds``; results are kept in ``folder``.
+class TrainingPlan:
+    """Trains each of the ``genotypes`` by ``settings`` with each of the ``seeds``; results are written to ``folder``.
 
-    With ``in_full`` trainings are scored on the test split and timed beside the bare trunk, and ``folder/weights`` keeps the
-    weights of each network's first seed. ``pretrained`` is a safetensors file of trunk weights to begin from.
+    With ``in_full``, trainings are scored on the test split and timed relative to the trunk without attention, and
+    ``folder/weights`` keeps the weights of each network's first seed. ``pretrained`` is a safetensors file with trunk weights
+    to start from.
     """
 
     settings: ProxySettings
@@ -61,12 +64,12 @@ class Series:
 
     @cached_property
     def replicates(self) -> list[Replicate]:
-        """All trainings: all networks with one seed, before the next."""
+        """All trainings in their order: all networks with the first seed, then with the next."""
         return [Replicate(genotype, seed) for seed in self.seeds for genotype in self.genotypes]
 
     @property
     def missing(self) -> list[Replicate]:
-        """What is still to be trained; in full also what has failed, and the first seed of what has lost its weights."""
+        """Trainings without a result; with ``in_full`` also failed trainings, and first seeds whose weights are missing."""
         if not self.in_full:
             return self.folder.missing(self.replicates)
         return [each for each in self.replicates if self.folder.get(each) is None or self._has_lost_weights(each)]
@@ -76,12 +79,12 @@ class Series:
 
     @property
     def failures(self) -> dict[str, str]:
-        """The reason by replicate of each that could not be trained."""
+        """Reason of each failed training, by key and seed of the training."""
         return self.folder.failures(self.replicates)
 
     @property
     def trained(self) -> dict[str, list[Trained]]:
-        """By key: one training for every seed, of the networks that have them all."""
+        """Trainings of each network, one per seed, by key; networks that lack a seed are left out."""
         found: dict[str, list[Trained]] = {}
         for replicate in self.replicates:
             trained = self.folder.get(replicate)
@@ -91,11 +94,11 @@ class Series:
 
     @property
     def weights(self) -> Path:
-        """Folder of the weights that are kept."""
+        """Folder of the kept weights."""
         return self.folder.path / "weights"
 
     def trainer(self, run: RunFolder, numerics: Numerics, threads: int) -> ProxyTrainer:
-        """What trains its replicates."""
+        """Make the trainer for this plan; ``threads`` is the number of CPU threads of one training."""
         return ProxyTrainer(
             self.settings,
             numerics,
@@ -110,70 +113,81 @@ class Series:
         )
 
 
-def predicted_seconds(run: Run, series: Sequence[Series], workers: int) -> float:
-    """Wall time of what is missing, from what trainings of the run took; for networks it has not, from their FLOPs."""
+def predicted_seconds(run: Run, plans: Sequence[TrainingPlan], workers: int) -> float:
+    """Predict the wall time in seconds of the missing trainings on ``workers`` workers.
+
+    The prediction scales the seconds that the search took for a network by the work of its epochs. Networks that the search
+    did not train are predicted from their FLOPs.
+    """
     took = {candidate.record.key: fmean(result.seconds for result in candidate.results) for candidate in run.candidates}
     per_flop = fmean(took[candidate.record.key] / candidate.record.cost.flops for candidate in run.candidates)
     size = (run.task.height, run.task.width)
     proxy_work = sum(epoch_work(size, run.space.proxy))
     total = 0.0
-    for each in series:
-        replicates = Counter(replicate.genotype for replicate in each.missing)
+    for plan in plans:
+        replicates = Counter(replicate.genotype for replicate in plan.missing)
         for genotype, number in replicates.items():
             seconds = took[genotype.key] if genotype.key in took else per_flop * cost_of(genotype, run.task).flops
-            total += number * seconds * sum(epoch_work(size, each.settings)) / proxy_work
+            total += number * seconds * sum(epoch_work(size, plan.settings)) / proxy_work
     return total / workers
 
 
-class BesideRun:
-    """Trainings beside ``run``, in ``parts``."""
+class FollowUp(ABC):
+    """Base of trainings that follow the search of ``run``, described by ``plans``."""
 
     run: Run
-    parts: Sequence[Series]
+    plans: Sequence[TrainingPlan]
 
     @property
     def remaining(self) -> int:
-        """Trainings that are still to be done."""
-        return sum(len(part.missing) for part in self.parts)
+        """Number of trainings still to do."""
+        return sum(len(plan.missing) for plan in self.plans)
 
     def seconds(self, workers: int) -> float:
-        """Wall time of what remains, from the run's own trainings."""
-        return predicted_seconds(self.run, self.parts, workers)
+        """Predict the wall time in seconds of the remaining trainings; see `predicted_seconds`."""
+        return predicted_seconds(self.run, self.plans, workers)
 
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
-        """Train what is missing: see `train_series`."""
-        train_series(self.run, self.parts, resources, on_end, download=download)
+        """Do the missing trainings; see `run_plan`."""
+        run_plan(self.run, self.plans, resources, on_end, download=download)
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as JSON-ready data."""
 
 
 def cost_of(genotype: Genotype, task: Task) -> Cost:
-    """The full count of a network."""
+    """Build the network and count its cost: FLOPs and MACs of one image, and parameters."""
     return count_cost(build_model(genotype, task.num_classes, task.channels, seed=0), task)
 
 
-def train_series(
-    run: Run, series: Sequence[Series], resources: Resources, on_end: OnReplicate, *, download: bool = False
+def run_plan(
+    run: Run, plans: Sequence[TrainingPlan], resources: Resources, on_end: OnReplicate, *, download: bool = False
 ) -> None:
-    """Train what is missing; what was done before, by this or another call, is not repeated.
+    """Do the missing trainings of ``plans``; earlier results in their folders are not computed again.
+
+    ``on_end`` is called after each training. ``download`` allows fetching the data set.
 
     Raises:
         RunError: another process works on the run, or a result cannot be written.
-        DataError, DeviceError: the run's data or device are not there.
+        DataError: the data set is missing or damaged.
+        DeviceError: this machine lacks the device or precision of the run.
 
     """
-    waiting = [each for each in series if each.missing]
+    waiting = [plan for plan in plans if plan.missing]
     if not waiting:
         return
     with run.folder.locked():
-        setting = Setting(run.meta, run.folder.path, download=download)
-        share_dataset(setting.dataset, run.folder.cache, test=any(each.in_full for each in waiting))
-        for each in waiting:
-            for replicate in each.missing if each.in_full else ():
-                each.folder.forget(replicate)
-            trainer = each.trainer(run.folder, setting.numerics, resources.threads)
-            executor = make_executor(trainer, resources, each.genotypes)
+        setting = Setting(run.manifest, run.folder.path, download=download)
+        share_dataset(setting.dataset, run.folder.cache, test=any(plan.in_full for plan in waiting))
+        for plan in waiting:
+            for replicate in plan.missing if plan.in_full else ():
+                plan.folder.forget(replicate)
+            trainer = plan.trainer(run.folder, setting.numerics, resources.threads)
+            executor = make_executor(trainer, resources, plan.genotypes)
             try:
-                train_replicates(each.replicates, each.folder, executor, on_end)
+                train_replicates(plan.replicates, plan.folder, executor, on_end)
             finally:
                 executor.close()
-                for folder in (each.folder.path, each.weights):
+                for folder in (plan.folder.path, plan.weights):
                     discard_unfinished(folder)

@@ -1,4 +1,4 @@
-"""The plain trunk at other widths and depths, trained as a run's candidates were: what attention has to beat."""
+"""Baseline without attention: trains the trunk at other widths and depths by the settings of a run's candidates."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.replicates import ReplicateFolder
-from attn_nas.followups.training_plan import BesideRun, Series
-from attn_nas.followups.trunk_choice import asked_trunks, chosen_trunks, trunk_cost
-from attn_nas.followups.trunk_points import DOCUMENT, PlainPoint, trunk_name
-from attn_nas.followups.trunk_verdict import PlainVerdict, compared, standard_error
+from attn_nas.followups.training_plan import FollowUp, TrainingPlan
+from attn_nas.followups.trunk_choice import default_trunks, requested_trunks, trunk_cost
+from attn_nas.followups.trunk_points import DOCUMENT, TrunkPoint, trunk_name
+from attn_nas.followups.trunk_verdict import TrunkBaselineResult, compare_front, standard_error
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -21,8 +21,8 @@ from attn_nas.stats.uncertainty import Mean
 from attn_nas.training.protocol import Replicate, Trained
 
 
-class _SearchedFirst(ReplicateFolder):
-    """A folder of trainings, where those of a ``candidate`` in the search stand for their files."""
+class _FolderWithSearchResults(ReplicateFolder):
+    """A folder of trainings that also returns the trainings of ``candidate`` in the search, which have no files here."""
 
     def __init__(self, path: Path, candidate: Candidate | None) -> None:
         super().__init__(path)
@@ -37,17 +37,17 @@ class _SearchedFirst(ReplicateFolder):
         return self._searched.get(replicate) or super().get(replicate)
 
 
-class PlainCurve(BesideRun):
-    """The bare trunk of ``run`` and others of its family, by the run's proxy and with the search's own seeds.
+class TrunkBaseline(FollowUp):
+    """Trains the trunk of ``run``, without attention, at several widths and depths by the run's proxy and with its seeds.
 
-    ``widths`` and ``depths`` choose every one of these at every one of those, those left out being the run's own; without
-    any, see `attn_nas.followups.trunk_choice.chosen_trunks`. ``seeds`` are as many as the search has trained the bare trunk
-    with, and the same, unless another number is given; what the search has trained is not trained again.
+    Every width of ``widths`` is combined with every depth of ``depths``; without either the run's own value is used, without
+    both see `attn_nas.followups.trunk_choice.default_trunks`. ``seeds`` is the number of seeds, counted from the seed of the
+    search; by default as many as the search trained its trunk without attention with. Trainings of the search are reused.
 
     Raises:
-        UsageError: no seed, or no trunk to train.
-        SpaceError: a width or depth that the family does not have, or that cannot take the images.
-        RunError: nothing was trained with a score yet.
+        UsageError: ``seeds`` is below 1, or there is no trunk to train.
+        SpaceError: the family lacks a width or depth, or the trunk cannot process the images.
+        RunError: the run has no scored candidate yet.
 
     """
 
@@ -61,66 +61,71 @@ class PlainCurve(BesideRun):
         self.bare = run.space.trunk.trunk()
         bare = Genotype.bare(self.bare)
         searched = next((candidate for candidate in run.candidates if candidate.record.key == bare.key), None)
-        number = seeds or (len(searched.results) if searched else 1 + run.meta["confirm"])
+        number = seeds or (len(searched.results) if searched else 1 + run.manifest.confirm)
         self.costs = {self.bare: trunk_cost(self.bare, run.task, proxy), **self._others(widths, depths)}
-        self.series = Series(
+        self.plan = TrainingPlan(
             proxy,
-            _SearchedFirst(run.folder.path / "plain", searched),
-            range(run.meta["seed"], run.meta["seed"] + number),
+            _FolderWithSearchResults(run.folder.path / "plain", searched),
+            range(run.manifest.seed, run.manifest.seed + number),
             tuple(Genotype.bare(trunk) for trunk in self.costs),
         )
-        self.parts = (self.series,)
+        self.plans = (self.plan,)
 
     def _others(self, widths: Sequence[int], depths: Sequence[int]) -> Mapping[Trunk, Any]:
         run = self.run
         if widths or depths:
-            return asked_trunks(self.bare, run.task, run.space.proxy, widths, depths)
-        dearest = max(candidate.record.cost.flops for candidate in run.front)
-        return chosen_trunks(self.bare, run.task, run.space.proxy, dearest)
+            return requested_trunks(self.bare, run.task, run.space.proxy, widths, depths)
+        max_front_flops = max(candidate.record.cost.flops for candidate in run.front)
+        return default_trunks(self.bare, run.task, run.space.proxy, max_front_flops)
 
     def describe(self) -> dict[str, Any]:
-        """The plan as plain data."""
+        """Return epochs, seeds and trunks of the baseline as JSON-ready data."""
         return {
             "bare": trunk_name(self.bare),
-            "epochs": self.series.settings.epochs,
-            "seeds": list(self.series.seeds),
+            "epochs": self.plan.settings.epochs,
+            "seeds": list(self.plan.seeds),
             "trunks": [
                 {"key": Genotype.bare(trunk).key, "name": trunk_name(trunk), **cost.to_dict()}
                 for trunk, cost in self.costs.items()
             ],
         }
 
-    def verdict(self) -> PlainVerdict:
-        """What the trainings say; trunks that lack one, or failed with any seed, are left out.
+    def result(self) -> TrunkBaselineResult:
+        """Compare the trunks with the Pareto front; a trunk that lacks a training, or failed with any seed, is left out.
 
         Raises:
-            RunError: none but the bare trunk has all its trainings.
+            RunError: no trunk beside the run's own has all its trainings.
 
         """
-        trained = self.series.trained
-        whole = {trunk: trained[key] for trunk in self.costs if (key := Genotype.bare(trunk).key) in trained}
-        if not whole.keys() - {self.bare}:
-            reasons = "; ".join(dict.fromkeys(self.series.failures.values()))
-            raise RunError(f"no other plain trunk has all its trainings{f': {reasons}' if reasons else ''}")
-        error, degrees = standard_error([[each.result.accuracy for each in trainings] for trainings in whole.values()])
-        points = [self._point(trunk, trainings, error) for trunk, trainings in whole.items()]
+        trained = self.plan.trained
+        complete = {trunk: trained[key] for trunk in self.costs if (key := Genotype.bare(trunk).key) in trained}
+        if not complete.keys() - {self.bare}:
+            reasons = "; ".join(dict.fromkeys(self.plan.failures.values()))
+            raise RunError(f"no trunk of another size has all its trainings{f': {reasons}' if reasons else ''}")
+        error, degrees = standard_error([[each.result.accuracy for each in trainings] for trainings in complete.values()])
+        points = [self._point(trunk, trainings, error) for trunk, trainings in complete.items()]
         points.sort(key=lambda point: point.flops)
-        return PlainVerdict(
+        return TrunkBaselineResult(
             tuple(points),
-            tuple(compared(self.run, points, degrees)),
-            {trunk_name(trunk): self._done(trunk) for trunk in self.costs if trunk not in whole},
-            self.series.failures,
+            tuple(compare_front(self.run, points, degrees)),
+            {trunk_name(trunk): self._done(trunk) for trunk in self.costs if trunk not in complete},
+            self.plan.failures,
             self.describe(),
         )
 
-    def _point(self, trunk: Trunk, trainings: Sequence[Trained], error: float) -> PlainPoint:
+    def _point(self, trunk: Trunk, trainings: Sequence[Trained], error: float) -> TrunkPoint:
         by_seed = {each.result.seed: each.result.accuracy for each in trainings}
         cost = self.costs[trunk]
-        return PlainPoint(trunk, by_seed, Mean(fmean(by_seed.values()), error), cost, cost.flops - self.costs[self.bare].flops)
+        return TrunkPoint(trunk, by_seed, Mean(fmean(by_seed.values()), error), cost, cost.flops - self.costs[self.bare].flops)
 
     def _done(self, trunk: Trunk) -> int:
-        return sum(self.series.folder.get(Replicate(Genotype.bare(trunk), seed)) is not None for seed in self.series.seeds)
+        return sum(self.plan.folder.get(Replicate(Genotype.bare(trunk), seed)) is not None for seed in self.plan.seeds)
 
-    def write(self, verdict: PlainVerdict) -> Path:
-        """Write ``verdict`` as ``plain.json`` into the run's folder; raises RunError."""
-        return self.run.folder.write_document(DOCUMENT, verdict.to_dict())
+    def write(self, result: TrunkBaselineResult) -> Path:
+        """Write ``result`` as ``plain.json`` into the run's folder and return its path.
+
+        Raises:
+            RunError: the file cannot be written.
+
+        """
+        return self.run.folder.write_document(DOCUMENT, result.to_dict())

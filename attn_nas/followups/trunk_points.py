@@ -1,4 +1,4 @@
-"""Trunks without attention, at other widths and depths than a run's own, and what they reached."""
+"""Trained trunks without attention, at several widths and depths: accuracy against FLOPs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ _COSTS = ("flops", "macs", "fvcore_default", "params")
 
 
 def trunk_name(trunk: Trunk) -> str:
-    """A trunk within its family: ``depth 8 width 17``."""
+    """Name a trunk within its family, as ``depth 8 width 17``."""
     return f"depth {trunk.depth} width {trunk.width}"
 
 
 @dataclass(frozen=True)
-class PlainPoint:
-    """A trunk without attention, trained as the run's candidates were.
+class TrunkPoint:
+    """A trunk without attention, trained by the settings of the run's candidates.
 
-    ``by_seed`` are validation accuracies, shares of 1. ``accuracy`` is their mean; its standard error follows from the
-    deviation over seeds that all trunks of the curve share, for a few seeds alone say little. ``added_flops`` are those over
-    the run's bare trunk.
+    ``by_seed`` maps seeds to validation accuracies (0 to 1). ``accuracy`` is their mean; its standard error uses one variance
+    pooled over all trunks, since a few seeds of one trunk do not suffice. ``added_flops`` are relative to the run's own trunk.
     """
 
     trunk: Trunk
@@ -40,27 +39,27 @@ class PlainPoint:
 
     @property
     def name(self) -> str:
-        """``depth 8 width 17``."""
+        """The trunk's name, as ``depth 8 width 17``."""
         return trunk_name(self.trunk)
 
     @property
     def key(self) -> str:
-        """That of the network."""
+        """Key of the network's genotype."""
         return Genotype.bare(self.trunk).key
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """With which it was trained."""
+        """Seeds of the trainings."""
         return tuple(self.by_seed)
 
     @property
     def flops(self) -> int:
-        """Of one image, in multiply-adds, every operator counted."""
+        """FLOPs of one image: multiply-adds of all operators."""
         return self.cost.flops
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of convolutions and linear layers."""
+        """Multiply-adds of one image in convolutions and linear layers only."""
         return self.cost.macs
 
     @property
@@ -69,7 +68,7 @@ class PlainPoint:
         return self.cost.params
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the inverse of `from_dict`."""
+        """Return JSON-ready data; `from_dict` reads it."""
         return {
             "key": self.key,
             "name": self.name,
@@ -82,8 +81,13 @@ class PlainPoint:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], family: Trunk) -> PlainPoint:
-        """The point that `to_dict` wrote, of the family of a trunk; raises ValueError, TypeError, KeyError, AttributeError."""
+    def from_dict(cls, data: Mapping[str, Any], family: Trunk) -> TrunkPoint:
+        """Read the data of `to_dict`; ``family`` is any trunk of the same family.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: the data is damaged.
+
+        """
         mean, error = float(data["accuracy"]["mean"]), data["accuracy"]["standard_error"]
         if not isfinite(mean):
             raise ValueError(f"accuracy {mean}")
@@ -96,12 +100,12 @@ class PlainPoint:
         )
 
 
-def plain_points(run: Run) -> tuple[PlainPoint, ...]:
-    """What the last ``attn-nas plain`` of ``run`` left, by rising FLOPs; nothing if that is missing or damaged."""
+def read_trunk_points(run: Run) -> tuple[TrunkPoint, ...]:
+    """Read the result of the last ``attn-nas baseline`` of ``run``, by rising FLOPs; empty if it is missing or damaged."""
     family = run.space.trunk.trunk()
     try:
         document = json.loads((run.folder.path / DOCUMENT).read_text(encoding="utf-8"))
-        found = [PlainPoint.from_dict(each, family) for each in document["points"]]
+        found = [TrunkPoint.from_dict(each, family) for each in document["points"]]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return ()
     return tuple(sorted(found, key=lambda point: point.flops))

@@ -1,4 +1,4 @@
-"""What attention is worth beside a slightly larger or smaller trunk without any."""
+"""Compare candidates with trunks without attention of similar FLOPs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from attn_nas.followups.trunk_points import PlainPoint
+from attn_nas.followups.trunk_points import TrunkPoint
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.stats.uncertainty import Mean
 
 
 @dataclass(frozen=True)
-class Lead:
-    """Accuracy over a plain trunk's, a share of 1; ``beyond_chance`` by a two-sided t-test at 5 %, None where it is unknown."""
+class TrunkLead:
+    """Accuracy of a candidate minus that of a trunk without attention, from -1 to 1.
+
+    ``beyond_chance`` is the outcome of a two-sided t-test at 5 %; None if no standard error is known.
+    """
 
     difference: Mean
     beyond_chance: bool | None
 
     @classmethod
-    def over(cls, own: Mean, other: Mean, degrees: int) -> Lead:
-        """Of independent means; ``degrees`` of freedom are those of the plain trunks' deviation."""
+    def over(cls, own: Mean, other: Mean, degrees: int) -> TrunkLead:
+        """Subtract two independent means; ``degrees`` are the degrees of freedom of the trunks' pooled variance."""
         difference = Mean(own.value - other.value, hypot(own.standard_error, other.standard_error))
         if not difference.standard_error > 0:
             return cls(difference, None)
@@ -33,39 +36,41 @@ class Lead:
         return cls(difference, abs(difference.value) > reach)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return JSON-ready data."""
         return {**self.difference.to_dict(), "beyond_chance": self.beyond_chance}
 
 
 @dataclass(frozen=True)
-class PlainComparison:
-    """A ``role`` of the front, and its holder beside the plain trunks.
+class TrunkComparison:
+    """A ``candidate`` of the Pareto front (its ``role``: knee, most accurate) compared with trunks without attention.
 
-    ``accuracy`` is what the run expects of it. ``same`` is what a plain trunk of as many FLOPs would reach, linear between the
-    two nearest, ``larger`` the cheapest plain trunk of at least its FLOPs, and ``equal`` the cheapest that is as accurate:
-    each None where the curve has none.
+    ``same`` is the accuracy of a trunk of equal FLOPs, interpolated linearly between the two nearest trained trunks.
+    ``larger`` is the cheapest trained trunk with at least the candidate's FLOPs, ``equal`` the cheapest trained trunk with at
+    least its estimated accuracy. ``lead`` and ``larger_lead`` are the candidate's leads over ``same`` and ``larger``. Each is
+    None if no trained trunk qualifies.
     """
 
     role: str
     candidate: Candidate
     same: Mean | None
-    lead: Lead | None
-    larger: PlainPoint | None
-    larger_lead: Lead | None
-    equal: PlainPoint | None
+    lead: TrunkLead | None
+    larger: TrunkPoint | None
+    larger_lead: TrunkLead | None
+    equal: TrunkPoint | None
 
     @classmethod
-    def of(cls, role: str, candidate: Candidate, points: Sequence[PlainPoint], degrees: int) -> PlainComparison:
-        """That with ``points`` by rising FLOPs."""
+    def of(cls, role: str, candidate: Candidate, points: Sequence[TrunkPoint], degrees: int) -> TrunkComparison:
+        """Compare ``candidate`` with ``points``, sorted by rising FLOPs."""
         own, flops = candidate.expected, candidate.record.cost.flops
-        same = plain_at(points, flops)
+        same = accuracy_at(points, flops)
         larger = next((point for point in points if point.flops >= flops), None)
         equal = next((point for point in points if point.accuracy.value >= own.value), None)
-        lead = Lead.over(own, same, degrees) if same else None
-        return cls(role, candidate, same, lead, larger, Lead.over(own, larger.accuracy, degrees) if larger else None, equal)
+        lead = TrunkLead.over(own, same, degrees) if same else None
+        larger_lead = TrunkLead.over(own, larger.accuracy, degrees) if larger else None
+        return cls(role, candidate, same, lead, larger, larger_lead, equal)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return JSON-ready data."""
         return {
             "role": self.role,
             "key": self.candidate.record.key,
@@ -82,21 +87,21 @@ class PlainComparison:
 
 
 @dataclass(frozen=True)
-class PlainVerdict:
-    """The curve, its ``points`` by rising FLOPs, and the front's knee and most accurate member beside it.
+class TrunkBaselineResult:
+    """Result of `TrunkBaseline`: ``points`` by rising FLOPs, compared with the knee and the most accurate candidate.
 
-    ``incomplete`` says of the trunks that are left out, by name, how many of their trainings there are, ``failures`` are
-    reasons by key and seed.
+    ``incomplete`` maps the name of each trunk that was left out to the number of its finished trainings. ``failures`` maps
+    key and seed of a failed training to the reason.
     """
 
-    points: tuple[PlainPoint, ...]
-    comparisons: tuple[PlainComparison, ...]
+    points: tuple[TrunkPoint, ...]
+    comparisons: tuple[TrunkComparison, ...]
     incomplete: Mapping[str, int]
     failures: Mapping[str, str]
     plan: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return JSON-ready data."""
         return {
             "plan": dict(self.plan),
             "points": [point.to_dict() for point in self.points],
@@ -106,8 +111,8 @@ class PlainVerdict:
         }
 
 
-def plain_at(points: Sequence[PlainPoint], flops: int) -> Mean | None:
-    """A plain trunk of ``flops``, linear between the nearest of ``points``, which are by rising FLOPs; None beyond them."""
+def accuracy_at(points: Sequence[TrunkPoint], flops: int) -> Mean | None:
+    """Interpolate the accuracy at ``flops`` between ``points``, sorted by rising FLOPs; None outside their range."""
     below = [point for point in points if point.flops <= flops]
     above = [point for point in points if point.flops >= flops]
     if not below or not above:
@@ -120,7 +125,10 @@ def plain_at(points: Sequence[PlainPoint], flops: int) -> Mean | None:
 
 
 def standard_error(accuracies: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """That of a mean over seeds, by the deviation that all networks share, and its degrees of freedom; NaN of one seed each."""
+    """Return the standard error of a mean over seeds from the pooled variance, and its degrees of freedom.
+
+    ``accuracies`` has one sequence per network with one accuracy per seed. The error is NaN if every network has one seed.
+    """
     degrees = sum(len(each) - 1 for each in accuracies)
     if not degrees:
         return nan, 0
@@ -128,13 +136,13 @@ def standard_error(accuracies: Sequence[Sequence[float]]) -> tuple[float, int]:
     return (squares / degrees / len(accuracies[0])) ** 0.5, degrees
 
 
-def compared(run: Run, points: Sequence[PlainPoint], degrees: int) -> Iterator[PlainComparison]:
-    """The knee and the most accurate member of the front, of those with attention."""
+def compare_front(run: Run, points: Sequence[TrunkPoint], degrees: int) -> Iterator[TrunkComparison]:
+    """Compare the knee and the most accurate member of the Pareto front, if they have attention, with ``points``."""
     front = [candidate for candidate in run.front if candidate.record.genotype.num_attended]
     best = max(front, key=lambda candidate: candidate.accuracy, default=None)
     knee = run.knee if run.knee in front else None
     if knee and knee is not best:
-        yield PlainComparison.of("knee", knee, points, degrees)
+        yield TrunkComparison.of("knee", knee, points, degrees)
     if best:
         role = "knee and most accurate" if knee is best else "most accurate"
-        yield PlainComparison.of(role, best, points, degrees)
+        yield TrunkComparison.of(role, best, points, degrees)

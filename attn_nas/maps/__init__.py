@@ -1,15 +1,15 @@
-"""Where networks look and what their attention does: class activation maps, gates, and both side by side."""
+"""Class activation maps of networks, statistics of their attention gates, and comparisons of networks."""
 
 from attn_nas.maps.activation import ActivationMap, PooledHead, activation_maps, grad_cam, pooled_head
-from attn_nas.maps.comparison import Comparison, Observed, compare
-from attn_nas.maps.gates import Gate, Kind, Spread, gates_of, without
+from attn_nas.maps.gate_statistics import Gate, Kind, Spread, gates_of, without
+from attn_nas.maps.network_comparison import NetworkComparison, ObservedNetwork, compare
 
 __all__ = [
     "ActivationMap",
-    "Comparison",
     "Gate",
     "Kind",
-    "Observed",
+    "NetworkComparison",
+    "ObservedNetwork",
     "PooledHead",
     "Spread",
     "activation_maps",

@@ -1,6 +1,6 @@
-"""Class activation maps: where in an image the evidence for a class lies.
+"""Class activation maps: evidence for a class at each pixel of a feature map.
 
-Shapes: ``B`` images ``(B, C, H, W)``, feature maps of ``K`` channels and ``h x w`` places.
+Shapes: ``B`` images ``(B, C, H, W)``, feature maps of ``K`` channels and ``h x w`` pixels.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from attn_nas.maps.hooks import watching
+from attn_nas.maps.hooks import forward_hooks
 from attn_nas.models.build import get_slot
 from attn_nas.space.trunks import Trunk
 
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """The evidence for one class per image ``(B, h, w)``: the ``method``, and ``where`` in the network the map is from."""
+    """Evidence for one class per image, ``values`` ``(B, h, w)``, with its ``method`` and its layer (``where``)."""
 
     method: Literal["CAM", "Grad-CAM"]
     where: str
@@ -27,13 +27,13 @@ class ActivationMap:
 
     @staticmethod
     def joined(parts: Sequence[ActivationMap]) -> ActivationMap:
-        """One map of those of successive batches."""
+        """The concatenation of maps of successive batches."""
         return replace(parts[0], values=torch.cat([part.values for part in parts]))
 
 
 @dataclass(frozen=True)
 class PooledHead:
-    """A head that is one linear ``layer`` on the mean over places of ``features`` ``(B, K, h, w)``."""
+    """A head that applies one linear ``layer`` to the mean over pixels of ``features`` ``(B, K, h, w)``."""
 
     features: Tensor
     layer: nn.Linear
@@ -41,7 +41,7 @@ class PooledHead:
     def activation(self, classes: Tensor) -> Tensor:
         """The class activation map ``sum_k w_ck A_k`` ``(B, h, w)`` of the ``classes`` ``(B,)``.
 
-        Its mean over places is the logit less the bias.
+        Its mean over pixels is the logit without the bias.
 
         Zhou et al., "Learning Deep Features for Discriminative Localization", arXiv 1512.04150, Eq. 2.
         """
@@ -49,7 +49,7 @@ class PooledHead:
 
 
 def pooled_head(model: nn.Module, images: Tensor) -> PooledHead | None:
-    """The head of ``model``, found and verified by its numbers in a forward pass; None if it has another form."""
+    """The head of ``model``, verified numerically in a forward pass; None if it has another form."""
     seen: dict[str, Any] = {}
 
     def watch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -58,7 +58,7 @@ def pooled_head(model: nn.Module, images: Tensor) -> PooledHead | None:
         elif isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
             seen["features"] = output
 
-    with torch.no_grad(), watching(model.modules(), watch):
+    with torch.no_grad(), forward_hooks(model.modules(), watch):
         logits = model(images)
     if not {"layer", "features"} <= seen.keys() or seen["logits"] is not logits:
         return None
@@ -72,11 +72,11 @@ def pooled_head(model: nn.Module, images: Tensor) -> PooledHead | None:
 def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     """Grad-CAM ``relu(sum_k a_k A_k)`` ``(B, h, w)`` of the ``classes`` ``(B,)`` at the output ``A`` of ``layer``.
 
-    The weight ``a_k`` is the mean over places of the gradient of the logit; ``model`` must be in eval mode, so that images do
-    not depend on each other. Selvaraju et al., "Grad-CAM", arXiv 1610.02391, Eq. 1-2.
+    The weight ``a_k`` is the mean over pixels of the gradient of the logit. ``model`` must be in eval mode, so that images are
+    independent. Selvaraju et al., "Grad-CAM", arXiv 1610.02391, Eq. 1-2.
     """
     outputs: list[Tensor] = []
-    with torch.enable_grad(), watching([layer], lambda module, inputs, output: outputs.append(output)):
+    with torch.enable_grad(), forward_hooks([layer], lambda module, inputs, output: outputs.append(output)):
         logits = model(images.detach().requires_grad_())
         (features,) = outputs
         (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), features)
@@ -85,9 +85,10 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor
 
 
 def activation_maps(model: nn.Module, trunk: Trunk, images: Tensor, classes: Tensor) -> tuple[ActivationMap, ...]:
-    """Maps of the ``classes`` ``(B,)``: of the last feature map, then finer ones from the end of the stage before the last.
+    """Maps of the ``classes`` ``(B,)`` at the last feature map, then finer ones at the end of the stage before the last.
 
-    The first is the closed form where the head allows it, otherwise Grad-CAM at the end of the last stage.
+    The first is the closed form if the head is a `PooledHead`, else Grad-CAM at the end of the last stage; the second is
+    Grad-CAM.
     """
     ends = {block.stage: index for index, block in enumerate(trunk.blocks)}
     *_, before, last = (None, *ends)

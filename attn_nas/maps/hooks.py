@@ -1,4 +1,4 @@
-"""Watching modules while a network computes."""
+"""Forward hooks for the duration of a block."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-Watch = Callable[[nn.Module, tuple[Any, ...], Any], Any]
-"""Told a watched module, its inputs and its output; what it returns, unless None, takes the place of the output."""
+ForwardHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
+"""Called with module, inputs and output after each forward pass; a result that is not None replaces the output."""
 
 
 @contextmanager
-def watching(modules: Iterable[nn.Module], watch: Watch) -> Iterator[None]:
-    """Call ``watch`` whenever one of ``modules`` has computed something in the block."""
+def forward_hooks(modules: Iterable[nn.Module], watch: ForwardHook) -> Iterator[None]:
+    """Call ``watch`` after each forward pass of one of ``modules`` within the block."""
     handles = [module.register_forward_hook(watch) for module in modules]
     try:
         yield

@@ -1,1 +1,1 @@
-"""Trunks with named insertion slots, and the one function that fills them."""
+"""Trunks with slots at their insertion points, and the functions that fill the slots."""

@@ -1,4 +1,4 @@
-"""From genotype to module: make the trunk, fill its slots."""
+"""Builds the network of a genotype: makes the trunk, then fills its slots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from attn_nas.attention.catalog import get_mechanism
-from attn_nas.plugins.lazy_class import Target
+from attn_nas.plugins.lazy_class import LazyClass
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk
@@ -17,20 +17,20 @@ ModuleCall = tuple[type[nn.Module], dict[str, Any]]
 
 
 def trunk_call(trunk: Trunk) -> ModuleCall:
-    """Class and keyword arguments of the bare trunk."""
+    """Class and keyword arguments of the bare ``trunk``."""
     given = trunk.family.arguments(trunk.depth, trunk.width)
-    arguments = {name: value.load() if isinstance(value, Target) else value for name, value in given.items()}
-    return Target(trunk.family.target).load(), arguments
+    arguments = {name: value.load() if isinstance(value, LazyClass) else value for name, value in given.items()}
+    return LazyClass(trunk.family.target).load(), arguments
 
 
 def build_trunk(trunk: Trunk, num_classes: int, in_channels: int = 3) -> nn.Module:
-    """The bare trunk, every slot an ``nn.Identity``; ``blocks`` lists its blocks."""
+    """The bare trunk, in which every slot is an ``nn.Identity``."""
     module, arguments = trunk_call(trunk)
     return module(**arguments, num_classes=num_classes, in_channels=in_channels)
 
 
 def site_call(placement: Placement, site: Site) -> tuple[type[nn.Module], int, dict[str, Any]]:
-    """Class, channels and keyword arguments of the mechanism of a canonical placement."""
+    """Class, channels and keyword arguments of the mechanism of a canonical ``placement`` at ``site``."""
     mechanism = get_mechanism(placement.mechanism)
     arguments = mechanism.arguments(
         placement.hyperparameters,
@@ -41,13 +41,13 @@ def site_call(placement: Placement, site: Site) -> tuple[type[nn.Module], int, d
 
 
 def build_site(placement: Placement, site: Site) -> nn.Module:
-    """The mechanism of a canonical placement, sized for its site."""
+    """The module of a canonical ``placement``, sized for ``site``."""
     module, channels, arguments = site_call(placement, site)
     return module(channels, **arguments)
 
 
 def get_slot(model: nn.Module, path: str) -> nn.Module:
-    """The module at a dotted ``path``, whose numbers are indices; the model itself at an empty one."""
+    """The module at a dotted ``path``, in which numbers are indices; ``model`` if the path is empty."""
     found: Any = model
     for part in path.split(".") if path else ():
         found = found[int(part)] if part.isdecimal() else getattr(found, part)
@@ -55,7 +55,7 @@ def get_slot(model: nn.Module, path: str) -> nn.Module:
 
 
 def fill_slot(model: nn.Module, path: str, module: nn.Module) -> None:
-    """Put ``module`` at a dotted ``path``."""
+    """Replace the module at a dotted ``path`` by ``module``."""
     parent, _, name = path.rpartition(".")
     owner: Any = get_slot(model, parent)
     if name.isdecimal():
@@ -65,11 +65,20 @@ def fill_slot(model: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def build_model(genotype: Genotype, num_classes: int, in_channels: int = 3, seed: int | None = None) -> nn.Module:
-    """The network of ``genotype``: images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``.
+    """The network of ``genotype``: maps images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``.
 
-    The trunk is initialised from one generator and every site from another, so that with equal seeds two genotypes
-    share the same trunk weights, and the same mechanism at the same site the same initial weights. Without a seed one is
-    drawn from torch's global generator.
+    The trunk and each site have random generators of their own. With equal seeds, two genotypes therefore have the same
+    initial trunk weights, and equal initial weights for the same mechanism at the same site.
+
+    Args:
+        genotype: trunk and placements.
+        num_classes: number of logits.
+        in_channels: channels of the images.
+        seed: seed of the initial weights; drawn from torch's global generator if None.
+
+    Raises:
+        SpaceError: the class of a trunk or mechanism cannot be loaded.
+
     """
     if seed is None:
         seed = int(torch.randint(2**31, ()))

@@ -19,11 +19,11 @@ class CifarBlock(SlottedBlock):
         self.extra_channels = channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C, H / stride, W / stride)``."""
         out = self.inner(F.relu(self.bn1(self.conv1(self.pre(x))), inplace=True))
         out = self.standard(self.bn2(self.pre_norm(self.conv2(out))))
         if self.stride > 1 or self.extra_channels:
-            # A window of one place is a stride, and unlike a slice keeps the gradient's memory layout.
+            # Average pooling over one pixel is a stride; unlike a slice it keeps the memory format of the gradient.
             x = F.pad(F.avg_pool2d(x, 1, self.stride), (0, 0, 0, 0, 0, self.extra_channels))
         return self.post(F.relu(out + self.identity(x), inplace=True))
 
@@ -31,7 +31,7 @@ class CifarBlock(SlottedBlock):
 class CifarResNet(SlottedTrunk):
     """Depth ``6 n + 2``: a 3x3 stem, three stages of ``n`` blocks at widths ``w, 2 w, 4 w``, average and linear layer.
 
-    ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``; ResNet-20 of width 16 has 269,722 parameters.
+    Maps images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``; ResNet-20 of width 16 has 269,722 parameters.
     """
 
     def __init__(self, depth: int, width: int, num_classes: int, in_channels: int = 3) -> None:

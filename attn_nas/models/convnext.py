@@ -15,22 +15,22 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class Permute(nn.Module):
-    """A fixed order of dimensions."""
+    """Permutes dimensions to a fixed ``order``."""
 
     def __init__(self, order: tuple[int, ...]) -> None:
         super().__init__()
         self.order = order
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` with its dimensions in that order."""
+        """``x`` with permuted dimensions."""
         return x.permute(self.order)
 
 
 class ConvNeXtBlock(SlottedBlock):
     """Depthwise 7x7 convolution, layer norm, two linear layers with GELU between, a scale per channel and a shortcut.
 
-    ``inner`` lies behind the GELU, ``pre_norm`` behind the depthwise convolution, and ``standard`` before the scale, which
-    starts at 1e-6 and would hide the size of the map from a mechanism. Stochastic depth is left out.
+    ``inner`` is after the GELU, ``pre_norm`` after the depthwise convolution, and ``standard`` before the scale, which starts
+    at 1e-6: after it, a mechanism would see values near zero. Stochastic depth is not included.
     """
 
     def __init__(self, channels: int) -> None:
@@ -47,7 +47,7 @@ class ConvNeXtBlock(SlottedBlock):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to the same."""
+        """Maps ``(B, C, H, W)`` to the same shape."""
         conv, to_last, norm, expand, activation, project, to_first = self.block
         out = activation(expand(norm(to_last(self.pre_norm(conv(self.pre(x)))))))
         out = to_last(self.inner(to_first(out)))

@@ -9,7 +9,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attn_nas.attention.zoo.pooling import mean_over_places
+from attn_nas.attention.zoo.pooling import mean_over_pixels
 from attn_nas.models.slots import SlottedBlock, SlottedTrunk
 from attn_nas.space.families import V2_ROWS, V3_ROWS, round_channels
 
@@ -23,14 +23,14 @@ def conv_norm(
     eps: float,
     activation: type[nn.Module] | None,
 ) -> nn.Sequential:
-    """Convolution, batch norm and, unless it is None, an activation."""
+    """Convolution, batch norm and, unless ``activation`` is None, an activation."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False)
     norm = nn.BatchNorm2d(out_channels, eps, momentum=0.1 if eps < 1e-3 else 0.01)
     return nn.Sequential(conv, norm) if activation is None else nn.Sequential(conv, norm, activation(inplace=True))
 
 
 def initialise(model: nn.Module) -> None:
-    """He initialisation of the filters, small normal weights of the linear layers."""
+    """Initialise convolutions by He's rule, linear layers with small normal weights."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
@@ -42,7 +42,7 @@ def initialise(model: nn.Module) -> None:
 
 
 class MobileNet(SlottedTrunk):
-    """What both versions are: ``features``, a stem, blocks and a 1x1 convolution; average; ``classifier``."""
+    """Base of both versions: ``features`` (stem, blocks, 1x1 convolution), global average, ``classifier``."""
 
     def __init__(self, stage_lengths: tuple[int, ...], features: list[nn.Module], classifier: nn.Sequential) -> None:
         super().__init__(stage_lengths)
@@ -64,8 +64,8 @@ class MobileNet(SlottedTrunk):
 class InvertedResidualV2(SlottedBlock):
     """1x1 expansion, depthwise 3x3 and linear 1x1 projection; a shortcut where the shape is kept.
 
-    ``inner`` lies behind the activation of the depthwise convolution; without a shortcut ``pre``, ``identity`` and ``post``
-    stay empty.
+    ``inner`` is after the activation of the depthwise convolution; without a shortcut ``pre``, ``identity`` and ``post`` are
+    not used.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
@@ -81,7 +81,7 @@ class InvertedResidualV2(SlottedBlock):
         self.use_res_connect = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         *expand, project, norm = self.conv
         out = self.pre(x)
         for layer in expand:
@@ -91,10 +91,10 @@ class InvertedResidualV2(SlottedBlock):
 
 
 class MobileNetV2(MobileNet):
-    """Stem, 17 inverted residual blocks, 1x1 convolution, average and linear layer; ``width`` is the stem's, 32 in the paper.
+    """Stem, 17 inverted residual blocks, 1x1 convolution, average, linear layer; ``width`` is the stem's, 32 in the paper.
 
-    ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``; 3,504,872 parameters at width 32 for 1,000 classes. A stage
-    ends where the map shrinks.
+    Maps images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``; 3,504,872 parameters at width 32 for 1,000 classes.
+    Stages end where the map is downsampled.
     """
 
     def __init__(self, width: int, num_classes: int, in_channels: int = 3) -> None:
@@ -121,14 +121,14 @@ class OwnSqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
-        return x * F.hardsigmoid(self.fc2(self.fc1(mean_over_places(x)).relu()))
+        return x * F.hardsigmoid(self.fc2(self.fc1(mean_over_pixels(x)).relu()))
 
 
 class InvertedResidualV3(SlottedBlock):
     """1x1 expansion, depthwise convolution, the trunk's own gate, linear 1x1 projection; a shortcut where the shape is kept.
 
-    ``inner`` lies behind the activation of the depthwise convolution and before the own gate; without a shortcut ``pre``,
-    ``identity`` and ``post`` stay empty.
+    ``inner`` is after the activation of the depthwise convolution and before the trunk's own gate; without a shortcut ``pre``,
+    ``identity`` and ``post`` are not used.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class InvertedResidualV3(SlottedBlock):
         self.use_res_connect = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         *earlier, last = self.block
         project, norm = last.children()
         out = self.pre(x)
@@ -171,10 +171,10 @@ class InvertedResidualV3(SlottedBlock):
 class MobileNetV3(MobileNet):
     """MobileNetV3-large: stem, 15 inverted residual blocks, 1x1 convolution, average and two linear layers.
 
-    ``width`` is the stem's, 16 in the paper. Eight blocks have the paper's gate, a class ``own_gate`` made from its
-    channels; with None, an identity under its name, so that the published weights of everything else fit. ``(B,
-    in_channels, H, W)`` to logits ``(B, num_classes)``; 5,483,032 parameters with it at width 16 for 1,000 classes. A stage
-    ends where the map shrinks.
+    ``width`` is that of the stem, 16 in the paper. Eight blocks have the paper's gate, made by ``own_gate(channels)``; if it
+    is None, an identity with the same name, so that the other published weights fit. ``(B,
+    in_channels, H, W)`` to logits ``(B, num_classes)``; 5,483,032 parameters with it at width 16 for 1,000 classes. Stages
+    end where the map is downsampled.
     """
 
     def __init__(self, width: int, own_gate: type[nn.Module] | None, num_classes: int, in_channels: int = 3) -> None:

@@ -1,7 +1,7 @@
 """ImageNet-style residual trunks with torchvision's parameter names.
 
 He et al., "Deep Residual Learning", arXiv 1512.03385; Xie et al., "Aggregated Residual Transformations", arXiv 1611.05431. The
-stride of a bottleneck sits on its 3x3 convolution, as in torchvision ("v1.5").
+3x3 convolution of a bottleneck has the stride, as in torchvision ("v1.5").
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class BasicBlock(SlottedBlock):
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, width, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, width, H / stride, W / stride)``."""
         out = self.inner(F.relu(self.bn1(self.conv1(self.pre(x))), inplace=True))
         out = self.standard(self.bn2(self.pre_norm(self.conv2(out))))
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -35,7 +35,7 @@ class BasicBlock(SlottedBlock):
 class Bottleneck(SlottedBlock):
     """1x1, 3x3 and 1x1 convolutions and a shortcut.
 
-    ``inner`` lies behind the activation of the 3x3 convolution, where the SENet paper puts its "SE 3x3" variant.
+    ``inner`` is after the activation of the 3x3 convolution, as the "SE 3x3" variant of the SENet paper.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Bottleneck(SlottedBlock):
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, 4 * width, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, 4 * width, H / stride, W / stride)``."""
         out = F.relu(self.bn1(self.conv1(self.pre(x))), inplace=True)
         out = self.inner(F.relu(self.bn2(self.conv2(out)), inplace=True))
         out = self.standard(self.bn3(self.pre_norm(self.conv3(out))))
@@ -67,7 +67,7 @@ class Bottleneck(SlottedBlock):
 
 
 class ResNeXtBottleneck(Bottleneck):
-    """A bottleneck of twice the width whose 3x3 convolution has 32 groups (where they divide it): 32x4d."""
+    """A bottleneck of twice the width whose 3x3 convolution has 32 groups (32x4d), or fewer if 32 does not divide it."""
 
     def __init__(self, in_channels: int, width: int, stride: int, downsample: nn.Module | None) -> None:
         super().__init__(in_channels, width, stride, downsample, mid_ratio=2, max_groups=32)
@@ -76,7 +76,7 @@ class ResNeXtBottleneck(Bottleneck):
 class ResNet(SlottedTrunk):
     """A 7x7 stem, four stages of residual blocks at widths ``w .. 8 w``, average and linear layer.
 
-    ``block`` makes a block from its input channels, width, stride and shortcut, with ``expansion * width`` output channels;
+    ``block(in_channels, width, stride, downsample)`` makes a block with ``expansion * width`` output channels;
     ``stage_lengths`` is the number of blocks of each stage. ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``;
     ResNet-50 of width 64 has 25,557,032 parameters for 1,000 classes.
     """

@@ -1,4 +1,4 @@
-"""What every trunk shares: blocks with an empty slot at each insertion point, and slots between stages."""
+"""Base classes of trunks: blocks with a slot at each insertion point, and slots between stages."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,11 @@ from torch import Tensor, nn
 
 
 class SlottedBlock(nn.Module):
-    """A block with a slot, an identity until it is filled, at every insertion point; ``forward`` calls each in its place."""
+    """Base of blocks: has a slot, initially ``nn.Identity``, for every insertion point, which ``forward`` must call.
+
+    The slots are ``pre``, ``inner``, ``pre_norm``, ``standard``, ``identity`` and ``post``; each maps ``(B, C, H, W)`` to the
+    same shape.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,7 +23,11 @@ class SlottedBlock(nn.Module):
 
 
 class SlottedTrunk(nn.Module):
-    """A trunk of stages of blocks with a slot between each two stages; the subclass has ``blocks``, from input to output."""
+    """Base of trunks: has a slot, initially ``nn.Identity``, between each two stages (``stage_ends``).
+
+    Subclasses define ``blocks``, the blocks from input to output, and call `run_blocks` in ``forward``. ``stage_lengths`` is
+    the number of blocks of each stage.
+    """
 
     def __init__(self, stage_lengths: Sequence[int]) -> None:
         super().__init__()
@@ -27,7 +35,7 @@ class SlottedTrunk(nn.Module):
         self.end_after = {sum(stage_lengths[: stage + 1]) - 1: stage for stage in range(len(stage_lengths) - 1)}
 
     def run_blocks(self, x: Tensor, blocks: Iterable[nn.Module], between: Sequence[nn.Module] = ()) -> Tensor:
-        """``x`` sent through ``blocks``; behind each stage but the last comes its end, then its module of ``between``."""
+        """Apply ``blocks`` to ``x`` ``(B, C, H, W)``; after each stage but the last, also its stage end and ``between``."""
         for index, block in enumerate(blocks):
             x = block(x)
             if index in self.end_after:

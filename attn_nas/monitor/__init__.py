@@ -1,1 +1,1 @@
-"""What a person watches: summaries of runs, a run that goes on, a dashboard elsewhere."""
+"""Watch runs: one-line summaries, a search in another process, a search behind a dashboard."""

@@ -1,4 +1,4 @@
-"""The runs of a folder at a glance, without their trials: what each searches, how far it is, how good its best is."""
+"""One-line summaries of the runs of a folder, read without their trials: space, progress, best accuracy."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from typing import Any, Literal
 
 from attn_nas.errors import RunError
 from attn_nas.events.log import EventLog, event_in
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
+from attn_nas.runs.choices import RunChoices
 from attn_nas.runs.folder import RunFolder
 
 State = Literal["running", "finished", "stopped", "broken"]
-_AT_A_TIME = 16
+_MAX_THREADS = 16
 _STEPS, _ENDS = ("TrialStarted", "EpochFinished"), ("TrialFinished", "TrialPaused", "TrialFailed")
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in one line; what is not known is None.
+    """Summary of one run; unknown values are None.
 
-    ``finished`` candidates of ``budget`` are done, ``round`` is that of the confirmation which goes on, or was the last.
-    ``best`` is the highest accuracy of the front, a share of 1, and ``believed`` whether it and the front are what all
-    trainings together let one expect, as they are written when a search ends, or only what was measured. Times are in
-    seconds since the epoch. A ``broken`` run has a ``reason``, and little else.
+    ``finished`` of ``budget`` candidates are done; ``round`` of ``rounds`` is the current or last round of confirmation.
+    ``best`` is the highest accuracy on the Pareto front, from 0 to 1. ``believed`` is true if ``best``, ``front`` and
+    ``hypervolume`` are estimates from all trainings, which a search writes when it ends; false if they are measured values.
+    ``begun`` and ``last_active`` are Unix times in seconds. A ``broken`` run has a ``reason`` and few other values.
     """
 
     name: str
@@ -51,28 +52,27 @@ class RunSummary:
 
     @classmethod
     def of(cls, path: str | Path) -> RunSummary:
-        """That of a run folder; what cannot be read is ``broken``, never an error."""
+        """Summarize a run folder; a run that cannot be read becomes a summary in state ``broken``, not an error."""
         folder = RunFolder(path)
         try:
-            facts = folder.study.facts()
-            return cls._read(folder, facts)
+            return cls._read(folder, RunChoices.from_stored(folder.study.stored_manifest(), folder.path))
         except (RunError, KeyError, TypeError, AttributeError, OSError) as error:
-            reason = str(error) if isinstance(error, RunError) else f"its facts cannot be read ({error!r})"
+            reason = str(error) if isinstance(error, RunError) else f"its log cannot be read ({error!r})"
             return cls(_name(folder), str(folder.path), "broken", last_active=_changed(folder.path), reason=reason)
 
     @classmethod
-    def _read(cls, folder: RunFolder, facts: dict[str, Any]) -> RunSummary:
+    def _read(cls, folder: RunFolder, choices: RunChoices) -> RunSummary:
         progress = brief_progress(EventLog(folder.events).new_lines())
-        trunk, round_, ended = facts["space"]["trunk"], progress.round.begun, progress.ended
+        round_, ended = progress.round.begun, progress.ended
         best, believed = _Best.of(folder, progress)
         return cls(
             name=_name(folder),
             path=str(folder.path),
             state=_state(folder, progress),
-            space=facts["space_name"],
-            trunk=progress.started.trunk if progress.started else trunk["name"],
+            space=choices.space_name,
+            trunk=progress.started.trunk if progress.started else choices.space.trunk_name,
             finished=progress.finished,
-            budget=facts["budget"],
+            budget=choices.budget,
             round=round_.round if round_ else None,
             rounds=round_.rounds if round_ else None,
             best=best.accuracy,
@@ -87,17 +87,17 @@ class RunSummary:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return the summary as JSON-ready data."""
         return asdict(self)
 
 
 def runs_in(folder: str | Path) -> list[RunSummary]:
-    """The runs inside ``folder``, what was worked in last first, or ``folder`` itself if it is one.
+    """Summarize the runs inside ``folder``, the last active first, or ``folder`` itself if it is a run.
 
-    Folders that hold no sign of a run are left out.
+    Folders without any file of a run are left out.
 
     Raises:
-        RunError: there is no such folder, or it cannot be read.
+        RunError: ``folder`` is missing or cannot be read.
 
     """
     try:
@@ -105,20 +105,21 @@ def runs_in(folder: str | Path) -> list[RunSummary]:
     except OSError as error:
         raise RunError(f"{folder} cannot be read: {error.strerror}; a search puts its run under runs/") from None
     found = [Path(folder)] if _may_be_run(Path(folder)) else inside
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:  # servers that do not answer are waited for together
+    with ThreadPoolExecutor(_MAX_THREADS) as pool:  # several servers that do not answer are waited for at the same time
         return sorted(pool.map(RunSummary.of, found), key=lambda summary: -(summary.last_active or 0.0))
 
 
-def brief_progress(lines: Sequence[str]) -> Progress:
-    """Where the search of a log stands after ``lines``, read faster: without what trainings that have ended did on their way.
+def brief_progress(lines: Sequence[str]) -> SearchProgress:
+    """Return the state of a search after the ``lines`` of its event log, skipping events that do not change it.
 
-    Of the scores only the last is read, and those of the round of confirmation that goes on: so the trend is left out.
+    Skipped are the steps of trainings that have ended, and all scores except the last and those of the current round of
+    confirmation. `SearchProgress.hypervolumes` is therefore incomplete.
     """
     kinds = [_kind(line) for line in lines]
     last = max((index for index, kind in enumerate(kinds) if kind == "TrialFinished"), default=-1)
     round_begun = max((index for index, kind in enumerate(kinds) if kind == "ConfirmationStarted"), default=len(lines))
     over = {_number(line) for line, kind in zip(lines, kinds, strict=True) if kind in _ENDS}
-    progress = Progress()
+    progress = SearchProgress()
     for index, (line, kind) in enumerate(zip(lines, kinds, strict=True)):
         is_passed = (kind in _STEPS and _number(line) in over) or (kind == "TrialFinished" and index < min(last, round_begun))
         event = None if is_passed and index != len(lines) - 1 else event_in(line)
@@ -128,26 +129,26 @@ def brief_progress(lines: Sequence[str]) -> Progress:
 
 
 def _kind(line: str) -> str:
-    """The name of an event, from the beginning of its line."""
+    """Return the name of the event in a line of the log, without parsing the JSON."""
     return line.partition('"event": "')[2][:40].partition('"')[0]
 
 
 def _number(line: str) -> str:
-    """The number of its trial."""
+    """Return the trial number in a line of the log, without parsing the JSON."""
     return line.partition('"number": ')[2][:20].partition(",")[0]
 
 
 @dataclass(frozen=True)
 class _Best:
-    """The front in three numbers."""
+    """A Pareto front in three numbers: highest accuracy (0 to 1), number of members, hypervolume."""
 
     accuracy: float | None
     front: int
     hypervolume: float | None
 
     @classmethod
-    def of(cls, folder: RunFolder, progress: Progress) -> tuple[_Best, bool]:
-        """As it is believed, once the search has written that down, or else as it was measured; and which of the two."""
+    def of(cls, folder: RunFolder, progress: SearchProgress) -> tuple[_Best, bool]:
+        """Return the estimated front and True if the search has written it, else the measured front and False."""
         written = _written_front(folder, progress.last) if progress.ended else None
         if written:
             return written, True
@@ -157,7 +158,7 @@ class _Best:
 
 
 def _written_front(folder: RunFolder, since: float) -> _Best | None:
-    """What the end of the search wrote; None if it is not there, or is of an earlier end."""
+    """Read ``front.json``; None if it is missing, damaged, or older than ``since`` (Unix time in seconds)."""
     path = folder.path / "front.json"
     try:
         if path.stat().st_mtime < since:
@@ -169,7 +170,7 @@ def _written_front(folder: RunFolder, since: float) -> _Best | None:
         return None
 
 
-def _state(folder: RunFolder, progress: Progress) -> State:
+def _state(folder: RunFolder, progress: SearchProgress) -> State:
     if folder.is_worked_in and progress.ended is None:
         return "running"
     return "finished" if progress.ended and progress.ended.why != "interrupted" else "stopped"

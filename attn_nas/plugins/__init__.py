@@ -1,1 +1,1 @@
-"""Mechanisms, trunks and data of other people: who may load them, and how they are found."""
+"""Plug-ins: how mechanisms and trunks from other packages and files are found, trusted and loaded."""

@@ -1,4 +1,4 @@
-"""A class named by where it is, so that records about torch classes can be read without importing torch."""
+"""Names a class by module and attribute, so that records of torch classes can be read without importing torch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from attn_nas.errors import SpaceError
 
 
-class Target(str):
-    """``module:Class``; `load` imports the module."""
+class LazyClass(str):
+    """A class given as text, ``"module:Class"``; `load` imports the module and returns the class."""
 
     __slots__ = ()
 
     def load(self) -> Any:
-        """The class itself.
+        """Import the module and return the class.
 
         Raises:
-            SpaceError: there is no such module, or no such class in it.
+            SpaceError: the module cannot be imported, or has no such attribute.
 
         """
         module, _, name = self.partition(":")

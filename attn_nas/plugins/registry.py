@@ -1,8 +1,8 @@
-"""Mechanisms and trunks of other people: installed ones by entry point, a user's own by file.
+"""Registries of mechanisms and trunks, and the plug-ins that extend them.
 
-A plug-in is a module that registers what it has when it is imported. An installed one is named by an entry point of the group
-``attn_nas.plugins``; a file is named in a search space. What a file says when it is first read is what it is for the
-process and its workers, whatever becomes of the file.
+A plug-in is a Python module that registers mechanisms or trunks when it is imported. Installed packages declare theirs with an
+entry point in the group ``attn_nas.plugins``; a search space names plug-in files. A file is read once per process; workers
+receive the source that was read, even if the file changes later.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class PluginFile:
-    """A plug-in as it was read: where, and what it said."""
+    """A plug-in file as it was read: its path and its source."""
 
     path: Path = field(compare=False)
     source: str
 
     @property
     def module_name(self) -> str:
-        """The name of its module, which tells versions apart."""
+        """The name of its module; it contains a digest of the source, so that versions differ."""
         return f"attn_nas_plugin_{self.path.stem}_{hashlib.sha256(self.source.encode()).hexdigest()[:8]}"
 
 
 class Registry(Generic[Record]):
-    """Records by name, with aliases, and who registered them.
+    """Records by name and alias, with their origin (built in, an installed package, a plug-in file).
 
-    A name is taken once. A plug-in file may replace what an earlier version of itself, or an installed package, registered;
-    nobody may replace the ``builtin`` records. ``aliases`` are other names of those.
+    Names are unique. A plug-in file may replace records of an earlier version of itself or of an installed package. The
+    ``builtin`` records cannot be replaced; ``aliases`` maps other names to theirs. ``kind`` names the records in messages.
     """
 
     def __init__(self, kind: str, builtin: Mapping[str, Record], aliases: Mapping[str, str] | None = None) -> None:
@@ -56,12 +56,17 @@ class Registry(Generic[Record]):
         _registries.append(self)
 
     def add(self, record: Record, name: str, aliases: Sequence[str] = ()) -> None:
-        """Register ``record``; raises SpaceError if a name is taken."""
+        """Register ``record``.
+
+        Raises:
+            SpaceError: ``name`` or one of the ``aliases`` is taken.
+
+        """
         for wanted in (name, *aliases):
             holder = self._aliases.get(wanted, wanted)
             if holder in self._records:
                 if self._origins[holder] not in (_origin[-1], _INSTALLED) or _origin[-1] is None:
-                    raise SpaceError(f"{self.kind} name {wanted!r} is taken: choose another")
+                    raise SpaceError(f"{self.kind} name {wanted!r} is taken: choose another name")
                 self._remove(holder)
         self._records[name] = record
         self._origins[name] = _origin[-1]
@@ -72,12 +77,17 @@ class Registry(Generic[Record]):
         self._aliases = {alias: of for alias, of in self._aliases.items() if of != name}
 
     def names(self) -> list[str]:
-        """All names, in order of registration; those of installed plug-ins included."""
+        """All names in order of registration, including those of installed plug-ins."""
         load_installed()
         return list(self._records)
 
     def get(self, name: str) -> Record:
-        """The record for a name or an alias; raises SpaceError if there is none."""
+        """The record of a name or an alias.
+
+        Raises:
+            SpaceError: the name is unknown; the message lists all names.
+
+        """
         load_installed()
         resolved = self._aliases.get(name, name)
         if resolved not in self._records:
@@ -86,7 +96,7 @@ class Registry(Generic[Record]):
 
     @contextmanager
     def unchanged_by_failure(self) -> Iterator[None]:
-        """What is registered inside is forgotten if the block fails."""
+        """Undo all registrations of the block if it fails."""
         before = dict(self._records), dict(self._aliases), dict(self._origins)
         try:
             yield
@@ -102,7 +112,7 @@ _active: dict[str, PluginFile] = {}
 
 @contextmanager
 def _registering_as(origin: str) -> Iterator[None]:
-    """What is registered inside is from ``origin``, and forgotten if the block fails."""
+    """Give registrations of the block this ``origin``; undo them if the block fails."""
     _origin.append(origin)
     try:
         with ExitStack() as stack:
@@ -115,23 +125,26 @@ def _registering_as(origin: str) -> Iterator[None]:
 
 @cache
 def load_installed() -> None:
-    """Import the plug-ins of installed packages, once; one that cannot be imported is told and left out."""
+    """Import the plug-ins of installed packages, once per process; warn about those that fail and skip them."""
     for entry_point in entry_points(group=GROUP):
         try:
             with _registering_as(_INSTALLED):
                 entry_point.load()
         except (Exception, SystemExit) as error:  # noqa: BLE001  a foreign module may raise anything
             why = f"{type(error).__name__}: {error}"
-            warnings.warn(f"the plug-in {entry_point.name} ({entry_point.value}) is left out: {why}", stacklevel=2)
+            warnings.warn(
+                f"the plug-in {entry_point.name} ({entry_point.value}) is skipped, its import failed: {why}", stacklevel=2
+            )
 
 
 def load_file(path: str | Path, *, named: bool = False) -> None:
-    """Run a plug-in file, unless its content is the one that was run last under its name.
+    """Run a plug-in file, unless the same content was the last to run under its name.
 
-    ``named`` says that the user has named this very file; one that came with a run, say, is run only if it is trusted.
+    ``named`` states that the user has named this file. Other files, for example those stored in a run, are run only if they
+    are trusted.
 
     Raises:
-        SpaceError: there is no such file, it is not trusted, or it fails; nothing of it is registered then.
+        SpaceError: the file is missing, is not trusted, or fails; then none of its records is registered.
 
     """
     try:
@@ -147,7 +160,12 @@ def load_file(path: str | Path, *, named: bool = False) -> None:
 
 
 def load_files(files: Iterable[PluginFile]) -> None:
-    """Run plug-ins as they were read, here or in another process; raises SpaceError."""
+    """Run plug-ins that were read before, in this process or in another one.
+
+    Raises:
+        SpaceError: a plug-in fails.
+
+    """
     load_installed()
     for file in files:
         if _active.get(file.path.stem) != file:
@@ -168,10 +186,15 @@ def _run(file: PluginFile) -> None:
 
 
 def active_files() -> list[PluginFile]:
-    """The plug-in files of this process as they were read, for another process to run."""
+    """The plug-in files that this process has run, for a worker process to run as well."""
     return list(_active.values())
 
 
 def active_file(path: str | Path) -> PluginFile:
-    """The plug-in that was read from a path or under its name; raises KeyError."""
+    """The plug-in file that was run last under the name of ``path``.
+
+    Raises:
+        KeyError: none was run under this name.
+
+    """
     return _active[Path(path).stem]

@@ -1,8 +1,7 @@
-"""Whose code is run: a user's own word for a plug-in is remembered, by what the file says.
+"""Which plug-in files may run: those that the user has named before, recognised by a digest of their source.
 
-A run and a table of trainings carry the plug-ins of their search space, and may come from anybody: to look at them must not
-run code that this user never named. What was named once (in a search space, on the command line, in a test) is known again
-wherever a copy of it is met.
+Run folders contain the plug-ins of their search space and may come from strangers. Opening one must not run code that this
+user never named. A plug-in that was named once (in a search space, on the command line, in Python) is trusted in every copy.
 """
 
 from __future__ import annotations
@@ -15,22 +14,27 @@ from pathlib import Path
 from attn_nas.errors import SpaceError
 
 VARIABLE = "ATTN_NAS_TRUST_PLUGINS"
-"""Set to 1, every plug-in that is met counts as named by the user."""
+"""Environment variable; with the value 1 every plug-in is trusted."""
 
 
 def check_trusted(path: Path, source: str) -> None:
-    """Raise SpaceError unless the user has named a plug-in that says ``source``, or trusts all; then it is remembered."""
+    """Check that the user has named a plug-in with this ``source`` before, or trusts all plug-ins.
+
+    Raises:
+        SpaceError: the plug-in is not trusted.
+
+    """
     if os.environ.get(VARIABLE, "") not in ("", "0"):
         remember(source)
     elif _digest(source) not in _remembered():
         raise SpaceError(
-            f"the plug-in {path} came with what is opened, you have not used it before, and so it was not run: read it, and "
+            f"the plug-in {path} was not run: it belongs to the folder that you open, and you never used it before. Read it; "
             f"if you trust it, say so once with attn-nas --trust-plugins (before the command) or {VARIABLE}=1"
         )
 
 
 def remember(source: str) -> None:
-    """Know a plug-in that says ``source`` from now on, if the user's state can be written."""
+    """Trust plug-ins with this ``source`` from now on; without effect if the user's state folder is not writable."""
     if _digest(source) in _remembered():
         return
     with suppress(OSError, RuntimeError):
@@ -48,7 +52,12 @@ def _remembered() -> set[str]:
 
 
 def _state() -> Path:
-    """The file with a line for each plug-in; raises RuntimeError where there is no home."""
+    """The file of trusted digests, one per line.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+
+    """
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "attn-nas" / "trusted-plugins"
 

@@ -1,4 +1,4 @@
-"""The report of a run: the pages of the dashboard as one file that needs nothing from elsewhere."""
+"""The report of a run: the pages of the dashboard as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attn_nas.report.pages.comparison_page import comparison_context
 from attn_nas.report.pages.environment import render, static
 from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Anchors
-from attn_nas.report.pages.reading import Reading
+from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.comparison import FEWEST, SideBySide
@@ -18,14 +18,14 @@ from attn_nas.runs.run import Run
 from attn_nas.sampling.insight import Insight
 from attn_nas.version import __version__
 
-_MOST_PICTURES = 1_500_000
-"""Bytes of pictures that are put into a report, at most."""
+_MAX_PICTURE_BYTES = 1_500_000
+"""Maximum size of all pictures in a report."""
 
 
-def html_report(reading: Reading) -> str:
-    """An HTML document with the run, what it has learned, a comparison, and the front and the references in full.
+def html_report(reading: RunReading) -> str:
+    """Return an HTML document with the run, a comparison, the insight, and the pages of the front and the references.
 
-    Pictures of where candidates look are those that the run has.
+    Activation maps are included for candidates whose pictures are in the run folder.
     """
     run = reading.run
     shown = {candidate.record.key: candidate for candidate in (*run.front, *run.references)}
@@ -55,7 +55,7 @@ def _insight(run: Run) -> Insight | None:
 
 
 def _compared(run: Run) -> SideBySide | None:
-    """The knee and the most accurate of the front beside the bare trunk and the most accurate reference."""
+    """Compare the knee, the most accurate member of the front, the most accurate reference and the bare trunk."""
     bare = [each for each in run.references if not each.record.genotype.num_attended]
     best = [max(group, key=lambda each: each.accuracy) for group in (run.front, run.references) if group]
     chosen = dict.fromkeys(each.record.key for each in (*([run.knee] if run.knee else []), *best, *bare))
@@ -63,8 +63,8 @@ def _compared(run: Run) -> SideBySide | None:
 
 
 def _pictures(run: Run, candidates: list[Candidate]) -> dict[str, str]:
-    """Pictures as data by key, as many as there is room for."""
-    found, room = {}, _MOST_PICTURES
+    """Return pictures as data URLs by key, up to the maximum size of all pictures."""
+    found, room = {}, _MAX_PICTURE_BYTES
     for candidate in candidates:
         path = run.folder.maps / f"{candidate.record.key}.png"
         content = path.read_bytes() if path.exists() else b""

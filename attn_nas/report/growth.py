@@ -1,4 +1,4 @@
-"""How the front of a search grew: its hypervolume over trials and over time."""
+"""Growth of the front of a search: its hypervolume over trials and over time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_nas.stats.pareto import Point, front_indices, hypervolume
 
 @dataclass(frozen=True)
 class Growth:
-    """The measured hypervolume after ``trials`` of the search and ``seconds`` of its work; pauses do not count."""
+    """Measured ``hypervolume`` after a number of ``trials`` and ``seconds`` of training; pauses of the search do not count."""
 
     trials: int
     seconds: float
@@ -20,8 +20,8 @@ class Growth:
 
 
 def growth_of(run: Run) -> list[Growth]:
-    """One entry for each scored training with the search's own seed, in the order in which they ended."""
-    scored = [record for record in run.records if record.result and record.seed == run.meta["seed"]]
+    """Return one entry for each scored training with the search's own seed, in the order in which they ended."""
+    scored = [record for record in run.records if record.result and record.seed == run.manifest.seed]
     scored.sort(key=lambda record: record.span[1] if record.span else record.number)
     found: list[Growth] = []
     front: list[Point] = []
@@ -38,7 +38,7 @@ def growth_of(run: Run) -> list[Growth]:
 
 
 def _worked(records: Sequence[Record]) -> list[float]:
-    """Seconds in which at least one of ``records`` was trained, up to the end of each."""
+    """Return, for each of ``records``, the seconds up to its end in which at least one of them was trained."""
     spans = [record.span or (0.0, 0.0) for record in records]
     found, total, covered = [], 0.0, 0.0
     for begun, ended in spans:

@@ -1,13 +1,13 @@
-"""A run in Markdown, for a pull request or an issue."""
+"""Summary of a run in Markdown, for a pull request or an issue."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from attn_nas.format import count, markdown
+from attn_nas.format import count, markdown, reference_label
 from attn_nas.report.charts.scales import short
-from attn_nas.report.pages.reading import Reading
+from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 
@@ -25,10 +25,10 @@ _HEADINGS = (
 )
 
 
-def markdown_report(reading: Reading) -> str:
-    """What was searched, the front, the references, and how far the best is ahead of them."""
-    run, meta = reading.run, reading.run.meta
-    data, trunk = meta["space"]["data"]["name"], run.records[0].genotype.trunk if run.records else "no trial"
+def markdown_report(reading: RunReading) -> str:
+    """Return a summary of a run: state, front, references, leads of the most accurate member, trunks without attention."""
+    run, manifest = reading.run, reading.run.manifest
+    data, trunk = run.data.name, run.records[0].genotype.trunk if run.records else "no trial"
     parts = [
         f"# attn-nas: {markdown(reading.name)}",
         f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "
@@ -37,22 +37,22 @@ def markdown_report(reading: Reading) -> str:
     if not run.candidates:
         return "\n\n".join([*parts, "No candidate has a score yet.", *_failures(run)]) + "\n"
     parts += ["## Front", _table([(str(number), each) for number, each in enumerate(run.front, start=1)])]
-    parts += ["## References", _table([(str(each.record.reference), each) for each in run.references])]
+    parts += ["## References", _table([(reference_label(str(each.record.reference)), each) for each in run.references])]
     parts += _leads(run)
-    if reading.plain:
-        parts += ["## Plain trunks", _plain(reading)]
+    if reading.trunks:
+        parts += ["## Trunks without attention", _trunks(reading)]
     parts += _failures(run)
     parts.append(
-        "Accuracy on the validation split: what all trainings of the run together let one expect, with its standard deviation. "
-        f"One multiply-add is one FLOP. attn-nas {markdown(meta['versions']['attn_nas'])}, "
-        f"torch {markdown(meta['versions']['torch'])}, "
-        f"{meta['numerics']['precision']} on {meta['numerics']['device']}."
+        "Accuracy on the validation split: estimate from all trainings of the run, with its standard deviation. "
+        f"One multiply-add is one FLOP. attn-nas {markdown(manifest.versions.attn_nas)}, "
+        f"torch {markdown(manifest.versions.torch)}, "
+        f"{manifest.numerics.precision} on {manifest.numerics.device}."
     )
     return "\n\n".join(parts) + "\n"
 
 
 def _noise(run: Run) -> str:
-    return f" One training is off by ± {100 * run.beliefs.noise:.2f} points." if run.beliefs else ""
+    return f" Noise between seeds: ± {100 * run.beliefs.noise:.2f} points." if run.beliefs else ""
 
 
 def _table(rows: Sequence[tuple[str, Candidate]]) -> str:
@@ -76,33 +76,33 @@ def _cells(name: str, candidate: Candidate) -> list[str]:
 
 
 def _leads(run: Run) -> list[str]:
-    """By how much the most accurate of the front is ahead of each reference."""
+    """Table of the leads of the most accurate member of the front over each reference."""
     best = max(run.front, key=lambda each: each.accuracy, default=None)
     if best is None or run.beliefs is None:
         return []
     rows = [
-        [str(other.record.reference), lead.mean.hundredths(signed=True), f"{lead.probability:.0%}"]
+        [reference_label(str(other.record.reference)), lead.mean.hundredths(signed=True), f"{lead.probability:.0%}"]
         for other, lead in run.leads(best)
     ]
     return [f"`{best.record.key}` against the references:", _rows(("reference", "points", "sure to be better"), rows)]
 
 
 def _failures(run: Run) -> list[str]:
-    """The reasons, and how often each."""
+    """Table of the reasons of failures, with the number of candidates of each."""
     reasons = Counter(str(record.reason) for record in run.failures).most_common()
     return (
-        ["## Failures", _rows(("reason", "candidates"), [[markdown(why), str(number)] for why, number in reasons])]
+        ["## Failures", _rows(("reason", "candidates"), [[markdown(reason), str(number)] for reason, number in reasons])]
         if reasons
         else []
     )
 
 
-def _plain(reading: Reading) -> str:
+def _trunks(reading: RunReading) -> str:
     rows = [
         [point.name, point.accuracy.hundredths(), f"{len(point.seeds)}", short(point.added_flops), count(point.params)]
-        for point in reading.plain
+        for point in reading.trunks
     ]
-    return _rows(("plain trunk", "measured, %", "seeds", "added FLOPs", "params"), rows)
+    return _rows(("trunk", "measured, %", "seeds", "added FLOPs", "params"), rows)
 
 
 def _rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

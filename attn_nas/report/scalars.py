@@ -1,4 +1,4 @@
-"""The trials of a run for other tools: as one table, and as TensorBoard scalars."""
+"""Write the trials of a run for other tools: as one CSV table, and as TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _COLUMNS = (
 
 
 def trials_csv(run: Run) -> str:
-    """A row for every trial; times are in seconds, those of the clock since the epoch."""
+    """Return a CSV table with a row for each trial; ``seconds`` is a duration, ``begun`` and ``ended`` are Unix times."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    bare = run.meta["bare_cost"]["flops"]
+    bare = run.manifest.bare_cost.flops
     for record in run.records:
         reached = record.result or record.partial
         begun, ended = record.span or ("", "")
@@ -51,7 +51,7 @@ def trials_csv(run: Run) -> str:
 
 
 def write_scalars(run: Run, folder: Path) -> Path:
-    """TensorBoard's event files: learning curves of each trial, and the hypervolume of the search.
+    """Write event files of TensorBoard: learning curves of each trial, and the hypervolume of the search.
 
     Raises:
         UsageError: tensorboard is not installed.

@@ -1,4 +1,4 @@
-"""Runs on a database server: those that others have begun, and a folder here to look at one or to go on with it."""
+"""Runs on a database server: a list of them, and run folders on this machine to read them or to resume them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 
 from attn_nas.errors import RunError, UsageError, unknown
 from attn_nas.runs.folder import RunFolder
-from attn_nas.runs.manifest import checked_facts
+from attn_nas.runs.manifest import RunManifest
 from attn_nas.storage.address import ServerAddress
-from attn_nas.storage.formats import check_format
 from attn_nas.storage.postgres import ServerStudy, SharedStudy, shared_studies
 
 
 @dataclass(frozen=True)
 class SharedRun:
-    """A run on a server in one line; ``trainings`` have a score, ``budget`` is None where time alone ends it."""
+    """A run on a server: name of its ``study``, number of scored ``trainings``; ``budget`` is None where time alone ends it."""
 
     study: str
     space: str
@@ -29,22 +28,22 @@ class SharedRun:
 
 
 def shared_runs(storage: str) -> list[SharedRun]:
-    """The runs on the server of this address, by name; raises UsageError or RunError."""
+    """The runs on the server at the address ``storage``, sorted by name; raises UsageError or RunError."""
     return [
-        SharedRun(name, str(study.facts.get("space_name", "?")), study.scored, study.facts.get("budget"))
+        SharedRun(name, str(study.manifest.get("space_name", "?")), study.scored, study.manifest.get("budget"))
         for name, study in sorted(shared_studies(ServerAddress.parse(storage)).items())
     ]
 
 
 def attach(storage: str, study: str, path: str | Path | None = None) -> RunFolder:
-    """A run folder, ``runs/STUDY`` by default, for the run that a server keeps as ``study``.
+    """Make a run folder at ``path`` (``runs/STUDY`` by default) for the run with the name ``study`` on the server ``storage``.
 
-    It has the search space and the plug-ins, which are not run here. What training leaves beside the study, weights above all,
-    stays where it was trained.
+    The search space and the plug-ins are copied into it; plug-ins are not run. Weights and other files of trainings stay on the
+    machine that trained.
 
     Raises:
         UsageError: there is no such study, or the folder holds a run already.
-        RunError: the server cannot be read, or the folder not be written.
+        RunError: the server cannot be read, or the folder cannot be written.
 
     """
     address = ServerAddress.parse(storage)
@@ -66,14 +65,12 @@ def attach(storage: str, study: str, path: str | Path | None = None) -> RunFolde
 
 
 def _write(folder: RunFolder, study: SharedStudy) -> None:
-    check_format(study.facts, folder.path)
-    facts = checked_facts(study.facts, folder.path)
-    space: dict[str, Any] = facts["space"]
-    for file in space.get("plugins", ()):
-        # Whoever wrote the study may have written anything.
+    space = RunManifest.from_stored(study.manifest, folder.path).space
+    for file in space.plugins:
+        # The study may have been written by anybody with access to the server: its paths are not trusted.
         source = study.sources.get(file) if isinstance(study.sources, dict) else None
         if Path(file).parent != Path(folder.plugins.name) or not isinstance(source, str):
-            raise RunError(f"the study does not say what its plug-in {file} is: it cannot be attached")
+            raise RunError(f"the study has no valid source of its plug-in {file}: it cannot be attached")
         folder.plugins.mkdir(exist_ok=True)
         (folder.path / file).write_text(source, encoding="utf-8")
-    folder.keep_space({name: section for name, section in space.items() if section is not None})
+    folder.keep_space({name: section for name, section in space.to_dict().items() if section is not None})

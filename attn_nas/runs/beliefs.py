@@ -1,4 +1,4 @@
-"""What the records of a run let one believe of its candidates."""
+"""Estimates of accuracies from the records of a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from attn_nas.sampling import Beliefs, Training
 
 
 def trainings_of(records: Sequence[Record]) -> list[Training]:
-    """Those that have a score."""
+    """The trainings that have a score."""
     return [Training(each.genotype, each.seed, each.result.accuracy) for each in records if each.result]
 
 
 def costs_of(records: Sequence[Record], axes: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Costs on ``axes`` by key, of what was trained several times the means."""
+    """Costs on ``axes`` by key of the candidate; means over its trainings."""
     found: dict[str, list[tuple[float, ...]]] = {}
     for record in records:
         if record.result:
@@ -24,5 +24,5 @@ def costs_of(records: Sequence[Record], axes: Sequence[str]) -> dict[str, tuple[
 
 
 def beliefs_of(records: Sequence[Record], axes: Sequence[str]) -> Beliefs | None:
-    """What the scored trainings of a run let one believe; None for fewer than four networks."""
+    """Estimates of all candidates' accuracies from all scored trainings; None for fewer than four candidates."""
     return Beliefs.of(trainings_of(records), costs_of(records, axes))

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from attn_nas.format import percent
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Belief
 from attn_nas.space.schema import TIMED
 from attn_nas.stats.uncertainty import Mean
 from attn_nas.training import ProxyResult
 
+if TYPE_CHECKING:
+    from attn_nas.runs.run import Run
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Candidate:
     """A scored candidate of a run.
 
-    ``record`` is its first training, mostly the search's, ``results`` are those of all its trainings, each with a seed of its
-    own; ``costs`` are what the run minimises, by name, times as the mean over trainings; and ``belief`` is what its trainings
-    and those of all other candidates let one believe of it (None in a run of fewer than four).
+    Attributes:
+        run: the snapshot that it belongs to.
+        record: its first training, as a rule that of the search.
+        results: the results of all its trainings, each with a seed of its own.
+        costs: the costs that the run minimises, by name; times are means over the trainings.
+        added_flops: FLOPs (multiply-adds) above those of the bare trunk.
+        belief: the estimate of its accuracy from all trainings of the run; None in a run of fewer than four candidates.
+
     """
 
+    run: Run = field(compare=False)
     record: Record
     results: tuple[ProxyResult, ...]
     costs: Mapping[str, float]
     added_flops: int
     belief: Belief | None
 
+    def __repr__(self) -> str:
+        """Placements, accuracy and added FLOPs, as ``<Candidate eca k3@pre | - | -: 94.51 %, +1,536 FLOPs>``."""
+        return f"<Candidate {self.record.genotype}: {percent(self.accuracy)}, {self.added_flops:+,} FLOPs>"
+
     @cached_property
     def measured(self) -> Mean:
-        """Validation accuracy over the seeds, a share of 1."""
+        """Mean validation accuracy over the seeds, with its standard error; shares of 1."""
         return Mean.of([result.accuracy for result in self.results])
 
     @cached_property
     def expected(self) -> Mean:
-        """The validation accuracy to be expected, with its standard deviation: as believed, or else as measured."""
+        """Validation accuracy with its standard deviation, a share of 1: the estimate, or else the measured mean."""
         return (
             Mean(self.belief.mean, self.belief.standard_deviation) if self.belief else Mean(self.measured.value, float("nan"))
         )
@@ -48,12 +64,34 @@ class Candidate:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Times beside the bare trunk's, where they were measured: ``step_time``, and ``latency`` if that is minimised."""
+        """Times as ratios to the bare trunk's, where they were measured: ``step_time``, and ``latency`` if it is minimised."""
         profile = self.record.profile
         return {
             **({"step_time": profile.step_ratio} if profile else {}),
             **{axis: cost for axis, cost in self.costs.items() if axis in TIMED},
         }
+
+    def export(self, to: str | PathLike[str], *, formats: Sequence[str] | None = None, force: bool = False) -> Path:
+        """Write the network as a folder ``to/KEY``: source, weights and card, verified in a process of its own.
+
+        Args:
+            to: folder in which the network's folder is made.
+            formats: names as of ``attn-nas export --format``; source, weights and ``insert.py`` by default.
+            force: whether an earlier folder is replaced.
+
+        Returns:
+            The folder ``to/KEY``.
+
+        Raises:
+            RunError: its weights were not kept or are damaged.
+            UsageError: an unknown format, or the folder exists.
+            ExportError: the written model does not reproduce the recorded accuracy, or the data set is missing.
+
+        """
+        from attn_nas.export import DEFAULT_FORMATS, export_candidates
+
+        (folder,) = export_candidates(self.run, [self], Path(to), formats=formats or DEFAULT_FORMATS, force=force)
+        return folder
 
     def to_dict(self) -> dict[str, Any]:
         """Key, scores, costs and placements as plain data."""

@@ -1,4 +1,4 @@
-"""Candidates of a run side by side: what sits where, what differs, and how far the first is ahead."""
+"""Candidates of a run side by side: placements at each site, differences, and how far the first is ahead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEWEST, MOST = 2, 4
 
 @dataclass(frozen=True)
 class SiteRow:
-    """What each of the candidates has at one site of the trunk, in their order; None for nothing."""
+    """The placements of all candidates at one site of the trunk, in the order of the candidates; None for no attention."""
 
     site: str
     stage: int
@@ -26,11 +26,11 @@ class SiteRow:
 
     @property
     def differs(self) -> bool:
-        """Whether they do not all have the same there."""
+        """Whether the candidates differ at this site."""
         return len(set(self.placements)) > 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, placements in words and field by field."""
+        """Plain data; placements as text and field by field."""
         return {
             "site": self.site,
             "stage": self.stage,
@@ -42,9 +42,9 @@ class SiteRow:
 
 @dataclass(frozen=True)
 class Lead:
-    """How far the first candidate is ahead of ``over`` in accuracy, shares of 1, and how surely it is ahead at all.
+    """Lead of the first candidate over the candidate ``over`` in accuracy (shares of 1), and the probability that it is ahead.
 
-    The standard deviation and the probability are NaN in a run too small to believe anything of.
+    Standard deviation and probability are NaN in a run of fewer than four candidates, where the lead is the measured one.
     """
 
     over: str
@@ -54,7 +54,7 @@ class Lead:
 
     @classmethod
     def of(cls, run: Run, first: Candidate, other: Candidate) -> Lead:
-        """That of ``first`` over ``other``: as believed, or else as measured."""
+        """The lead of ``first`` over ``other``: estimated from all trainings, or else measured."""
         key, over = first.record.key, other.record.key
         if run.beliefs is None or first.belief is None or other.belief is None:
             return cls(over, first.measured.value - other.measured.value, nan, nan)
@@ -77,10 +77,10 @@ class SideBySide:
 
     @classmethod
     def of(cls, run: Run, keys: Sequence[str]) -> SideBySide:
-        """That of the candidates whose keys begin with ``keys``.
+        """The comparison of the candidates whose keys begin with ``keys``.
 
         Raises:
-            UsageError: fewer than two, more than four, or one of them twice.
+            UsageError: fewer than two or more than four candidates, or the same candidate twice.
             RunError: a key is unknown or ambiguous.
 
         """
@@ -105,7 +105,7 @@ class SideBySide:
 
 
 def _sites(candidates: Sequence[Candidate]) -> tuple[SiteRow, ...]:
-    """The sites of the trunk in the order in which an image passes them, without stage ends at which nobody has anything."""
+    """The sites of the trunk in the order in which an image passes them, without stage ends that no candidate uses."""
     trunk = candidates[0].record.genotype.trunk
     placed = zip(*((placement for _, placement in each.record.genotype.sites) for each in candidates), strict=True)
     found = sorted(

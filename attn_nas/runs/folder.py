@@ -1,4 +1,4 @@
-"""The run folder: where a search keeps its study, weights and results, and the lock that keeps two searches apart."""
+"""The run folder: paths of its files, and the lock that admits one search at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,16 +19,16 @@ import yaml
 from attn_nas.errors import RunError, UsageError
 from attn_nas.files import write_whole
 from attn_nas.plugins import registry as plugins
-from attn_nas.storage.location import StudyPlace, place_in
+from attn_nas.storage.location import StudyLocation, location_in
 
 _MOMENT = 1.0
-"""Seconds for which a reader may look whether a run is locked."""
+"""Seconds to wait for a lock, which a reader may hold for an instant to see whether it is free."""
 
 
 class RunFolder:
     """Paths inside one run folder."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
         self.space = self.path / "space.yaml"
         self.weights = self.path / "weights"
@@ -40,16 +41,19 @@ class RunFolder:
         self.maps = self.path / "maps"
 
     @property
-    def study(self) -> StudyPlace:
-        """Where its study is."""
-        return place_in(self.path)
+    def study(self) -> StudyLocation:
+        """The location of the study."""
+        return location_in(self.path)
 
     def weights_of(self, key: str) -> Path:
-        """The trained weights of a candidate, if they are kept."""
+        """The file of a candidate's trained weights; it exists if they are kept."""
         return self.weights / f"{key}.safetensors"
 
     def keep_plugins(self, files: Sequence[str]) -> dict[str, str]:
-        """Write the plug-ins, as they were read, into the run, so that it can go anywhere; by their paths inside it."""
+        """Copy the plug-ins ``files``, as they were read, into the run folder, which can then be moved to other machines.
+
+        Returns their source texts by path in the folder. Raises OSError.
+        """
         kept = {}
         for file in files:
             self.plugins.mkdir(exist_ok=True)
@@ -59,11 +63,11 @@ class RunFolder:
         return kept
 
     def keep_space(self, settings: Mapping[str, Any]) -> None:
-        """Write the search space, whose plug-ins are files of the run; raises OSError."""
+        """Write ``space.yaml`` from the ``settings`` of a space whose plug-ins are files of the run; raises OSError."""
         write_whole(self.space, yaml.safe_dump(dict(settings), sort_keys=False))
 
     def check_free(self) -> None:
-        """Raise UsageError if the folder holds a run already, or files that are not those of a run but have their names."""
+        """Raise UsageError if the folder holds a run already, or other files with the names of a run's files."""
         if self.study.exists():
             raise UsageError(f"{self.path} holds a run already: add --resume to go on with it, or name another folder")
         for path in (self.space, self.plugins):
@@ -71,14 +75,14 @@ class RunFolder:
                 raise UsageError(f"{self.path} has a {path.name} of its own, which a run would replace: name another folder")
 
     def create(self) -> None:
-        """Make the folder, unless it is there; raises RunError."""
+        """Make the folder unless it exists; raises RunError."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"the run folder {self.path} cannot be made: {error.strerror}") from None
 
     def discard_beginning(self) -> None:
-        """Remove what was written of a run that has no study yet, and the folder if nothing else is in it."""
+        """Remove the files of a run that has no study yet, and the folder if it is empty then."""
         if self.study.exists():
             return
         with suppress(OSError):
@@ -88,7 +92,7 @@ class RunFolder:
             self.path.rmdir()
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> Path:
-        """Write plain data as the JSON file ``name``; returns its path, or raises RunError."""
+        """Write plain data as the JSON file ``name``; returns its path. Raises RunError."""
         path = self.path / name
         try:
             write_whole(path, json.dumps(document, indent=2) + "\n")
@@ -98,10 +102,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; the lock of a dead process is gone with it.
+        """Lock the run for this process; the lock of a dead process is released.
 
         Raises:
-            RunError: another process holds it, or the folder cannot be written.
+            RunError: another process holds the lock, or the folder cannot be written.
 
         """
         try:
@@ -114,7 +118,7 @@ class RunFolder:
             raise RunError(f"another process works in {self.path}: wait for it, or name another folder")
         with handle:
             for failure in self.trunks.glob("*.failed"):
-                failure.unlink()  # what could not be trained may be possible now
+                failure.unlink()  # bare trunks that failed to train may succeed now
             try:
                 yield
             finally:
@@ -122,7 +126,7 @@ class RunFolder:
 
     @property
     def is_worked_in(self) -> bool:
-        """Whether a process holds the run now."""
+        """Whether a process holds the lock now."""
         try:
             with self._lock.open() as handle:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -134,7 +138,7 @@ class RunFolder:
 
 
 def _locked_within(path: Path, seconds: float) -> TextIO | None:
-    """The lock, taken; None if another process has it. A reader that only looks holds it for an instant. Raises OSError."""
+    """The open, locked file; None if another process still holds the lock after so many seconds. Raises OSError."""
     until = time.monotonic() + seconds
     while True:
         handle = path.open("w")
@@ -142,7 +146,7 @@ def _locked_within(path: Path, seconds: float) -> TextIO | None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
                 return handle
-        except (BlockingIOError, FileNotFoundError):  # held, or removed by one whose run could not begin
+        except (BlockingIOError, FileNotFoundError):  # held, or removed by a search that could not begin
             pass
         except OSError:
             handle.close()
@@ -154,7 +158,7 @@ def _locked_within(path: Path, seconds: float) -> TextIO | None:
 
 
 def new_run_folder(name: str) -> RunFolder:
-    """A fresh folder under ``runs`` for a search of the space ``name``."""
+    """A new folder under ``runs`` for a search of the space ``name``; it is not made yet."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     names = (Path("runs") / f"{name}-{stamp}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
     return RunFolder(next(path for path in names if not path.exists()))
@@ -164,7 +168,7 @@ def latest_run_folder() -> RunFolder:
     """The run under ``runs`` that was begun last.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no run.
 
     """
     begun = sorted(Path("runs").glob("*/space.yaml"), key=lambda path: path.stat().st_mtime)

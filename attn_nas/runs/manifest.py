@@ -1,160 +1,179 @@
-"""What is fixed when a run begins, and how a resumed search finds it again."""
+"""The manifest of a run: all that is fixed when it begins, as one typed value that never changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import torch
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
+from attn_nas.cost import CONVENTION, Cost
 from attn_nas.data import Dataset, load_dataset
-from attn_nas.errors import DataError, RunError, SpaceError, UsageError
-from attn_nas.plugins import registry as plugins
+from attn_nas.data.rules import DataRules
+from attn_nas.errors import DataError, RunError, UsageError
+from attn_nas.runs.choices import RunChoices, settings_with_sources
+from attn_nas.runs.data_identity import DataIdentity, Normalization
+from attn_nas.runs.folder import RunFolder
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
-from attn_nas.training.images import channel_statistics
-
-_MOST_SHOWN = 60
-_Count = Annotated[int, Field(ge=0)]
-
-
-class _Space(BaseModel):
-    """What is read of a space before it is checked itself."""
-
-    plugins: list[str] = []
+from attn_nas.stats.pareto import Point
+from attn_nas.storage.formats import FORMAT, upgraded
+from attn_nas.training.device import Numerics
+from attn_nas.version import __version__
 
 
-class _Normalization(BaseModel):
-    mean: list[float]
-    std: list[float]
+def _without_defaults(kind: type[Any]) -> BeforeValidator:
+    """Refuse a stored ``kind`` that lacks a field: defaults are those of new runs, not of stored ones."""
+
+    def check(value: object) -> object:
+        missing = [field.name for field in fields(kind) if isinstance(value, Mapping) and field.name not in value]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} is missing")
+        return value
+
+    return BeforeValidator(check)
 
 
-class _Numerics(BaseModel):
-    device: Literal["cpu", "cuda"]
-    precision: Literal["fp32", "bf16"]
-    channels_last: bool
+def _not_negative(cost: Cost) -> Cost:
+    if min(cost.astuple()) < 0:
+        raise ValueError(f"{cost} has a negative number")
+    return cost
 
 
-class _Cost(BaseModel):
-    flops: _Count
-    macs: _Count
-    fvcore_default: _Count
-    params: _Count
+def _integer_or_float(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """A number as it was stored: counted costs stay integers."""
+    return value if type(value) is int else handler(value)
 
 
-class _Facts(BaseModel):
-    """What every reader of a run may rely on."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    space_name: str
-    space: _Space
-    seed: _Count
-    budget: _Count | None
-    confirm: _Count
-    early_stopping: bool
-    numerics: _Numerics
-    task: Task
-    normalization: _Normalization
-    bare_cost: _Cost
-    reference_point: Annotated[list[float], Field(min_length=2, max_length=3)]
-    flops_convention: str
-    versions: dict[str, str]
+_Number = Annotated[float, WrapValidator(_integer_or_float)]
 
 
-def described_data(dataset: Dataset) -> dict[str, Any]:
-    """The entries of a run's document that identify ``dataset``: its task, and mean and deviation of its channels."""
-    mean, std = channel_statistics(dataset.train)
-    return {
-        "task": asdict(dataset.task),
-        "normalization": {"mean": (mean.flatten() / 255).tolist(), "std": (std.flatten() / 255).tolist()},
-    }
+class Versions(BaseModel):
+    """Versions of the software that began a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attn_nas: str
+    torch: str
+    python: str
+
+    @classmethod
+    def here(cls) -> Versions:
+        """Those of this process."""
+        return cls(attn_nas=__version__, torch=torch.__version__, python=platform.python_version())
 
 
-def is_data_of(facts: dict[str, Any], dataset: Dataset) -> bool:
-    """Whether a run was begun with ``dataset``, as far as its shape and its pixels' statistics tell."""
-    now = described_data(dataset)
-    return facts["task"] == now["task"] and all(
-        np.allclose(facts["normalization"][name], now["normalization"][name], rtol=1e-4) for name in ("mean", "std")
-    )
+class RunManifest(RunChoices):
+    """All that is fixed when a run begins; `resumed` makes that of a search that goes on.
 
-
-def dataset_of(facts: dict[str, Any], space: SearchSpace, *, download: bool = False) -> Dataset:
-    """The data set that a run of ``space`` was begun with; raises DataError if it is missing, or is another one."""
-    dataset = load_dataset(space.data, download=download)
-    if not is_data_of(facts, dataset):
-        raise DataError(f"{dataset.name} is not the data set that the run was begun with")
-    return dataset
-
-
-def new_facts(
-    name: str, space: SearchSpace, seed: int, budget: int | None, confirm: int, early_stopping: bool
-) -> dict[str, Any]:
-    """The first entries of the document: what the user chose; ``budget`` is None where time alone ends the search."""
-    return {
-        "space_name": name,
-        "space": space.model_dump(mode="json"),
-        "seed": seed,
-        "budget": budget,
-        "confirm": confirm,
-        "early_stopping": early_stopping,
-    }
-
-
-def stored_space(facts: dict[str, Any], folder: Path) -> SearchSpace:
-    """The search space of a run's document; its plug-ins are files of the run's ``folder``. Raises SpaceError."""
-    try:
-        return SearchSpace.model_validate(facts["space"], context={"folder": folder})
-    except ValidationError as error:
-        reasons = "; ".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
-        raise SpaceError(f"the search space of {folder} cannot be used any more: {reasons}") from None
-
-
-def _said(space: SearchSpace) -> dict[str, Any]:
-    """What a space says, and its plug-ins as they were read."""
-    return {**space.model_dump(), "plugins": [plugins.active_file(path).source for path in space.plugins]}
-
-
-def stored_facts(
-    facts: dict[str, Any],
-    where: Path,
-    space: SearchSpace | None,
-    seed: int | None,
-    budget: int | None,
-    time_budget: float | None,
-    confirm: int | None,
-    early_stopping: bool | None,
-) -> dict[str, Any]:
-    """The document of a run to be resumed, with a new budget, confirmations and early stopping if they are given.
-
-    With a time budget alone there is no other one.
-
-    Raises:
-        UsageError: another space or seed than the run was begun with.
-
+    ``bare_cost`` is the cost of the trunk without attention, ``reference_point`` the worst accuracy (a share of 1) and costs
+    that the hypervolume is measured from, and ``flops_convention`` says in words how FLOPs are counted.
     """
-    if space is not None and _said(space) != _said(stored_space(facts, where)):
-        raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
-    if seed is not None and seed != facts["seed"]:
-        raise UsageError(f"{where} was begun with seed {facts['seed']}: leave --seed out, or begin a new run")
-    confirmed = facts["confirm"] if confirm is None else confirm
-    stopping = facts["early_stopping"] if early_stopping is None else early_stopping
-    trials = budget or (facts["budget"] if time_budget is None else None)
-    return {**facts, "budget": trials, "confirm": confirmed, "early_stopping": stopping}
 
+    numerics: Annotated[Numerics, _without_defaults(Numerics)]
+    task: Task
+    normalization: Normalization
+    bare_cost: Annotated[Cost, AfterValidator(_not_negative)]
+    reference_point: Annotated[tuple[_Number, ...], Field(min_length=2, max_length=3)]
+    flops_convention: str
+    format: int
+    versions: Versions
+    rules: Annotated[DataRules, _without_defaults(DataRules)]
 
-def checked_facts(facts: Mapping[str, Any], where: object) -> dict[str, Any]:
-    """The ``facts`` of the run at ``where``, of this version's format; raises RunError if one is missing or cannot be."""
-    try:
-        _Facts.model_validate(facts)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path, shown = ".".join(map(str, first["loc"])), repr(first["input"])
-        value = "" if first["type"] == "missing" else f" = {shown[:_MOST_SHOWN]}{'...' * (len(shown) > _MOST_SHOWN)}"
-        raise RunError(
-            f"{where}: the facts in its study are damaged, {path}{value}: {first['msg']}. Restore study.db, or begin a new run"
-        ) from None
-    return dict(facts)
+    @classmethod
+    def begun(
+        cls, choices: RunChoices, *, numerics: Numerics, dataset: Dataset, bare_cost: Cost, reference_point: Point
+    ) -> RunManifest:
+        """The manifest of a run that begins now, with the rules, the format and the versions of this process."""
+        identity = DataIdentity.of(dataset)
+        return cls(
+            **{name: getattr(choices, name) for name in RunChoices.model_fields},
+            numerics=numerics,
+            task=identity.task,
+            normalization=identity.normalization,
+            bare_cost=bare_cost,
+            reference_point=reference_point,
+            flops_convention=CONVENTION,
+            format=FORMAT,
+            versions=Versions.here(),
+            rules=DataRules(),
+        )
+
+    @classmethod
+    def from_stored(cls, stored: object, where: object) -> Self:
+        """The manifest of the run at ``where`` from its ``stored`` entries, which may be of an older format.
+
+        Raises:
+            RunError: the format or a rule is of a later version, or an entry is missing, unknown or not of its type.
+
+        """
+        manifest = cls._checked(upgraded(stored, where), where)
+        if manifest.rules.unknown:
+            raise RunError(
+                f"{where} was made by attn-nas {manifest.versions.attn_nas} with {', '.join(manifest.rules.unknown)}, which "
+                "this version does not know: update attn-nas"
+            )
+        return manifest
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> Self:
+        """The manifest of a run folder, read without the trials; raises RunError."""
+        return cls.from_stored(folder.study.stored_manifest(), folder.path)
+
+    def to_stored(self) -> dict[str, Any]:
+        """The entries as a study stores them, as plain data."""
+        return self.model_dump(mode="json")
+
+    def check(self, where: Path, *, space: SearchSpace | None = None, seed: int | None = None) -> None:
+        """Raise UsageError if the run in the folder ``where`` was begun with another space or seed; None is not checked.
+
+        Raises:
+            SpaceError: the stored space cannot be used any more.
+
+        """
+        if space is not None:
+            given = settings_with_sources(space)  # before the plug-ins of the stored space take the place of its own
+            if given != settings_with_sources(self.space.load(where)):
+                raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
+        if seed is not None and seed != self.seed:
+            raise UsageError(f"{where} was begun with seed {self.seed}: leave --seed out, or begin a new run")
+
+    def resumed(
+        self,
+        *,
+        budget: int | None = None,
+        time_budget: float | None = None,
+        confirm: int | None = None,
+        early_stopping: bool | None = None,
+    ) -> Self:
+        """The manifest with which a search goes on; None keeps a choice.
+
+        With a time budget alone there is no budget of trials.
+        """
+        return self.model_copy(
+            update={
+                "budget": budget or (self.budget if time_budget is None else None),
+                "confirm": self.confirm if confirm is None else confirm,
+                "early_stopping": self.early_stopping if early_stopping is None else early_stopping,
+            }
+        )
+
+    def with_plugins(self, files: Sequence[str]) -> Self:
+        """The manifest whose space names its plug-ins by these paths in the run's folder."""
+        return self.model_copy(update={"space": self.space.model_copy(update={"plugins": tuple(files)})})
+
+    @property
+    def data(self) -> DataIdentity:
+        """The identity of the data set that the run was begun with."""
+        return DataIdentity(self.task, self.normalization)
+
+    def load_dataset(self, space: SearchSpace, *, download: bool = False) -> Dataset:
+        """The data set that the run of this ``space`` was begun with; raises DataError if it is missing, or is another one."""
+        dataset = load_dataset(space.data, download=download)
+        if not self.data.matches(dataset):
+            raise DataError(f"{dataset.name} is not the data set that the run was begun with")
+        return dataset

@@ -1,4 +1,4 @@
-"""One trial of a study, read back: who the candidate is, what it costs, what came of it."""
+"""A trial read from a study: genotype, seed, costs, state and result."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ State = Literal["running", "finished", "failed", "paused", "interrupted", "lost"
 class Record:
     """A trial: the training of ``genotype`` with ``seed``.
 
-    ``reference`` is the name of the hand-made placement it is, if any; ``reason`` says why it has no result; ``profile`` is the
-    step time beside the bare trunk, where it was measured; ``partial`` is what a paused one had reached; ``span`` is when it
-    was begun and ended, in seconds since the epoch, if that was read.
+    ``reference`` is the name of the hand-made placement that equals the genotype, if any. ``result`` is that of a finished
+    training, ``partial`` the result so far of a paused one, ``reason`` says why there is none. ``profile`` has step times
+    relative to the bare trunk, where they were measured. ``span`` is begin and end in seconds since the epoch, if known.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Record:
         return self.genotype.key
 
     def costs(self, axes: Sequence[str]) -> tuple[float, ...]:
-        """Its costs on ``axes``: exact ones, or ratios to the bare trunk's times, NaN where it was not timed."""
+        """The costs on ``axes``: exact numbers, or ratios to the bare trunk's times, NaN where these were not measured."""
         return tuple(self._ratio(TIMED[axis]) if axis in TIMED else float(getattr(self.cost, axis)) for axis in axes)
 
     def _ratio(self, name: str) -> float:
@@ -54,15 +54,15 @@ class Record:
 
     @property
     def counts(self) -> bool:
-        """Whether its candidate was tried: it has a result, will not have one, or is paused."""
+        """Whether the trial uses up one unit of the budget: it is finished, failed or paused."""
         return self.state in ("finished", "failed", "paused")
 
     @classmethod
     def of(cls, trial: FrozenTrial | StoredTrial, where: object = "the run") -> Record | None:
-        """The record of a trial of the run at ``where``, or None if it was never described (its process died).
+        """The record of a trial of the run at ``where``, or None if its process died before it stored the genotype.
 
         Raises:
-            RunError: what is stored of it is damaged.
+            RunError: the stored trial is damaged.
 
         """
         attributes: dict[str, Any] = trial.user_attrs
@@ -78,7 +78,7 @@ class Record:
 
     @classmethod
     def _described(cls, trial: FrozenTrial | StoredTrial, attributes: Mapping[str, Any]) -> Record:
-        """As `of`; raises AttributeError, KeyError, TypeError, ValueError."""
+        """The record of a trial with these ``attributes``; raises AttributeError, KeyError, TypeError, ValueError."""
         result, profile = attributes.get("result"), attributes.get("profile")
         return cls(
             trial.number,

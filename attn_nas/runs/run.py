@@ -1,15 +1,14 @@
-"""A run read back: its candidates, front, references and hypervolume."""
+"""A snapshot of a run: its candidates, front, references and hypervolume."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
-from optuna.study import Study
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -18,49 +17,77 @@ from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
 from attn_nas.runs.candidate import Candidate
-from attn_nas.runs.folder import RunFolder
-from attn_nas.runs.manifest import checked_facts, stored_space
+from attn_nas.runs.reader import RunContents, RunReader
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Beliefs, Training
-from attn_nas.sampling.accuracy import LEAST
+from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.schema import SearchSpace
+from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
-from attn_nas.storage.optuna_db import FACTS
-from attn_nas.storage.trials import StoredTrials
 
 
 class Run:
-    """A run folder opened for reading; it may still be growing.
+    """A snapshot of a run: its manifest and its trials as they were when it was read.
+
+    It never changes, even while a search goes on; `refreshed` makes a newer one. Candidates, beliefs and the front are computed
+    when they are first asked for. Opening a run registers its plug-ins.
+
+    Args:
+        source: the run folder, or the contents that a `RunReader` has read of it.
+        beliefs: the estimates to judge candidates by, perhaps of an older snapshot; None for accuracies as measured. By
+            default they are computed from all trainings of this snapshot.
 
     Raises:
-        RunError: the folder is not a run.
+        RunError: the folder is not a run, or cannot be read.
+        SpaceError: a plug-in of the run cannot be used.
 
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.folder = RunFolder(path)
-        self.study: Study = self.folder.study.open()
-        self._stored = StoredTrials(self.study)
-        self._ended: dict[int, Record | None] = {}
+    def __init__(
+        self, source: str | PathLike[str] | RunContents, *, beliefs: Beliefs | Literal["computed"] | None = "computed"
+    ) -> None:
+        contents = source if isinstance(source, RunContents) else RunReader(source).read()
+        self._contents: Final = contents
+        self._beliefs: Final = beliefs
+        self.folder: Final = contents.folder
+        self.study: Final = contents.study
+        self.manifest: Final = contents.manifest
+        self.records: Final = contents.records
 
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        """What was fixed when the run began: space, seed, budget, device, versions, reference point; raises RunError."""
-        return checked_facts(self.study.user_attrs[FACTS], self.folder.path)
+    def refreshed(self, *, beliefs: Beliefs | None) -> Run:
+        """A new snapshot of the run as it is now, judged by ``beliefs``; trials that had ended are not read again.
+
+        Candidates without a belief are left out of the front, unless ``beliefs`` is None. One thread at a time may call this.
+
+        Raises:
+            RunError, SpaceError: as when a run is opened.
+
+        """
+        return Run(self._contents.reader.read(), beliefs=beliefs)
+
+    def with_beliefs(self, beliefs: Beliefs | None) -> Run:
+        """The same snapshot, judged by ``beliefs``; nothing is read."""
+        return Run(self._contents, beliefs=beliefs)
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The search space."""
-        return stored_space(self.meta, self.folder.path)
+        """The search space; raises SpaceError."""
+        return self.manifest.space.load(self.folder.path)
+
+    @property
+    def data(self) -> DataSettings:
+        """The settings of the data set that the run trains on."""
+        data = self.space.data
+        assert data  # a run begins with data
+        return data
 
     @property
     def task(self) -> Task:
         """Shape of the images and number of classes."""
-        return Task(**self.meta["task"])
+        return self.manifest.task
 
     @property
     def axes(self) -> Sequence[str]:
@@ -69,62 +96,48 @@ class Run:
 
     @property
     def plugins(self) -> list[Path]:
-        """Its copies of the plug-ins that its space names."""
-        return [self.folder.path / file for file in self.meta["space"].get("plugins", ())]
+        """The run's copies of the plug-ins that its space names."""
+        return [self.folder.path / file for file in self.manifest.space.plugins]
 
     def load_plugins(self) -> None:
-        """Have these registered in the place of other versions of them; raises SpaceError."""
+        """Register the run's plug-ins in the place of other versions of them; raises SpaceError."""
         for file in self.plugins:
             plugins.load_file(file)
 
-    @cached_property
-    def records(self) -> list[Record]:
-        """All described trials, in the order in which they were begun."""
-        self.load_plugins()
-        found = []
-        for trial in self._stored.read():
-            if trial.number not in self._ended:
-                record = Record.of(trial, self.folder.path)
-                if trial.state.is_finished():
-                    self._ended[trial.number] = record
-            else:
-                record = self._ended[trial.number]
-            found.append(record)
-        return [record for record in found if record is not None]
-
     @property
     def failures(self) -> list[Record]:
-        """The trials that ended without a score and count."""
+        """The trials that failed; each used up one unit of the budget."""
         return [record for record in self.records if record.state == "failed"]
 
     @cached_property
     def trainings(self) -> list[Training]:
-        """All trainings that have a score, those of the confirmation among them."""
+        """All trainings that have a score, including those of the confirmation."""
         return trainings_of(self.records)
 
     @cached_property
     def beliefs(self) -> Beliefs | None:
-        """What all trainings together let one believe; None with fewer than four candidates."""
-        return beliefs_of(self.records, self.axes)
+        """Estimates of all candidates' accuracies from all trainings together; None with fewer than four candidates."""
+        return beliefs_of(self.records, self.axes) if self._beliefs == "computed" else self._beliefs
 
     @property
     def insight(self) -> Insight:
-        """What mechanisms, positions and sites do to accuracy; raises RunError."""
+        """Effects of mechanisms, positions and sites on accuracy; raises RunError if there are too few candidates."""
         found = Insight.of(self.trainings, Encoding(self.space))
         if found is None:
-            raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {LEAST}")
+            raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found
 
     @cached_property
     def candidates(self) -> list[Candidate]:
         """The candidates that have a score, in the order in which they were begun."""
-        bare, costs = self.meta["bare_cost"]["flops"], costs_of(self.records, self.axes)
+        bare, costs = self.manifest.bare_cost.flops, costs_of(self.records, self.axes)
         scored: dict[str, list[Record]] = {}
         for record in self.records:
             if record.result:
                 scored.setdefault(record.key, []).append(record)
         return [
             Candidate(
+                self,
                 records[0],
                 tuple(record.result for record in records if record.result),
                 dict(zip(self.axes, costs[key], strict=True)),
@@ -134,36 +147,24 @@ class Run:
             for key, records in scored.items()
         ]
 
-    def grown(self, *, beliefs: Beliefs | None) -> Run:
-        """The run as it is now, with ``beliefs`` of an earlier reading: what has ended is not read again.
-
-        Candidates of which nothing is believed yet are left out of the front, unless nothing is believed at all.
-        """
-        again = copy(self)
-        for name, member in vars(Run).items():
-            if isinstance(member, cached_property):
-                vars(again).pop(name, None)
-        vars(again)["beliefs"] = beliefs
-        return again
-
     def point(self, candidate: Candidate) -> Point:
-        """Where a candidate lies among the objectives."""
+        """The objectives of a candidate: accuracy, then its costs."""
         return (candidate.accuracy, *candidate.costs.values())
 
     @cached_property
     def _judged(self) -> list[Candidate]:
-        """The candidates whose accuracies can be compared."""
+        """The candidates whose accuracies are comparable: all with a belief, or all if there are no beliefs."""
         return [candidate for candidate in self.candidates if candidate.belief or self.beliefs is None]
 
     @cached_property
     def front(self) -> list[Candidate]:
-        """The candidates that none is expected to beat, by rising cost."""
+        """The candidates that no other is expected to beat in all objectives, by rising cost."""
         judged = self._judged
         return [judged[index] for index in front_indices([self.point(candidate) for candidate in judged])]
 
     @cached_property
     def knee(self) -> Candidate | None:
-        """The front's knee."""
+        """The candidate at the knee of the front; None without candidates."""
         judged = self._judged
         index = knee_index([self.point(candidate) for candidate in judged])
         return None if index is None else judged[index]
@@ -175,8 +176,8 @@ class Run:
 
     @property
     def reference_point(self) -> Point:
-        """The worst accuracy and costs, fixed when the run began."""
-        return tuple(self.meta["reference_point"])
+        """The worst accuracy and costs, which the hypervolume is measured from; fixed when the run began."""
+        return self.manifest.reference_point
 
     @property
     def hypervolume(self) -> float:
@@ -184,7 +185,7 @@ class Run:
         return hypervolume([self.point(candidate) for candidate in self.front], self.reference_point)
 
     def leads(self, candidate: Candidate) -> list[tuple[Candidate, Difference]]:
-        """How far it is believed to be ahead of each reference but itself; empty while nothing is believed of it."""
+        """Estimated lead of ``candidate`` over each other reference, in accuracy; empty for a candidate without a belief."""
         if self.beliefs is None or candidate.belief is None:
             return []
         key = candidate.record.key
@@ -207,7 +208,7 @@ class Run:
             return load_file(path)
 
     def weights_seed(self, candidate: Candidate) -> int:
-        """With which of the candidate's seeds the weights were trained; raises RunError."""
+        """The seed of the training that the kept weights come from; raises RunError."""
         with self._weights_of(candidate) as path:
             with safe_open(path, "pt") as file:
                 found = (file.metadata() or {}).get("seed")
@@ -218,30 +219,30 @@ class Run:
 
     @contextmanager
     def _weights_of(self, candidate: Candidate) -> Iterator[Path]:
-        """The file of a candidate's weights; what goes wrong with it in the block is a RunError that says what to do."""
+        """The file of a candidate's weights; errors of the block that reads it become RunError, with advice."""
         path, key = self.folder.weights_of(candidate.record.key), candidate.record.key
-        again = (
+        advice = (
             f"One more seed trains the front again: attn-nas search --resume --run {self.folder.path} "
-            f"--confirm {self.meta['confirm'] + 1}"
+            f"--confirm {self.manifest.confirm + 1}"
         )
         if not path.exists():
-            kept = "only the front, the references and what was confirmed keep theirs"
-            raise RunError(f"the weights of {key} were not kept: {kept}. {again}")
+            kept = "only the front, the references and confirmed candidates keep theirs"
+            raise RunError(f"the weights of {key} were not kept: {kept}. {advice}")
         try:
             yield path
         except (SafetensorError, OSError, ValueError) as error:
             raise RunError(
-                f"{path} is damaged, or not what the run has written ({first_line(error)}): delete it. {again}"
+                f"{path} is damaged, or not as the run has written it ({first_line(error)}): delete it. {advice}"
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The front and the references as one document."""
+        """Front, references and failures as plain data."""
         accuracy, *worst = self.reference_point
         knee = self.knee
         return {
             "run": str(self.folder.path),
             "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
-            "flops_convention": self.meta["flops_convention"],
+            "flops_convention": self.manifest.flops_convention,
             "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,

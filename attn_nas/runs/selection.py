@@ -1,4 +1,4 @@
-"""Which candidates of a run are meant: by key, the knee, the front, or the best that costs no more than so much."""
+"""Selects candidates of a run: by key, the knee, the front, or the best under a cost limit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from attn_nas.space.limits import most_allowed
 
 @dataclass(frozen=True)
 class Selection:
-    """Candidates of a run; what is asked for more than once is meant once, and nothing asked for means ``otherwise``.
+    """A request for candidates of a run; one that is requested twice is selected once.
 
-    ``keys`` are keys or their beginnings, ``best_under`` limits the complete FLOPs: a number, or such as ``"+1%"`` over the
-    bare trunk.
+    ``keys`` are keys or their beginnings. ``best_under`` asks for the most accurate candidate under a limit of complete FLOPs:
+    a number, or a text such as ``"+1%"`` over the bare trunk. ``otherwise`` is selected when nothing is requested.
     """
 
     keys: Sequence[str] = ()
@@ -27,22 +27,22 @@ class Selection:
     otherwise: Literal["front", "knee"] = "front"
 
     @property
-    def is_asked_for(self) -> bool:
-        """Whether anything is."""
+    def is_explicit(self) -> bool:
+        """Whether anything is requested."""
         return bool(self.keys or self.knee or self.front) or self.best_under is not None
 
     def of(self, run: Run) -> list[Candidate]:
-        """The candidates meant, those of the front first by rising cost.
+        """The selected candidates of ``run``, those of the front first by rising cost.
 
         Raises:
-            RunError: a key is unknown or ambiguous, the run has no scored candidate, or none is as cheap as that.
-            SpaceError: the limit is no limit.
+            RunError: a key is unknown or ambiguous, the run has no scored candidate, or none is within the limit.
+            SpaceError: the limit is malformed.
 
         """
         if not run.candidates:
             raise RunError(f"{run.folder.path} has no finished trial yet")
         found = [run.candidate(key) for key in self.keys]
-        by_default = None if self.is_asked_for else self.otherwise
+        by_default = None if self.is_explicit else self.otherwise
         if (self.knee or by_default == "knee") and run.knee:
             found.append(run.knee)
         if self.best_under is not None:
@@ -53,7 +53,7 @@ class Selection:
 
     @staticmethod
     def _best_under(run: Run, limit: int | str) -> Candidate:
-        most = most_allowed(limit, run.meta["bare_cost"]["flops"])
+        most = most_allowed(limit, run.manifest.bare_cost.flops)
         cheap = [candidate for candidate in run.candidates if candidate.record.cost.flops <= most]
         if not cheap:
             least = min(candidate.record.cost.flops for candidate in run.candidates)

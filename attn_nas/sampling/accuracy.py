@@ -1,4 +1,4 @@
-"""What is believed of accuracies, known and unknown, after some trainings."""
+"""A model of true accuracies, fitted to trainings, for trained and untrained networks."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from attn_nas.sampling.placement_kernel import Numbers, Placed
+from attn_nas.sampling.placement_kernel import KernelParameters, PlacedNetworks
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.scale import LOGITS, AccuracyScale
 
 Floats = NDArray[np.float64]
-LEAST = 4
-"""Networks below which there is nothing to believe."""
+MIN_NETWORKS = 4
+"""Fewest distinct networks that a model is fitted to."""
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Trainings: their networks, which may repeat, their accuracies ``(trainings,)`` and their seeds ``(trainings,)``.
+    """Trainings: networks (repeats allowed), accuracies ``(trainings,)`` as fractions of 1, and seeds ``(trainings,)``.
 
-    ``noise`` ``(trainings,)`` is the variance of each over that of a whole training.
+    ``noise`` ``(trainings,)`` is the noise variance of each training, relative to that of a complete training.
     """
 
-    networks: Placed
+    networks: PlacedNetworks
     accuracies: Floats
     seeds: NDArray[np.int64]
     noise: Floats
@@ -34,9 +34,10 @@ class Observations:
 
 
 class AccuracyModel:
-    """A Gaussian process over placements, fitted to ``seen`` on an `AccuracyScale`, for shares of 1 on that of ``shares``.
+    """A Gaussian process over placements, fitted to the observations ``seen``.
 
-    What trainings of one seed have in common is not held for a merit of their networks.
+    Accuracies between 0 and 1 are modelled on the scale ``shares``, other values as they are (see `AccuracyScale`). Seed
+    effects are modelled separately: a shift that all trainings of one seed share is not attributed to their networks.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class AccuracyModel:
         seen: Observations,
         *,
         like: AccuracyModel | None = None,
-        numbers: Numbers | None = None,
+        parameters: KernelParameters | None = None,
         shares: AccuracyScale = LOGITS,
     ) -> None:
-        """``like`` is a model whose hyperparameters and scale are taken, ``numbers`` are hyperparameters alone."""
+        """Fit the model, with the hyperparameters and scale of the model ``like``, or with these ``parameters``, if given."""
         self.seen = seen
         self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
         self._process: PlacementProcess = PlacementProcess(
@@ -56,50 +57,50 @@ class AccuracyModel:
             seen.noise,
             seen.seeds,
             like=like._process if like else None,
-            numbers=numbers,
+            parameters=parameters,
         )
 
     @property
-    def numbers(self) -> Numbers:
-        """The hyperparameters."""
-        return self._process.numbers
+    def parameters(self) -> KernelParameters:
+        """The hyperparameters of the kernel and the noise."""
+        return self._process.parameters
 
-    def predict(self, networks: Placed, seed: int | None = None) -> tuple[Floats, Floats]:
+    def predict(self, networks: PlacedNetworks, seed: int | None = None) -> tuple[Floats, Floats]:
         """Means and standard deviations of the true accuracies of ``networks``, each ``(networks,)``.
 
-        With a ``seed``, of their accuracies without noise but with what that seed does to all networks.
+        With a ``seed``, the effect of that seed on all networks is included; training noise is not.
         """
         means, deviations = self._process.predict(networks, seed)
         shares = self.scale.back(means[:, 0])
         return shares, deviations * self.scale.slope(shares)
 
-    def means(self, networks: Placed, seed: int | None = None) -> Floats:
-        """The means that `predict` says, sooner."""
+    def means(self, networks: PlacedNetworks, seed: int | None = None) -> Floats:
+        """The means of `predict` alone, which takes less time."""
         return self.scale.back(self._process.means(networks, seed)[:, 0])
 
-    def interval(self, networks: Placed, level: float = 0.9) -> tuple[Floats, Floats]:
-        """Between which bounds the true accuracies lie with a probability of ``level``, each ``(networks,)``."""
+    def interval(self, networks: PlacedNetworks, level: float = 0.9) -> tuple[Floats, Floats]:
+        """Lower and upper bounds of the true accuracies at a probability of ``level``, each ``(networks,)``."""
         means, deviations = self._process.predict(networks)
         reach = ndtri(0.5 + level / 2) * deviations
         return self.scale.back(means[:, 0] - reach), self.scale.back(means[:, 0] + reach)
 
-    def draw(self, networks: Placed, number: int, rng: np.random.Generator) -> Floats:
-        """Joint draws of the true accuracies, ``(number, networks)``."""
+    def draw(self, networks: PlacedNetworks, number: int, rng: np.random.Generator) -> Floats:
+        """Joint posterior samples of the true accuracies, ``(number, networks)``."""
         return self.scale.back(self._process.draw(networks, number, rng))
 
-    def contrast(self, networks: Placed, weights: Floats) -> tuple[float, float]:
-        """Mean and standard deviation of the sum of true accuracies with these ``weights`` ``(networks,)``."""
+    def contrast(self, networks: PlacedNetworks, weights: Floats) -> tuple[float, float]:
+        """Mean and standard deviation of the weighted sum of true accuracies; ``weights`` are ``(networks,)``."""
         shares = self.means(networks)
         return float(weights @ shares), self._process.sum_deviation(networks, weights * self.scale.slope(shares))
 
     @property
     def noise(self) -> float:
-        """Standard deviation of one training about its network's true accuracy, at the mean of what was seen."""
+        """Standard deviation of one training around its network's true accuracy, at the mean observed accuracy."""
         mean = np.asarray(self.seen.accuracies.mean())
         return float(self._process.noise**0.5 * self.scale.slope(mean))
 
-    def believing(self, pending: Placed) -> AccuracyModel:
-        """As if ``pending`` networks had been trained and had reached what is expected of them (Ginsbourger et al., 2010)."""
+    def with_pending(self, pending: PlacedNetworks) -> AccuracyModel:
+        """The model if each of the ``pending`` networks had reached its predicted mean (Ginsbourger et al., 2010)."""
         if not len(pending):
             return self
         expected = self.means(pending)
@@ -113,9 +114,12 @@ class AccuracyModel:
 
 
 def chances(draws: Floats, costs: Floats) -> Floats:
-    """The probability of each network that no other is as accurate at no more cost, ``(networks,)``.
+    """Probability ``(networks,)`` that a network is on the front: that no other is as accurate at the same or lower cost.
 
-    From joint ``draws`` of their accuracies ``(draws, networks)``, and their ``costs`` ``(networks, costs)``.
+    Args:
+        draws: joint samples of the accuracies, ``(draws, networks)``.
+        costs: costs to be minimised, ``(networks, costs)``.
+
     """
     if costs.shape[1] == 1:
         return _chances_by_order(draws, costs[:, 0])
@@ -126,7 +130,7 @@ def chances(draws: Floats, costs: Floats) -> Floats:
 
 
 def _chances_by_order(draws: Floats, costs: Floats) -> Floats:
-    """The same where there is one cost, ``(networks,)``: by the best of all that are cheaper, and among equals."""
+    """`chances` for a single cost ``(networks,)``: compares each network with the best cheaper and equally costly ones."""
     order = np.argsort(costs, kind="stable")
     ranked = draws[:, order]
     _, starts, group = np.unique(costs[order], return_index=True, return_inverse=True)

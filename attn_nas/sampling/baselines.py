@@ -1,4 +1,4 @@
-"""Samplers of Optuna's as a search takes them: what ours is compared with, and what may take its place."""
+"""Optuna's samplers as factories for a search: baselines for comparison, and alternatives to the default sampler."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from attn_nas.space.schema import SearchSpace
 
 
 class SeededPerTrial(BaseSampler):
-    """A fresh inner sampler for each trial, seeded from ``seed`` and the trial's number.
+    """Makes a new inner sampler for each trial, seeded from ``seed`` and the trial's number.
 
-    A study that is resumed with a seeded sampler of Optuna's would replay itself.
+    A seeded sampler of Optuna's would repeat its first proposals when a study is resumed.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
@@ -37,25 +37,25 @@ class SeededPerTrial(BaseSampler):
         return self._current[1]
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """As the inner sampler has it."""
+        """The search space of the inner sampler."""
         return self._of(trial).infer_relative_search_space(study, trial)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """As the inner sampler proposes."""
+        """The proposal of the inner sampler."""
         return self._of(trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """As the inner sampler proposes."""
+        """The proposal of the inner sampler."""
         return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
 
 
 def tpe(space: SearchSpace, costs: CostTable, seed: int) -> BaseSampler:
-    """Multivariate tree-structured Parzen estimator, ten random or reference trials first."""
+    """Multivariate TPE that starts after ten random or reference trials."""
     return SeededPerTrial(lambda number: TPESampler(multivariate=True, n_startup_trials=10, seed=number), seed)
 
 
 def at_random(space: SearchSpace, costs: CostTable, seed: int) -> BaseSampler:
-    """Chance."""
+    """Uniform random sampling."""
     return SeededPerTrial(RandomSampler, seed)

@@ -1,4 +1,4 @@
-"""What trainings of networks let one believe: accuracies with intervals, and who is on the front with what probability."""
+"""Estimates from all trainings of a search: true accuracies with intervals, and probabilities of being on the front."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attn_nas.sampling.accuracy import LEAST, AccuracyModel, Floats, Observations, chances
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.accuracy import MIN_NETWORKS, AccuracyModel, Floats, Observations, chances
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.scale import ANGLES
 from attn_nas.space.genotype import Genotype
 from attn_nas.stats.pareto import front_indices
@@ -17,11 +17,11 @@ from attn_nas.stats.uncertainty import Mean
 
 _DRAWS = 500
 SURE = 0.9
-"""The probability from which on a network counts as more accurate than another."""
+"""Probability from which a network counts as more accurate than another."""
 
 
 class Training(NamedTuple):
-    """One training of a network: what it reached with which seed."""
+    """One training of a network: its seed, and its validation accuracy as a fraction of 1."""
 
     genotype: Genotype
     seed: int
@@ -29,11 +29,11 @@ class Training(NamedTuple):
 
 
 def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
-    """The model of accuracies fitted to all trainings there are; None for fewer than four networks."""
-    if len({training.genotype.key for training in trainings}) < LEAST:
+    """A model of accuracies fitted to all ``trainings``; None for fewer than four distinct networks."""
+    if len({training.genotype.key for training in trainings}) < MIN_NETWORKS:
         return None
     seen = Observations(
-        Placed.of([training.genotype for training in trainings]),
+        PlacedNetworks.of([training.genotype for training in trainings]),
         np.array([training.accuracy for training in trainings]),
         np.array([training.seed for training in trainings], dtype=np.int64),
         np.ones(len(trainings)),
@@ -43,11 +43,11 @@ def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
 
 @dataclass(frozen=True)
 class Belief:
-    """Of a network's accuracy over all seeds: mean, standard deviation and 90 % interval.
+    """Estimate of a network's true accuracy (over all seeds): mean, standard deviation and 90 % interval, as fractions of 1.
 
-    ``chance`` is the probability that it is on the front: that none of the networks trained is as accurate at no more cost.
-    ``lead`` is the probability that a member of the believed front is more accurate than every other member that costs no
-    more; None if there is none, and for networks off the front.
+    ``chance`` is the probability that the network is on the front: that no trained network is as accurate at the same or
+    lower cost. ``lead`` is, for a member of the estimated front, the probability that it is more accurate than every cheaper
+    member; None for the cheapest member and for networks off the front.
     """
 
     mean: float
@@ -58,8 +58,8 @@ class Belief:
     lead: float | None
 
     @property
-    def is_told_apart(self) -> bool:
-        """Whether a member of the front is surely ahead of all that cost no more; what is not on it counts as such."""
+    def is_distinct(self) -> bool:
+        """True unless a cheaper member of the front may be as accurate (``lead`` below 90 %)."""
         return self.lead is None or self.lead >= SURE
 
     def to_dict(self) -> dict[str, float | None]:
@@ -69,9 +69,9 @@ class Belief:
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much a network is more accurate than another, the error being the standard deviation of what is believed.
+    """Estimated difference in true accuracy between two networks, with its standard deviation.
 
-    ``probability`` is that of being more accurate at all.
+    ``probability`` is the probability that the difference is positive.
     """
 
     mean: Mean
@@ -80,10 +80,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Beliefs:
-    """What is believed of networks by key; ``front`` are the keys of those that none is believed to beat, by rising cost.
+    """Estimates of ``networks`` by key.
 
-    ``noise`` is the standard deviation of one training about its network's accuracy, ``draws`` ``(draws, networks)`` are joint
-    draws of the accuracies, in the order of ``networks``.
+    ``front`` are the keys of the Pareto front of estimated accuracies by rising cost, ``noise`` is the standard deviation of
+    one training around its network's true accuracy, ``draws`` ``(draws, networks)`` are joint samples of the accuracies in
+    the order of ``networks``.
     """
 
     networks: Mapping[str, Belief]
@@ -92,19 +93,19 @@ class Beliefs:
     draws: Floats
 
     def difference(self, key: str, other: str) -> Difference:
-        """How far the network ``key`` is ahead of ``other``."""
+        """Estimated accuracy of the network ``key`` minus that of ``other``."""
         keys = list(self.networks)
         ahead = self.draws[:, keys.index(key)] - self.draws[:, keys.index(other)]
         return Difference(Mean(float(ahead.mean()), float(ahead.std())), float((ahead > 0).mean()))
 
     @classmethod
     def of(cls, trainings: Sequence[Training], costs: Mapping[str, Sequence[float]]) -> Beliefs | None:
-        """From all trainings there are, and the costs of their networks by key; None for fewer than four networks."""
+        """Estimates from all ``trainings`` and the ``costs`` of their networks by key; None for fewer than four networks."""
         genotypes = {training.genotype.key: training.genotype for training in trainings}
         model, keys = model_of(trainings), list(genotypes)
         if model is None:
             return None
-        distinct = Placed.of([*genotypes.values()])
+        distinct = PlacedNetworks.of([*genotypes.values()])
         points = np.array([costs[key] for key in keys], dtype=np.float64)
         means, deviations = model.predict(distinct)
         low, high = model.interval(distinct)

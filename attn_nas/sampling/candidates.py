@@ -1,4 +1,4 @@
-"""Which network to train next: the one from which the largest gain in hypervolume is expected."""
+"""Chooses the next network: the one with the largest expected hypervolume improvement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attn_nas.stats.pareto import front_indices
 
 Floats = NDArray[np.float64]
 _ENUMERATED = 3000
-"""Spaces up to this size are looked through in full."""
+"""Largest number of networks of a space that is enumerated."""
 _ACCURATE = 12
 _CROSSED, _RANDOM = 100, 200
 _MUTATIONS, _MORE_MUTATIONS = 600, 300
@@ -23,7 +23,7 @@ _DRAWS = 20
 
 
 Costs = Callable[[Rows], Floats]
-"""The costs to be minimised, from 0 to 1, of networks: ``(networks, costs)``."""
+"""Function from networks to their costs, scaled to 0..1: ``(networks, costs)``."""
 
 
 def best_candidate(
@@ -35,11 +35,21 @@ def best_candidate(
     rng: np.random.Generator,
     passed_over: int = 0,
 ) -> Rows | None:
-    """The affordable network ``(genes,)`` of largest expected gain, that is none of ``taken``; None if none is found.
+    """The network ``(genes,)`` of largest expected gain within the limits that is not in ``taken``; None if none is found.
 
-    So many that would be better are ``passed_over``. ``known`` are the networks of which the ``model`` was told. Small spaces
-    are enumerated. In others the candidates are neighbours and children of the front and of the most accurate networks as the
-    model sees them, random sparse placements, and then neighbours of the best of these.
+    Spaces of at most 3,000 networks are enumerated. In larger spaces the pool consists of mutations and crossovers of the
+    estimated front and of the networks of highest estimated accuracy, of random sparse placements, and of mutations of the
+    best of these.
+
+    Args:
+        space: the networks of the search space with their costs and limits.
+        costs: the costs of networks.
+        model: the model of accuracies.
+        known: the networks that the model was fitted to, ``(networks, genes)``.
+        taken: the networks that must not be proposed, ``(networks, genes)``.
+        rng: source of random numbers.
+        passed_over: number of better networks to skip.
+
     """
     refused = {row.tobytes() for row in taken}
     gain = _Gain(space, costs, model, known)
@@ -71,10 +81,10 @@ def _ranked(rows: Rows, gains: Floats, passed_over: int) -> Rows:
 
 
 class _Gain:
-    """Expected gain over the front that ``model`` believes in, up to the highest cost.
+    """Expected hypervolume improvement over the front of estimated accuracies, up to the highest cost.
 
-    Below, it is bounded by the bare trunk's accuracy where nothing is cheaper than it, else by the lowest that is known.
-    Accuracies are those with the seed that most trainings have: what that does to all alike is no doubt about a candidate.
+    The lower bound of accuracy is that of the bare trunk if nothing is cheaper, else the lowest estimate. Accuracies are
+    predicted for the seed of most trainings, so that the effect of a seed does not add to the uncertainty of a candidate.
     """
 
     def __init__(self, space: CostedRows, costs: Costs, model: AccuracyModel, known: Rows) -> None:
@@ -97,11 +107,11 @@ class _Gain:
 
 
 def _without(rows: Rows, refused: set[bytes]) -> Rows:
-    """The distinct rows that are not refused."""
+    """The distinct ``rows`` that are not in ``refused``."""
     rows = np.unique(rows, axis=0)
     return rows[np.array([row.tobytes() not in refused for row in rows], dtype=bool)]
 
 
 def _some(rows: Rows, number: int, rng: np.random.Generator) -> Rows:
-    """At most ``number`` of the rows."""
+    """At most ``number`` of the ``rows``, drawn at random."""
     return rows if len(rows) <= number else rows[rng.choice(len(rows), number, replace=False)]

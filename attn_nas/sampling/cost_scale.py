@@ -1,4 +1,4 @@
-"""A scale on which costs of very different size can be compared."""
+"""A symmetric logarithmic scale for added costs, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class CostScale:
-    """From what is added to the bare trunk's cost to a scale from 0 (``least``, none or less than none) to 1 (``most``).
+    """Maps the cost added to the bare trunk to 0 (at ``least``, which is 0 or negative) .. 1 (at ``most``).
 
-    It is linear far below ``linear_below`` and logarithmic far above, in both directions: most mechanisms add so little that a
-    linear axis is flat.
+    The scale is linear for costs far below ``linear_below`` and logarithmic far above, for both signs. On a linear scale most
+    mechanisms would be indistinguishable, because a few add far more than the others.
     """
 
     least: float
@@ -21,7 +21,7 @@ class CostScale:
     linear_below: float = 1000.0
 
     def __call__(self, added: ArrayLike) -> NDArray[np.float64]:
-        """Where costs of any shape lie."""
+        """The scaled costs, of the shape of ``added``."""
         low, high = self._warped(self.least), self._warped(self.most)
         return (self._warped(np.maximum(added, self.least)) - low) / (high - low or 1.0)
 

@@ -1,8 +1,8 @@
-"""Expected hypervolume improvement where only one objective is uncertain: in closed form.
+"""Expected hypervolume improvement in closed form, for known costs and uncertain accuracy.
 
-With the costs of a candidate known, the gain of a candidate of accuracy ``y`` is a sum over the cells of the cost plane that it
-reaches, of the cell's size times how far ``y`` exceeds what the front has there. Each term is a one-dimensional expected
-improvement (Jones et al., 1998); in general hypervolume improvement has no such form in more than a few objectives
+The Pareto front divides the space of costs into cells. A candidate with known costs and accuracy ``y`` gains, in each cell that
+it dominates, the size of the cell times the excess of ``y`` over the front's accuracy there. The expectation of each term is a
+one-dimensional expected improvement (Jones et al., 1998). Where all objectives are uncertain there is no such simple form
 (Emmerich et al., 2011).
 """
 
@@ -18,12 +18,12 @@ from attn_nas.stats.pareto import front_indices
 
 Floats = NDArray[np.float64]
 _AT_A_TIME = 10**6
-"""Candidates times cells that are looked at together, for memory."""
+"""Largest number of candidates times cells that are computed at once, to limit memory."""
 
 
 @dataclass(frozen=True)
 class Staircase:
-    """What a front has reached, ``levels`` ``(cells,)``, in each cell of the costs, from ``low`` to ``high`` ``(cells, k)``."""
+    """A front's best accuracies ``levels`` ``(cells,)`` in cells of ``k`` costs from ``low`` to ``high`` ``(cells, k)``."""
 
     low: Floats
     high: Floats
@@ -31,7 +31,10 @@ class Staircase:
 
     @classmethod
     def of(cls, accuracies: Floats, costs: Floats, floor: float, limits: Floats) -> Staircase:
-        """That of points ``(n,)``, ``(n, k)``, above the accuracy ``floor`` and within the costs ``limits`` ``(k,)``."""
+        """The staircase of points with ``accuracies`` ``(n,)`` and ``costs`` ``(n, k)``.
+
+        Accuracies below ``floor`` and costs above ``limits`` ``(k,)`` are cut off.
+        """
         front = front_indices([*zip(accuracies, *costs.T, strict=True)])
         accuracies, costs = accuracies[front], costs[front]
         edges = [np.unique(np.append(np.minimum(costs[:, axis], limit), (0.0, limit))) for axis, limit in enumerate(limits)]
@@ -42,14 +45,17 @@ class Staircase:
         return cls(low, high, levels)._joined()
 
     def _joined(self) -> Staircase:
-        """The same with neighbours along the last cost as one cell where their level is the same."""
+        """The same staircase, neighbouring cells along the last cost merged where their levels are equal."""
         beside = (self.low[1:, :-1] == self.low[:-1, :-1]).all(1) & (self.levels[1:] == self.levels[:-1])
         first = np.append(True, ~beside)
         last = np.append(~beside, True)
         return Staircase(self.low[first], self.high[last], self.levels[first])
 
     def expected_gain(self, mean: Floats, deviation: Floats, costs: Floats) -> Floats:
-        """Of candidates with normal accuracies ``(m,)`` and known ``costs`` ``(m, k)``, in accuracy times costs, ``(m,)``."""
+        """Expected gains ``(m,)`` of candidates, in accuracy x costs.
+
+        Their accuracies are normal with ``mean`` and ``deviation`` ``(m,)``; their ``costs`` are ``(m, k)``.
+        """
         parts = max(1, len(mean) * len(self.levels) // _AT_A_TIME)
         chunks = (np.array_split(each, parts) for each in (mean, np.maximum(deviation, 1e-12), costs))
         return np.concatenate([self._gain(*chunk) for chunk in zip(*chunks, strict=True)])

@@ -1,4 +1,4 @@
-"""What mechanisms, positions and sites do to accuracy, estimated from all trainings of a search together."""
+"""Estimates the effects of mechanisms, positions and sites on accuracy from all trainings of a search."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from attn_nas.sampling.accuracy import AccuracyModel
 from attn_nas.sampling.beliefs import Training, model_of
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Placement
 from attn_nas.stats.uncertainty import Z90
 
 _CONTEXTS = 8
 _MOST = 48
-"""Placements at sites that an effect is averaged over, at most."""
+"""Largest number of pairs of site and placement that an effect is averaged over."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """The change of accuracy, a share of 1, that ``what`` brings at one site over nothing there, with its 90 % interval.
+    """Change of accuracy, as a fraction of 1, from placing ``what`` at one site instead of nothing, with its 90 % interval.
 
-    Averaged over all that the space allows (sizes, positions, sites), and over networks of the search that the rest is taken
-    from. ``trained`` says how many of its networks had it.
+    The effect is averaged over everything that ``what`` leaves open (sizes, positions, sites) and over the other placements
+    of networks of the search. ``trained`` is the number of trained networks that have it.
     """
 
     what: str
@@ -37,7 +37,7 @@ class Effect:
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether the interval leaves no doubt of the sign."""
+        """True if the 90 % interval excludes zero."""
         return self.low > 0 or self.high < 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,9 +47,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Insight:
-    """Effects of mechanisms, of positions, of attending a site, and of each mechanism at each site that it can have.
+    """Effects of each mechanism, each position, attention at each site, and (``cells``) each mechanism at each site.
 
-    ``cells`` are by site and mechanism.
+    ``noise`` is the standard deviation of one training around its network's true accuracy, ``networks`` the number of
+    distinct networks.
     """
 
     mechanisms: tuple[Effect, ...]
@@ -61,7 +62,7 @@ class Insight:
 
     @property
     def nothing_found(self) -> bool:
-        """Whether no mechanism, position or site has an effect beyond noise."""
+        """True if no mechanism, position or site has an effect whose interval excludes zero."""
         return not any(each.beyond_noise for each in (*self.mechanisms, *self.positions, *self.sites))
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class Insight:
 
     @classmethod
     def of(cls, trainings: Sequence[Training], encoding: Encoding) -> Insight | None:
-        """From all trainings of a search of the space of ``encoding``; None for fewer than four networks."""
+        """Effects from all ``trainings`` of a search in the space of ``encoding``; None for fewer than four networks."""
         model = model_of(trainings)
         if model is None:
             return None
@@ -100,7 +101,7 @@ class Insight:
 
 
 class _Effects:
-    """Effects of groups of what the space allows, ``possible``: placements by the index of their site."""
+    """Computes effects of groups of placements; ``_possible`` lists every pair of site index and placement of the space."""
 
     def __init__(self, model: AccuracyModel, encoding: Encoding) -> None:
         self._model = model
@@ -120,14 +121,14 @@ class _Effects:
         self._contexts = self._some(self._seen, _CONTEXTS)
 
     def by(self, group: Callable[[int, Placement], tuple[str, ...]]) -> dict[tuple[str, ...], Effect]:
-        """The effect of each group, by its name."""
+        """The effect of each group of placements, by the name that ``group`` gives them."""
         groups: dict[tuple[str, ...], list[tuple[int, int]]] = {}
         for site, placement in self._possible:
             groups.setdefault(group(site, placement), []).append((site, self._number[placement]))
         return {name: self._effect(name[-1], np.array(members)) for name, members in groups.items()}
 
     def _effect(self, what: str, members: NDArray[np.int64]) -> Effect:
-        """That of placing one of ``members`` ``(n, 2)``, sites and placements."""
+        """Mean effect of placing one of ``members`` ``(n, 2)``, pairs of site index and placement number."""
         having = (self._seen[:, members[:, 0]] == members[:, 1]).any(1)
         chosen = self._some(members, _MOST)
         present = np.repeat(self._contexts, len(chosen), axis=0)
@@ -135,7 +136,7 @@ class _Effects:
         absent = present.copy()
         each = np.arange(len(present))
         present[each, sites], absent[each, sites] = numbers, -1
-        networks = Placed(self._model.seen.networks.sites, np.concatenate([present, absent]), self._placements)
+        networks = PlacedNetworks(self._model.seen.networks.sites, np.concatenate([present, absent]), self._placements)
         weights = np.repeat([1.0, -1.0], len(present)) / len(present)
         change, deviation = self._model.contrast(networks, weights)
         return Effect(what, change, change - Z90 * deviation, change + Z90 * deviation, int(having.sum()))

@@ -1,4 +1,4 @@
-"""An Optuna sampler for attention placements that knows a candidate's cost before it is trained."""
+"""An Optuna sampler for attention placements that uses the known cost of each candidate."""
 
 from __future__ import annotations
 
@@ -14,37 +14,44 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from attn_nas.cost import CostTable
-from attn_nas.sampling.accuracy import LEAST
+from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.learner import Learner
-from attn_nas.sampling.observations import WARM_START, EarlierTraining, is_scored
+from attn_nas.sampling.observations import WARM_START, PriorTraining, is_scored
 from attn_nas.sampling.rows import CostedRows, Rows
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, SearchSpace
 
 _TRIES = 1000
-_PROMISED = "attn_nas:row"
-"""The system attribute of a trial with the row that it was given, before its parameters are known."""
-_ASKING = Lock()
-"""Threads ask one after the other, so that each knows what the others were given."""
+_ROW_ATTRIBUTE = "attn_nas:row"
+"""System attribute of a trial with the network it was given; it is set before the parameters are stored."""
+_ask_lock = Lock()
+"""Serialises proposals, so that each thread sees the networks given to the others."""
 
 
 class KnownCostSampler(BaseSampler):
-    """Proposes placements by expected hypervolume improvement, with the cost known and the accuracy from a Gaussian process.
+    """Proposes placements by expected hypervolume improvement, with known costs and a Gaussian process for accuracy.
 
-    For studies of accuracy, to be maximised, and the one or two costs that ``space.objectives`` names, to be minimised. Times,
-    which are measured and not known, are predicted. The references come first, limits are kept exactly, and no network is
-    proposed twice, nor one that is being trained. Trials that train a network again, with another seed in their user attribute
-    ``seed``, make it surer; pruned ones with accuracies after each epoch in their attribute ``curve`` say what parts of curves
-    say. What an earlier search has found may be in the study's attribute ``warm_start``, a list of
-    `EarlierTraining` s as lists: it tells as soon as a network that both have trained says how far they are apart.
+    The study must maximise accuracy and minimise the one or two costs of ``space.objectives``. FLOPs, MACs and parameters are
+    counted exactly (``costs``); step time and latency are predicted from the trials that have measured them. References come
+    first. Limits are never exceeded, and a network is proposed once. The sampler reads these optional attributes:
 
-    All that the sampler knows it reads from the study, and the chance in trial ``n`` follows from ``seed`` and ``n``: a study
-    that is resumed goes on as if it had not been stopped. Parameters outside the space are drawn at random.
+    - ``seed`` of a trial: the seed of its training. Trials of one network with several seeds reduce its uncertainty.
+    - ``curve`` of a trial: accuracy after each epoch. Curves of pruned trials are extrapolated (`CurveModel`).
+    - ``warm_start`` of the study: results of another search, as `PriorTraining.to_list` writes them. They are used once a
+      network was trained in both searches, which gives the offset between them.
+
+    The sampler keeps no state of its own: proposals follow from the study, ``seed`` and the trial's number, so that a resumed
+    study continues as if it had not stopped. Parameters outside the space are drawn at random.
+
+    Args:
+        space: the search space.
+        costs: the costs of its networks, on the trunk and task of the search.
+        seed: seed of random choices; drawn from the operating system if None.
 
     Raises:
-        ValueError: when asked for a parameter of the space in a study of other directions.
+        ValueError: the study has other directions (raised when a parameter of the space is suggested).
 
     """
 
@@ -64,38 +71,36 @@ class KnownCostSampler(BaseSampler):
         self._references = self._rows.affordable(np.array([row for row in references if row], dtype=np.int64))
 
     def suggest(self, trial: BaseTrial) -> Genotype:
-        """The network of ``trial``: every parameter of the space is suggested."""
+        """The network of ``trial``; suggests every parameter of the space."""
         return self.encoding.decode(
             {name: trial.suggest_categorical(name, values) for name, values in self.encoding.choices.items()}
         )
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The whole space, in a study of the right directions."""
+        """The whole space if the study has the directions of the objectives, else nothing."""
         return dict(self._distributions) if study.directions == self._directions else {}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """The parameters of the most promising network; of any when none is left that is new and within the limits."""
+        """Parameters of the network with the largest expected gain; of any network if no new one is within the limits."""
         if search_space != self._distributions:
             return {name: self.sample_independent(study, trial, name, each) for name, each in search_space.items()}
-        with _ASKING:
-            row = self._given(study, trial)
-            study._storage.set_trial_system_attr(trial._trial_id, _PROMISED, row.tolist())
+        with _ask_lock:
+            row = self._proposal(study, trial)
+            study._storage.set_trial_system_attr(trial._trial_id, _ROW_ATTRIBUTE, row.tolist())
         return dict(self.encoding.encode(self.encoding.from_row(row.tolist())))
 
-    def _given(self, study: Study, trial: FrozenTrial) -> Rows:
+    def _proposal(self, study: Study, trial: FrozenTrial) -> Rows:
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        earlier = [EarlierTraining.from_list(each) for each in study.user_attrs.get(WARM_START, ())]
+        earlier = [PriorTraining.from_list(each) for each in study.user_attrs.get(WARM_START, ())]
         rng = np.random.default_rng([self._seed, trial.number])
         found = [(other, self._row(other)) for other in others]
         described = [(other, row) for other, row in found if row is not None]
-        nameless = sum(
-            row is None and other.state == TrialState.RUNNING and other.number < trial.number for other, row in found
-        )
+        unnamed = sum(row is None and other.state == TrialState.RUNNING and other.number < trial.number for other, row in found)
         rows = np.array([row for _, row in described], dtype=np.int64)
-        return self._next([other for other, _ in described], rows, earlier, nameless, rng)
+        return self._next([other for other, _ in described], rows, earlier, unnamed, rng)
 
     def _row(self, trial: FrozenTrial) -> list[int] | None:
-        """The network of a trial; None if it is not known yet. What is over does not change."""
+        """The row of a trial's network; None if it is not known yet. Rows of finished trials are cached."""
         known = self._read.get(trial.number)
         if known and known[0] is trial:
             return known[1]
@@ -107,47 +112,47 @@ class KnownCostSampler(BaseSampler):
     def _row_now(self, trial: FrozenTrial) -> list[int] | None:
         if self._distributions.keys() <= trial.params.keys():
             return self.encoding.params_to_row(trial.params)
-        promised: list[int] | None = trial.system_attrs.get(_PROMISED)
-        return promised
+        row: list[int] | None = trial.system_attrs.get(_ROW_ATTRIBUTE)
+        return row
 
     def _next(
         self,
         described: Sequence[FrozenTrial],
         rows: Rows,
-        earlier: Sequence[EarlierTraining],
-        nameless: int,
+        earlier: Sequence[PriorTraining],
+        unnamed: int,
         rng: np.random.Generator,
     ) -> Rows:
-        """The row of the network to be trained after and beside ``described`` trials of these ``rows``.
+        """The row of the network to train next, given the ``described`` trials and their ``rows``.
 
-        So many ``nameless`` ones began a moment ago and will say which networks they take: those that would come first.
+        ``unnamed`` is the number of running trials whose networks are not stored yet; the best networks are left to them.
         """
         taken = {tuple(row) for row in rows.tolist()}
         references = [reference for reference in self._references if tuple(reference.tolist()) not in taken]
-        if len(references) > nameless:
-            return references[nameless]
+        if len(references) > unnamed:
+            return references[unnamed]
         trained = np.array([is_scored(trial) for trial in described], dtype=bool)
         running = np.array([trial.state == TrialState.RUNNING for trial in described], dtype=bool)
-        if len(np.unique(rows[trained], axis=0)) < LEAST:
+        if len(np.unique(rows[trained], axis=0)) < MIN_NETWORKS:
             return next((row for row in self._rows.random(_TRIES, rng) if tuple(row.tolist()) not in taken), rows[0])
         pending = np.unique(rows[running], axis=0)
         learned = self._learner.learn(described, rows, earlier)
-        model = learned.accuracy.believing(self._rows.placed(pending))
+        model = learned.accuracy.with_pending(self._rows.placed(pending))
 
         def costs(networks: Rows) -> NDArray[np.float64]:
             predicted = [each(self._rows.placed(networks))[:, None] for each in learned.times]
             return np.concatenate([self._rows.costs(networks), *predicted], axis=1)
 
         known = np.unique(rows[trained | running], axis=0)
-        found = best_candidate(self._rows, costs, model, known, rows, rng, nameless - len(references))
+        found = best_candidate(self._rows, costs, model, known, rows, rng, unnamed - len(references))
         return rows[0] if found is None else found
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Chance, for a parameter outside the space."""
+        """A random value for a parameter outside the space."""
         if param_name in self._distributions and study.directions != self._directions:
             names = [direction.name.lower() for direction in self._directions]
-            raise ValueError(f"placements are searched in a study of the directions {names}: create it with them")
+            raise ValueError(f"placements need a study of the directions {names}: create it with these")
         seed = np.random.SeedSequence([self._seed, trial.number, *param_name.encode()]).generate_state(1)[0]
         return RandomSampler(int(seed)).sample_independent(study, trial, param_name, param_distribution)

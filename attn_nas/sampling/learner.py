@@ -1,4 +1,4 @@
-"""What a growing study teaches: models of its accuracies and times, whose hyperparameters are chosen now and then."""
+"""Models of accuracies and times of a growing study; hyperparameters are refitted from time to time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from attn_nas.sampling.accuracy import LEAST, AccuracyModel, Observations
-from attn_nas.sampling.observations import EarlierTraining, is_scored, told
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.accuracy import MIN_NETWORKS, AccuracyModel, Observations
+from attn_nas.sampling.observations import PriorTraining, is_scored, observations_from
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.rows import CostedRows, Rows
 from attn_nas.sampling.times import PredictedTimes
 
@@ -21,71 +21,70 @@ _GROWTH = 1.03
 
 @dataclass(frozen=True)
 class Learned:
-    """What is believed of accuracies, and of each cost that is a time."""
+    """A model of accuracies, and a model of each cost that is a time."""
 
     accuracy: AccuracyModel
     times: list[PredictedTimes]
 
 
 class Learner:
-    """Learns from trials of the networks ``rows``, whose values at the places ``timed`` are ratios of times.
+    """Fits models to trials of networks of ``rows``; ``timed`` are the indices of trial values that are ratios of times.
 
-    To choose hyperparameters takes longer than all else, and a few more trainings hardly change them: they are those that the
-    first trainings say, of which there are a thirtieth more each time, but one at least. What is kept between calls is only
-    what it would be anew.
+    Fitting hyperparameters takes longest, and a few more trainings hardly change them. They are therefore fitted to the first
+    trainings only, whose number grows in steps of 3 % (at least one). The cache affects speed, not results.
     """
 
     def __init__(self, rows: CostedRows, timed: Sequence[int]) -> None:
         self._rows = rows
         self._timed = timed
-        self._first = _Kept()
-        self._all = _Kept()
+        self._first = _Cache()
+        self._all = _Cache()
 
-    def learn(self, trials: Sequence[FrozenTrial], rows: Rows, earlier: Sequence[EarlierTraining]) -> Learned:
-        """The models after ``trials`` of the networks ``rows`` ``(trials, genes)``, and ``earlier`` ones of another search."""
+    def learn(self, trials: Sequence[FrozenTrial], rows: Rows, earlier: Sequence[PriorTraining]) -> Learned:
+        """Models of ``trials`` of the networks ``rows`` ``(trials, genes)`` and of ``earlier`` trainings of another search."""
         begun = _begun(trials)
-        first = self._told([trials[number] for number in begun], rows[begun], earlier)
-        everything = self._told(trials, rows, earlier)
+        first = self._evidence([trials[number] for number in begun], rows[begun], earlier)
+        everything = self._evidence(trials, rows, earlier)
         like = self._first.get(first.content, lambda: _learned(first, None))
         if everything.content == first.content:
             return like
         return self._all.get(everything.content, lambda: _learned(everything, like))
 
-    def _told(self, trials: Sequence[FrozenTrial], rows: Rows, earlier: Sequence[EarlierTraining]) -> _Told:
+    def _evidence(self, trials: Sequence[FrozenTrial], rows: Rows, earlier: Sequence[PriorTraining]) -> _Evidence:
         scored = np.array([is_scored(trial) for trial in trials], dtype=bool)
         complete = [trial for trial, over in zip(trials, scored, strict=True) if over]
         ratios = np.array([[trial.values[place] for place in self._timed] for trial in complete])
-        return _Told(told(trials, self._rows.placed(rows), earlier), self._rows.placed(rows[scored]), ratios)
+        return _Evidence(observations_from(trials, self._rows.placed(rows), earlier), self._rows.placed(rows[scored]), ratios)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """Accuracies, and ratios of times ``(networks, times)`` of some ``measured`` networks."""
+class _Evidence:
+    """Observed accuracies, and ratios of times ``(networks, times)`` of the ``measured`` networks."""
 
     seen: Observations
-    measured: Placed
+    measured: PlacedNetworks
     ratios: Floats
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What is equal for what teaches the same."""
+        """Cache key; equal for equal evidence."""
         seen = self.seen
         arrays = (seen.networks.rows, seen.accuracies, seen.seeds, seen.noise, self.measured.rows, self.ratios)
         return (seen.networks.placements, *(each.tobytes() for each in arrays))
 
 
-def _learned(told: _Told, like: Learned | None) -> Learned:
+def _learned(evidence: _Evidence, like: Learned | None) -> Learned:
     times = [
-        PredictedTimes(told.measured, ratios, like=like.times[place] if like else None)
-        for place, ratios in enumerate(told.ratios.T)
+        PredictedTimes(evidence.measured, ratios, like=like.times[place] if like else None)
+        for place, ratios in enumerate(evidence.ratios.T)
     ]
-    return Learned(AccuracyModel(told.seen, numbers=like.accuracy.numbers if like else None), times)
+    return Learned(AccuracyModel(evidence.seen, parameters=like.accuracy.parameters if like else None), times)
 
 
 def _begun(trials: Sequence[FrozenTrial]) -> NDArray[np.int64]:
-    """The numbers among ``trials`` of those that had ended when the last was scored that hyperparameters are chosen by."""
+    """Indices of the trials that hyperparameters are fitted to."""
     ends = sorted(trial.datetime_complete for trial in trials if is_scored(trial) and trial.datetime_complete)
-    most = LEAST
+    most = MIN_NETWORKS
     while (more := max(most + 1, int(most * _GROWTH))) <= len(ends):
         most = more
     return np.array([
@@ -94,8 +93,8 @@ def _begun(trials: Sequence[FrozenTrial]) -> NDArray[np.int64]:
     ])  # fmt: skip
 
 
-class _Kept:
-    """What was made last, and of what."""
+class _Cache:
+    """Keeps the last result with its key."""
 
     def __init__(self) -> None:
         self._last: tuple[object, Learned] | None = None

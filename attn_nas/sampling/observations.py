@@ -1,4 +1,4 @@
-"""What a study has told: whole trainings, parts of others, and what an earlier search has found."""
+"""Observations from a study: complete trainings, extrapolated partial ones, and trainings of a prior search."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from attn_nas.sampling.accuracy import Observations
-from attn_nas.sampling.curve_model import RungModel
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.curve_model import CurveModel
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.scale import AccuracyScale
 from attn_nas.space.genotype import Genotype
 
 SEED = "seed"
-"""The user attribute of a trial that says with which seed it was trained, where several are in use."""
+"""User attribute of a trial: the seed of its training (0 if absent)."""
 CURVE = "curve"
-"""The user attribute of a trial with its accuracy after each epoch: of all of them, or if it was pruned of the first."""
+"""User attribute of a trial: accuracy after each epoch that was trained."""
 WARM_START = "warm_start"
-"""The user attribute of a study that has `EarlierTraining` s as plain data."""
-_EARLIER = -1
+"""User attribute of a study: a list of `PriorTraining` values as lists."""
+_PRIOR_SEED = -1
 _NOISE = 0.3
-"""Share of the variance of final accuracies that a single training's noise is taken for, where parts of curves are weighed."""
+"""Assumed noise variance of one training, relative to the variance of final accuracies; weighs partial curves."""
 
 
-class EarlierTraining(NamedTuple):
-    """What a network of the same trunk has reached in an earlier search, perhaps with other data and other choices."""
+class PriorTraining(NamedTuple):
+    """A network and its accuracy in a prior search on the same trunk; data and search space may differ."""
 
     genotype: Genotype
     accuracy: float
@@ -37,18 +37,25 @@ class EarlierTraining(NamedTuple):
         return [self.genotype.to_dict(), self.accuracy]
 
     @classmethod
-    def from_list(cls, data: Sequence[Any]) -> EarlierTraining:
-        """What `to_list` wrote."""
+    def from_list(cls, data: Sequence[Any]) -> PriorTraining:
+        """The value that `to_list` wrote.
+
+        Raises:
+            SpaceError: the genotype is invalid.
+
+        """
         return cls(Genotype.from_dict(data[0]), data[1])
 
 
 def is_scored(trial: FrozenTrial) -> bool:
-    """Whether a trial is complete, with finite values."""
+    """True if a trial is complete and all its values are finite."""
     return trial.state == TrialState.COMPLETE and all(map(isfinite, trial.values))
 
 
-def told(trials: Sequence[FrozenTrial], networks: Placed, earlier: Sequence[EarlierTraining]) -> Observations:
-    """Observations from ``trials`` with their ``networks``, at least one of which is complete."""
+def observations_from(
+    trials: Sequence[FrozenTrial], networks: PlacedNetworks, earlier: Sequence[PriorTraining]
+) -> Observations:
+    """Observations from ``trials`` of these ``networks`` and from ``earlier`` trainings; at least one trial is complete."""
     complete = [number for number, trial in enumerate(trials) if is_scored(trial)]
     seen = Observations(
         networks[np.array(complete)],
@@ -60,32 +67,37 @@ def told(trials: Sequence[FrozenTrial], networks: Placed, earlier: Sequence[Earl
     return _with_earlier(_with_parts(seen, trials, networks, scale), earlier, scale)
 
 
-def _with_parts(seen: Observations, trials: Sequence[FrozenTrial], networks: Placed, scale: AccuracyScale) -> Observations:
-    """``seen``, and what the curves of pruned trials say that did not go on later."""
+def _with_parts(
+    seen: Observations, trials: Sequence[FrozenTrial], networks: PlacedNetworks, scale: AccuracyScale
+) -> Observations:
+    """``seen`` and the extrapolated curves of pruned trials that were not continued later."""
     over = {(row.tobytes(), seed) for row, seed in zip(seen.networks.rows, seen.seeds.tolist(), strict=True)}
     whole = [trial.user_attrs[CURVE] for trial in trials if is_scored(trial) and CURVE in trial.user_attrs]
     epochs = max(map(len, whole), default=0)
-    model = RungModel(np.array([curve for curve in whole if len(curve) == epochs]), scale)
+    model = CurveModel(np.array([curve for curve in whole if len(curve) == epochs]), scale)
     for number, trial in enumerate(trials):
         seed = trial.user_attrs.get(SEED, 0)
         if trial.state != TrialState.PRUNED or (networks.rows[number].tobytes(), seed) in over:
             continue
-        reading = model.read(trial.user_attrs.get(CURVE, ()))
-        if reading:
+        extrapolated = model.extrapolate(trial.user_attrs.get(CURVE, ()))
+        if extrapolated:
             seen = Observations(
                 seen.networks + networks[np.array([number])],
-                np.append(seen.accuracies, scale.back(np.array([reading.value]))),
+                np.append(seen.accuracies, scale.back(np.array([extrapolated.value]))),
                 np.append(seen.seeds, seed),
-                np.append(seen.noise, 1.0 + reading.variance / (_NOISE * model.spread)),
+                np.append(seen.noise, 1.0 + extrapolated.variance / (_NOISE * model.spread)),
             )
     return seen
 
 
-def _with_earlier(seen: Observations, earlier: Sequence[EarlierTraining], scale: AccuracyScale) -> Observations:
-    """``seen`` and ``earlier``, moved so that the networks that both have are as accurate on average, if there are any."""
+def _with_earlier(seen: Observations, earlier: Sequence[PriorTraining], scale: AccuracyScale) -> Observations:
+    """``seen`` and ``earlier`` trainings, the latter shifted by the mean difference over networks trained in both.
+
+    Without a common network ``earlier`` is ignored.
+    """
     if not earlier:
         return seen
-    both = seen.networks + Placed.of([each.genotype for each in earlier])
+    both = seen.networks + PlacedNetworks.of([each.genotype for each in earlier])
     same = (both.rows[: len(seen), None] == both.rows[None, len(seen) :]).all(2)
     if not same.any():
         return seen
@@ -95,6 +107,6 @@ def _with_earlier(seen: Observations, earlier: Sequence[EarlierTraining], scale:
     return Observations(
         both,
         np.append(seen.accuracies, scale.back(values + apart)),
-        np.append(seen.seeds, np.full(len(earlier), _EARLIER)),
+        np.append(seen.seeds, np.full(len(earlier), _PRIOR_SEED)),
         np.append(seen.noise, np.ones(len(earlier))),
     )

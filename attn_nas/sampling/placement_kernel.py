@@ -1,8 +1,7 @@
-"""The kernel of networks: how alike placements are.
+"""The covariance function (kernel) of networks, a sum of five parts beside a constant.
 
-It is made for placements: beside a constant, a mechanism does something where it stands (additive over sites),
-something in its stage and something wherever it stands (shared by sites), effects combine and saturate (the square of the
-additive part), and what is left belongs to the network as a whole.
+A mechanism has an effect at its site (additive over sites), an effect within its stage, and an effect at any site; effects
+interact (the square of the additive part); the last part is specific to the network as a whole.
 """
 
 from __future__ import annotations
@@ -22,29 +21,29 @@ from attn_nas.space.geometry import Site
 
 Floats = NDArray[np.float64]
 _WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5, 0.2)
-"""Prior medians of the kernel's parts: constant, own site, own stage, any site, pairs, whole."""
+"""Prior medians of the weights of the parts: constant, site, stage, any site, interactions, whole network."""
 _DECAYS = (0.7, 0.7, 0.7, 0.7, 1.5)
-"""Prior medians of what costs likeness (nepers): another family, mechanism, position, a size times two, nothing there."""
+"""Prior medians of decays: another family, mechanism, position, each doubling of a size, an empty site."""
 _WHOLE = 0.35
-"""Prior median of what a difference at a site counts for in the likeness of whole networks."""
+"""Prior median of the decay per differing site in the part of whole networks."""
 _NOTHING = object()
 _USUAL_SIZE = 8
 _NOISE = 0.3
 _SEED = 0.02
-"""Prior medians of the noise of one training, and of what its seed does to all networks alike."""
+"""Prior medians of the noise variance of one training, and of the variance between seeds."""
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Networks of one trunk: ``rows`` ``(networks, sites)`` number which of the ``placements`` is at each site, -1 for none."""
+class PlacedNetworks:
+    """Networks of one trunk: ``rows`` ``(networks, sites)`` are indices into ``placements``, -1 for an empty site."""
 
     sites: tuple[Site, ...]
     rows: NDArray[np.int64]
     placements: tuple[Placement, ...]
 
     @classmethod
-    def of(cls, genotypes: Sequence[Genotype]) -> Placed:
-        """Those of one trunk, at least one of them."""
+    def of(cls, genotypes: Sequence[Genotype]) -> PlacedNetworks:
+        """The networks of ``genotypes``, at least one, all of one trunk."""
         index: dict[Placement, int] = {}
         rows = [
             [-1 if placement is None else index.setdefault(placement, len(index)) for _, placement in genotype.sites]
@@ -55,21 +54,21 @@ class Placed:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, chosen: NDArray[np.int64]) -> Placed:
-        return Placed(self.sites, self.rows[chosen], self.placements)
+    def __getitem__(self, chosen: NDArray[np.int64]) -> PlacedNetworks:
+        return PlacedNetworks(self.sites, self.rows[chosen], self.placements)
 
-    def __add__(self, others: Placed) -> Placed:
+    def __add__(self, others: PlacedNetworks) -> PlacedNetworks:
         placements = tuple(dict.fromkeys((*self.placements, *others.placements)))
         rows = [each.numbered(placements).rows for each in (self, others)]
-        return Placed(self.sites, np.concatenate(rows), placements)
+        return PlacedNetworks(self.sites, np.concatenate(rows), placements)
 
-    def numbered(self, placements: tuple[Placement, ...]) -> Placed:
-        """The same with other numbers; ``placements`` have all that are in the networks."""
+    def numbered(self, placements: tuple[Placement, ...]) -> PlacedNetworks:
+        """The same networks with indices into other ``placements``, which must contain those of the networks."""
         if placements == self.placements:
             return self
         index = {placement: number for number, placement in enumerate(placements)}
         numbers = np.array([*(index.get(placement, -1) for placement in self.placements), -1], dtype=np.int64)
-        return Placed(self.sites, numbers[self.rows], placements)
+        return PlacedNetworks(self.sites, numbers[self.rows], placements)
 
     @cached_property
     def stages(self) -> list[int]:
@@ -82,17 +81,17 @@ class Placed:
         return [[index for index, stage in enumerate(self.stages) if stage == each] for each in sorted(set(self.stages))]
 
     def counts(self, sites: Sequence[int]) -> Tensor:
-        """How often each network has each placement among ``sites``, ``(networks, placements)``."""
+        """Number of times that each network has each placement among ``sites``, ``(networks, placements)``."""
         counts = np.zeros((len(self.rows), len(self.placements) + 1))
         np.add.at(counts, (np.arange(len(self.rows))[:, None], self.rows[:, sites]), 1.0)
         return torch.from_numpy(counts[:, :-1])
 
 
 def _differences(placements: Sequence[Placement]) -> Tensor:
-    """How each two of ``placements`` and none, the last, differ, ``(5, placements + 1, placements + 1)``.
+    """Distances between each two of ``placements`` and the empty site (last), ``(5, placements + 1, placements + 1)``.
 
-    In family, mechanism, position, sizes (octaves) and in being there at all. Each is a distance in one dimension or a sum of
-    such, so that the exponential of what they cost is a covariance.
+    They count another family, mechanism, position, sizes (in octaves) and emptiness. Each is a sum of one-dimensional
+    distances, so that the exponential of their negative weighted sum is a covariance.
     """
 
     def unlike(values: Sequence[object]) -> NDArray[np.float64]:
@@ -111,8 +110,8 @@ def _differences(placements: Sequence[Placement]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """The kernel's numbers, the factor of the noise and the variance between seeds, all positive."""
+class KernelParameters:
+    """Hyperparameters, all positive: weights and decays of the kernel, noise factor, variance between seeds."""
 
     weights: Tensor
     decays: Tensor
@@ -122,63 +121,63 @@ class Numbers:
     seed: Tensor
 
     @classmethod
-    def of(cls, logarithms: Tensor, stages: int) -> Numbers:
-        """From their logarithms, one after the other; there are as many of ``own`` and ``whole`` as stages."""
+    def of(cls, logarithms: Tensor, stages: int) -> KernelParameters:
+        """Hyperparameters from their concatenated ``logarithms``; ``own`` and ``whole`` have one value per stage."""
         return cls(*logarithms.exp().split([len(_WEIGHTS), len(_DECAYS), stages, stages, 1, 1]))
 
     @staticmethod
     def start(stages: int) -> Floats:
-        """The logarithms of the prior medians."""
+        """Logarithms of the prior medians, in the order of `of`."""
         return np.log([*_WEIGHTS, *_DECAYS, *[1.0] * stages, *[_WHOLE] * stages, _NOISE, _SEED])
 
 
 class Kernel:
-    """The covariance of networks."""
+    """Covariance of networks with these ``placements``."""
 
     def __init__(self, placements: Sequence[Placement]) -> None:
         self._differences = _differences(placements)
 
-    def _unlikeness(self, numbers: Numbers) -> Tensor:
-        """How little alike each two placements are, from 0; the last row and column are for none."""
-        return (numbers.decays[:, None, None] * self._differences).sum(0)
+    def _unlikeness(self, parameters: KernelParameters) -> Tensor:
+        """Weighted distance of each two placements; the last row and column belong to the empty site."""
+        return (parameters.decays[:, None, None] * self._differences).sum(0)
 
-    def between(self, a: Placed, b: Placed, numbers: Numbers) -> Tensor:
+    def between(self, a: PlacedNetworks, b: PlacedNetworks, parameters: KernelParameters) -> Tensor:
         """Covariance between the networks of ``a`` and those of ``b``, ``(len(a), len(b))``.
 
-        All parts but the square are sums over the sites of ``a`` of what stands there with a network of ``b``.
+        All parts except interactions are sums over the sites of ``a``, computed by looking up tables per site.
         """
-        constant, own, staged, shared, pairs, whole = numbers.weights
-        unlike = self._unlikeness(numbers)
+        constant, own, staged, shared, pairs, whole = parameters.weights
+        unlike = self._unlikeness(parameters)
         sites, size, stage = len(a.sites), len(unlike), torch.tensor(a.stages)
         here = torch.from_numpy(a.rows % size + np.arange(sites) * size)
         there = torch.from_numpy(b.rows.T % size)
 
         def summed(tables: Sequence[Tensor]) -> Tensor:
-            """Of one table ``(placements + 1, len(b))`` for each site."""
+            """Sum over sites of entries of ``tables``, one ``(placements + 1, len(b))`` for each site."""
             return nn.functional.embedding_bag(here, torch.cat([*tables]), mode="sum")
 
         padded = nn.functional.pad(torch.exp(-unlike[:-1, :-1]), (0, 1, 0, 1))
         alike = [padded[:, taken] for taken in there]
-        at_site = [weight * each for weight, each in zip(numbers.own[stage] / sites, alike, strict=True)]
+        at_site = [weight * each for weight, each in zip(parameters.own[stage] / sites, alike, strict=True)]
         anywhere = torch.stack(alike).sum(0) * (shared / sites**2)
         elsewhere = [
             sum(alike[site] for site in group) * (staged / len(a.groups) / len(group) ** 2) + anywhere for group in a.groups
         ]
         additive = summed([each * own + elsewhere[index] for each, index in zip(at_site, a.stages, strict=True)])
-        of_all = summed([-weight * unlike[:, taken] for weight, taken in zip(numbers.whole[stage], there, strict=True)])
+        of_all = summed([-weight * unlike[:, taken] for weight, taken in zip(parameters.whole[stage], there, strict=True)])
         return constant + additive + summed(at_site) ** 2 * pairs + torch.exp(of_all) * whole
 
-    def of_each(self, networks: Placed, numbers: Numbers) -> Tensor:
+    def of_each(self, networks: PlacedNetworks, parameters: KernelParameters) -> Tensor:
         """Variance of each network, ``(networks,)``."""
-        constant, own, staged, shared, pairs, whole = numbers.weights
-        alike = torch.exp(-self._unlikeness(numbers)[:-1, :-1])
+        constant, own, staged, shared, pairs, whole = parameters.weights
+        alike = torch.exp(-self._unlikeness(parameters)[:-1, :-1])
 
         def within(sites: Sequence[int]) -> Tensor:
             counts = networks.counts(sites)
             return (counts @ alike * counts).sum(1) / len(sites) ** 2
 
         at_site = (
-            torch.from_numpy(networks.rows >= 0).double() @ numbers.own[torch.tensor(networks.stages)] / len(networks.sites)
+            torch.from_numpy(networks.rows >= 0).double() @ parameters.own[torch.tensor(networks.stages)] / len(networks.sites)
         )
         in_stages = torch.stack([within(group) for group in networks.groups]).mean(0)
         everywhere = within(range(len(networks.sites)))

@@ -1,7 +1,7 @@
-"""What values of a Gaussian process say about it: exactly, or where they are many by way of a part of them.
+"""Posteriors of a Gaussian process: exact, or approximated with inducing values.
 
-Gaussian processes: Rasmussen and Williams, 2006. The part: the fully independent training conditional (Snelson and Ghahramani,
-2006; Quinonero-Candela and Rasmussen, 2005), linear in the number of values.
+Exact inference: Rasmussen and Williams, 2006. Approximation: the fully independent training conditional (Snelson and
+Ghahramani, 2006; Quinonero-Candela and Rasmussen, 2005), whose time is linear in the number of values.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ JITTER = 1e-7
 
 
 class Posterior(Protocol):
-    """What is known of the process after its ``values`` ``(seen, outputs)``.
+    """The process given ``values`` ``(seen, outputs)``.
 
-    It is asked by the covariance ``across`` ``(asked, basis)`` of what is asked with the ``basis``, some of the values.
+    Methods take the covariance ``across`` ``(asked, basis)`` between query points and the ``basis``, a subset of the values.
     """
 
     basis: NDArray[np.int64]
@@ -28,23 +28,23 @@ class Posterior(Protocol):
     """``across @ weights`` are the means, ``(basis, outputs)``."""
 
     def explained(self, across: Tensor) -> Tensor:
-        """Of covariance ``explained @ explained.T`` is what is not uncertain any more, ``(asked, any)``."""
+        """A factor ``(asked, any)``: ``explained @ explained.T`` is the reduction of covariance by the values."""
         ...
 
     def joint(self, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> tuple[Tensor, Tensor | None]:
-        """A factor ``(asked, any)`` of the covariance that remains, and independent variances ``(asked,)`` if there are any.
+        """A factor ``(asked, any)`` of the posterior covariance, and additional independent variances ``(asked,)`` or None.
 
-        ``prior`` gives the covariance ``(asked, asked)`` of what is asked, and ``variances`` its diagonal.
+        ``prior`` returns the prior covariance ``(asked, asked)`` of the query points; ``variances`` is its diagonal.
         """
         ...
 
     def sum_variance(self, sums: Tensor, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> Tensor:
-        """Of the sum of what is asked with the weights ``sums`` ``(asked,)``."""
+        """Posterior variance of the weighted sum of the query points; the weights ``sums`` are ``(asked,)``."""
         ...
 
 
 class Exact:
-    """From all ``values``, whose covariance ``(seen, seen)``, their noise among it, has this Cholesky ``factor``."""
+    """The exact posterior; ``factor`` is the Cholesky factor of the covariance ``(seen, seen)`` of the values, with noise."""
 
     def __init__(self, factor: Tensor, values: Tensor) -> None:
         self.basis = np.arange(len(values))
@@ -52,9 +52,10 @@ class Exact:
         self.weights = torch.cholesky_solve(values, factor)
 
     def extended(self, across: Tensor, inner: Tensor, values: Tensor) -> Exact:
-        """From all ``values``: those before, in their order, and more at the end.
+        """The posterior of more ``values``, appended to the present ones.
 
-        ``across`` ``(more, seen)`` is their covariance with those before, ``inner`` ``(more, more)`` their own with noise.
+        ``across`` ``(more, seen)`` is the covariance of the new values with the present ones, ``inner`` ``(more, more)`` that
+        of the new values, with noise.
         """
         explained = self.explained(across)
         above = nn.functional.pad(self._factor, (0, len(inner)))
@@ -77,10 +78,10 @@ class Exact:
 
 
 class Projected:
-    """As if ``values`` were independent given those of the ``basis``.
+    """The posterior if ``values`` were independent given the values at the ``basis``.
 
-    ``inner`` ``(basis, basis)`` is the covariance of the basis without noise, ``across`` ``(seen, basis)`` that of all values
-    with it; ``variances`` and ``noise`` ``(seen,)`` are those of the process and of the noise.
+    ``inner`` ``(basis, basis)`` is the noise-free covariance of the basis, ``across`` ``(seen, basis)`` that between all
+    values and the basis; ``variances`` and ``noise`` ``(seen,)`` are the variances of the process and of the noise.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Projected:
 
     @staticmethod
     def _rest(features: Tensor, variances: Tensor) -> Tensor:
-        """What of the ``variances`` the basis says nothing about."""
+        """The part of the ``variances`` that the basis does not explain."""
         return (variances - (features**2).sum(1)).clamp_min(0.0)
 
     def explained(self, across: Tensor) -> Tensor:
@@ -124,7 +125,12 @@ class Projected:
 
 
 def cholesky(covariance: Tensor) -> Tensor:
-    """The factor of a covariance, with as much added to its diagonal as rounding makes necessary."""
+    """The Cholesky factor of a covariance; adds the smallest jitter to the diagonal that rounding requires.
+
+    Raises:
+        FloatingPointError: the covariance is not finite.
+
+    """
     jitter = 0.0
     while True:
         factor, failed = torch.linalg.cholesky_ex(covariance + jitter * torch.eye(len(covariance), dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Proposing candidates: an Optuna sampler, held to unseen genotypes within the limits."""
+"""Proposes candidates with an Optuna sampler, restricted to new genotypes within the limits."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _RANDOM_TRIES = 2000
 class SamplerFactory(Protocol):
     """Makes the sampler of a search.
 
-    What it proposes should follow from the seed, the study and the trial's number, so that a resumed study goes on and does
-    not replay itself.
+    Proposals should depend only on the seed, the study and the trial's number, so that a resumed study continues instead of
+    repeating its first proposals.
     """
 
     def __call__(self, space: SearchSpace, costs: CostTable, seed: int) -> BaseSampler:
-        """A sampler for the placements of ``space``."""
+        """A sampler for the placements of ``space``, whose networks have these ``costs``."""
         ...
 
 
 class FixedSampler(BaseSampler):
-    """Proposes the one full set of parameters that it was given: a reference, or a candidate to be trained again."""
+    """Proposes one given full set of parameters: those of a reference, or of a candidate to train again."""
 
     def __init__(self, params: Params) -> None:
         self._params = params
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing is sampled together."""
+        """Empty: no parameters are sampled jointly."""
         return {}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """Nothing is sampled together."""
+        """Empty: no parameters are sampled jointly."""
         return {}
 
     def sample_independent(
@@ -55,10 +55,18 @@ class FixedSampler(BaseSampler):
 
 
 class DistinctSampler(BaseSampler):
-    """Asks an inner sampler until it names an admissible candidate, then chance, and gives up with whatever came last.
+    """Repeats an inner sampler until its proposal is admissible; then tries random candidates.
 
-    ``space`` is the whole flat space; ``admissible`` says whether a full set of parameters is worth training: unseen and
-    within the limits. Where chance names none, mechanisms are taken away, so that tight limits are met by few.
+    Random candidates that are not admissible are tried again with mechanisms removed one by one, so that tight limits can be
+    met. If nothing is admissible, the last candidate is proposed.
+
+    Args:
+        inner: the sampler that proposes.
+        seed: seed of random candidates.
+        space: distributions of all parameters.
+        encoding: the encoding of the space.
+        admissible: returns True if a full set of parameters is new and within the limits.
+
     """
 
     def __init__(
@@ -76,11 +84,11 @@ class DistinctSampler(BaseSampler):
         self._admissible = admissible
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The whole space: every parameter is proposed together."""
+        """The whole space: all parameters are proposed jointly."""
         return dict(self._space)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """A full set of parameters, admissible if one was found."""
+        """A full set of parameters; admissible if such a candidate was found."""
         random = np.random.default_rng([self._seed, trial.number])
         before: Params | None = None
         for _ in range(_TRIES):
@@ -96,18 +104,18 @@ class DistinctSampler(BaseSampler):
                 params = candidate
                 if self._admissible(params):
                     return params
-                candidate = self._encoding.thinned(params, random)
+                candidate = self._encoding.without_a_mechanism(params, random)
         return params
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """What the inner sampler says, for a parameter outside the space."""
+        """The inner sampler's proposal, for a parameter outside the space."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
 
 class Proposer:
-    """Names the next candidate of a study: one that is given, or what the sampler finds among the admissible."""
+    """Makes trials of a study: for a given genotype, or for a proposal of the sampler."""
 
     def __init__(self, encoding: Encoding, sampler: BaseSampler, seed: int) -> None:
         self._encoding = encoding
@@ -116,12 +124,12 @@ class Proposer:
         self._space = {name: CategoricalDistribution(values) for name, values in encoding.choices.items()}
 
     def given(self, study: Study, genotype: Genotype) -> Trial:
-        """A trial of the study for ``genotype``."""
+        """A new trial of ``study`` for ``genotype``."""
         study.sampler = FixedSampler(self._encoding.encode(genotype))
         return study.ask(dict(self._space))
 
     def ask(self, study: Study, admissible: Callable[[Genotype], bool]) -> tuple[Trial, Genotype, bool]:
-        """A trial of the study with its candidate, and whether that is admissible: if it is not, none was found."""
+        """A new trial of ``study``, its candidate, and True if the candidate is admissible (else none was found)."""
 
         def allowed(params: Params) -> bool:
             return admissible(self._encoding.decode(params))

@@ -1,4 +1,4 @@
-"""The networks of a space as rows of integers with exact costs: cheap to change, to compare and to keep within limits."""
+"""Networks of a space as rows of integers, with exact costs: fast to mutate, compare and check against limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attn_nas.cost import CostTable, Limits
 from attn_nas.sampling.cost_scale import CostScale
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Placement
 from attn_nas.space.geometry import Site
@@ -18,13 +18,13 @@ from attn_nas.space.schema import SearchSpace
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-"""Networks ``(networks, genes)``, each gene's entry being the number of its option; 0 is nothing."""
+"""Networks ``(networks, genes)``: each entry is the index of an option of the gene; 0 is no attention."""
 _AXES = ("flops", "macs", "params")
 _LINEAR_BELOW = {"flops": 1000.0, "macs": 1000.0, "params": 10.0}
 
 
 class CostedRows:
-    """The rows of a space, with what they add to the bare trunk's costs, and its limits."""
+    """The rows of a space, the costs that they add to the bare trunk, and the limits of the space."""
 
     def __init__(self, space: SearchSpace, costs: CostTable) -> None:
         self.encoding = Encoding(space)
@@ -54,25 +54,25 @@ class CostedRows:
         """Number of networks."""
         return self.encoding.num_genotypes
 
-    def placed(self, rows: Rows) -> Placed:
-        """The networks as the surrogate takes them."""
+    def placed(self, rows: Rows) -> PlacedNetworks:
+        """The networks of ``rows`` as input of the Gaussian process."""
         placed = np.full((len(rows), len(self._sites)), -1, dtype=np.int64)
         for site, gene, numbers in self._at_site:
             placed[:, site] = numbers[rows[:, gene]]
-        return Placed(self._sites, placed, self._placements)
+        return PlacedNetworks(self._sites, placed, self._placements)
 
     def _added_by(self, rows: Rows) -> Floats:
-        """What networks add to FLOPs, MACs and parameters, ``(networks, 3)``."""
+        """Added FLOPs, MACs and parameters of networks, ``(networks, 3)``."""
         return np.sum([added[rows[:, gene]] for gene, added in enumerate(self._added)], axis=0)
 
     def costs(self, rows: Rows) -> Floats:
-        """The exact costs to be minimised, ``(networks, costs)``, from 0 (the least there is) to 1 (the most): `CostScale`."""
+        """The exact costs to be minimised, ``(networks, costs)``, from 0 (lowest) to 1 (highest) on a `CostScale`."""
         added = self._added_by(rows)
         found = [scale(added[:, axis]) for axis, scale in zip(self._axes, self._scales, strict=True)]
         return np.stack(found, 1) if found else np.empty((len(rows), 0))
 
     def affordable(self, rows: Rows) -> Rows:
-        """Those within the limits."""
+        """The ``rows`` within the limits."""
         return rows[(self._added_by(rows) <= self._limits).all(1)]
 
     def all(self) -> Rows:
@@ -94,7 +94,10 @@ class CostedRows:
         return np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
 
     def random(self, number: int, rng: np.random.Generator) -> Rows:
-        """Random networks within the limits, of evenly spread numbers of attended genes before they are thinned to fit."""
+        """Random networks within the limits.
+
+        The number of genes with attention is uniform; attention is then removed from random genes until the limits are met.
+        """
         genes = len(self._sizes)
         rows = 1 + (rng.random((number, genes)) * (self._sizes - 1)).astype(np.int64)
         rows[:, self._sizes == 1] = 0
@@ -106,6 +109,6 @@ class CostedRows:
 
 
 def _sum_of_sites(costs: CostTable, option: Sequence[Placement | None], sites: Sequence[Site]) -> list[int]:
-    """What an option adds at all sites of its gene, by axis."""
+    """Cost that an option adds over all sites of its gene, for each of FLOPs, MACs and parameters."""
     added = [costs.site(placement, site) for placement, site in zip(option, sites, strict=True) if placement]
     return [sum(getattr(cost, axis) for cost in added) for axis in _AXES]

@@ -1,4 +1,4 @@
-"""The scales on which accuracies are modelled."""
+"""Transformations of accuracies before they are modelled."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _MARGIN = 1e-4
 
 @dataclass(frozen=True)
 class AccuracyScale:
-    """From accuracies to what is modelled and ``back``; ``slope`` is by how much accuracy changes with that, at accuracies."""
+    """A transformation ``forward`` of accuracies, its inverse ``back``, and ``slope``: d accuracy / d scale at accuracies."""
 
     forward: Callable[[Floats], Floats]
     back: Callable[[Floats], Floats]
     slope: Callable[[Floats], Floats]
 
     def __call__(self, accuracies: Floats) -> Floats:
-        """From accuracies."""
+        """The transformed accuracies."""
         return self.forward(accuracies)
 
     @classmethod
     def of(cls, accuracies: Floats, shares: AccuracyScale | None = None) -> AccuracyScale:
-        """The scale for ``shares`` of 1 (logits by default) if all ``accuracies`` are such, else accuracies as they are."""
-        return (shares or LOGITS) if ((accuracies >= 0) & (accuracies <= 1)).all() else AS_THEY_ARE
+        """The scale ``shares`` (logits by default) if all ``accuracies`` lie in 0..1, else the identity."""
+        return (shares or LOGITS) if ((accuracies >= 0) & (accuracies <= 1)).all() else IDENTITY
 
 
 def _logits(shares: Floats) -> Floats:
@@ -52,7 +52,7 @@ def _angle_slope(shares: Floats) -> Floats:
 
 
 LOGITS = AccuracyScale(_logits, expit, _logit_slope)
-"""A gain near 100 % counts for as much as a larger one far below: what a search looks for. 0 and 1 lie at finite places."""
+"""Log odds, clipped to 1e-4..1 - 1e-4: a small gain near 100 % counts as much as a larger gain far below. For searching."""
 ANGLES = AccuracyScale(_angles, _of_angles, _angle_slope)
-"""Noise is alike at all shares (Anscombe, 1948): what intervals are for. Twice the arc sine of the root, from 0 to pi."""
-AS_THEY_ARE = AccuracyScale(np.asarray, np.asarray, np.ones_like)
+"""Twice the arc sine of the square root, 0..pi: noise has equal variance at all accuracies (Anscombe, 1948). For intervals."""
+IDENTITY = AccuracyScale(np.asarray, np.asarray, np.ones_like)

@@ -1,1 +1,1 @@
-"""The search space: what may be sampled, and the genotype that a sample is; no torch here."""
+"""The search space: trunks, genotypes, their encoding as parameters, and search-space files; no torch here."""

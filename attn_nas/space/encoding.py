@@ -1,6 +1,7 @@
-"""Between genotypes and flat parameters: every gene always has all its parameters, and decoding drops what is unused.
+"""Converts genotypes to flat categorical parameters and back.
 
-Conditional parameters would be resampled at random by several samplers; a flat encoding is what they can learn from.
+Every gene always has all its parameters; decoding ignores those that its mechanism does not use. With conditional parameters,
+several of Optuna's samplers would draw at random instead of learning.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Choices = dict[str, tuple[str | int, ...]]
 
 @dataclass(frozen=True)
 class _Option:
-    """What one mechanism of the space may have."""
+    """The choices of one mechanism of the space."""
 
     name: str
     reductions: tuple[int, ...]
@@ -52,7 +53,10 @@ class _Option:
         )
 
     def decode(self, site: Site, raw: Mapping[str, Any]) -> Placement | None:
-        """The placement for these raw choices; one that does not exist at ``site`` becomes its nearest, or None."""
+        """The placement of ``raw`` choices at ``site``.
+
+        Values that the mechanism lacks become the nearest legal ones; None if no position of the site is legal.
+        """
         legal = [choice for choice in self.positions if choice in site.positions]
         if not legal:
             return None
@@ -66,7 +70,7 @@ class _Option:
         )
 
     def raw_choices(self, choices: Choices, gene: str) -> Iterator[dict[str, str | int]]:
-        """Every way to choose this mechanism for a gene; what it does not have takes the first choice."""
+        """Every set of parameters that selects this mechanism for a gene; unused parameters take their first choice."""
         own = (self.positions, self.reductions, self.kernel_sizes, self.groups)
         used = {name: values for name, values in zip(_CHOSEN, own, strict=True) if f"{gene}.{name}" in choices}
         for values in product(*(values or choices[f"{gene}.{name}"][:1] for name, values in used.items())):
@@ -74,9 +78,11 @@ class _Option:
 
 
 class Encoding:
-    """The flat parameters of a search space: four categoricals per gene, a gene being a block, a tied stage or a stage end.
+    """The flat parameters of a search space.
 
-    There is a fifth, ``groups``, where a mechanism has them. Stage ends have genes only if a mechanism may sit there.
+    A gene is a block, a stage whose blocks share one choice, or a stage end. It has four categorical parameters, ``mechanism``,
+    ``position``, ``reduction`` and ``kernel_size``, and a fifth, ``groups``, if a mechanism has groups. Stage ends have genes
+    only if a mechanism of the space may be placed there.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -102,7 +108,7 @@ class Encoding:
                 del self._genes[gene]
 
     def decode(self, params: Mapping[str, Any]) -> Genotype:
-        """The genotype of a full set of parameters."""
+        """The genotype of a full set of parameters, by ``gene.parameter``."""
         placements: list[Placement | None] = [None] * len(self.trunk.sites)
         for gene, indices in self._genes.items():
             raw = {name: params.get(f"{gene}.{name}") for name in ("mechanism", *_CHOSEN)}
@@ -116,7 +122,7 @@ class Encoding:
         return self._options[raw["mechanism"]].decode(site, raw)
 
     def encode(self, genotype: Genotype) -> dict[str, str | int]:
-        """Parameters that decode to ``genotype``; unused ones take their first choice.
+        """Parameters that decode to ``genotype``; unused parameters take their first choice.
 
         Raises:
             SpaceError: the genotype is not in the space.
@@ -153,13 +159,13 @@ class Encoding:
         return prod(len(options) for options in self.options)
 
     def genotypes(self) -> Iterator[Genotype]:
-        """Every distinct network of the space once, the bare trunk first; for spaces that are small."""
+        """Every distinct network of the space once, the bare trunk first; for small spaces."""
         for row in product(*(range(len(options)) for options in self.options)):
             yield self.from_row(row)
 
     @cached_property
     def options(self) -> list[list[tuple[Placement | None, ...]]]:
-        """For each gene, what its `sites` can have, every distinct combination once; first nothing."""
+        """For each gene, every distinct combination of placements at its `sites`; the first is no attention."""
         found = []
         for gene, sites in zip(self._genes, self.sites, strict=True):
             options: dict[tuple[Placement | None, ...], None] = {(None,) * len(sites): None}
@@ -176,16 +182,16 @@ class Encoding:
         return found
 
     def random(self, rng: np.random.Generator) -> dict[str, Any]:
-        """A full set of parameters, each drawn evenly from its choices."""
+        """A full set of parameters, each drawn uniformly from its choices."""
         return {name: values[rng.integers(len(values))] for name, values in self.choices.items()}
 
     @property
     def sites(self) -> list[list[Site]]:
-        """For each gene, the sites that it decides on."""
+        """For each gene, the sites that it determines."""
         return [[self.trunk.sites[index] for index in indices] for indices in self._genes.values()]
 
     def from_row(self, row: Sequence[int]) -> Genotype:
-        """The network of which gene ``i`` has number ``row[i]`` of its `options`: equal networks are equal rows."""
+        """The network whose gene ``i`` has option ``row[i]`` of `options`; equal networks have equal rows."""
         placements: list[Placement | None] = [None] * len(self.trunk.sites)
         for indices, options, number in zip(self._genes.values(), self.options, row, strict=True):
             for index, placement in zip(indices, options[number], strict=True):
@@ -193,7 +199,7 @@ class Encoding:
         return Genotype.of_sites(self.trunk, placements)
 
     def params_to_row(self, params: Mapping[str, Any]) -> list[int]:
-        """The row of the network that `decode` makes of ``params``, sooner."""
+        """The row of the network that ``params`` decode to; faster than `decode`."""
         found = []
         for gene, indices, numbers in zip(self._genes, self._genes.values(), self._numbers, strict=True):
             raw = tuple(params.get(f"{gene}.{name}") for name in ("mechanism", *_CHOSEN))
@@ -206,7 +212,7 @@ class Encoding:
         return found
 
     def to_row(self, genotype: Genotype) -> list[int] | None:
-        """The inverse of `from_row`; None for a network that is not in the space."""
+        """The row of ``genotype``, the inverse of `from_row`; None if it is not in the space."""
         wanted = [placement for _, placement in genotype.sites]
         covered = {index for indices in self._genes.values() for index in indices}
         if genotype.trunk != self.trunk or any(wanted[index] for index in range(len(wanted)) if index not in covered):
@@ -219,15 +225,18 @@ class Encoding:
     def _numbers(self) -> list[dict[tuple[Placement | None, ...], int]]:
         return [{option: number for number, option in enumerate(options)} for options in self.options]
 
-    def thinned(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
-        """``params`` with the mechanism of one gene, drawn at random, taken away; None if there is none left."""
+    def without_a_mechanism(self, params: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
+        """``params`` with the mechanism of a random gene removed; None if no gene has one."""
         attended = [gene for gene in self._genes if params[f"{gene}.mechanism"] != NONE]
         if not attended:
             return None
         return {**params, f"{attended[random.integers(len(attended))]}.mechanism": NONE}
 
-    def dearest(self, site: Site) -> list[Placement]:
-        """For each mechanism and position, the placement at ``site`` with most hidden units, groups and largest kernel."""
+    def costliest_placements(self, site: Site) -> list[Placement]:
+        """The most costly placements at ``site`` for each mechanism and position.
+
+        They have the smallest reduction, the largest kernel and each number of groups.
+        """
         return [
             Placement(
                 option.name,
@@ -248,12 +257,12 @@ class Encoding:
 
     @property
     def num_genes(self) -> int:
-        """Number of independent choices of a placement."""
+        """Number of genes."""
         return len(self._genes)
 
 
 def _gene_choices(options: list[_Option], positions: set[Position]) -> Choices:
-    """The choices of one gene by parameter, its position being one of ``positions``."""
+    """The choices of one gene by parameter; positions are limited to ``positions``."""
 
     def collected(of: Callable[[_Option], tuple[Any, ...]]) -> list[Any]:
         return list(dict.fromkeys(value for option in options for value in of(option)))
@@ -273,7 +282,7 @@ def _order(kernel_size: int | str) -> int:
 
 
 def nearest(legal: Sequence[Any], value: object) -> Any:
-    """``value`` itself if legal, else the legal number nearest in ratio, else the first; None where nothing is legal."""
+    """``value`` if legal, else the legal number nearest in ratio, else the first choice; None without legal choices."""
     if not legal or value in legal:
         return value if legal else None
     numbers = [choice for choice in legal if isinstance(choice, int)]

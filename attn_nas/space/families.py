@@ -1,11 +1,11 @@
-"""The trunk families that come with the package: their published depths and widths, and their blocks."""
+"""The built-in trunk families: their published depths and widths, and the geometry of their blocks."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from attn_nas.plugins.lazy_class import Target
+from attn_nas.plugins.lazy_class import LazyClass
 from attn_nas.space.geometry import Block, Layout, TrunkFamily
 from attn_nas.space.layouts import CONVNEXT, cifar_layout, inverted_layout, resnet_layout
 
@@ -45,7 +45,7 @@ def _resnet_blocks(depth: int, width: int, mid_ratio: int = 1, middle: str = "co
 def _resnet_arguments(depth: int, width: int) -> dict[str, Any]:
     block, expansion = ("Bottleneck", 4) if depth >= 50 else ("BasicBlock", 1)
     return {
-        "block": Target(f"{_MODELS}.resnet:{block}"),
+        "block": LazyClass(f"{_MODELS}.resnet:{block}"),
         "expansion": expansion,
         "stage_lengths": RESNET_STAGES[depth],
         "width": width,
@@ -57,17 +57,17 @@ def _resnext_blocks(depth: int, width: int) -> tuple[Block, ...]:
 
 
 def _resnext_arguments(depth: int, width: int) -> dict[str, Any]:
-    return {**_resnet_arguments(depth, width), "block": Target(f"{_MODELS}.resnet:ResNeXtBottleneck")}
+    return {**_resnet_arguments(depth, width), "block": LazyClass(f"{_MODELS}.resnet:ResNeXtBottleneck")}
 
 
 def round_channels(channels: float) -> int:
-    """The multiple of 8 nearest to ``channels``, but no more than a tenth below it (as MobileNets are scaled)."""
+    """The multiple of 8 nearest to ``channels``, at most 10 % below it: the rule by which MobileNets are scaled."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 V2_ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""MobileNetV2: expansion ratio, output channels, number of blocks and stride of the first (arXiv 1801.04381, table 2)."""
+"""MobileNetV2: expansion ratio, output channels, number of blocks, stride of the first block (arXiv 1801.04381, table 2)."""
 
 V3_ROWS = (
     (16, 16, 3, False, False, 1),
@@ -86,11 +86,14 @@ V3_ROWS = (
     (960, 160, 5, True, True, 1),
     (960, 160, 5, True, True, 1),
 )
-"""MobileNetV3-large: hidden and output channels, kernel size, own SE, hard swish, stride (arXiv 1905.02244, table 1)."""
+"""MobileNetV3-large: hidden channels, output channels, kernel size, SE, hard swish, stride (arXiv 1905.02244, table 1)."""
 
 
 def _inverted(rows: list[tuple[int, int, int, str, Layout]], in_channels: int) -> tuple[Block, ...]:
-    """Inverted residual blocks from hidden and output channels, stride, the place of the depthwise convolution, layout."""
+    """Inverted residual blocks.
+
+    ``rows`` are hidden channels, output channels, stride, path of the depthwise convolution in the block, and layout.
+    """
     blocks = []
     stage = 0
     for hidden, out, stride, depthwise, layout in rows:
@@ -198,7 +201,7 @@ FAMILIES = (
         "48",
         lambda depth: depth == 48,
         partial(_mobilenet_v3_blocks, own_gates=True),
-        lambda depth, width: {"width": width, "own_gate": Target(f"{_MODELS}.mobilenet:OwnSqueezeExcitation")},
+        lambda depth, width: {"width": width, "own_gate": LazyClass(f"{_MODELS}.mobilenet:OwnSqueezeExcitation")},
         default_depth=48,
         default_width=16,
     ),

@@ -1,8 +1,9 @@
-"""What the sections of a search-space file share: their base, and kinds of fields."""
+"""The base class and the field types of the sections of a search space."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike, fspath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -15,26 +16,33 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Epochs = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Images = Annotated[int, Field(ge=1, le=10**8, strict=True)]
-"""More do not fit into memory as tensors, whatever their size."""
+"""A number of images. More than 10^8 do not fit into memory as tensors, whatever their size."""
+PathText = Annotated[str, BeforeValidator(lambda value: fspath(value) if isinstance(value, PathLike) else value)]
+"""A path as text or as a `PathLike`."""
 Problem = tuple[tuple[int | str, ...], str]
-"""Where something stands inside a section, and what is wrong with it."""
+"""The path of a value inside a section, and a sentence about its mistake."""
 
 
 def refuse(problems: list[Problem]) -> None:
-    """Report what fits ill with another part of the file: where it stands inside the field, and why."""
+    """Raise a validation error for ``problems`` that involve several fields, if there are any."""
     if problems:
         text = "; ".join(why for _, why in problems)
         raise PydanticCustomError("unfit", "{text}", {"text": text, "problems": problems})
 
 
-class Section(BaseModel):
-    """A mapping of the file: no keys but its own, finite numbers, and frozen."""
+class SettingsSection(BaseModel):
+    """Base of all sections: a frozen mapping that refuses unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def choice(choices: Sequence[str]) -> BeforeValidator:
-    """One of these words."""
+    """Validator that accepts one of ``choices``.
+
+    Raises:
+        SpaceError: another value; the message lists the choices.
+
+    """
 
     def check(value: object) -> object:
         if value not in choices:
@@ -45,7 +53,7 @@ def choice(choices: Sequence[str]) -> BeforeValidator:
 
 
 def suggested(names: Callable[[], list[str]]) -> Callable[[dict[str, Any]], None]:
-    """JSON Schema of a name: these, asked for when the schema is made, are offered, and a plug-in's are allowed."""
+    """JSON Schema of a name: editors suggest ``names()``, and accept other names, which plug-ins may register."""
 
     def add(schema: dict[str, Any]) -> None:
         schema["anyOf"] = [{"enum": names()}, {"type": "string"}]

@@ -1,4 +1,4 @@
-"""The genotype: a trunk and one placement, or none, for every block and stage end; always in canonical form."""
+"""Genotypes: a trunk with a placement or None for every block and stage end, in canonical form."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ from attn_nas.space.trunks import Trunk
 
 @dataclass(frozen=True)
 class Placement:
-    """One mechanism at one insertion point, with the hyperparameters it has (the others are None).
+    """One mechanism at one insertion point.
 
-    ``identity_init`` asks for the variant of a gate that starts at the identity.
+    Args:
+        mechanism: name or alias in the catalogue.
+        position: insertion point within the block: ``standard``, ``pre``, ``inner``, ``pre_norm``, ``identity``, ``post``,
+            ``replace`` (in the place of a convolution), or ``stage_end`` (between stages).
+        reduction: reduction ratio ``C / h`` of a hidden layer; None if the mechanism has none.
+        kernel_size: odd size in pixels, or ``"adaptive"``; None if the mechanism has none.
+        groups: number of groups, heads or frequencies; None if the mechanism has none.
+        identity_init: start the gate at the identity.
+
     """
 
     mechanism: str
@@ -36,13 +44,14 @@ class Placement:
         return Hyperparameters(self.reduction, self.kernel_size, self.groups)
 
     def canonical(self, site: Site) -> Placement:
-        """The placement that stands for all which give the same network at ``site``.
+        """The canonical form: equal for all placements that give the same network at ``site``.
 
-        Aliases are resolved, unused hyperparameters dropped, reductions of equal hidden width made one and an adaptive
-        kernel resolved.
+        Aliases and adaptive kernels are resolved, unused hyperparameters are removed, and reductions of equal hidden width
+        become one.
 
         Raises:
-            SpaceError: unknown mechanism or position, an illegal pair, an impossible hyperparameter.
+            SpaceError: the mechanism or position is unknown, the mechanism cannot have the position, or a hyperparameter is
+                invalid for the channels of the site.
 
         """
         mechanism = get_mechanism(self.mechanism)
@@ -50,7 +59,7 @@ class Placement:
             raise SpaceError(unknown("position", self.position, POSITIONS))
         mechanism.check_position(self.position)
         if self.position not in site.positions:
-            raise SpaceError(f"there is no position {self.position!r} here: choose from {', '.join(site.positions)}")
+            raise SpaceError(f"this site has no position {self.position!r}: choose from {', '.join(site.positions)}")
         if not isinstance(self.identity_init, bool):
             raise SpaceError(f"{mechanism.name}: identity_init = {self.identity_init!r}: choose true or false")
         if self.identity_init and not mechanism.identity_init:
@@ -59,7 +68,7 @@ class Placement:
         return Placement(mechanism.name, self.position, **vars(chosen), identity_init=self.identity_init)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that say something, as plain data."""
+        """The fields that are set, as plain data."""
         return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
 
     @property
@@ -86,12 +95,15 @@ def _check_fields(kind: str, given: Mapping[str, Any], wanted: type[Trunk | Plac
 
 @dataclass(frozen=True)
 class Genotype:
-    """A candidate network: hashable, equal to every other description of the same network.
+    """A candidate network as a frozen, hashable value; genotypes of the same network are equal.
 
-    ``placements`` has one entry per block of the trunk, ``stage_ends`` one between each two stages (left out: none).
+    Args:
+        trunk: the trunk.
+        placements: one placement or None for each block of the trunk, in order.
+        stage_ends: one placement or None for each gap between two stages; all None by default.
 
     Raises:
-        SpaceError: a wrong number of entries, or a placement that its site cannot have.
+        SpaceError: the number of entries is wrong, or a placement is invalid at its site.
 
     """
 
@@ -103,10 +115,10 @@ class Genotype:
         trunk = self.trunk
         num_blocks, num_ends = len(trunk.blocks), trunk.num_stages - 1
         ends = self.stage_ends or (None,) * num_ends
-        for what, given, wanted in (("blocks", self.placements, num_blocks), ("stage ends", ends, num_ends)):
+        for kind, given, wanted in (("blocks", self.placements, num_blocks), ("stage ends", ends, num_ends)):
             if len(given) != wanted:
                 raise SpaceError(
-                    f"{trunk} has {wanted} {what}, but {len(given)} placements were given: give one (or None) for each"
+                    f"{trunk} has {wanted} {kind}, but {len(given)} placements were given: give one (or None) for each"
                 )
         canonical = []
         for site, placement in zip(trunk.sites, (*self.placements, *ends), strict=True):
@@ -119,7 +131,7 @@ class Genotype:
 
     @property
     def sites(self) -> Iterator[tuple[Site, Placement | None]]:
-        """Every site of the trunk with its placement: blocks first, then stage ends."""
+        """Every site of the trunk with its placement or None: blocks first, then stage ends."""
         return zip(self.trunk.sites, (*self.placements, *self.stage_ends), strict=True)
 
     @classmethod
@@ -135,7 +147,7 @@ class Genotype:
 
     @cached_property
     def key(self) -> str:
-        """Twelve hexadecimal digits that name the network everywhere."""
+        """Identifier of the network: twelve hexadecimal digits of a SHA-256 digest."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -145,7 +157,7 @@ class Genotype:
         return sum(placement is not None for _, placement in self.sites)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the inverse of `from_dict`; ``stage_ends`` is there only if one is taken."""
+        """Plain data, the inverse of `from_dict`; ``stage_ends`` is present only if one has a placement."""
         found = {
             "trunk": asdict(self.trunk),
             "placements": [placement and placement.to_dict() for placement in self.placements],
@@ -159,7 +171,7 @@ class Genotype:
         """The genotype that `to_dict` wrote.
 
         Raises:
-            SpaceError: missing or unknown fields, or a network that cannot be.
+            SpaceError: fields are missing or unknown, or the network is invalid.
 
         """
         try:
@@ -179,7 +191,12 @@ class Genotype:
 
     @classmethod
     def from_json(cls, text: str) -> Genotype:
-        """The genotype that `to_json` wrote; raises SpaceError."""
+        """The genotype that `to_json` wrote.
+
+        Raises:
+            SpaceError: the text is not JSON, or not a genotype.
+
+        """
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:
@@ -189,7 +206,7 @@ class Genotype:
     def __str__(self) -> str:
         """The placements, stages separated by bars: ``se r4 | - | gsop r2@pre``.
 
-        A stage of equal blocks reads ``se r4 x3``, and what sits between two stages ``se r4 |bam r16| -``.
+        A stage of equal blocks is written ``se r4 x3``, a placement between two stages ``se r4 |bam r16| -``.
         """
         stages: list[list[str]] = [[] for _ in range(self.trunk.num_stages)]
         for block, placement in zip(self.trunk.blocks, self.placements, strict=True):

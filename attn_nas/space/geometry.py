@@ -1,4 +1,4 @@
-"""The geometry of a trunk: blocks, sites and families, from which spaces and canonical forms are derived; no torch here."""
+"""Geometry of trunks: blocks, sites and families, from which spaces and canonical forms are derived; no torch here."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _OF_PARTS: dict[str, tuple[Position, ...]] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """What an image passes in a block, in order: insertion points by their position, layers by a name.
+    """The order of layers and insertion points in a block, for drawings.
 
-    ``branch`` and ``shortcut`` lead to the addition, ``after`` comes behind it; ``replace`` stands for the layer
-    ``replaced``. Convolutions end in their size (``conv 3x3``), other layers have the name of their torch function
-    (``relu``), but ``norm``, ``scale`` and ``h-swish``. Layers may be left out, as in a layout without arguments.
+    ``branch`` and ``shortcut`` lead to the addition, ``after`` follows it. Each is a tuple of position names and layer names.
+    Layers are named ``conv 3x3`` (with the kernel size), after their torch function (``relu``), or ``norm``, ``scale`` and
+    ``h-swish``; they may be omitted. The position ``replace`` represents the layer ``replaced``.
 
     Raises:
-        SpaceError: a position that is missing, there twice, or in another part.
+        SpaceError: a position is missing, occurs twice, or is in the wrong part.
 
     """
 
@@ -47,11 +47,20 @@ class Layout:
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a trunk: its stage (from 0), its strides and the channels at its insertion points.
+    """Geometry of one block of a trunk.
 
-    ``mid_channels`` are those of ``inner``, ``replace_channels`` those of the convolution that `replace` takes the place of,
-    which is the attribute ``replace_slot`` of the block and has the stride ``replace_stride``. A block without a ``shortcut``
-    is its branch alone. ``layout`` is the order of its layers and insertion points, for drawings.
+    Args:
+        stage: index of its stage, from 0.
+        in_channels: channels of its input, and at ``pre``.
+        mid_channels: channels at ``inner``.
+        replace_channels: channels of the convolution that a mechanism at ``replace`` substitutes.
+        out_channels: channels of its output, and at the other positions.
+        stride: stride of the block.
+        replace_stride: stride of that convolution.
+        replace_slot: dotted attribute of that convolution in the block.
+        shortcut: False if the block consists of its branch alone.
+        layout: order of layers and insertion points, for drawings.
+
     """
 
     stage: int
@@ -69,7 +78,7 @@ class Block:
     def positions(self) -> tuple[Position, ...]:
         """The insertion points of this block.
 
-        Without a shortcut, ``pre`` and ``post`` would be the ends of the neighbours' branches under another name.
+        Without a shortcut, ``pre`` and ``post`` would equal positions of the neighbouring blocks, and are left out.
         """
         return tuple(p for p in POSITIONS if p != "stage_end" and (self.shortcut or p in _WITHIN_BRANCH))
 
@@ -88,7 +97,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Site:
-    """A place of a trunk that may have a placement: a block, or the end of a stage."""
+    """A location of a trunk that can have one placement: a block, or the end of a stage."""
 
     index: int
     block: Block
@@ -100,7 +109,7 @@ class Site:
         return ("stage_end",) if self.at_stage_end else self.block.positions
 
     def stride_at(self, position: Position) -> int:
-        """Stride of what sits at ``position``: of the convolution that `replace` takes the place of, else 1."""
+        """Stride of a mechanism at ``position``: that of the substituted convolution at ``replace``, else 1."""
         return self.block.replace_stride if position == "replace" else 1
 
     def slot(self, position: Position) -> str:
@@ -117,11 +126,21 @@ def _depth_and_width(depth: int, width: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrunkFamily:
-    """A trunk family: its class, the depths and width it is published with, and the rule for its blocks.
+    """A trunk family: its class, its published depths and width, and the geometry of its blocks.
 
-    ``target`` is ``module:Class``, called with ``arguments(depth, width)``, ``num_classes`` and ``in_channels``; a `Target`
-    among the arguments stands for the class it names. The module has ``blocks``, each with the slots of its positions, and
-    ``stage_ends``, one fewer than stages.
+    Args:
+        name: lower-case letters, digits and underscores.
+        description: one line with the paper.
+        target: ``"module:Class"``. The class is called with ``arguments(depth, width)``, ``num_classes`` and ``in_channels``.
+            Its module has ``blocks``, each with a slot for each of its positions, and ``stage_ends``, one fewer than stages
+            (see `SlottedTrunk`).
+        depths: the depths as text, for messages.
+        is_depth: returns True for a valid depth (number of weighted layers).
+        blocks: geometry of the blocks for a depth and a width (channels of the first stage).
+        arguments: keyword arguments of the class; a `LazyClass` among them is replaced by the class it names.
+        default_depth: the depth if none is given; None makes it mandatory.
+        default_width: the width if none is given.
+
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The layouts of the blocks of the families that come with the package."""
+"""Layouts of the blocks of the built-in trunk families."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _basic_layout(shortcut: tuple[str, ...]) -> Layout:
 
 
 def inverted_layout(*, expands: bool, activation: str, kernel_size: int = 3, own_gate: bool = False) -> Layout:
-    """Expansion (unless the block is as wide as its input), depthwise convolution, the trunk's own gate, projection."""
+    """Expansion (if ``expands``), depthwise convolution, the trunk's own SE gate (if ``own_gate``), projection."""
     expansion = ("conv 1x1", "norm", activation) if expands else ()
     gate = ("own se",) if own_gate else ()
     branch = ("pre", *expansion, "replace", "norm", activation, "inner", *gate, "conv 1x1", "pre_norm", "norm", "standard")

@@ -1,4 +1,4 @@
-"""How a limit on a cost is written: in all, or added to what the bare trunk costs."""
+"""Limits on a cost: a total, or an amount added to the cost of the bare trunk."""
 
 from __future__ import annotations
 
@@ -7,34 +7,42 @@ from fractions import Fraction
 from math import floor
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from attn_nas.errors import SpaceError
 
 _WRITTEN = re.compile(r"(\+?)(\d+(?:\.\d+)?)(%|k|M|G|)")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+_HOW_TO_WRITE = "write a total (45M), an added number (+200k), or an added share of the bare trunk's cost (+5%)"
 
 
 def most_allowed(limit: int | str, bare: int) -> int:
-    """The most that a network may cost in all, where its bare trunk costs ``bare``.
+    """Largest total cost that ``limit`` allows for a network whose bare trunk costs ``bare``.
 
-    ``limit`` is a number in all (``45000000``, ``"45M"``), a number added (``"+200k"``), or a share added (``"+5%"``).
+    Args:
+        limit: a total (``45000000``, ``"45M"``), an added number (``"+200k"``) or an added share (``"+5%"``).
+        bare: cost of the bare trunk, in the unit of the limit (multiply-adds, or parameters).
 
     Raises:
-        SpaceError: it is written in another way.
+        SpaceError: the text has none of these forms.
 
     """
     if isinstance(limit, int):
         return limit
     written = _WRITTEN.fullmatch(limit.strip())
     if not written or (written[3] == "%" and not written[1]):
-        raise SpaceError(f"{limit!r} is no limit: write a number in all (45M), a number added (+200k), or a share added (+5%)")
+        raise SpaceError(f"{limit!r} is not a limit: {_HOW_TO_WRITE}")
     number = Fraction(written[2]) * (Fraction(bare, 100) if written[3] == "%" else _UNITS[written[3]])
     return floor(number) + (bare if written[1] else 0)
 
 
-def _checked(limit: int | str) -> int | str:
-    most_allowed(limit, 1)
+def _checked(limit: object) -> object:
+    if isinstance(limit, str):
+        most_allowed(limit, 1)
+    elif type(limit) is not int:
+        raise SpaceError(_HOW_TO_WRITE)
+    elif limit < 1:
+        raise SpaceError("choose a number of at least 1")
     return limit
 
 
@@ -42,4 +50,5 @@ def _described(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_WRITTEN.pattern}$"}]
 
 
-Limit = Annotated[Annotated[int, Field(ge=1, strict=True)] | str, AfterValidator(_checked), Field(json_schema_extra=_described)]
+Limit = Annotated[int | str, BeforeValidator(_checked), Field(json_schema_extra=_described)]
+"""A limit as an integer of at least 1 or as text (see `most_allowed`)."""

@@ -1,17 +1,16 @@
-"""Reading a search-space file, with every mistake reported at its place in the file."""
+"""Reads search-space files, and reports every mistake with its line and column."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from attn_nas.errors import SpaceError, choose_from
+from attn_nas.space.mistakes import KeyPath, Mistake, MistakeKind, dotted, mapping_expected, mistakes_of
 from attn_nas.space.schema import SearchSpace
 
-_Loc = tuple[str | int, ...]
 _MOST_BYTES = 2**20
 
 
@@ -19,8 +18,8 @@ def load_space(source: str | Path) -> SearchSpace:
     """The search space of a YAML file, or of one of the shipped spaces by its name.
 
     Raises:
-        SpaceError: no such file, not YAML, or not a search space; each mistake on a line of its own as
-            ``file:line:column  path = value: what to choose``.
+        SpaceError: there is no such file, it is not YAML, or not a search space; each mistake is on a line of its own as
+            ``file:line:column  path = value: how to correct it``.
 
     """
     path = Path(source)
@@ -40,7 +39,7 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"{path} cannot be read: {error}") from None
     if len(content) > _MOST_BYTES:
-        raise SpaceError(f"{path} is no search space: it has more than {_MOST_BYTES:,} bytes")
+        raise SpaceError(f"{path} is not a search space: it has more than {_MOST_BYTES:,} bytes")
     return text
 
 
@@ -52,7 +51,7 @@ def _exists(path: Path) -> bool:
 
 
 def builtin_spaces() -> dict[str, Path]:
-    """The shipped search spaces by name: beside the package in a wheel, at the top of a checkout."""
+    """Paths of the shipped search spaces by name; inside the package in a wheel, at the top of a checkout."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "search_spaces", package.parent / "search_spaces"):
         if folder.is_dir():
@@ -61,7 +60,16 @@ def builtin_spaces() -> dict[str, Path]:
 
 
 def parse_space(text: str, name: str = "<text>") -> SearchSpace:
-    """The search space in YAML ``text``; ``name`` is the file's, for the messages. Raises SpaceError."""
+    """The search space in YAML ``text``.
+
+    Args:
+        text: the content of a file.
+        name: path of the file, for messages; plug-ins are found relative to its folder.
+
+    Raises:
+        SpaceError: see `load_space`.
+
+    """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -73,50 +81,35 @@ def parse_space(text: str, name: str = "<text>") -> SearchSpace:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpaceError(f"{name}  not YAML that can be read: {error}") from None
     except (LookupError, AttributeError, TypeError, OverflowError):
-        raise SpaceError(f"{name}  not YAML that can be read: a value is not of the kind that its tag (!!) says") from None
+        raise SpaceError(f"{name}  not YAML that can be read: a value does not have the type of its tag (!!)") from None
     if not isinstance(root, yaml.MappingNode):
         raise SpaceError(f"{name}:1:1  a search space is a mapping with {', '.join(SearchSpace.model_fields)}")
-    problems = [(node, path, "this key appears twice") for node, path in repeated]
+    found = [(node, Mistake(path, "this key appears twice")) for node, path in repeated]
     try:
         space = SearchSpace.model_validate(data, context={"folder": Path(name).parent, "named": True})
+        if space.data is None:
+            found.append((_find(root, ("data",)), mapping_expected(SearchSpace, ("data",))))
     except ValidationError as error:
-        problems += [problem for details in error.errors() for problem in _problems(root, details)]
-    if problems:
-        problems.sort(key=lambda problem: (problem[0].start_mark.line, problem[0].start_mark.column))
-        raise SpaceError("\n".join(_render(name, *problem) for problem in problems))
+        found += [(_node_of(root, mistake), mistake) for mistake in mistakes_of(error, SearchSpace)]
+    if found:
+        found.sort(key=lambda each: (each[0].start_mark.line, each[0].start_mark.column))
+        raise SpaceError("\n".join(_render(name, *each) for each in found))
     return space
 
 
-def _problems(root: yaml.Node, details: Any) -> list[tuple[yaml.Node, _Loc, str]]:
-    if details["type"] != "unfit":
-        return [_problem(root, details)]
-    placed = [((*details["loc"], *where), why) for where, why in details["ctx"]["problems"]]
-    return [_problem(root, {"type": "value_error", "loc": path, "msg": why}) for path, why in placed]
+def _node_of(root: yaml.Node, mistake: Mistake) -> yaml.Node:
+    """The node that ``mistake`` is reported at: the key if the key is wrong, else its value."""
+    key = _key_node(root, mistake.path) if mistake.kind is MistakeKind.UNKNOWN_KEY else None
+    return key or _find(root, mistake.path)
 
 
-def _problem(root: yaml.Node, details: Any) -> tuple[yaml.Node, _Loc, str]:
-    path: _Loc = tuple(details["loc"])
-    node = _find(root, path)
-    if details["type"] == "extra_forbidden":
-        key = _key_node(root, path)
-        return key or node, path, f"no such key: {choose_from(path[-1], _fields(path[:-1]))}"
-    if details["type"] == "missing":
-        return node, path, "this key is missing"
-    message = details["msg"].removeprefix("Value error, ")
-    if details["type"].startswith(("model_", "dict_")):
-        return node, path, f"write a mapping with {', '.join(_fields(path))}"
-    shown = f" = {node.value}" if isinstance(node, yaml.ScalarNode) else ""
-    return node, path, f"{shown}: {message[:1].lower()}{message[1:]}"
+def _render(name: str, node: yaml.Node, mistake: Mistake) -> str:
+    shown = f" = {node.value}" if mistake.kind is MistakeKind.WRONG_VALUE and isinstance(node, yaml.ScalarNode) else ""
+    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}  {dotted(mistake.path)}{shown}: {mistake.text}"
 
 
-def _render(name: str, node: yaml.Node, path: _Loc, text: str) -> str:
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    separator = "" if text.startswith((" =", ":")) else ": "
-    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}  {dotted}{separator}{text}"
-
-
-def _find(root: yaml.Node, path: _Loc) -> yaml.Node:
-    """The node at ``path``, or the last one on the way to it that exists."""
+def _find(root: yaml.Node, path: KeyPath) -> yaml.Node:
+    """The node at ``path``, or its deepest ancestor that exists."""
     node = root
     for part in path:
         child: yaml.Node | None = None
@@ -130,24 +123,26 @@ def _find(root: yaml.Node, path: _Loc) -> yaml.Node:
     return node
 
 
-def _key_node(root: yaml.Node, path: _Loc) -> yaml.Node | None:
+def _key_node(root: yaml.Node, path: KeyPath) -> yaml.Node | None:
     parent = _find(root, path[:-1])
     if not isinstance(parent, yaml.MappingNode):
         return None
     return next((key for key, _ in parent.value if key.value == str(path[-1])), None)
 
 
-def _repeated_keys(node: yaml.Node, path: _Loc, visited: dict[int, bool]) -> list[tuple[yaml.Node, _Loc]]:
-    """Keys that a mapping has twice; what aliases repeat is looked at once, and ``visited`` once that is over.
+def _repeated_keys(node: yaml.Node, path: KeyPath, visited: dict[int, bool]) -> list[tuple[yaml.Node, KeyPath]]:
+    """Keys that occur twice in a mapping, with their paths.
+
+    Each node is visited once, however many aliases refer to it: ``visited`` is False during the visit and True after it.
 
     Raises:
-        ValueError: an alias stands within what it names.
+        ValueError: a node contains an alias of itself.
 
     """
-    found: list[tuple[yaml.Node, _Loc]] = []
+    found: list[tuple[yaml.Node, KeyPath]] = []
     if id(node) in visited:
         if not visited[id(node)]:
-            raise ValueError(f"what line {node.start_mark.line + 1} names contains itself")
+            raise ValueError(f"the anchor of line {node.start_mark.line + 1} contains itself")
         return found
     visited[id(node)] = False
     if isinstance(node, yaml.MappingNode):
@@ -162,14 +157,3 @@ def _repeated_keys(node: yaml.Node, path: _Loc, visited: dict[int, bool]) -> lis
             found += _repeated_keys(value, (*path, index), visited)
     visited[id(node)] = True
     return found
-
-
-def _fields(path: _Loc) -> list[str]:
-    """Names of the fields of the model at ``path``."""
-    model: type[BaseModel] = SearchSpace
-    for part in path:
-        if isinstance(part, str) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-            model = next((kind for kind in inner if issubclass(kind, BaseModel)), model)
-    return list(model.model_fields)

@@ -1,4 +1,4 @@
-"""A mechanism of a search space: what it may have, and whether a trunk has room for it."""
+"""The settings of one mechanism of a search space, and their check against a trunk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.mechanism import POSITIONS, KernelSize, Mechanism, Position
 from attn_nas.errors import SpaceError, choose_from
-from attn_nas.space.fields import Count, Section, choice, suggested
+from attn_nas.space.fields import Count, SettingsSection, choice, suggested
 from attn_nas.space.genotype import Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk
@@ -27,7 +27,7 @@ def _resolve(value: object) -> object:
 
 
 def _legal(field: str) -> AfterValidator:
-    """A word (position, or adaptive) must be one that the mechanism named beside it has."""
+    """Validator: text (a position, or ``adaptive``) must be in ``field`` of the mechanism of the same mapping."""
 
     def check(value: object, info: ValidationInfo) -> object:
         name = info.data.get("name")
@@ -39,23 +39,25 @@ def _legal(field: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class MechanismSettings(Section):
-    """One mechanism of the space; hyperparameters left out take the catalogue's choices."""
+class MechanismSettings(SettingsSection):
+    """One mechanism of the space; omitted hyperparameters take the choices of the catalogue."""
 
     name: Annotated[str, BeforeValidator(_resolve)] = Field(
         description="Name in the catalogue.", json_schema_extra=suggested(mechanism_names)
     )
     reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
     kernel_sizes: list[Annotated[KernelSize, BeforeValidator(_kernel_size), _legal("kernel_sizes")]] | None = Field(
-        None, min_length=1, description="Odd kernel sizes, or adaptive (ECA)."
+        None, min_length=1, description="Odd kernel sizes to choose from, or adaptive (ECA)."
     )
     groups: list[Count] | None = Field(
-        None, min_length=1, description="Numbers of groups (of heads, of frequencies); they must divide the channels."
+        None, min_length=1, description="Numbers of groups (heads, frequencies) to choose from; they must divide the channels."
     )
     positions: list[Annotated[Position, choice(POSITIONS), _legal("positions")]] | None = Field(
-        None, min_length=1, description="Insertion points to choose from; standard by default where it is legal."
+        None, min_length=1, description="Insertion points to choose from; by default standard, if the mechanism can have it."
     )
-    identity_init: bool = Field(False, strict=True, description="Start the branch at the identity, where the mechanism can.")
+    identity_init: bool = Field(
+        False, strict=True, description="Start the mechanism as the identity; only for mechanisms that support it."
+    )
 
     @field_validator("reductions", "kernel_sizes", "groups", "positions")
     @classmethod
@@ -77,16 +79,16 @@ class MechanismSettings(Section):
 
     @property
     def mechanism(self) -> Mechanism:
-        """The catalogue's record."""
+        """The record of the mechanism in the catalogue."""
         return get_mechanism(self.name)
 
     @property
     def legal_positions(self) -> tuple[Position, ...]:
-        """The insertion points to choose from."""
+        """The insertion points to choose from; the default position if none are given."""
         return tuple(self.positions or [self.mechanism.default_position])
 
     def problems(self, trunk: Trunk) -> Iterator[tuple[tuple[str, int], str]]:
-        """The hyperparameters written here that ``trunk`` has no room for: where they stand, and why."""
+        """Hyperparameters that are invalid for ``trunk``: the path of each, and the reason."""
         typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None), "groups": 1}
         for field, name in (("reductions", "reduction"), ("kernel_sizes", "kernel_size"), ("groups", "groups")):
             for index, value in enumerate(getattr(self, field) or ()):
@@ -95,18 +97,20 @@ class MechanismSettings(Section):
                     yield (field, index), why
 
     def legal_groups(self, trunk: Trunk) -> tuple[int, ...]:
-        """The catalogue's numbers of groups that all sites of ``trunk`` have room for."""
-        legal = [self.mechanism.legal_groups(site.block.channels_at(position)) for site, position in self._places(trunk)]
+        """The catalogue's numbers of groups that are valid at all sites of ``trunk``."""
+        legal = [
+            self.mechanism.legal_groups(site.block.channels_at(position)) for site, position in self._sites_and_positions(trunk)
+        ]
         return tuple(number for number in self.mechanism.groups if all(number in found for found in legal))
 
     def _refusal(self, trunk: Trunk, hyperparameters: dict[str, Any]) -> str | None:
-        for site, position in self._places(trunk):
+        for site, position in self._sites_and_positions(trunk):
             try:
                 Placement(self.name, position, **hyperparameters).canonical(site)
             except SpaceError as error:
                 return f"{error} ({site})"
         return None
 
-    def _places(self, trunk: Trunk) -> Iterator[tuple[Site, Position]]:
-        """Every site of ``trunk`` with every insertion point there that may be chosen."""
+    def _sites_and_positions(self, trunk: Trunk) -> Iterator[tuple[Site, Position]]:
+        """Every pair of a site of ``trunk`` and a position of the site that these settings allow."""
         return ((site, position) for site in trunk.sites for position in self.legal_positions if position in site.positions)

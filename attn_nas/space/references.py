@@ -1,4 +1,4 @@
-"""The placements everybody would try by hand: they open every study and stay in every table."""
+"""Reference placements: manual baselines that every search trains first and lists in every table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from attn_nas.space.trunks import Trunk
 
 
 def reference_genotypes(space: SearchSpace, encoding: Encoding) -> dict[str, Genotype]:
-    """Name to genotype: the bare trunk, each mechanism everywhere, and the first of them in the last stage only.
+    """References by name: the bare trunk, each mechanism everywhere, and the first mechanism in the last stage.
 
-    Each mechanism takes its first position and the hyperparameters nearest to those its paper uses; everywhere means every
-    block, or between all stages for a mechanism that sits there. References that the space cannot express, or that are the
-    bare trunk, are left out.
+    Each mechanism has its first position and the hyperparameters nearest to those of its paper. Everywhere means at every
+    block, or at all stage ends for a mechanism that is placed between stages. References that the space cannot express, or
+    that equal the bare trunk, are left out.
     """
     trunk = encoding.trunk
     last = trunk.num_stages - 1
@@ -34,7 +34,7 @@ def reference_genotypes(space: SearchSpace, encoding: Encoding) -> dict[str, Gen
 
 
 def _everywhere(trunk: Trunk, placement: Placement, stages: Container[int]) -> Genotype:
-    """The trunk with ``placement`` wherever a site of ``stages`` has its position."""
+    """The trunk with ``placement`` at every site of ``stages`` that has its position."""
     return Genotype.of_sites(
         trunk,
         [placement if placement.position in s.positions and s.block.stage in stages else None for s in trunk.sites],

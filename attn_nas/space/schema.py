@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
-from attn_nas.space.fields import Epochs, Fraction, Images, Problem, Section, Seed, choice, refuse, suggested
+from attn_nas.space.fields import Epochs, Fraction, Images, PathText, Problem, Seed, SettingsSection, choice, refuse, suggested
+from attn_nas.space.keywords import expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
-from attn_nas.space.trunks import MOST_CHANNELS, Trunk, get_family, trunk_names
+from attn_nas.space.trunks import MAX_CHANNELS, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
 TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
-"""The costs that are measured, and the fields of a step profile that have them."""
+"""Costs that are measured, and the field of a step profile with their value."""
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
 Averaging = Literal["none", "ema", "last"]
@@ -28,17 +31,23 @@ def _family(value: object) -> object:
     return get_family(value).name if isinstance(value, str) else value
 
 
-class TrunkSettings(Section):
+class TrunkSettings(SettingsSection):
     """The convolutional network whose blocks receive attention."""
 
     name: Annotated[str, BeforeValidator(_family)] = Field(
         description="Family of the trunk.", json_schema_extra=suggested(trunk_names)
     )
     depth: int | None = Field(
-        None, validate_default=True, description="Number of weighted layers, as in ResNet-20; the only one by default."
+        None,
+        validate_default=True,
+        description="Number of weighted layers, as in ResNet-20; by default the only depth of the family.",
     )
     width: int | None = Field(
-        None, ge=1, le=MOST_CHANNELS, strict=True, description="Channels of the first stage; the family's own by default."
+        None,
+        ge=1,
+        le=MAX_CHANNELS,
+        strict=True,
+        description="Channels of the first stage; by default the family's published width.",
     )
 
     @field_validator("depth")
@@ -53,76 +62,84 @@ class TrunkSettings(Section):
         return depth
 
     def trunk(self) -> Trunk:
-        """The trunk that these settings name."""
+        """The trunk of these settings."""
         assert self.depth is not None
         return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
-class DataSettings(Section):
-    """The data set, and how much of it a search reads."""
+class DataSettings(SettingsSection):
+    """The data set, and the numbers of images that a search uses."""
 
-    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Which data set.")
-    root: str | None = Field(
-        None, description="Folder of the files; else the environment's ATTN_NAS_DATA, else ./data. Unused by digits."
+    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Name of the data set.")
+    root: PathText | None = Field(
+        None, description="Folder of the files; by default the environment variable ATTN_NAS_DATA, or ./data. Unused by digits."
     )
-    num_train: Images | None = Field(None, description="Training images; the data set's own number by default.")
+    num_train: Images | None = Field(None, description="Number of training images; by default all of the data set.")
     num_validation: Images | None = Field(
         None,
-        description="Images on which candidates are scored; held out of the training data where they are not composed.",
+        description="Images that candidates are scored on; held out from the training images, unless they are generated.",
     )
-    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(224, description="Side of the squares an image_folder is cut to.")
-    seed: Seed = Field(0, description="Seed of the split, and of the images where they are composed.")
+    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(
+        224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
+    )
+    seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
 
 
-class LimitSettings(Section):
-    """What a candidate may cost at most, in all (45M) or over the bare trunk (+200k, +5%); enforced before it is trained."""
+class LimitSettings(SettingsSection):
+    """Largest cost of a candidate: a total (45M), or an addition to the bare trunk (+200k, +5%); checked before training."""
 
-    max_flops: Limit | None = Field(None, description="Complete FLOPs (multiply-adds).")
-    max_params: Limit | None = Field(None, description="Parameters.")
+    max_flops: Limit | None = Field(None, description="Complete FLOPs, in multiply-adds.")
+    max_params: Limit | None = Field(None, description="Number of parameters.")
 
 
-class ProxySettings(Section):
+class ProxySettings(SettingsSection):
     """The short training run that scores a candidate."""
 
-    epochs: Epochs = Field(description="Passes over the training images.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="Images of one step.")
+    epochs: Epochs = Field(description="Number of passes over the training images.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(description="Number of images of one training step.")
     lr: float = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
     momentum: Fraction = Field(0.9, description="Nesterov momentum.")
-    weight_decay: float = Field(5e-4, ge=0, description="Decay of matrices and filters; norms and biases have none.")
-    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(0.25, description="Share of the steps in which the rate rises.")
-    label_smoothing: Fraction = Field(0.0, description="Share of the target spread over all classes.")
-    averaging: Annotated[Averaging, choice(get_args(Averaging))] = Field(
-        "none", description="Score averaged weights: an exponential moving average, or the mean of the last steps."
+    weight_decay: float = Field(
+        5e-4, ge=0, description="Weight decay of matrices and filters; not applied to norms and biases."
     )
-    averaging_epochs: float = Field(0.5, gt=0, description="Half-life of ema, or stretch of last, in epochs.")
+    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.25, description="Fraction of the steps in which the learning rate rises."
+    )
+    label_smoothing: Fraction = Field(0.0, description="Fraction of the target that is spread over all classes.")
+    averaging: Annotated[Averaging, choice(get_args(Averaging))] = Field(
+        "none",
+        description="Weights to score: the final ones, an exponential moving average, or the mean of the last steps.",
+    )
+    averaging_epochs: float = Field(0.5, gt=0, description="Half-life of ema, or span of last, in epochs.")
     initial_resolution: Annotated[float, Field(ge=0.25, le=1)] = Field(
-        1.0, description="Share of the images' sides in the first epoch; it grows to 1 at two thirds of the epochs."
+        1.0, description="Side of the images in the first epoch, as a fraction; it reaches 1 at two thirds of the epochs."
     )
     warm_epochs: Annotated[int, Field(ge=0, strict=True)] = Field(
-        0, description="First epochs that only the bare trunk is trained for, once per seed; candidates start from there."
+        0,
+        description="First epochs in which the bare trunk is trained, once per seed; candidates start from its weights.",
     )
     precision: Annotated[Precision, choice(get_args(Precision))] = Field(
         "auto",
-        description="Arithmetic of the forward pass; auto takes bf16 where the hardware multiplies it.",
+        description="Arithmetic of the forward pass; auto is bf16 if the hardware supports it, else fp32.",
     )
 
     @field_validator("warm_epochs")
     @classmethod
     def _leaves_epochs(cls, value: int, info: ValidationInfo) -> int:
         if value and value >= info.data.get("epochs", value + 1):
-            raise SpaceError(f"leave an epoch to the candidates: choose less than the {info.data['epochs']} of proxy.epochs")
+            raise SpaceError(f"candidates need an epoch: choose less than the {info.data['epochs']} of proxy.epochs")
         return value
 
 
-class ObjectiveSettings(Section):
-    """What the front trades: accuracy, always maximised, against one or two costs.
+class ObjectiveSettings(SettingsSection):
+    """The costs of the Pareto front, minimised while accuracy is maximised.
 
-    ``flops``, ``macs`` and ``params`` are known before training; ``step_time`` (of training) and ``latency`` (of one image) are
-    measured beside the bare trunk, whose is 1.
+    ``flops``, ``macs`` and ``params`` are counted before training; ``step_time`` (of a training step) and ``latency`` (of one
+    image) are measured as ratios to the bare trunk.
     """
 
     costs: list[Annotated[CostAxis, choice(get_args(CostAxis))]] = Field(
-        ["flops"], min_length=1, max_length=2, description="What to minimise: one quantity, or two."
+        ["flops"], min_length=1, max_length=2, description="One or two costs to minimise."
     )
 
     @field_validator("costs")
@@ -133,21 +150,131 @@ class ObjectiveSettings(Section):
         return costs
 
 
-class SearchSpace(Section):
-    """A search space: trunk, data, mechanisms and how candidates are trained and judged."""
+def _without_null(schema: dict[str, Any]) -> None:
+    """Let a file name its data: null stands for data that a program gives."""
+    schema.update(schema.pop("anyOf")[0])
 
-    plugins: list[str] = Field(
-        [], description="Python files, relative to this one, that register mechanisms and trunks of your own."
+
+class SearchSpace(SettingsSection):
+    """A search space: trunk, mechanisms, limits, data, and the training that scores candidates.
+
+    Built from the keywords below or from a YAML file (`load_space`); both give equal values for equal content. Keywords take
+    short forms: a trunk or a data set by its name, mechanisms by their names, and the limits at the top. ::
+
+        SearchSpace(trunk="resnet18", mechanisms=["se", "eca", "cbam"], max_flops="+5%")
+
+    Args:
+        trunk: a family with its depth (``"resnet18"``), a family that has a single depth (``"mobilenet_v2"``), a `Trunk`, or
+            a mapping with ``name``, ``depth`` and ``width`` (channels of the first stage).
+        mechanisms: names, `Mechanism` records, or mappings with ``name``, ``reductions``, ``kernel_sizes``, ``groups``,
+            ``positions`` and ``identity_init``.
+        max_flops: largest complete FLOPs of a candidate in multiply-adds: a total (``45_000_000``, ``"45M"``), an added
+            number (``"+200k"``), or an added share of the bare trunk's (``"+5%"``).
+        max_params: largest number of parameters, in the same forms.
+        data: the name of a data set, or a mapping with ``name``, ``root``, ``num_train`` and so on; None where the data are
+            given later (`with_data`).
+        granularity: ``"per_block"`` or ``"per_stage"`` (all blocks of a stage share one choice).
+        limits: a mapping with ``max_flops`` and ``max_params``.
+        proxy: the training that scores a candidate, as a mapping; 12 epochs with batches of 64 by default.
+        objectives: a mapping with ``costs``, the one or two quantities to minimise; ``flops`` by default.
+        plugins: Python files, relative to the working folder, that register mechanisms and trunks; they are run.
+
+    Raises:
+        SpaceError: an unknown keyword (with the nearest valid one), or values that cannot be used; each mistake is on a line
+            of its own as ``path = value: how to correct it``.
+
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"description": "A search space: trunk, data, mechanisms and the training that scores candidates."}
+    )
+
+    plugins: list[PathText] = Field(
+        [], description="Python files, relative to this file, that register your own mechanisms and trunks."
     )
     trunk: TrunkSettings
-    data: DataSettings
-    mechanisms: list[MechanismSettings] = Field(min_length=1, description="What a block may receive; none always may.")
+    data: DataSettings | None = Field(json_schema_extra=_without_null)
+    mechanisms: list[MechanismSettings] = Field(
+        min_length=1, description="The mechanisms that a block may receive; no mechanism is always a choice."
+    )
     granularity: Annotated[Granularity, choice(get_args(Granularity))] = Field(
-        "per_block", description="Whether every block chooses, or all blocks of a stage share a choice."
+        "per_block", description="One choice for every block (per_block), or one for all blocks of a stage (per_stage)."
     )
     limits: LimitSettings = LimitSettings.model_validate({})
     proxy: ProxySettings
     objectives: ObjectiveSettings = ObjectiveSettings.model_validate({})
+
+    def __init__(
+        self,
+        *,
+        trunk: str | Trunk | TrunkSettings | Mapping[str, Any] | None = None,
+        mechanisms: Sequence[str | Mechanism | MechanismSettings | Mapping[str, Any]] | None = None,
+        max_flops: int | str | None = None,
+        max_params: int | str | None = None,
+        data: str | DataSettings | Mapping[str, Any] | None = None,
+        granularity: Granularity | None = None,
+        limits: LimitSettings | Mapping[str, Any] | None = None,
+        proxy: ProxySettings | Mapping[str, Any] | None = None,
+        objectives: ObjectiveSettings | Mapping[str, Any] | None = None,
+        plugins: Sequence[str | PathLike[str]] | None = None,
+        **unknown: Any,
+    ) -> None:
+        keywords = {
+            "plugins": plugins,
+            "trunk": trunk,
+            "data": data,
+            "mechanisms": mechanisms,
+            "granularity": granularity,
+            "limits": limits,
+            "max_flops": max_flops,
+            "max_params": max_params,
+            "proxy": proxy,
+            "objectives": objectives,
+            **unknown,
+        }
+        values = expanded(keywords, type(self))
+        try:
+            self.__pydantic_validator__.validate_python(values, self_instance=self, context={"named": True})
+        except ValidationError as error:
+            raise refusal(error, type(self), values) from None
+
+    # As of pydantic's own __init__: `model_validate` checks a mapping (of a file, of a run) without calling it.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def with_data(self, data: str | DataSettings | Mapping[str, Any]) -> SearchSpace:
+        """The same space on other data, given by name or as a mapping with ``name``, ``root`` and so on.
+
+        Raises:
+            SpaceError: no such data set, or a wrong setting of it.
+
+        """
+        return self.model_copy(update={"data": _section(DataSettings, "data", named(data))})
+
+    def with_limits(self, *, max_flops: int | str | None = None, max_params: int | str | None = None) -> SearchSpace:
+        """The same space with other limits; None keeps a limit.
+
+        Raises:
+            SpaceError: a limit that is neither a total (``"45M"``) nor an addition (``"+200k"``, ``"+5%"``).
+
+        """
+        given = {name: value for name, value in (("max_flops", max_flops), ("max_params", max_params)) if value is not None}
+        limits = {**self.limits.model_dump(), **given}
+        return self.model_copy(update={"limits": _section(LimitSettings, "limits", limits)})
+
+    def with_training(self, **changes: Any) -> SearchSpace:
+        """The same space with other values of ``proxy``, by name, as in ``with_training(epochs=30, precision="fp32")``.
+
+        Raises:
+            SpaceError: an unknown name, a wrong value, or batches too small for a mechanism of the space.
+
+        """
+        proxy = _section(ProxySettings, "proxy", {**self.proxy.model_dump(), **changes})
+        values = {**dict(self), "proxy": proxy, "plugins": []}
+        try:
+            type(self).model_validate(values)
+        except ValidationError as error:
+            raise refusal(error, type(self), values) from None
+        return self.model_copy(update={"proxy": proxy})
 
     @field_validator("plugins")
     @classmethod
@@ -155,7 +282,7 @@ class SearchSpace(Section):
         folder = Path((info.context or {}).get("folder", "."))
         paths = [(folder / value).resolve() for value in values]
         if len({path.stem for path in paths}) < len(paths):
-            raise SpaceError("two plug-ins have one name: rename a file")
+            raise SpaceError("two plug-ins have the same file name: rename one")
         named = bool((info.context or {}).get("named"))
         for path in paths:
             plugins.load_file(path, named=named)
@@ -201,6 +328,17 @@ class SearchSpace(Section):
         if repeated:
             raise SpaceError(f"{', '.join(repeated)} appears twice")
         return values
+
+
+_AnySection = TypeVar("_AnySection", bound=SettingsSection)
+
+
+def _section(model: type[_AnySection], key: str, value: Any) -> _AnySection:
+    """The settings of one section of a space; raises SpaceError."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise refusal(error, model, value, (key,)) from None
 
 
 def json_schema() -> dict[str, Any]:

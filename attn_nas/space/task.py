@@ -1,11 +1,11 @@
-"""What a network is asked to do: the shape of its input and the number of classes."""
+"""The task of a network: the shape of its input and the number of classes."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Task:
-    """Images ``(channels, height, width)`` to be told into ``num_classes`` classes."""
+    """Classification of images ``(channels, height, width)``, in pixels, into ``num_classes`` classes."""
 
     channels: int
     height: int
@@ -14,5 +14,5 @@ class Task:
 
     @property
     def chance(self) -> float:
-        """Accuracy of guessing among balanced classes."""
+        """Accuracy of random guessing if classes are balanced, as a fraction of 1."""
         return 1.0 / self.num_classes

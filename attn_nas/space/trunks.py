@@ -1,4 +1,4 @@
-"""Trunks, and the registry of their families."""
+"""Trunks, and the registry of trunk families."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from attn_nas.plugins.registry import Registry
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.geometry import Block, Site, TrunkFamily
 
-MOST_LAYERS, MOST_CHANNELS = 2000, 4096
-"""Beyond any trunk that was ever trained: a slip of the keyboard is told before it fills the memory."""
+MAX_LAYERS, MAX_CHANNELS = 2000, 4096
+"""Limits of depth and width, larger than those of published trunks; typing errors are refused before memory is allocated."""
 
 _FAMILIES: Registry[TrunkFamily] = Registry("trunk", {family.name: family for family in FAMILIES})
 
 
 def register_trunk(family: TrunkFamily) -> TrunkFamily:
-    """Add a trunk family.
+    """Add a trunk family to the registry, and return it.
 
     Raises:
-        SpaceError: its name is taken, or is none.
+        SpaceError: the name is taken or invalid.
 
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", family.name):
@@ -31,7 +31,7 @@ def register_trunk(family: TrunkFamily) -> TrunkFamily:
 
 
 def trunk_names() -> list[str]:
-    """All registered families, in order of registration; those of installed plug-ins included."""
+    """Names of all registered families in order of registration, including those of installed plug-ins."""
     return _FAMILIES.names()
 
 
@@ -39,7 +39,7 @@ def get_family(name: str) -> TrunkFamily:
     """The family of this name.
 
     Raises:
-        SpaceError: there is none.
+        SpaceError: the name is unknown; the message lists all names.
 
     """
     return _FAMILIES.get(name)
@@ -47,10 +47,15 @@ def get_family(name: str) -> TrunkFamily:
 
 @dataclass(frozen=True)
 class Trunk:
-    """A convolutional trunk by family, depth and width (channels of the first stage).
+    """A convolutional trunk without attention.
+
+    Args:
+        name: name of its family (`trunk_names`).
+        depth: number of weighted layers, as in ResNet-20.
+        width: channels of the first stage.
 
     Raises:
-        SpaceError: no such family, or the family has no such depth or width.
+        SpaceError: the family is unknown, or does not have this depth or width.
 
     """
 
@@ -60,11 +65,11 @@ class Trunk:
 
     def __post_init__(self) -> None:
         family = get_family(self.name)
-        for what, value, most in (("depth", self.depth, MOST_LAYERS), ("width", self.width, MOST_CHANNELS)):
+        for name, value, most in (("depth", self.depth, MAX_LAYERS), ("width", self.width, MAX_CHANNELS)):
             if type(value) is not int:
-                raise SpaceError(f"trunk {what} {value!r}: choose an integer")
+                raise SpaceError(f"trunk {name} {value!r}: choose an integer")
             if value > most:
-                raise SpaceError(f"trunk {what} {value}: choose at most {most}")
+                raise SpaceError(f"trunk {name} {value}: choose at most {most}")
         if not family.is_depth(self.depth):
             raise SpaceError(f"{self.name} has no depth {self.depth}: choose from {family.depths}")
         if self.width < 1:
@@ -72,7 +77,7 @@ class Trunk:
 
     @property
     def family(self) -> TrunkFamily:
-        """The record of its family."""
+        """The record of the family."""
         return get_family(self.name)
 
     @property

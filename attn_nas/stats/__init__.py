@@ -1,1 +1,1 @@
-"""Statistics that know nothing of networks: fronts, rank correlations, means with their uncertainty, paired gains."""
+"""Statistics on plain numbers: Pareto fronts, rank correlations, means with standard errors, paired differences."""

@@ -1,4 +1,4 @@
-"""What one network gains over another, seed by seed."""
+"""Paired differences in accuracy between two networks trained with the same seeds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from scipy import stats
 
 from attn_nas.stats.uncertainty import without_nan
 
+_LEVEL = 0.95
+_ROUNDING = 1e-12
+"""Standard deviations of differences below this come from rounding."""
+
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean paired difference in accuracy, its 95 % interval and the probability of one as large by chance alone.
+    """Mean paired difference in accuracy, as a fraction of 1, with its 95 % interval and p-value.
 
-    Interval and ``p`` are of the two-sided paired t-test (Student, 1908); NaN where seeds are too few to tell: for one seed, or
-    if all differ by the same.
+    Interval and ``p`` are those of the two-sided paired t-test (Student, 1908). They are NaN for a single seed, and if all
+    differences are equal up to rounding.
     """
 
     mean: float
@@ -29,14 +33,15 @@ class Gain:
 
     @classmethod
     def paired(cls, own: ArrayLike, other: ArrayLike) -> Gain:
-        """That of accuracies ``(seeds,)`` over others of the same seeds."""
-        differences = np.asarray(own, dtype=np.float64) - np.asarray(other, dtype=np.float64)
-        mean, deviation = float(differences.mean()), float(differences.std(ddof=1)) if len(differences) > 1 else nan
-        if not deviation > 0:
+        """The gain of accuracies ``own`` ``(seeds,)`` over ``other`` ``(seeds,)``, in the same order of seeds."""
+        a, b = np.asarray(own, dtype=np.float64), np.asarray(other, dtype=np.float64)
+        differences = a - b
+        mean = float(differences.mean())
+        if len(differences) < 2 or not differences.std() > _ROUNDING:
             return cls(mean, nan, nan, nan)
-        test = stats.t(len(differences) - 1, scale=deviation / len(differences) ** 0.5)
-        reach = float(test.ppf(0.975))
-        return cls(mean, mean - reach, mean + reach, float(2 * test.sf(abs(mean))))
+        test = stats.ttest_rel(a, b)
+        interval = test.confidence_interval(_LEVEL)
+        return cls(mean, float(interval.low), float(interval.high), float(test.pvalue))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; None for NaN."""
@@ -44,9 +49,10 @@ class Gain:
 
 
 def corrected(gains: Sequence[Gain]) -> list[Gain]:
-    """The same with ``p`` such that any one of them is by chance below a level with at most that probability (Holm, 1979).
+    """The same gains with p-values adjusted for multiple tests (Holm, 1979).
 
-    Those without ``p`` do not count.
+    If no gain is real, the smallest adjusted ``p`` is below a level with at most the probability of that level. Gains whose
+    ``p`` is NaN are not counted as tests.
     """
     known = [index for index, gain in enumerate(gains) if not isnan(gain.p)]
     found, largest = list(gains), 0.0

@@ -1,10 +1,10 @@
-"""Pareto geometry for one quantity to maximise (accuracy) and costs to minimise; plain numbers, no torch."""
+"""Pareto fronts and hypervolumes for one quantity to maximise (accuracy) and costs to minimise."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 Point = tuple[float, ...]
-"""``(accuracy, cost, ...)``: the first is maximised, the others minimised."""
+"""``(accuracy, cost, ...)``: accuracy is maximised, costs are minimised."""
 
 
 def _as_good(a: Point, b: Point) -> bool:
@@ -12,7 +12,7 @@ def _as_good(a: Point, b: Point) -> bool:
 
 
 def front_indices(points: Sequence[Point]) -> list[int]:
-    """Indices of the non-dominated points, by rising costs; of equal points the first stands for all."""
+    """Indices of the non-dominated points in order of rising cost; of equal points only the first is listed."""
     order = sorted(range(len(points)), key=lambda i: (*points[i][1:], -points[i][0], i))
     front: list[int] = []
     for i in order:
@@ -22,7 +22,7 @@ def front_indices(points: Sequence[Point]) -> list[int]:
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """Volume dominated by ``points`` and bounded by ``reference`` (worst accuracy, worst costs), in accuracy x costs."""
+    """Volume that ``points`` dominate within ``reference`` (lowest accuracy, highest costs); unit: accuracy x costs."""
     floor, *limits = reference
     if len(limits) == 1:
         return _area(points, floor, limits[0])
@@ -44,10 +44,10 @@ def _area(points: Sequence[Point], floor: float, limit: float) -> float:
 
 
 def knee_index(points: Sequence[Point]) -> int | None:
-    """Index of the point of the front with the most accuracy over its mean cost, each scaled to the front's extent.
+    """Index of the knee: the point of the front with the largest accuracy minus mean cost, each scaled to the front's range.
 
-    For one cost that is the point farthest above the chord between the cheapest and the most accurate end. A front of one or
-    two points has its most accurate point as knee; no points, no knee.
+    For one cost this is the point farthest above the line between the cheapest and the most accurate point. The knee of a
+    front of one or two points is its most accurate point; without points the result is None.
     """
     front = front_indices(points)
     if len(front) < 3:

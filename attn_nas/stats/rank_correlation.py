@@ -1,4 +1,4 @@
-"""How well one score of candidates ranks like another, and how well a score repeats itself; plain numbers, no torch."""
+"""Rank correlations between two scores of the same candidates, and the reliability of repeated scores."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ _SIGNS_AT_A_TIME = 2**24
 
 
 def spearman(scores: ArrayLike, truth: ArrayLike, seed: int = 0) -> Estimate:
-    """Spearman's rank correlation of ``scores`` with ``truth`` ``(candidates,)``; NaN if one of them is constant.
+    """Spearman's rank correlation of ``scores`` with ``truth`` ``(candidates,)``; NaN if either is constant.
 
-    Scores may be ``(candidates,)`` or ``(candidates, seeds)``: then it is the mean of the correlations of single seeds.
+    For scores ``(candidates, seeds)`` the result is the mean of the correlations of single seeds; scores ``(candidates,)`` are
+    one seed. ``seed`` is that of the bootstrap.
     """
     return _correlated(_spearman, scores, truth, seed)
 
 
 def kendall(scores: ArrayLike, truth: ArrayLike, seed: int = 0) -> Estimate:
-    """Kendall's tau-b; otherwise as `spearman`."""
+    """Kendall's tau-b, with the arguments of `spearman`."""
     return _correlated(_kendall, scores, truth, seed)
 
 
 def reliability(scores: ArrayLike, seed: int = 0) -> Estimate:
-    """Share of the variance of single runs that lies between candidates, of ``scores`` ``(candidates, seeds)``.
+    """Share of the variance of ``scores`` ``(candidates, seeds)`` that lies between candidates.
 
-    What a seed adds to all candidates alike does not count, since candidates are compared within a seed: the intraclass
-    correlation ICC(3, 1) of Shrout and Fleiss (1979). NaN with fewer than two of either, or without any variance.
+    This is the intraclass correlation ICC(3, 1) of Shrout and Fleiss (1979). Shifts that a seed gives to all candidates are
+    ignored, because candidates are compared within a seed. NaN with fewer than two candidates or seeds, or without variance.
     """
     table = np.asarray(scores, dtype=np.float64)
     return _estimate(_intraclass_correlation(table[_draws(len(table), seed)]))
@@ -55,7 +56,7 @@ def _intraclass_correlation(tables: Floats) -> Floats:
 def _correlated(
     statistic: Callable[[Floats, Floats, Integers], Floats], scores: ArrayLike, truth: ArrayLike, seed: int
 ) -> Estimate:
-    """Mean over seeds of a ``statistic``, which takes two scores of all candidates, and resamples of candidates."""
+    """Mean over seeds of a ``statistic`` of two scores ``(candidates,)`` and bootstrap indices ``(resamples, candidates)``."""
     table, target = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     draws = _draws(len(target), seed)
     columns = table.reshape(len(target), -1).T
@@ -63,14 +64,14 @@ def _correlated(
 
 
 def _spearman(one: Floats, other: Floats, draws: Integers) -> Floats:
-    """Pearson's correlation of the ranks within each resample, every candidate weighted by how often it was drawn."""
+    """Pearson's correlation of the ranks within each resample; a candidate's weight is its number of draws."""
     times = np.array([np.bincount(draw, minlength=len(one)) for draw in draws])
     a, b = _centred_ranks(one, times), _centred_ranks(other, times)
     return _ratio((times * a * b).sum(1), (times * a**2).sum(1) * (times * b**2).sum(1))
 
 
 def _centred_ranks(values: Floats, times: Integers) -> Floats:
-    """Rank of each candidate, less the mean rank, when it stands ``times`` ``(resamples, candidates)``; equals share theirs."""
+    """Centred ranks of candidates repeated ``times`` ``(resamples, candidates)``; equal values share their mean rank."""
     order = np.argsort(values, kind="stable")
     first = np.diff(values[order], prepend=np.nan) != 0
     sizes = np.add.reduceat(times[:, order], np.flatnonzero(first), axis=1)
@@ -80,7 +81,7 @@ def _centred_ranks(values: Floats, times: Integers) -> Floats:
 
 
 def _kendall(one: Floats, other: Floats, draws: Integers) -> Floats:
-    """Pairs in the same order less pairs in the opposite, over those that are not tied."""
+    """Concordant minus discordant pairs, divided by the number of pairs without ties."""
 
     def tau(part: Integers) -> Floats:
         a, b = _signs(one, part), _signs(other, part)
@@ -91,7 +92,7 @@ def _kendall(one: Floats, other: Floats, draws: Integers) -> Floats:
 
 
 def _signs(values: Floats, draws: Integers) -> Floats:
-    """Which of each two drawn candidates has the larger value: 1, 0 or -1, ``(resamples, candidates, candidates)``."""
+    """Sign of the difference of each two drawn candidates: 1, 0 or -1, ``(resamples, candidates, candidates)``."""
     signs = np.sign(values[:, None] - values[None, :])
     return signs[draws[:, :, None], draws[:, None, :]]
 
@@ -101,13 +102,13 @@ def _ratio(product: Floats, squares: Floats) -> Floats:
 
 
 def _draws(number: int, seed: int) -> Integers:
-    """All candidates as they are, then resamples of as many with replacement: ``(1 + resamples, number)``."""
+    """Indices ``(1 + resamples, number)``: all candidates once, then bootstrap resamples of them."""
     resamples = np.random.default_rng(seed).integers(number, size=(_RESAMPLES, number))
     return np.concatenate([np.arange(number)[None], resamples])
 
 
 def _estimate(values: Floats) -> Estimate:
-    """The first value with the percentiles of the others, those without a value left out."""
+    """The first value, with percentiles of the others as its interval; NaN values are ignored."""
     resampled = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or not len(resampled):
         return Estimate(float(values[0]), float("nan"), float("nan"))

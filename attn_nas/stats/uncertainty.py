@@ -1,4 +1,4 @@
-"""Numbers with their uncertainty; plain numbers, no torch."""
+"""Statistics with a confidence interval, and means with a standard error."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Z90 = 1.6449
-"""Standard deviations within which nine tenths of a normal distribution lie."""
+"""Half width of the central 90 % interval of a normal distribution, in standard deviations."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its 95 % interval, by a bootstrap over candidates; NaN where it is not defined."""
+    """A statistic with its 95 % interval from a bootstrap over candidates; NaN where it is undefined."""
 
     value: float
     low: float
@@ -31,14 +31,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of a sample and its standard error, which is NaN for a sample of one."""
+    """The mean of a sample and its standard error; the error of a single value is NaN."""
 
     value: float
     standard_error: float
 
     @classmethod
     def of(cls, sample: ArrayLike) -> Mean:
-        """That of numbers ``(n,)``."""
+        """The mean of a ``sample`` ``(n,)``."""
         values = np.asarray(sample, dtype=np.float64)
         error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         return cls(float(values.mean()), float(error))
@@ -48,7 +48,7 @@ class Mean:
         return without_nan({"mean": self.value, "standard_error": self.standard_error})
 
     def hundredths(self, digits: int = 2, *, signed: bool = False) -> str:
-        """Both times a hundred, as ``97.12 ± 0.30``; with ``signed`` as ``+0.12 ± 0.30``; ``-`` for NaN."""
+        """Mean and error in percent, without the sign: ``97.12 ± 0.30``; ``+0.12 ± 0.30`` with ``signed``; ``-`` for NaN."""
         if isnan(self.value):
             return "-"
         error = "" if isnan(self.standard_error) else f" ± {100 * self.standard_error:.{digits}f}"
@@ -56,5 +56,5 @@ class Mean:
 
 
 def without_nan(numbers: dict[str, Any]) -> dict[str, Any]:
-    """``numbers`` with None for NaN, which JSON does not have."""
+    """``numbers`` with None in the place of NaN, which JSON lacks."""
     return {name: None if isinstance(value, float) and isnan(value) else value for name, value in numbers.items()}

@@ -1,4 +1,4 @@
-"""Addresses of database servers, whose passwords are neither shown nor kept."""
+"""Addresses of database servers; their passwords are neither shown nor stored."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from sqlalchemy.exc import ArgumentError
 from attn_nas.errors import UsageError
 
 VARIABLE = "ATTN_NAS_STORAGE"
-"""The environment variable with the address, and password, of the server on which the command line begins new runs."""
+"""Environment variable with the address, perhaps with a password, of the server on which the command line begins new runs."""
 _EXAMPLE = "write postgresql://USER@HOST/DATABASE"
 _DRIVERS = ("psycopg", "psycopg2")
-"""Packages of which one is needed, the better first."""
+"""Driver packages, of which one must be installed; the first one found is used."""
 _SECRET = ("password", "passwd", "secret", "token")
 _PORT = 5432
 _given: dict[tuple[object, ...], ServerAddress] = {}
-"""Addresses with secrets that this process was given, by the database they lead to."""
+"""Addresses with secrets that this process has parsed, by their database."""
 
 
 @dataclass(frozen=True, repr=False)
 class ServerAddress:
-    """A database on a PostgreSQL server, perhaps with the password to it."""
+    """A database on a PostgreSQL server, perhaps with its password."""
 
     url: URL
 
     @classmethod
     def parse(cls, text: str) -> ServerAddress:
-        """From a URL such as ``postgresql://user@host:5432/database``; raises UsageError, which does not quote it.
+        """The address in a URL such as ``postgresql://user@host:5432/database``; its secrets are remembered in this process.
 
-        Its secrets are remembered, for addresses of the same database that come without.
+        Raises:
+            UsageError: it is not a URL of a PostgreSQL database; the message does not quote the URL.
+
         """
         try:
             url = make_url(text.replace("postgres://", "postgresql://", 1) if text.startswith("postgres://") else text)
@@ -47,22 +49,22 @@ class ServerAddress:
             raise UsageError(f"the storage {_without_secrets(url)} names no database: {_EXAMPLE}")
         address = cls(url)
         if _without_secrets(url) != url:
-            _given[address.leads_to] = address
+            _given[address.database_key] = address
         return address
 
     def __str__(self) -> str:
-        """The URL as it may be shown and kept, without secrets."""
+        """The URL without secrets, which may be shown and stored."""
         return _without_secrets(self.url).render_as_string(hide_password=False)
 
     __repr__ = __str__
 
     @property
-    def leads_to(self) -> tuple[object, ...]:
-        """What two addresses of one database have in common."""
+    def database_key(self) -> tuple[object, ...]:
+        """Identity of the database: user, host, port and name."""
         return (self.url.username, self.url.host, self.url.port or _PORT, self.url.database)
 
     def with_secrets(self) -> ServerAddress:
-        """With those that this process was given for the database, or the environment variable has; else as it is."""
+        """The address with the secrets that this process or the environment variable has for its database, if any."""
         if _without_secrets(self.url) != self.url:
             return self
         if given := os.environ.get(VARIABLE):
@@ -70,17 +72,17 @@ class ServerAddress:
                 ServerAddress.parse(given)
             except UsageError:
                 return self
-        return _given.get(self.leads_to, self)
+        return _given.get(self.database_key, self)
 
     def masked(self, text: str) -> str:
-        """``text`` without the secrets of this address."""
+        """``text`` with asterisks in the place of this address's secrets."""
         for secret in (self.url.password, *(self.url.query[name] for name in _secrets_in(self.url))):
             text = text.replace(str(secret), "***") if secret else text
         return text
 
     @property
-    def to_connect(self) -> URL:
-        """The URL with a driver that is installed; raises UsageError."""
+    def driver_url(self) -> URL:
+        """The URL with the name of an installed driver; raises UsageError if there is none."""
         _, _, named = self.url.drivername.partition("+")
         found = next((driver for driver in _DRIVERS if named in ("", driver) and find_spec(driver)), None)
         if found is None:

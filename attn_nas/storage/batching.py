@@ -1,4 +1,4 @@
-"""Writes that belong together, as one transaction: a trial of a deep trunk has a hundred parameters."""
+"""Batched writes: one transaction for the parameters and attributes of a trial, which may be a hundred rows."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study import Study
 from sqlalchemy.dialects import postgresql, sqlite
 
-from attn_nas.storage.open_trials import RememberingStorage
+from attn_nas.storage.open_trials import TrialCachingStorage
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _Attributes = dict[Any, dict[tuple[int, str], Any]]
-"""By table, values by trial and name."""
+"""Values to write, by table, then by trial id and name."""
 
 
-class GatheringStorage(RememberingStorage):
-    """Optuna's storage, which keeps parameters and attributes of running trials back in the block of `together`."""
+class BatchingStorage(TrialCachingStorage):
+    """Optuna's storage that can hold back parameters and attributes of running trials and write them in one transaction."""
 
     _params: list[dict[str, Any]] | None = None
     _attributes: _Attributes
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Write what the block sets when it ends, all or nothing; of one thread at a time. A block inside belongs to it."""
+    def batched(self) -> Iterator[None]:
+        """Write all parameters and attributes that the block sets when it ends, all or nothing; an inner block joins the outer.
+
+        One thread at a time may use it.
+        """
         if self._params is not None:
             yield
             return
@@ -46,8 +49,8 @@ class GatheringStorage(RememberingStorage):
         described = (trial_id for values in attributes.values() for trial_id, _ in values)
         written = {*(param["trial_id"] for param in params), *described}
         for trial_id in written:
-            self._forget(trial_id)
-        # An attempt whose answer was lost may have written it all.
+            self._mark_written(trial_id)
+        # A retried call may find its rows there: the first attempt was committed, only its answer was lost.
         with _create_scoped_session(self.scoped_session) as session:
             for trial_id in written:
                 state: Any = TrialModel.find_or_raise_by_id(trial_id, session).state
@@ -103,7 +106,10 @@ class GatheringStorage(RememberingStorage):
             self._attributes[TrialSystemAttributeModel][trial_id, key] = value
 
 
-def together(study: Study) -> AbstractContextManager[None]:
-    """Write what the block sets on running trials of ``study`` when it ends, all or nothing, if its storage can."""
+def batched(study: Study) -> AbstractContextManager[None]:
+    """A block whose parameters and attributes of running trials are written in one transaction when it ends.
+
+    Storages of other classes than `BatchingStorage` write them at once.
+    """
     storage = getattr(study._storage, "_backend", None)
-    return storage.together() if isinstance(storage, GatheringStorage) else nullcontext()
+    return storage.batched() if isinstance(storage, BatchingStorage) else nullcontext()

@@ -1,4 +1,4 @@
-"""Where the study of a run folder is kept."""
+"""The location of a run's study: a file of the run folder, or a database server."""
 
 from __future__ import annotations
 
@@ -12,54 +12,56 @@ from optuna.study import Study
 from attn_nas.errors import UsageError
 from attn_nas.storage.address import ServerAddress
 from attn_nas.storage.postgres import ServerStudy, check_server
-from attn_nas.storage.retry import Patience
+from attn_nas.storage.retry import RetryPolicy
 from attn_nas.storage.sqlite import SqliteStudy
 
 
-class StudyPlace(Protocol):
-    """A study that is there or may be made; `SqliteStudy` and `ServerStudy` say more of each."""
+class StudyLocation(Protocol):
+    """Where the study of one run is stored, if it has been created: see `SqliteStudy` and `ServerStudy`."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether studies of other runs are in the same place."""
+        """Whether the same database holds the studies of other runs."""
         ...
 
     def signature(self) -> tuple[object, ...]:
-        """What is another when the study has changed, its first item when it is another study; raises RunError."""
+        """Cache key; changes with the study. Its first item identifies the study. Raises RunError."""
         ...
 
     def exists(self) -> bool:
-        """Whether there is a study."""
+        """Whether the study has been created."""
         ...
 
     def open(self) -> Study:
-        """To be read; raises RunError."""
+        """Open the study for reading; raises RunError."""
         ...
 
-    def open_to_write(self, patience: Patience) -> Study:
-        """To go on with; raises RunError."""
+    def open_to_write(self, retry: RetryPolicy) -> Study:
+        """Open the study for writing; calls that fail for a moment are made again by ``retry``. Raises RunError."""
         ...
 
-    def facts(self) -> dict[str, Any]:
-        """What was fixed when the run began, read without its trials; raises RunError."""
+    def stored_manifest(self) -> dict[str, Any]:
+        """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
         ...
 
-    def held(self, patience: Patience) -> AbstractContextManager[None]:
-        """Hold it against who does not see the folder's lock; raises RunError."""
+    def held(self, retry: RetryPolicy) -> AbstractContextManager[None]:
+        """Lock the study against processes that cannot see the lock of the folder; raises RunError."""
         ...
 
 
-def place_in(folder: Path) -> StudyPlace:
-    """That of a run ``folder``: on a server if the folder says so, else in its own file."""
+def location_in(folder: Path) -> StudyLocation:
+    """The location of the study of a run ``folder``: a server if the folder names one, else the folder's own file."""
     server = ServerStudy(folder)
     return server if server.exists() else SqliteStudy(folder / "study.db")
 
 
 def create_study(folder: Path, storage: str | None, costs: int, attributes: Mapping[str, Any]) -> None:
-    """Make the study of a run ``folder``, on the server of this address or in a file of its own; whole, or not at all.
+    """Create the study of a run ``folder`` on the server at the address ``storage``, or in a file of the folder if it is None.
+
+    It has accuracy and ``costs`` further objectives, and these user ``attributes``. It is created whole or not at all.
 
     Raises:
-        UsageError, RunError: the server cannot be used, or the folder not be written.
+        UsageError, RunError: the server cannot be used, or the folder cannot be written.
 
     """
     if storage is None:
@@ -69,18 +71,19 @@ def create_study(folder: Path, storage: str | None, costs: int, attributes: Mapp
 
 
 def check_storage(storage: str) -> None:
-    """Raise UsageError or RunError if the server of this address cannot be used."""
+    """Raise UsageError or RunError if the server at the address ``storage`` cannot be used."""
     check_server(ServerAddress.parse(storage))
 
 
 def move_study(folder: Path, storage: str) -> None:
-    """Have a run ``folder``, whose study is on a server, look for it at this address from now on.
+    """Store the address ``storage`` in a run ``folder`` as the new address of the server that has its study.
 
     Raises:
-        UsageError, RunError: its study is not on a server, or not on that one.
+        UsageError: the study is in a file of the folder.
+        RunError: the server at this address does not have the study.
 
     """
     server = ServerStudy(folder)
     if not server.exists():
         raise UsageError(f"{folder} keeps its study in a file of its own: leave --storage out, or begin a new run")
-    server.moved_to(ServerAddress.parse(storage))
+    server.move_to(ServerAddress.parse(storage))

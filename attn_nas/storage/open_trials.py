@@ -1,4 +1,4 @@
-"""What runs is not read again and again by its only writer, as Optuna does: with many workers that takes longest of all."""
+"""Caches running trials of a single-writer study; with many workers Optuna would spend most of its time reading them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 
-class RememberingStorage(RDBStorage):
-    """Optuna's storage, which remembers the open trials of a study that nobody else writes, until it writes them."""
+class TrialCachingStorage(RDBStorage):
+    """Optuna's storage with a cache of the running trials of one study; a trial that is written is read again."""
 
     _study_id: int | None = None
-    _known: dict[int, FrozenTrial]
+    _cached: dict[int, FrozenTrial]
     _written: set[int]
     _newest: int
-    """The highest identity that is known."""
+    """Highest ``trial_id`` that was read."""
     _next_number: int
     _has_newer: bool
 
-    def remember(self, study_id: int) -> None:
-        """From now on nobody else writes this study."""
-        self._study_id, self._known, self._written = study_id, {}, set()
+    def cache_trials_of(self, study_id: int) -> None:
+        """Begin to cache the running trials of this study, which no other process may write from now on."""
+        self._study_id, self._cached, self._written = study_id, {}, set()
         self._newest, self._next_number, self._has_newer = -1, 0, True
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
@@ -34,19 +34,19 @@ class RememberingStorage(RDBStorage):
         had_newer, self._has_newer = self._has_newer, True
         created = super()._create_new_trial(study_id, template_trial)
         if not had_newer and created.number == self._next_number:
-            self._learn([deepcopy(created)])
+            self._add([deepcopy(created)])
         return created
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """See Optuna."""
         if self._study_id is None:
             return super().get_trial(trial_id)
-        if trial_id not in self._known:
+        if trial_id not in self._cached:
             found = super().get_trial(trial_id)
             if trial_id not in self._written:
                 return found
-            self._known[trial_id] = found
-        return deepcopy(self._known[trial_id])
+            self._cached[trial_id] = found
+        return deepcopy(self._cached[trial_id])
 
     def _get_trials(
         self,
@@ -58,35 +58,35 @@ class RememberingStorage(RDBStorage):
         if study_id != self._study_id or states is not None:
             return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         wanted = included_trial_ids | self._written
-        missing = wanted - self._known.keys()
+        missing = wanted - self._cached.keys()
         if missing or self._has_newer:
             newest = max(self._newest, trial_id_greater_than)
-            self._learn(super()._get_trials(study_id, None, missing, newest))
+            self._add(super()._get_trials(study_id, None, missing, newest))
         self._written.clear()
-        found = [self._known[each] for each in sorted(self._known) if each in wanted or each > trial_id_greater_than]
-        self._known = {each: trial for each, trial in self._known.items() if not trial.state.is_finished()}
+        found = [self._cached[each] for each in sorted(self._cached) if each in wanted or each > trial_id_greater_than]
+        self._cached = {each: trial for each, trial in self._cached.items() if not trial.state.is_finished()}
         return found
 
-    def _learn(self, trials: list[FrozenTrial]) -> None:
-        """They are all that was not known."""
-        self._known.update({trial._trial_id: trial for trial in trials})
+    def _add(self, trials: list[FrozenTrial]) -> None:
+        """Add newly read trials; the cache is then complete."""
+        self._cached.update({trial._trial_id: trial for trial in trials})
         self._newest = max([self._newest, *(trial._trial_id for trial in trials)])
         self._next_number = max([self._next_number, *(trial.number + 1 for trial in trials)])
         self._has_newer = False
 
-    def _forget(self, trial_id: int) -> None:
-        """It is written."""
+    def _mark_written(self, trial_id: int) -> None:
+        """Have a trial read again, since it is written now."""
         if self._study_id is not None:
-            self._known.pop(trial_id, None)
+            self._cached.pop(trial_id, None)
             self._written.add(trial_id)
 
 
-def _forgetting(method: Callable[..., Any]) -> Callable[..., Any]:
-    """``method``, which writes a trial."""
+def _marking(method: Callable[..., Any]) -> Callable[..., Any]:
+    """``method``, which writes a trial, with a cache that knows of it."""
 
     @wraps(method)
-    def written(self: RememberingStorage, trial_id: int, *arguments: Any, **named: Any) -> Any:
-        self._forget(trial_id)
+    def written(self: TrialCachingStorage, trial_id: int, *arguments: Any, **named: Any) -> Any:
+        self._mark_written(trial_id)
         return method(self, trial_id, *arguments, **named)
 
     return written
@@ -99,11 +99,11 @@ for _name in (
     "set_trial_user_attr",
     "set_trial_system_attr",
 ):
-    setattr(RememberingStorage, _name, _forgetting(getattr(RDBStorage, _name)))
+    setattr(TrialCachingStorage, _name, _marking(getattr(RDBStorage, _name)))
 
 
-def remember_unfinished(study: Study) -> None:
-    """Have the storage of ``study``, which nobody else writes, remember what runs, if it can."""
+def cache_open_trials(study: Study) -> None:
+    """Cache the running trials of ``study``, which no other process may write, if its storage is a `TrialCachingStorage`."""
     storage = getattr(study._storage, "_backend", None)
-    if isinstance(storage, RememberingStorage):
-        storage.remember(study._study_id)
+    if isinstance(storage, TrialCachingStorage):
+        storage.cache_trials_of(study._study_id)

@@ -1,4 +1,4 @@
-"""A study in Optuna's relational storage, wherever that is: made, loaded, and its errors."""
+"""Functions on studies in Optuna's relational storage, on any database: creation, queries, errors."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from attn_nas.errors import first_line
 
-FACTS = "run"
-"""The study's attribute with what was fixed when the run began."""
-SOURCES = "plugins"
-"""Its attribute with the plug-ins of a run that is on a server: by their paths in the run's folder, what they say."""
+MANIFEST = "run"
+"""The study's attribute with the stored manifest of the run."""
+PLUGIN_SOURCES = "plugins"
+"""The study's attribute with the source texts of the plug-ins of a run on a server, by path in the run's folder."""
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, json.JSONDecodeError)
-"""What a study raises when its database cannot be read or written."""
+"""Errors that a study raises when its database cannot be read or written."""
 STORAGE_ERRORS = (*DATABASE_ERRORS, OSError)
-"""The same, and what opening its file may raise."""
+"""The same, and errors of opening the file of a database."""
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
 
 
 def create_in(storage: RDBStorage, name: str, costs: int, attributes: Mapping[str, Any]) -> None:
-    """Make the study ``name`` of accuracy and so many ``costs`` that has these user ``attributes``."""
+    """Create the study ``name`` of accuracy and ``costs`` further objectives, with these user ``attributes``."""
     directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * costs]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions)
     for attribute, value in attributes.items():
@@ -39,7 +39,7 @@ def create_in(storage: RDBStorage, name: str, costs: int, attributes: Mapping[st
 
 
 def attributes_in(engine: Engine, name: str, *, of: str | None = None) -> dict[str, Any]:
-    """What the studies say under the attribute ``name``, by their names: all that have it, or one alone."""
+    """Values of the user attribute ``name`` by name of the study: of all studies that have it, or of the study ``of`` alone."""
     attribute, study = StudyUserAttributeModel.__table__.c, StudyModel.__table__.c
     query = select(study.study_name, attribute.value_json).where(attribute.key == name, attribute.study_id == study.study_id)
     if of is not None:
@@ -49,7 +49,7 @@ def attributes_in(engine: Engine, name: str, *, of: str | None = None) -> dict[s
 
 
 def scored_in(engine: Engine) -> Counter[str]:
-    """The number of trials with a score of every study that has any, by its name."""
+    """Number of trials with a score by name of the study; studies without any are left out."""
     trial, study = TrialModel.__table__.c, StudyModel.__table__.c
     query = select(study.study_name, func.count()).where(trial.study_id == study.study_id, trial.state == TrialState.COMPLETE)
     found: Counter[str] = Counter()
@@ -60,7 +60,7 @@ def scored_in(engine: Engine) -> Counter[str]:
 
 
 def state_of(engine: Engine, name: str) -> tuple[object, ...]:
-    """What is another when a trial of the study ``name`` has begun or ended."""
+    """A value that changes whenever a trial of the study ``name`` has begun or ended."""
     trial, study = TrialModel.__table__.c, StudyModel.__table__.c
     query = select(func.count(), func.count(trial.datetime_complete), func.max(trial.datetime_complete))
     with engine.connect() as connection:
@@ -68,24 +68,24 @@ def state_of(engine: Engine, name: str) -> tuple[object, ...]:
 
 
 def backend_of(study: Study) -> RDBStorage:
-    """The storage of ``study``, behind Optuna's cache."""
+    """The relational storage of ``study``, behind Optuna's cache."""
     backend: RDBStorage = study._storage._backend  # type: ignore[attr-defined]
     return backend
 
 
 def engine_of(study: Study) -> Engine:
-    """What connects to the database of ``study``."""
+    """The SQLAlchemy engine of the database of ``study``."""
     return backend_of(study).engine
 
 
 def close(storage: RDBStorage) -> None:
-    """Give its connections back."""
+    """Close the connections of ``storage``."""
     storage.remove_session()
     storage.engine.dispose()
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of what the database said; Optuna keeps it behind a guess of its own."""
+    """First line of the database's own error message, which Optuna wraps into an error of its own."""
     while error.__cause__ is not None and isinstance(error, optuna.exceptions.StorageInternalError):
         error = error.__cause__
     return first_line(getattr(error, "orig", None) or error)

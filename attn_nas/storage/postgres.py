@@ -1,4 +1,4 @@
-"""A study on a PostgreSQL server, which many runs share; the run folder says where it is, without the password."""
+"""A study on a PostgreSQL server that many runs share; the run folder stores its address without the password."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from sqlalchemy.pool import NullPool
 from attn_nas.errors import RunError, StudyError
 from attn_nas.files import write_whole
 from attn_nas.storage.address import VARIABLE, ServerAddress
-from attn_nas.storage.batching import GatheringStorage
-from attn_nas.storage.formats import FORMAT, check_format, format_of
+from attn_nas.storage.batching import BatchingStorage
+from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials
 from attn_nas.storage.optuna_db import (
-    FACTS,
-    SOURCES,
+    MANIFEST,
+    PLUGIN_SOURCES,
     STORAGE_ERRORS,
     attributes_in,
     close,
@@ -40,11 +40,11 @@ from attn_nas.storage.optuna_db import (
     scored_in,
     state_of,
 )
-from attn_nas.storage.retry import NONE, Patience
+from attn_nas.storage.retry import NO_RETRY, RetryPolicy
 
 FILE = "storage.json"
 _OWNER = "owner"
-"""The study's attribute that names who works on it."""
+"""The study's attribute with the identity of the process that writes it."""
 _CONNECTING = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -52,11 +52,11 @@ _CONNECTING = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""A server that says nothing any more is given up after a minute."""
+"""Arguments of every connection; a server that does not answer is given up after a minute."""
 _PASSING = ("08", "57P", "40001", "40P01", "25006", "53")
-"""Beginnings of the codes of errors that pass: connections, shutdowns, conflicts, a stand-by, want of resources."""
+"""First characters of SQLSTATE codes of errors that pass: connections, shutdowns, conflicts, stand-by, lack of resources."""
 _STALE = 90.0
-"""Seconds for which the server may hold on to a lock whose connection was cut without its noticing."""
+"""Seconds for which the server may keep a lock whose connection was cut without its noticing."""
 
 
 class ServerStudy:
@@ -74,17 +74,17 @@ class ServerStudy:
         return f"{name} on {address}"
 
     def signature(self) -> tuple[object, ...]:
-        """What is another when the study has changed, its first item when it is another study; raises RunError."""
+        """Cache key; changes with the study. Its first item identifies the study. Raises RunError."""
         address, name = self._named()
         with _explained(address):
             return (name, *state_of(_engine(address), name))
 
     def exists(self) -> bool:
-        """Whether the run has its study on a server."""
+        """Whether the run folder names a server."""
         return os.access(self._file, os.F_OK)
 
     def create_on(self, address: ServerAddress, costs: int, attributes: Mapping[str, Any]) -> None:
-        """Make a study of accuracy and so many ``costs`` on a server: whole, or not at all.
+        """Create a study of accuracy and ``costs`` further objectives with these user ``attributes``, whole or not at all.
 
         Raises:
             UsageError, RunError: the server cannot be used.
@@ -93,7 +93,7 @@ class ServerStudy:
         address = address.with_secrets()
         name = f"{self._folder.resolve().name}-{uuid.uuid4().hex[:8]}"
         with _explained(address):
-            storage = _storage(address, NONE, lambda: None)
+            storage = _storage(address, NO_RETRY, lambda: None)
             try:
                 create_in(storage, name, costs, attributes)
                 self.point_to(address, name)
@@ -105,51 +105,51 @@ class ServerStudy:
                 close(storage)
 
     def point_to(self, address: ServerAddress, name: str) -> None:
-        """Write where the study is; raises RunError."""
+        """Store the address and the name of the study in the run folder; raises RunError."""
         document = json.dumps({"url": str(address), "study": name}, indent=2) + "\n"
         try:
             write_whole(self._file, document)
         except OSError as error:
             raise RunError(f"{self._file} cannot be written: {error.strerror}") from None
 
-    def moved_to(self, address: ServerAddress) -> None:
-        """Look for the study on another server from now on; raises RunError if it is not there."""
+    def move_to(self, address: ServerAddress) -> None:
+        """Store another address of the server; raises RunError if the study is not there."""
         _, name = self._named()
-        self._facts(address.with_secrets(), name)
+        self._stored_manifest(address.with_secrets(), name)
         self.point_to(address, name)
 
     def open(self) -> Study:
-        """To be read; raises RunError."""
-        return self.open_to_write(NONE)
+        """Open the study for reading; raises RunError."""
+        return self.open_to_write(NO_RETRY)
 
-    def open_to_write(self, patience: Patience) -> Study:
-        """To go on with: what a lost connection has cut is done again, while there is ``patience``; raises RunError."""
+    def open_to_write(self, retry: RetryPolicy) -> Study:
+        """Open the study for writing; calls that a lost connection cuts are made again by ``retry``. Raises RunError."""
         address, name = self._named()
-        facts = self._facts(address, name)
-        check_format(facts, self._folder)
-        if format_of(facts) < FORMAT:
+        stored = self._stored_manifest(address, name)
+        check_format(stored, self._folder)
+        if has_older_trials(stored):
             raise RunError(
-                f"{self} is of format {format_of(facts)}, this version reads {FORMAT} on a server: use an older attn-nas"
+                f"{self} is of format {format_of(stored)}, this version reads {FORMAT} on a server: use an older attn-nas"
             )
         with _explained(address):
-            study = optuna.load_study(storage=_storage(address, patience, self._check_lock), study_name=name)
+            study = optuna.load_study(storage=_storage(address, retry, self._check_lock), study_name=name)
             if self._lock:
                 study.set_user_attr(_OWNER, self._lock.owner)
             return study
 
-    def facts(self) -> dict[str, Any]:
-        """What was fixed when the run began, read without its trials; raises RunError."""
-        return self._facts(*self._named())
+    def stored_manifest(self) -> dict[str, Any]:
+        """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
+        return self._stored_manifest(*self._named())
 
-    def _facts(self, address: ServerAddress, name: str) -> dict[str, Any]:
+    def _stored_manifest(self, address: ServerAddress, name: str) -> dict[str, Any]:
         with _explained(address):
-            facts = attributes_in(_engine(address), FACTS, of=name).get(name)
-        if not isinstance(facts, dict):
+            stored = attributes_in(_engine(address), MANIFEST, of=name).get(name)
+        if not isinstance(stored, dict):
             raise RunError(f"{self._folder} is not a run: the storage {address} has no study {name}")
-        return facts
+        return stored
 
     def _named(self) -> tuple[ServerAddress, str]:
-        """Where it is, and its name there; raises RunError."""
+        """The address of the server and the name of the study there; raises RunError."""
         try:
             document = json.loads(self._file.read_text(encoding="utf-8"))
             return ServerAddress.parse(document["url"]).with_secrets(), str(document["study"])
@@ -159,15 +159,15 @@ class ServerStudy:
             raise RunError(f"{self._file} does not say where the study is: {error}") from None
 
     @contextmanager
-    def held(self, patience: Patience) -> Iterator[None]:
-        """Hold the study against other machines, which do not see the folder's lock; the lock of a dead process is gone.
+    def held(self, retry: RetryPolicy) -> Iterator[None]:
+        """Lock the study against other machines, which cannot see the folder's lock; the lock of a dead process is released.
 
         Raises:
-            RunError: somebody else holds it.
+            RunError: another process holds the lock.
 
         """
         address, name = self._named()
-        self._lock = _ServerLock(address, name, patience)
+        self._lock = _ServerLock(address, name, retry)
         try:
             with _explained(address):
                 if not self._lock.take():
@@ -178,47 +178,47 @@ class ServerStudy:
             self._lock = None
 
     def _check_lock(self) -> None:
-        """Have the lock, if it is wanted; it may have gone with its connection. Raises RunError if somebody else has it."""
+        """Take a lock again that was lost with its connection; raises StudyError if another process has taken it."""
         if self._lock and not self._lock.is_kept():
             raise StudyError(f"another process works on {self}: it has taken it while the connection was lost")
 
 
 class _ServerLock:
-    """A lock that the server keeps for as long as the connection of its own lives."""
+    """An advisory lock of the server, released when the connection that holds it ends."""
 
-    def __init__(self, address: ServerAddress, name: str, patience: Patience) -> None:
+    def __init__(self, address: ServerAddress, name: str, retry: RetryPolicy) -> None:
         self.owner = uuid.uuid4().hex
         self._address = address
         self._name = name
-        self._patience = patience
+        self._retry = retry
         self._connection: Connection | None = None
 
     def is_kept(self) -> bool:
-        """Whether it is held, or could be had again before anybody else had it; raises RunError."""
+        """True if the lock is held, or was reacquired unclaimed; raises RunError."""
         try:
             if self._connection is not None and self._connection.execute(text("SELECT 1")).scalar() == 1:
                 return True
         except STORAGE_ERRORS:
             self.release()
         now = time.monotonic()
-        until, patient_until = now + _STALE, now + self._patience.seconds
+        stale_until, retry_until = now + _STALE, now + self._retry.seconds
 
         def taken() -> bool:
-            # Who has worked on the study meanwhile keeps it, or has ended: neither is to be waited for.
+            # A process that has written the study since then keeps the lock or has ended: waiting would not help.
             if not self._is_owner:
                 return False
             found = self.take()
-            if not found and time.monotonic() < until:
+            if not found and time.monotonic() < stale_until:
                 raise _TakenError
             return found
 
         def is_passing(error: BaseException) -> bool:
-            return isinstance(error, _TakenError) or (is_lost(error) and time.monotonic() < patient_until)
+            return isinstance(error, _TakenError) or (is_lost(error) and time.monotonic() < retry_until)
 
-        patience = replace(self._patience, seconds=max(_STALE, self._patience.seconds))
+        retry = replace(self._retry, seconds=max(_STALE, self._retry.seconds))
         with _explained(self._address):
             try:
-                return patience.keep_trying(taken, is_passing)
+                return retry.call(taken, is_passing)
             except STORAGE_ERRORS as error:
                 if is_lost(error):
                     raise _gone(self._address, error) from None
@@ -229,10 +229,10 @@ class _ServerLock:
         return bool(attributes_in(_engine(self._address), _OWNER, of=self._name).get(self._name) == self.owner)
 
     def take(self) -> bool:
-        """Whether it could be had."""
+        """Try to take the lock; returns whether that succeeded."""
         self.release()
         self._connection = _engine(self._address).connect().execution_options(isolation_level="AUTOCOMMIT")
-        # A machine that vanishes does not say goodbye.
+        # So the server notices when this machine vanishes without closing the connection.
         for name, value in (("idle", "30"), ("interval", "10"), ("count", "3")):
             setting = {"name": f"tcp_keepalives_{name}", "value": value}
             self._connection.execute(text("SELECT set_config(:name, :value, false)"), setting)
@@ -243,7 +243,7 @@ class _ServerLock:
         return found
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         if self._connection is not None:
             with suppress(*STORAGE_ERRORS):
                 self._connection.close()
@@ -251,11 +251,11 @@ class _ServerLock:
 
 
 class _TakenError(Exception):
-    """The lock is held, perhaps by a connection of our own that the server still believes in."""
+    """The lock is held, perhaps by a dead connection of this process that the server has not noticed yet."""
 
 
 def check_server(address: ServerAddress) -> None:
-    """Connect once; raises UsageError or RunError."""
+    """Connect once; raises UsageError or RunError if the server cannot be used."""
     address = address.with_secrets()
     with _explained(address):
         _engine(address).connect().close()
@@ -263,32 +263,32 @@ def check_server(address: ServerAddress) -> None:
 
 @dataclass(frozen=True)
 class SharedStudy:
-    """A study on a server: its facts, its plug-ins by their paths in the run's folder, and how many trials have a score."""
+    """A study on a server: its stored manifest, source texts of its plug-ins by path in the run's folder, scored trials."""
 
-    facts: dict[str, Any]
+    manifest: dict[str, Any]
     sources: dict[str, str]
     scored: int
 
 
 def shared_studies(address: ServerAddress) -> dict[str, SharedStudy]:
-    """The studies on a server that are runs of this package, by name; raises UsageError or RunError."""
+    """The studies of runs on a server, by name; raises UsageError or RunError."""
     address = address.with_secrets()
     with _explained(address):
         engine = _engine(address)
         if not inspect(engine).has_table(StudyModel.__tablename__):
             return {}
-        sources, scored = attributes_in(engine, SOURCES), scored_in(engine)
+        sources, scored = attributes_in(engine, PLUGIN_SOURCES), scored_in(engine)
         return {
-            name: SharedStudy(facts, sources.get(name, {}), scored[name])
-            for name, facts in attributes_in(engine, FACTS).items()
-            if isinstance(facts, dict)
+            name: SharedStudy(stored, sources.get(name, {}), scored[name])
+            for name, stored in attributes_in(engine, MANIFEST).items()
+            if isinstance(stored, dict)
         }
 
 
-class _PatientStorage(GatheringStorage):
-    """Optuna's storage, whose calls are made again when the connection was lost in the middle."""
+class _RetryingStorage(BatchingStorage):
+    """Optuna's storage whose calls are made again by ``retry`` when the connection is lost in the middle."""
 
-    patience: Patience = NONE
+    retry: RetryPolicy = NO_RETRY
     check_lock: Callable[[], None]
 
     def _create_new_trial(self, *arguments: Any, **named: Any) -> Any:
@@ -301,11 +301,11 @@ class _PatientStorage(GatheringStorage):
         return super().set_trial_state_values(*arguments, **named)
 
 
-def _again(method: Callable[..., Any]) -> Callable[..., Any]:
-    """``method``, called again when it has lost its connection; that it had come to its end before may be."""
+def _retrying(method: Callable[..., Any]) -> Callable[..., Any]:
+    """``method``, called again when it loses its connection; a first call may have been committed before it was cut."""
 
     @wraps(method)
-    def patient(self: _PatientStorage, *arguments: Any, **named: Any) -> Any:
+    def retried(self: _RetryingStorage, *arguments: Any, **named: Any) -> Any:
         tries = 0
 
         def once() -> Any:
@@ -320,9 +320,9 @@ def _again(method: Callable[..., Any]) -> Callable[..., Any]:
                     raise
                 return True
 
-        return self.patience.keep_trying(once, is_lost)
+        return self.retry.call(once, is_lost)
 
-    return patient
+    return retried
 
 
 for _name in (
@@ -340,14 +340,14 @@ for _name in (
     "set_trial_system_attr",
     "_write",
 ):
-    setattr(_PatientStorage, _name, _again(getattr(_PatientStorage, _name)))
+    setattr(_RetryingStorage, _name, _retrying(getattr(_RetryingStorage, _name)))
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection is gone, or the server has to be asked again, and not the question wrong."""
+    """Whether the error is of the connection or of the server, so that the same call may succeed later."""
     if isinstance(error, RunError):
         return False
-    # Optuna asks in another way where a question fails, which then fails for a reason of its own.
+    # Optuna follows a failed query by another, whose error then hides the first: the whole chain is looked at.
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, DBAPIError):
@@ -358,49 +358,49 @@ def is_lost(error: BaseException) -> bool:
     return False
 
 
-def _storage(address: ServerAddress, patience: Patience, check_lock: Callable[[], None]) -> RDBStorage:
-    """Optuna's storage, patient once it has connected; ``check_lock`` is called before what only one process may do."""
-    connector = _Connector(address, patience)
+def _storage(address: ServerAddress, retry: RetryPolicy, check_lock: Callable[[], None]) -> RDBStorage:
+    """Optuna's storage, which retries once it has connected; ``check_lock`` is called before trials are begun or ended."""
+    connector = _Connector(address, retry)
     options = {"creator": connector, "pool_pre_ping": True}
     try:
-        # The password goes to the connection alone.
-        storage = _PatientStorage(str(ServerAddress(address.to_connect)), engine_kwargs=options)
+        # Without the password, which only the connector needs: errors quote this URL.
+        storage = _RetryingStorage(str(ServerAddress(address.driver_url)), engine_kwargs=options)
     except BaseException:
         connector.disconnect()
         raise
-    storage.patience, storage.check_lock = patience, check_lock
+    storage.retry, storage.check_lock = retry, check_lock
     weakref.finalize(storage, storage.engine.dispose)
     return storage
 
 
 def _engine(address: ServerAddress) -> Engine:
-    """What connects at once or not at all, anew each time."""
-    return create_engine(address.to_connect, poolclass=NullPool, connect_args=_CONNECTING)
+    """An engine that connects anew for each use and does not retry."""
+    return create_engine(address.driver_url, poolclass=NullPool, connect_args=_CONNECTING)
 
 
 class _Connector:
-    """Connects to a server; once it has, it is patient."""
+    """Makes connections to a server; retries once the first has succeeded."""
 
-    def __init__(self, address: ServerAddress, patience: Patience) -> None:
+    def __init__(self, address: ServerAddress, retry: RetryPolicy) -> None:
         self._address = address
-        dialect = address.to_connect.get_dialect()()
+        dialect = address.driver_url.get_dialect()()
         self._driver = dialect.import_dbapi()
-        self._arguments, self._named = dialect.create_connect_args(address.to_connect)
-        self._patience = patience
+        self._arguments, self._named = dialect.create_connect_args(address.driver_url)
+        self._retry = retry
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
         self._has_connected = False
 
     def __call__(self) -> Any:
-        """A connection of the driver; raises its errors the first time, and RunError later, which nobody tries again."""
+        """A connection of the driver; raises the driver's errors the first time, and later StudyError, which is not retried."""
         if not self._has_connected:
             return self._connect()
         try:
-            return self._patience.keep_trying(self._connect, lambda error: isinstance(error, self._driver.Error))
+            return self._retry.call(self._connect, lambda error: isinstance(error, self._driver.Error))
         except self._driver.Error as error:
             raise _gone(self._address, error) from None
 
     def disconnect(self) -> None:
-        """Close whatever is open still, where there is no storage to do it."""
+        """Close all connections, where no storage could be made that would close them."""
         for connection in list(self._made):
             connection.close()
 
@@ -412,7 +412,7 @@ class _Connector:
 
 
 def _gone(address: ServerAddress, error: BaseException) -> StudyError:
-    """What a search ends with when the patience with its storage is at its end."""
+    """The error of a search whose storage did not answer within the time of its retry policy."""
     return StudyError(
         f"the storage {address} does not answer any more: {address.masked(reason_of(error))}. What was finished is kept: go on "
         "with --resume when it is back"
@@ -421,7 +421,7 @@ def _gone(address: ServerAddress, error: BaseException) -> StudyError:
 
 @contextmanager
 def _explained(address: ServerAddress) -> Iterator[None]:
-    """Turn what goes wrong with a server into a RunError that says what to do."""
+    """Turn errors of a server into RunError, with advice."""
     try:
         yield
     except KeyError:

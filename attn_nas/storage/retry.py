@@ -1,4 +1,4 @@
-"""How long a search waits for a storage that does not answer."""
+"""How calls to a storage that does not answer are made again."""
 
 from __future__ import annotations
 
@@ -15,32 +15,37 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Try again for ``seconds``, with pauses that double from half a second to half a minute.
+class RetryPolicy:
+    """Make a failed call again for ``seconds``, with pauses that double from half a second to half a minute.
 
-    ``on_wait`` is told why, before every pause; ``pause`` waits so many seconds.
+    ``on_wait`` is called with the reason before every pause; ``pause`` waits for a number of seconds.
     """
 
     seconds: float = 0.0
     on_wait: Callable[[str], None] = lambda reason: None
     pause: Callable[[float], None] = time.sleep
 
-    def keep_trying(self, action: Callable[[], _T], is_passing: Callable[[BaseException], bool]) -> _T:
-        """What ``action`` returns; an error that ``is_passing`` is raised only when the patience is at its end."""
+    def call(self, action: Callable[[], _T], is_passing: Callable[[BaseException], bool]) -> _T:
+        """The value that ``action`` returns; it is called again after errors for which ``is_passing`` is true.
+
+        Raises:
+            BaseException: any other error of ``action``, or its last one when the time is over.
+
+        """
         retrying = Retrying(
             retry=retry_if_exception(is_passing),
             wait=wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5),
             stop=stop_after_delay(self.seconds),
             sleep=self.pause,
-            before_sleep=self._tell,
+            before_sleep=self._announce,
             reraise=True,
         )
         return retrying(action)
 
-    def _tell(self, state: RetryCallState) -> None:
+    def _announce(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         self.on_wait(reason_of(error) if error else "")
 
 
-NONE = Patience()
-"""What cannot be had now is an error."""
+NO_RETRY = RetryPolicy()
+"""Raise the first error."""

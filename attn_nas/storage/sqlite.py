@@ -1,4 +1,4 @@
-"""A study in an SQLite file of the run folder: what a run has unless it is told otherwise."""
+"""A study in an SQLite file of the run folder, the default location."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 
 from attn_nas.errors import RunError
-from attn_nas.storage.batching import GatheringStorage
-from attn_nas.storage.formats import FORMAT, check_format, format_of, upgrade
-from attn_nas.storage.optuna_db import FACTS, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
-from attn_nas.storage.retry import Patience
+from attn_nas.storage.batching import BatchingStorage
+from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials, upgrade_trials, upgraded
+from attn_nas.storage.optuna_db import MANIFEST, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
+from attn_nas.storage.retry import RetryPolicy
 
 _NAME = "attn-nas"
 
@@ -40,21 +40,21 @@ class SqliteStudy:
         return str(self.path)
 
     def signature(self) -> tuple[object, ...]:
-        """What is another when the study has changed, its first item when it is another study."""
+        """Cache key; changes with the study. Its first item identifies the study."""
         file, log = (_stat(path) for path in (self.path, self.path.with_name(f"{self.path.name}-wal")))
-        # An empty log is what opening the study leaves.
+        # Opening the study leaves an empty log, which is no change.
         changed = ((each.st_mtime_ns, each.st_size) if each and each.st_size else None for each in (file, log))
         return (file and file.st_ino, *changed)
 
     def exists(self) -> bool:
-        """Whether there is a study."""
+        """Whether the file exists."""
         return os.access(self.path, os.F_OK)
 
     def create(self, costs: int, attributes: Mapping[str, Any]) -> None:
-        """Make a study of accuracy and so many ``costs`` that has these user ``attributes``: whole, or not at all.
+        """Create a study of accuracy and ``costs`` further objectives with these user ``attributes``, whole or not at all.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: the file cannot be written.
 
         """
         unfinished = self.path.with_suffix(".new")
@@ -69,65 +69,65 @@ class SqliteStudy:
             raise RunError(f"{self.path} cannot be made: {reason_of(error)}") from None
 
     def open(self) -> Study:
-        """To be read; one of an older format is read from a copy that is brought to the present one.
+        """Open the study for reading. Trials of an older format are read from a temporary copy in the present format.
 
         Raises:
-            RunError: there is no such file, or it is no study of this package, or one of a later version.
+            RunError: there is no such file, it is not a study of this package, or its format is of a later version.
 
         """
-        facts = self.facts()
-        check_format(facts, self.path.parent)
-        if format_of(facts) == FORMAT:
+        stored = self.stored_manifest()
+        check_format(stored, self.path.parent)
+        if not has_older_trials(stored):
             return self._load(self.path)
         folder = tempfile.mkdtemp(prefix="attn-nas-")
         remove = partial(shutil.rmtree, folder, ignore_errors=True)
         try:
-            study = self._upgraded(Path(folder) / self.path.name, facts)
+            study = self._upgraded_copy(Path(folder) / self.path.name, stored)
         except BaseException:
             remove()
             raise
         weakref.finalize(backend_of(study), remove)
         return study
 
-    def open_to_write(self, patience: Patience) -> Study:
-        """To go on with; one of an older format is brought to the present one, and kept beside it as it was."""
-        facts = self.facts()
-        check_format(facts, self.path.parent)
-        if format_of(facts) < FORMAT:
-            self._bring_up(facts)
+    def open_to_write(self, retry: RetryPolicy) -> Study:
+        """Open the study for writing; a study of an older format is upgraded first, and the original is kept beside it."""
+        stored = self.stored_manifest()
+        check_format(stored, self.path.parent)
+        if format_of(stored) < FORMAT:
+            self._upgrade(stored)
         return self._load(self.path)
 
-    def facts(self) -> dict[str, Any]:
-        """What was fixed when the run began, read without its trials; raises RunError."""
+    def stored_manifest(self) -> dict[str, Any]:
+        """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
         if not self.path.exists():
             raise RunError(f"{self.path.parent} is not a run: it has no {self.path.name}")
         query = "SELECT value_json FROM study_user_attributes JOIN studies USING (study_id) WHERE study_name = ? AND key = ?"
         try:
             with closing(_connect_to_read(self.path)) as connection:
-                found = connection.execute(query, (_NAME, FACTS)).fetchone()
-            facts: object = json.loads(found[0]) if found else None
+                found = connection.execute(query, (_NAME, MANIFEST)).fetchone()
+            stored: object = json.loads(found[0]) if found else None
         except (*STORAGE_ERRORS, ValueError) as error:
             raise RunError(f"{self.path} cannot be opened as a study: {reason_of(error)}") from None
-        if not isinstance(facts, dict):
+        if not isinstance(stored, dict):
             raise RunError(f"{self.path.parent} is not a run of attn-nas: its study does not say what was searched")
-        return facts
+        return stored
 
     @contextmanager
-    def held(self, patience: Patience) -> Iterator[None]:
-        """Nothing more than the folder's lock is needed."""
+    def held(self, retry: RetryPolicy) -> Iterator[None]:
+        """Do nothing: the lock of the folder suffices."""
         yield
 
-    def _bring_up(self, facts: dict[str, Any]) -> None:
-        """Replace the study by one of the present format; there is a whole one at any moment."""
-        kept = self.path.with_name(f"{self.path.stem}-format-{format_of(facts)}{self.path.suffix}")
-        upgraded = self.path.with_suffix(".new")
+    def _upgrade(self, stored: dict[str, Any]) -> None:
+        """Replace the file by a study of the present format; a whole study is there at any moment."""
+        kept = self.path.with_name(f"{self.path.stem}-format-{format_of(stored)}{self.path.suffix}")
+        present = self.path.with_suffix(".new")
         try:
             with closing(sqlite3.connect(self.path, timeout=60)) as connection:
-                connection.execute("PRAGMA journal_mode=DELETE")  # what is still in the log goes into the file
-            close(backend_of(self._upgraded(upgraded, facts)))
+                connection.execute("PRAGMA journal_mode=DELETE")  # moves the log into the file
+            close(backend_of(self._upgraded_copy(present, stored)))
             kept.unlink(missing_ok=True)
             kept.hardlink_to(self.path)
-            upgraded.replace(self.path)
+            present.replace(self.path)
         except (sqlite3.Error, OSError) as error:
             raise RunError(f"{self.path} cannot be brought to format {FORMAT}: {reason_of(error)}") from None
 
@@ -137,24 +137,26 @@ class SqliteStudy:
         except (*STORAGE_ERRORS, KeyError, RuntimeError) as error:
             raise RunError(f"{self.path} cannot be opened as a study: {reason_of(error)}") from None
 
-    def _upgraded(self, copy: Path, facts: dict[str, Any]) -> Study:
-        """The study in ``copy``, in the present format."""
+    def _upgraded_copy(self, copy: Path, stored: dict[str, Any]) -> Study:
+        """The study in the present format, as the new file ``copy``; raises RunError."""
+        manifest = upgraded(stored, self.path)
         try:
             copy.unlink(missing_ok=True)
             with closing(_connect_to_read(self.path)) as source, closing(sqlite3.connect(copy)) as target:
                 source.backup(target)
             study = self._load(copy)
-            study.set_user_attr(FACTS, upgrade(engine_of(study), study._study_id, facts))
+            upgrade_trials(engine_of(study), study._study_id, stored)
+            study.set_user_attr(MANIFEST, manifest)
         except (*STORAGE_ERRORS, AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(
-                f"{self.path} is of format {format_of(facts)} and cannot be brought to format {FORMAT}: {reason_of(error)}"
+                f"{self.path} is of format {format_of(stored)} and cannot be brought to format {FORMAT}: {reason_of(error)}"
             ) from None
         return study
 
 
 def _storage(path: Path) -> RDBStorage:
     # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
-    return GatheringStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
+    return BatchingStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -169,7 +171,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
     log = path.with_name(f"{path.name}-wal")
-    # What is still in the write-ahead log of a study that is written to is not in an immutable file.
+    # SQLite ignores the write-ahead log of a file that is opened as immutable.
     is_at_rest = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
     how = "immutable=1" if is_at_rest else "mode=ro"
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, check_same_thread=False)

@@ -1,4 +1,4 @@
-"""The trials of a study as they are stored, read fast."""
+"""Reads the trials of a study from its tables, without building Optuna's objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attn_nas.storage.optuna_db import STORAGE_ERRORS, engine_of, reason_of
 
 
 class StoredTrial(NamedTuple):
-    """A trial as it is stored, without its parameters; ``begun`` and ``ended`` are in seconds since the epoch."""
+    """A trial without its parameters; ``begun`` and ``ended`` are in seconds since the epoch, None if not stored."""
 
     number: int
     state: TrialState
@@ -26,17 +26,17 @@ class StoredTrial(NamedTuple):
 
 
 class StoredTrials:
-    """The trials of a study, read without their parameters, which are most of it; what has ended is read once."""
+    """Reads the trials of a study without their parameters, which are most of the data; ended trials are read once."""
 
     def __init__(self, study: Study) -> None:
         self._study_id: int = study._study_id
         self._engine: Engine = engine_of(study)
         self._ended: dict[int, StoredTrial] = {}
         self._unsettled = 0
-        """All trials of a lower identity have ended."""
+        """Lowest ``trial_id`` that may not have ended."""
 
     def read(self) -> list[StoredTrial]:
-        """All trials in the order of their numbers, as they are now; raises RunError."""
+        """All trials in the order of their numbers, as they are stored now; raises RunError."""
         trial, attribute = TrialModel.__table__.c, TrialUserAttributeModel.__table__.c
         columns = (trial.trial_id, trial.number, trial.state, trial.datetime_start, trial.datetime_complete)
         trials = select(*columns).where(trial.study_id == self._study_id, trial.trial_id >= self._unsettled)
@@ -46,7 +46,7 @@ class StoredTrials:
         attributes: dict[int, dict[str, Any]] = {}
         try:
             with self._engine.connect() as connection:
-                # The trials first: what has ended has all its attributes.
+                # The trials first: a trial that is read as ended has all its attributes.
                 rows = connection.execute(trials.order_by(trial.trial_id)).all()
                 for trial_id, name, value in connection.execute(described):
                     attributes.setdefault(trial_id, {})[name] = json.loads(value)
@@ -64,11 +64,11 @@ class StoredTrials:
         }
         current = {**found, **self._ended}
         self._ended |= {key: each for key, each in found.items() if key not in self._ended and each.state.is_finished()}
-        open_ones = [key for key in found if key not in self._ended]
-        self._unsettled = min(open_ones, default=max(found, default=self._unsettled - 1) + 1)
+        unsettled = [key for key in found if key not in self._ended]
+        self._unsettled = min(unsettled, default=max(found, default=self._unsettled - 1) + 1)
         return sorted(current.values(), key=lambda each: each.number)
 
 
 def _seconds(stored: datetime | None) -> float | None:
-    """Seconds since the epoch of a time that is stored as UTC without saying so."""
+    """Seconds since the epoch of a time that is stored in UTC without a time zone."""
     return stored.replace(tzinfo=UTC).timestamp() if stored else None

@@ -1,1 +1,1 @@
-"""What a person sees in a terminal."""
+"""Output for a terminal: tables, lines of text and the live view of a search."""

@@ -1,35 +1,38 @@
-"""What a comparison of searches says to a person."""
+"""A comparison of search strategies in a terminal: summary and tables."""
 
 from __future__ import annotations
 
 from rich.table import Table
 from rich.text import Text
 
-from attn_nas.benchmark import Comparison, Played
+from attn_nas.benchmark import StrategyComparison, StrategyResult
 from attn_nas.format import duration
 
 
-def bench_words(comparison: Comparison) -> str:
-    """What was played on what."""
+def bench_summary(comparison: StrategyComparison) -> str:
+    """Describe the table of trainings and the terms of the simulated searches."""
     terms, table = comparison.terms, comparison.table
     best, reference = (100 * table[f"{name}_hypervolume"] for name in ("best", "reference"))
     noise = "the mean of all seeds" if terms.noise_free else "one seed"
     return (
         f"{table['name']}, {table['networks']} networks: {comparison.seeds} searches of {terms.budget} trials by each "
-        f"strategy, {terms.workers} at a time, each trial seeing {noise}. Hypervolume is the gain over the bare trunk in "
+        f"strategy, {terms.workers} at a time; each trial returns {noise}. Hypervolume is the gain over the bare trunk in "
         f"points of {terms.split} accuracy, averaged over budgets: {reference:.2f} for the references, "
         f"{best:.2f} for the true front."
     )
 
 
-def bench_tables(comparison: Comparison) -> list[Table]:
-    """The share of the headroom between references and true front as trials and time go on; then what was reached."""
-    best_first = sorted(comparison.played, key=lambda each: -each.after(comparison.terms.budget).hypervolume.value)
+def bench_tables(comparison: StrategyComparison) -> list[Table]:
+    """Tables of the recovered share of the headroom after trials and after simulated time, then of the final values.
+
+    The headroom is the hypervolume between the references and the true front.
+    """
+    best_first = sorted(comparison.results, key=lambda each: -each.after(comparison.terms.budget).hypervolume.value)
     recovered = "headroom recovered, % ± standard error"
     growth = _table(recovered, [f"{number} trials" for number in comparison.checkpoints])
     quarters = [comparison.times[-1] * quarter / 4 for quarter in range(1, 5)]
     timed = _table(f"{recovered}, after simulated time", [duration(seconds) for seconds in quarters])
-    first = comparison.played[0]
+    first = comparison.results[0]
     end = _table(
         f"after {comparison.terms.budget} trials", ["hypervolume", f"over {first.strategy}", "regret", "repeated", "time"]
     )
@@ -49,7 +52,7 @@ def _table(title: str, headings: list[str]) -> Table:
     return table
 
 
-def _at_the_end(comparison: Comparison, played: Played, first: Played) -> list[str]:
+def _at_the_end(comparison: StrategyComparison, played: StrategyResult, first: StrategyResult) -> list[str]:
     last = played.after(comparison.terms.budget)
     return [
         last.hypervolume.hundredths(),

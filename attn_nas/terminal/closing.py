@@ -1,11 +1,11 @@
-"""The words with which a search ends."""
+"""Closing lines of a search: best placement, leads over the references, reliability of the figures."""
 
 from __future__ import annotations
 
 import shlex
 
 from attn_nas.events.types import SearchFinished
-from attn_nas.format import percent
+from attn_nas.format import percent, reference_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.sampling.beliefs import SURE
@@ -13,45 +13,45 @@ from attn_nas.terminal.lines import trained
 
 
 def against_trunk(candidate: Candidate) -> str:
-    """Its FLOPs beside those of the bare trunk, in words."""
+    """Compare its FLOPs with those of the bare trunk, in words."""
     added = candidate.added_flops
     if not added:
         return "the FLOPs of the bare trunk"
     return f"{abs(added):,} FLOPs {'more' if added > 0 else 'fewer'} than the bare trunk"
 
 
-def closing_words(run: Run, finished: SearchFinished) -> list[str]:
-    """What was found, against which references, and how far to trust it."""
+def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
+    """Describe the end of a search: how to continue, the best placement, its leads, the reliability of the figures."""
     where = shlex.quote(str(run.folder.path))
-    words = [f"{trained(finished)}."]
+    lines = [f"{trained(finished)}."]
     if finished.why == "interrupted":
         more = "" if finished.budget is not None else " --time-budget ..."
-        words.append(f"Stopped before the end. Go on with: attn-nas search --resume --run {where}{more}")
+        lines.append(f"Stopped before the end. Continue with: attn-nas search --resume --run {where}{more}")
     elif finished.why == "time":
-        words.append(f"The time is up. Go on with: attn-nas search --resume --run {where} --time-budget ...")
+        lines.append(f"The time is up. Continue with: attn-nas search --resume --run {where} --time-budget ...")
     elif finished.why == "exhausted":
-        words.append("No further unseen candidate within the limits was found: the space is searched through, or nearly.")
+        lines.append("No new candidate within the limits was found: all candidates, or nearly all, are trained.")
     if not run.candidates:
-        return [*words, "No candidate has a score; see the reasons above."]
+        return [*lines, "No candidate has a score; see the reasons above."]
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)
-    words.append(
+    lines.append(
         f"Best placement: {best.record.genotype} ({best.record.key}) with {best.expected.hundredths()} % validation accuracy, "
         f"{against_trunk(best)}."
     )
-    words += _leads(run, best)
-    if run.beliefs and any(not candidate.belief.is_told_apart for candidate in run.front if candidate.belief):
-        words.append(f"~: cannot be told apart from a cheaper member (less than {SURE:.0%} sure).")
-    words.append(_trust(run, finished))
-    return words
+    lines += _leads(run, best)
+    if run.beliefs and any(not candidate.belief.is_distinct for candidate in run.front if candidate.belief):
+        lines.append(f"~: tied with a cheaper candidate (less than {SURE:.0%} sure to be more accurate).")
+    lines.append(_reliability(run, finished))
+    return lines
 
 
 def _leads(run: Run, best: Candidate) -> list[str]:
-    """By how much the best candidate is ahead of each reference."""
+    """Lead of the best candidate over each reference, in points of accuracy."""
     leads = []
     for reference in run.references:
         if reference.record.key == best.record.key:
             continue
-        name = f"{reference.record.reference} ({percent(reference.accuracy)})"
+        name = f"{reference_label(str(reference.record.reference))} ({percent(reference.accuracy)})"
         if run.beliefs:
             lead = run.beliefs.difference(best.record.key, reference.record.key)
             leads.append(
@@ -62,15 +62,15 @@ def _leads(run: Run, best: Candidate) -> list[str]:
     return leads
 
 
-def _trust(run: Run, finished: SearchFinished) -> str:
-    """How far the figures can be believed."""
-    noise = f": one such training is off by ± {100 * run.beliefs.noise:.2f} points" if run.beliefs else ""
+def _reliability(run: Run, finished: SearchFinished) -> str:
+    """Explain what the accuracies are estimated from, and the noise between seeds."""
+    noise = f" (noise between seeds: ± {100 * run.beliefs.noise:.2f} points)" if run.beliefs else ""
     if finished.confirmed:
         return (
-            f"{finished.confirmed} candidates were trained again with new seeds; figures are what all trainings together let "
-            f"one expect of the same short training{noise}."
+            f"{finished.confirmed} candidates were trained again with new seeds; accuracies are estimates from all trainings, "
+            f"for the same short training{noise}."
         )
     return (
-        f"Each figure is from one seed of a short training{noise}. The best of many is flattered by chance, and only partly "
-        "put right by the model: train the front again with --resume --confirm 2."
+        f"Each accuracy is from one seed of a short training{noise}. The best of many is overestimated by chance, and the "
+        "model corrects only a part of that: train the front again with --resume --confirm 2."
     )

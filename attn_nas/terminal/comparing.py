@@ -1,4 +1,4 @@
-"""Candidates side by side as a table, and how far the first is ahead."""
+"""Candidates side by side in a terminal: table, and leads of the first candidate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_nas.drawing.colours import colour_of
+from attn_nas.format import reference_label
 from attn_nas.runs.comparison import Lead, SideBySide, SiteRow
 from attn_nas.space.genotype import Placement
 from attn_nas.terminal.tables import figures
@@ -16,7 +17,7 @@ _MARK = "*"
 
 
 def comparison_table(compared: SideBySide) -> Table:
-    """A column for each candidate: what it has at each site, rows that differ being marked, then its figures."""
+    """Table with a column for each candidate: its placement at each site, with a mark where they differ, then its figures."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column("site", no_wrap=True)
@@ -25,13 +26,13 @@ def comparison_table(compared: SideBySide) -> Table:
     for row in compared.sites:
         table.add_row(*_site(row))
     table.add_section()
-    said = [figures(candidate) for candidate in compared.candidates]
+    rows = [figures(candidate) for candidate in compared.candidates]
     names = [candidate.record.reference for candidate in compared.candidates]
     if any(names):
-        table.add_row("", "reference", *(name or "-" for name in names))
-    for heading in said[0]:
-        if heading != "key" and any(each[heading] for each in said):
-            table.add_row("", heading, *(each[heading] for each in said))
+        table.add_row("", "reference", *(reference_label(name) if name else "-" for name in names))
+    for heading in rows[0]:
+        if heading != "key" and any(each[heading] for each in rows):
+            table.add_row("", heading, *(each[heading] for each in rows))
     return table
 
 
@@ -44,18 +45,18 @@ def _cell(placement: Placement | None, style: str) -> Text:
     return Text("-", style) if placement is None else Text(str(placement), f"{style} {colour_of(placement)}")
 
 
-def comparison_words(compared: SideBySide) -> list[str]:
-    """How to read the table, and the leads of the first candidate."""
+def comparison_notes(compared: SideBySide) -> list[str]:
+    """Sentences below the table: meaning of the mark, leads of the first candidate over each other candidate."""
     first = compared.candidates[0].record.key
     differing = sum(row.differs for row in compared.sites)
-    words = [f"{_MARK}: they differ there, at {differing} of {len(compared.sites)} sites."]
-    return words + [f"{first} {_lead(lead)}" for lead in compared.leads]
+    notes = [f"{_MARK}: the candidates differ, at {differing} of {len(compared.sites)} sites."]
+    return notes + [f"{first} {_lead(lead)}" for lead in compared.leads]
 
 
 def _lead(lead: Lead) -> str:
-    where, surely = ("ahead of", "more") if lead.mean >= 0 else ("behind", "less")
+    position, degree = ("ahead of", "more") if lead.mean >= 0 else ("behind", "less")
     points, error = f"is {abs(100 * lead.mean):.2f}", f" ± {100 * lead.standard_deviation:.2f}"
     if isnan(lead.probability):
-        return f"{points} points {where} {lead.over}, as measured."
+        return f"{points} points {position} {lead.over}, as measured."
     sure = lead.probability if lead.mean >= 0 else 1 - lead.probability
-    return f"{points}{error} points {where} {lead.over}, {sure:.0%} sure to be {surely} accurate."
+    return f"{points}{error} points {position} {lead.over}, {sure:.0%} sure to be {degree} accurate."

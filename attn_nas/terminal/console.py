@@ -1,4 +1,4 @@
-"""Where the commands print."""
+"""Consoles for stdout and stderr, as wide as tables need."""
 
 import os
 
@@ -9,12 +9,12 @@ _PIPED_WIDTH = 200
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave the end of a closed pipe to the caller."""
+        """Raise BrokenPipeError, where rich would exit: `attn_nas.cli.pipes` handles closed pipes."""
         raise BrokenPipeError
 
 
 def console(*, stderr: bool = False, highlight: bool = True) -> Console:
-    """A console as wide as the terminal; in a pipe or a file wide enough for a table, unless ``COLUMNS`` says how wide."""
+    """Make a console as wide as the terminal; 200 columns in a pipe or a file, unless ``COLUMNS`` is set."""
     made = _Console(stderr=stderr, highlight=highlight)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PIPED_WIDTH
@@ -22,5 +22,5 @@ def console(*, stderr: bool = False, highlight: bool = True) -> Console:
 
 
 def can_redraw(*consoles: Console) -> bool:
-    """Whether all of them are terminals on which a picture can be drawn anew in its place."""
+    """True if all ``consoles`` are terminals with cursor movement, so that the live view can redraw itself."""
     return all(each.is_terminal and not each.is_dumb_terminal for each in consoles)

@@ -1,4 +1,4 @@
-"""Rows in columns, exactly one line each: what rich's tables do not promise."""
+"""A grid with exactly one line per row; tables of rich may wrap a row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import OverflowMethod
 from rich.text import Text
 
 _GAP = 2
-_LEAST = 3
+_MIN_CUT_WIDTH = 3
 
 
 def grid(
@@ -20,15 +20,15 @@ def grid(
     left: Collection[str] = (),
     overflow: OverflowMethod = "ellipsis",
 ) -> list[Text]:
-    """A line of headings and one for each row, numbers to the right and the columns ``left`` to the left.
+    """Lay out ``rows`` below ``headings``: columns named in ``left`` align to the left, the others to the right.
 
-    Where all are wider than ``width`` together, what is in the column ``cut`` is shortened, and then whole lines.
+    If the lines exceed ``width`` columns, the cells of the column ``cut`` are shortened first, then whole lines.
     """
     lines = [[Text(heading, "dim") for heading in headings], *([_text(cell) for cell in row] for row in rows)]
     widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
     if width is not None and cut:
         index, excess = headings.index(cut), sum(widths) + _GAP * (len(widths) - 1) - width
-        widths[index] -= min(max(0, excess), max(0, widths[index] - _LEAST))
+        widths[index] -= min(max(0, excess), max(0, widths[index] - _MIN_CUT_WIDTH))
     for cells in lines:
         for heading, cell, wide in zip(headings, cells, widths, strict=True):
             cell.overflow = overflow

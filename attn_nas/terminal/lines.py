@@ -1,4 +1,4 @@
-"""A search in lines, for pipes, logs and terminals without cursor movement."""
+"""Progress of a search in lines of text, for pipes, logs and terminals without cursor movement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from attn_nas.events.progress import Round
+from attn_nas.events.progress import RoundProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
     Event,
@@ -24,28 +24,28 @@ ENDED = {
     "budget": "the budget is used up",
     "time": "the time is up",
     "interrupted": "stopped before the end",
-    "exhausted": "the space is searched through",
+    "exhausted": "all candidates are trained",
 }
-"""Why a search has ended, in words."""
+"""Sentence parts for the reasons why a search ends."""
 
 
 class Lines:
-    """One line per finished trial."""
+    """Listener that prints one line for each trial that ends, and for each change of the search's state."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._started: SearchStarted | None = None
-        self._round = Round()
+        self._round = RoundProgress()
 
     def __call__(self, event: Event) -> None:
-        """Print what ``event`` has to say, if anything."""
+        """Print the line of ``event``, if it has one."""
         self._note(event)
         line = self._line(event)
         if line:
             self._print(line)
 
     def catch_up(self, events: Iterable[Event]) -> None:
-        """Take in what has happened so far, of which only the opening of the current search is printed."""
+        """Process past events; prints only the opening line of the current search."""
         for event in events:
             self._note(event)
         if self._started:
@@ -93,17 +93,17 @@ class Lines:
 
 
 def opening(event: SearchStarted) -> str:
-    """What is searched, with what, and where it is kept."""
+    """Describe the start of a search: space, trunk, workers, numerics, seed, run folder."""
     workers = f"{event.workers} worker{'s' * (event.workers > 1)} of {event.threads} thread{'s' * (event.threads > 1)}"
     if event.gpus:
         workers += f" on {event.gpus} GPU{'s' * (event.gpus > 1)}"
-    again = f", then the likely front with {event.confirm} new seed{'s' * (event.confirm > 1)}" if event.confirm else ""
-    gone_on = f", {event.finished} done before" if event.finished else ""
-    return f"{event.space} on {event.trunk}: {workers}, {event.numerics}, seed {event.seed}{again}{gone_on} -> {event.run}"
+    confirmed = f", then the likely front with {event.confirm} new seed{'s' * (event.confirm > 1)}" if event.confirm else ""
+    done = f", {event.finished} done before" if event.finished else ""
+    return f"{event.space} on {event.trunk}: {workers}, {event.numerics}, seed {event.seed}{confirmed}{done} -> {event.run}"
 
 
 def trained(event: SearchFinished) -> str:
-    """How many candidates a search has trained, and how long that took."""
+    """State the number of trained candidates and the duration of the search."""
     number = f"{event.finished}" if event.budget is None else f"{event.finished} of {event.budget}"
     return f"{number} candidates trained in {duration(event.seconds)}"
 

@@ -1,9 +1,10 @@
-"""The runs of a folder as a table."""
+"""Runs of a folder, or of a database server, as a table in a terminal."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,17 +12,22 @@ from rich.text import Text
 
 from attn_nas.format import count
 from attn_nas.monitor.summary import RunSummary
-from attn_nas.runs.attach import SharedRun
 from attn_nas.terminal.grid import grid
+
+if TYPE_CHECKING:
+    from attn_nas.runs.attach import SharedRun
 
 _STYLES = {"running": "green", "finished": "", "stopped": "yellow", "broken": "red"}
 _DROPPED = ("trunk", "hypervolume", "front", "space", "failed", "active", "candidates")
-"""What is left out of a narrow table, the least important first."""
+"""Columns that a narrow table leaves out, the least important first."""
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def runs_table(summaries: Sequence[RunSummary], width: int, now: float | None = None) -> RenderableType:
-    """A row for each run, as they come; under it why one is broken."""
+    """Table with a row for each run, in the given order; below a broken run its reason.
+
+    ``width`` is in columns of the terminal, ``now`` a Unix time in seconds.
+    """
     moment = time.time() if now is None else now
     rows = [_row(summary, moment) for summary in summaries]
     headings = list(rows[0])
@@ -36,7 +42,7 @@ def runs_table(summaries: Sequence[RunSummary], width: int, now: float | None = 
 
 
 def shared_table(runs: Sequence[SharedRun]) -> RenderableType:
-    """A row for each run of a server."""
+    """Table with a row for each run of a database server."""
     headings = ("study", "space", "trainings", "budget")
     cells = [[run.study, run.space, f"{run.trainings:,}", "-" if run.budget is None else f"{run.budget:,}"] for run in runs]
     return Group(*grid(headings, cells, None, cut="study", left=("study", "space")))
@@ -76,7 +82,7 @@ def _ago(seconds: float) -> str:
     return "now"
 
 
-def runs_words(summaries: Sequence[RunSummary]) -> list[str]:
-    """How to read the table."""
+def runs_notes(summaries: Sequence[RunSummary]) -> list[str]:
+    """Sentences below the table: the meaning of the asterisk, if the table has one."""
     measured = any(summary.best is not None and not summary.believed for summary in summaries)
-    return ["*: as measured; what all trainings let one expect stands there when the search has ended."] if measured else []
+    return ["*: as measured; replaced by the estimate from all trainings when the search ends."] if measured else []

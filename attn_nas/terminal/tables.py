@@ -1,4 +1,4 @@
-"""Candidates as a table that fits the terminal."""
+"""Candidates as a table that fits the width of the terminal."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from attn_nas.format import count, percent
+from attn_nas.format import count, percent, reference_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.terminal.grid import grid
-from attn_nas.terminal.placements import coloured
+from attn_nas.terminal.placement_text import coloured_placements
 
 _PLACEMENTS = "placements, stage by stage"
 _ROOM = 30
-"""Columns that placements need beside the figures."""
+"""Columns of the terminal that placements need next to the figures."""
 _DROPPED = ("FLOPs", "params", "latency", "step", "measured", "on front")
-"""What is left out of a narrow table, the least important first."""
+"""Headings that a narrow table leaves out, the least important first."""
 
 
 def front_table(candidates: Sequence[Candidate], title: str, width: int = 200) -> RenderableType:
-    """Candidates as a table for a terminal of ``width`` columns; in a narrow one placements are below the figures.
+    """Table of candidates for a terminal of ``width`` columns; a narrow table has placements below the figures.
 
-    Accuracy is what is believed, with its standard deviation; then as measured, with the number of seeds; the chance to be on
-    the front, with a tilde where a member of the front cannot be told apart from a cheaper one.
+    ``accuracy`` is the estimate from all trainings with its standard deviation, ``measured`` the mean over the candidate's
+    seeds (their number in brackets), ``on front`` the probability to be on the Pareto front; a tilde marks a member of the
+    front that is tied with a cheaper candidate.
     """
     rows = [figures(candidate) for candidate in candidates]
     headings = [heading for heading in (rows[0] if rows else ()) if any(row[heading] for row in rows)]
@@ -38,13 +39,13 @@ def front_table(candidates: Sequence[Candidate], title: str, width: int = 200) -
 
 
 def figures(candidate: Candidate) -> dict[str, str]:
-    """What a table says of a candidate, by its headings; empty where it does not apply."""
+    """Cells of a candidate by heading; empty where the heading does not apply."""
     cost, ratios, belief = candidate.record.cost, candidate.ratios, candidate.belief
     return {
         "key": candidate.record.key,
         "accuracy": f"{candidate.expected.hundredths()} %",
         "measured": f"{percent(candidate.measured.value)} ({len(candidate.results)})",
-        "on front": f"{belief.chance:.0%}{'' if belief.is_told_apart else ' ~'}" if belief else "-",
+        "on front": f"{belief.chance:.0%}{'' if belief.is_distinct else ' ~'}" if belief else "-",
         "FLOPs": count(cost.flops),
         "added": f"{candidate.added_flops:+,}",
         "params": count(cost.params),
@@ -58,8 +59,8 @@ def _width(headings: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
 
 
 def _network(candidate: Candidate) -> Text:
-    name = candidate.record.reference
-    return coloured(str(candidate.record.genotype)).append(f"  ({name})" if name else "")
+    name = candidate.record.reference and reference_label(candidate.record.reference)
+    return coloured_placements(str(candidate.record.genotype)).append(f"  ({name})" if name else "")
 
 
 def _beside(

@@ -1,4 +1,4 @@
-"""For tests of your own: contracts that every mechanism and trunk must pass, and a trainer that answers at once."""
+"""Helpers for your own tests: contracts that every mechanism and trunk must pass, and a trainer that needs no time."""
 
 from attn_nas.testing.mechanism import MechanismContract
 from attn_nas.testing.placements import legal_placements, mechanism_in, perturbed, trunk_in

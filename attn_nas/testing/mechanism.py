@@ -1,4 +1,4 @@
-"""The contract of a mechanism."""
+"""The contract that every mechanism must pass, as tests for pytest."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 
 SIZES = ((1, 1), (7, 5), (32, 32))
 _DRAWS = 8
-"""Weights and inputs that are tried where one draw may leave a narrow layer of ReLUs dead."""
+"""Number of random draws of weights and inputs, since a single draw may leave a narrow layer of ReLUs dead."""
 _BASIC_BLOCK = 2 * (9 * 64 * 64 + 2 * 64) * 32 * 32
-"""Complete FLOPs of two 3x3 convolutions with batch norm at 64 channels and 32 x 32 places."""
+"""FLOPs of two 3x3 convolutions with batch norm at 64 channels and 32 x 32 pixels."""
 
 
 class MechanismContract:
-    """Subclass it in a test file under a name that pytest collects, set ``mechanism``, and the contract is tested.
+    """Tests of a mechanism: subclass it under a name that pytest collects, and set ``mechanism``.
 
-    A module keeps the shape of its input (its stride aside), leaves the input alone, lets the gradient reach every
-    weight, uses every argument, is deterministic in eval mode, survives bf16, fp16 with large activations, channels_last, a
-    copy, a state dict and ONNX (if it claims to), and has a cost; too small a batch in training is a clear error, and so is
-    every impossible argument. What its record says of it is true.
+    A module keeps the shape of its input (apart from its stride) and does not change the input. Gradients reach every weight,
+    and every argument has an effect. It is deterministic in eval mode; it works in bf16, in fp16 with large activations, in
+    channels_last, after a copy and from a state dict, and exports to ONNX if its record says so. Its cost can be counted. A
+    batch that is too small for training, and every impossible argument, is refused. All that its record says of it is true.
     """
 
     mechanism: Mechanism
     channels: tuple[int, ...] = (8, 16, 24, 64)
-    """Numbers of channels that are tried; the last is used where one will do."""
+    """Numbers of channels to test; tests that need a single number use the last."""
     alternatives: Mapping[str, object] = {}
-    """Another legal value of an argument whose type does not tell one."""
+    """A second legal value by argument, for arguments whose type does not imply one."""
 
     def setup_method(self) -> None:
-        """Weights and inputs are the same in every run, alone or among other tests."""
+        """Seed torch, so that weights and inputs do not depend on other tests."""
         import torch
 
         torch.manual_seed(0)
 
     def _build(self, channels: int, **arguments: Any) -> nn.Module:
-        """The module with the hyperparameters of its paper, or the nearest that ``channels`` allow."""
+        """Build the module with the hyperparameters of its paper, or the nearest that ``channels`` allow."""
         return self.mechanism.build_typical(channels, **arguments)
 
     def test_keeps_the_shape_at_every_size_batch_and_mode(self) -> None:
-        """Output has the input's shape and dtype, is finite, and the input is left alone."""
+        """The output is finite and has the shape and dtype of the input, which is unchanged."""
         import torch
 
         for channels in self.channels:
@@ -70,17 +70,17 @@ class MechanismContract:
                         assert torch.equal(x, before)
 
     def test_too_small_a_batch_is_a_clear_error_in_training(self) -> None:
-        """Below ``min_batch`` one value per channel is left, which is refused and not computed with."""
+        """Fewer images than ``min_batch`` leave one value per channel for batch statistics, and raise ValueError."""
         import pytest
         import torch
 
         channels = self.channels[-1]
         if self.mechanism.min_batch > 1:
-            with pytest.raises(ValueError):  # noqa: PT011  the words are the module's own
+            with pytest.raises(ValueError):  # noqa: PT011  modules word the message themselves
                 self._build(channels).train()(torch.randn(self.mechanism.min_batch - 1, channels, 1, 1))
 
     def test_gradient_reaches_every_weight_and_the_input(self) -> None:
-        """No weight is left out of the output (a bias in front of a norm or a softmax may be without effect)."""
+        """Every weight has an effect on the output, except biases, which a following norm or softmax may cancel."""
         import torch
 
         def backward(channels: int) -> dict[str, Tensor]:
@@ -94,7 +94,7 @@ class MechanismContract:
             assert not silent, f"no gradient at {channels} channels: {sorted(silent)}"
 
     def test_degenerate_maps_give_finite_gradients(self) -> None:
-        """Zeros, constants, one dead channel and a single pixel: output, input and weight gradients are finite."""
+        """Output and gradients are finite for zeros, constants, a dead channel and a single pixel."""
         import torch
 
         channels = self.channels[-1]
@@ -113,8 +113,8 @@ class MechanismContract:
                     assert tensor is not None, name
                     assert torch.isfinite(tensor).all(), (arguments, tuple(x.shape), name)
 
-    def test_reductions_are_one_exactly_if_they_give_one_module(self) -> None:
-        """The canonical reduction tells modules apart at every number of channels (else ``min_hidden`` is not the class's)."""
+    def test_reductions_are_merged_exactly_if_their_modules_are_equal(self) -> None:
+        """Reductions have the same canonical form exactly if their modules are equal (``min_hidden`` must match the class)."""
         for channels in self.channels:
             typical = vars(self.mechanism.typical_at(channels))
             shapes: dict[int | None, set[object]] = {}
@@ -126,7 +126,7 @@ class MechanismContract:
             assert len(set().union(*shapes.values())) == len(shapes), (channels, shapes)
 
     def test_a_stride_halves_the_map(self) -> None:
-        """What may replace a convolution takes its stride, and rounds up like it."""
+        """A mechanism that can replace a convolution takes its stride, and rounds sizes up as a convolution does."""
         import torch
 
         if self.mechanism.takes_stride:
@@ -136,7 +136,7 @@ class MechanismContract:
                 assert y.shape == (2, channels, (side + 1) // 2, (side + 1) // 2)
 
     def test_every_hyperparameter_changes_the_module(self) -> None:
-        """Each reduction, kernel size and number of groups of the record gives tensors, or an output, of its own."""
+        """Each combination of reduction, kernel size and groups of the record gives other parameters or another output."""
         import torch
 
         mechanism = self.mechanism
@@ -156,7 +156,7 @@ class MechanismContract:
         assert len(behaviours) == number
 
     def test_every_argument_changes_something(self) -> None:
-        """Another value of any argument of the class gives other parameters, or another output."""
+        """A second value of any argument of the class gives other parameters or another output."""
         import torch
 
         loaded: Callable[..., nn.Module] = self.mechanism.load()
@@ -173,7 +173,7 @@ class MechanismContract:
             assert len(behaviours) == 2, name
 
     def _another(self, parameter: Parameter) -> object:
-        """A legal value other than the default; None where there is none to be known."""
+        """Return a legal value other than the default; None if none is known."""
         default = parameter.default
         if parameter.name in self.alternatives:
             return self.alternatives[parameter.name]
@@ -191,7 +191,7 @@ class MechanismContract:
         return default / 2 if isinstance(default, float) else default + 1
 
     def test_unknown_and_impossible_arguments_are_errors(self) -> None:
-        """An unknown keyword, no channels, an even kernel, a reduction of 0 and groups that do not divide are refused."""
+        """Unknown keywords, 0 channels, even kernels, reductions below 1 and groups that do not divide are refused."""
         import pytest
 
         loaded: Callable[..., object] = self.mechanism.load()
@@ -202,11 +202,11 @@ class MechanismContract:
         impossible += [(16, {"reduction": ratio}) for ratio in (0, -1) if self.mechanism.reductions]
         impossible += [(16, {"groups": number}) for number in (0, 7, 17) if self.mechanism.groups]
         for channels, arguments in impossible:
-            with pytest.raises(ValueError):  # noqa: PT011  the words are the mechanism's own
+            with pytest.raises(ValueError):  # noqa: PT011  mechanisms word the message themselves
                 loaded(channels, **arguments)
 
     def test_eval_is_deterministic_and_independent_of_the_batch(self) -> None:
-        """In eval mode an image's output does not depend on its neighbours."""
+        """In eval mode the output of an image does not depend on other images of the batch."""
         import torch
 
         channels = self.channels[-1]
@@ -217,7 +217,7 @@ class MechanismContract:
             assert torch.allclose(module(x)[:1], module(x[:1]), atol=1e-6)
 
     def test_state_dict_and_copy_give_the_same_output(self) -> None:
-        """A reloaded or copied module computes the same."""
+        """A module that was copied, or loaded from a state dict, computes the same."""
         import torch
 
         channels = self.channels[-1]
@@ -259,14 +259,14 @@ class MechanismContract:
                 assert torch.isfinite(tensor).all(), (dtype, name)
 
     def test_its_cost_can_be_counted(self) -> None:
-        """Every operator has a counter, and the record's cost class is that of its FLOPs."""
+        """Every operator can be counted, and the FLOPs belong to the cost class of the record."""
         channels = self.channels[-1]
         cost = count_module(self._build(channels), (channels, 32, 32))
         assert cost.flops > 0
         assert channels != 64 or self.mechanism.cost_class in (None, cost_class(cost.flops))
 
     def test_its_gate_scale_is_true(self) -> None:
-        """A fresh module in training mode scales standard normal inputs as the record says, the mean of eight."""
+        """Fresh modules in training mode scale standard normal inputs as the record says, on average over eight seeds."""
         import torch
 
         if self.mechanism.gate_scale is None:
@@ -280,7 +280,7 @@ class MechanismContract:
         assert abs(sum(scales) / len(scales) - self.mechanism.gate_scale) < 0.03, scales
 
     def test_identity_init_starts_as_the_identity(self) -> None:
-        """If the record says that it can, the output equals the input to the bit at first, and every weight learns."""
+        """If the record says so, the output of a fresh module equals the input bit by bit, and every weight learns."""
         import torch
 
         assert self.mechanism.identity_init == ("identity_init" in signature(self.mechanism.load()).parameters)
@@ -304,7 +304,7 @@ class MechanismContract:
             assert not silent, f"these cannot learn: {sorted(silent)}"
 
     def test_exports_to_onnx_with_dynamic_batch_height_and_width(self) -> None:
-        """If the record claims it, one exported file gives the module's output at sizes other than the traced one."""
+        """If the record says so, one exported file gives the module's output also at sizes that were not traced."""
         import pytest
         import torch
 
@@ -334,7 +334,7 @@ class MechanismContract:
 
 
 def cost_class(flops: int) -> CostClass:
-    """The class of a module that costs ``flops`` at 64 channels and 32 x 32 places; see `Mechanism`."""
+    """Return the cost class of a module with ``flops`` at 64 channels and 32 x 32 pixels; see `Mechanism`."""
     share = flops / _BASIC_BLOCK
     if share < 0.005:
         return "A"
@@ -344,7 +344,7 @@ def cost_class(flops: int) -> CostClass:
 
 
 def _never_reached(backward: Callable[[], Mapping[str, Tensor]]) -> set[str]:
-    """Names of the tensors, biases aside, whose gradient is zero after every one of several backward passes."""
+    """Return the names of the tensors, except biases, whose gradient is zero in each of several backward passes."""
     import torch
 
     silent: set[str] = set()
@@ -362,7 +362,7 @@ def _never_reached(backward: Callable[[], Mapping[str, Tensor]]) -> set[str]:
 
 
 def _behaviour(module: nn.Module, x: Tensor, *, training: bool = False) -> tuple[object, ...]:
-    """What tells modules apart: shapes of the parameters, and the output."""
+    """Return a key that is equal for equal modules: shapes of the parameters, and the output in short."""
     import torch
 
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What an image passes in a block of a trunk, in the words of a block's layout."""
+"""The layers and slots that an image passes in a block of a trunk, by the names that layouts use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attn_nas.space.trunks import Trunk
 if TYPE_CHECKING:
     from torch import nn
 
-_WORDS = {
+_NAMES = {
     "add": "+",
     "mul": "scale",
     "hardswish": "h-swish",
@@ -29,31 +29,31 @@ _WORDS = {
 
 
 def in_order(block: Block) -> list[list[str]]:
-    """What `passages` must find one after the other: along the branch, and along the shortcut if there is one.
+    """Return the names that `passages` must find in this order: along the branch, and along the shortcut if there is one.
 
-    Layers whose names are no torch functions are left out.
+    Layers whose names are not torch functions are left out.
     """
     layout = block.layout
     after = ["+", *layout.after] if block.shortcut else []
     paths = [[*layout.branch, *after]] + ([[*layout.shortcut, *after]] if block.shortcut else [])
-    return [[word for name in path for word in _words(name, block)] for path in paths]
+    return [[known for name in path for known in _known_names(name, block)] for path in paths]
 
 
-def _words(name: str, block: Block) -> list[str]:
+def _known_names(name: str, block: Block) -> list[str]:
     if name in POSITIONS:
         slot = [name] if name in block.positions else []
-        return slot + (_words(block.layout.replaced, block) if name == "replace" else [])
+        return slot + (_known_names(block.layout.replaced, block) if name == "replace" else [])
     from torch.nn import functional
 
     last = name.rpartition(" ")[2]
-    known = last in _WORDS.values() or re.fullmatch(r"\d+x\d+", last) or hasattr(functional, last)
+    known = last in _NAMES.values() or re.fullmatch(r"\d+x\d+", last) or hasattr(functional, last)
     return [last] if known else []
 
 
 def passages(model: nn.Module, trunk: Trunk, task: Task) -> list[list[str]]:
-    """For each block the slots and torch functions that one image of ``task`` passes, as layouts call them.
+    """Return for each block the slots and torch functions that one image of ``task`` passes, by the names of layouts.
 
-    A convolution is its kernel's size, ``3x3``.
+    A convolution is named by the size of its kernel, such as ``3x3``.
     """
     import torch
     from torch.overrides import TorchFunctionMode
@@ -64,7 +64,7 @@ def passages(model: nn.Module, trunk: Trunk, task: Task) -> list[list[str]]:
     class Recorded(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if within is not None:
-                within.append(_word(func, args, kwargs or {}))
+                within.append(_layout_name(func, args, kwargs or {}))
             return func(*args, **(kwargs or {}))
 
     def begin(*_: object) -> None:
@@ -92,9 +92,9 @@ def passages(model: nn.Module, trunk: Trunk, task: Task) -> list[list[str]]:
     return found
 
 
-def _word(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str:
+def _layout_name(func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str:
     name = func.__name__.strip("_")
     if name == "conv2d":
         weight = args[1] if len(args) > 1 else named["weight"]
         return "x".join(map(str, weight.shape[2:]))
-    return _WORDS.get(name, name)
+    return _NAMES.get(name, name)

@@ -1,4 +1,4 @@
-"""What tests are made from: plug-ins by file, every legal placement, modules away from their start."""
+"""Material for tests: mechanisms and trunks of plug-in files, all legal placements, modules with perturbed weights."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 def mechanism_in(file: str | Path, name: str) -> Mechanism:
-    """The record of a mechanism that the plug-in ``file`` registers; raises SpaceError."""
+    """Load the plug-in ``file`` and return the record of its mechanism ``name``; raises SpaceError."""
     plugins.load_file(file, named=True)
     return get_mechanism(name)
 
 
 def trunk_in(file: str | Path, name: str, depth: int, width: int) -> Trunk:
-    """A trunk of a family that the plug-in ``file`` registers; raises SpaceError."""
+    """Load the plug-in ``file`` and return a trunk of its family ``name``; raises SpaceError."""
     plugins.load_file(file, named=True)
     return Trunk(name, depth, width)
 
 
 def legal_placements(mechanism: Mechanism, site: Site) -> list[Placement]:
-    """Every placement of ``mechanism`` at ``site`` with the hyperparameters of its record, in canonical form, once."""
+    """Return all placements of ``mechanism`` at ``site`` with the hyperparameters of its record: canonical, each once."""
     found: dict[Placement, None] = {}
     for position in site.positions:
         for reduction, kernel_size, groups in product(
@@ -44,7 +44,7 @@ def legal_placements(mechanism: Mechanism, site: Site) -> list[Placement]:
 
 
 def perturbed(module: nn.Module) -> nn.Module:
-    """``module`` with noise on every parameter, so that nothing is zero by initialisation."""
+    """Add noise of deviation 0.1 to every parameter, so that none is zero by initialisation; return ``module``."""
     import torch
 
     generator = torch.Generator().manual_seed(0)

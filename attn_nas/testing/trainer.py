@@ -1,4 +1,4 @@
-"""A trainer that answers from a table."""
+"""A trainer that reads accuracies from a table."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.training import OnEpoch, ProxyResult
-from attn_nas.training.protocol import Trained
+from attn_nas.training.protocol import Trained, Trainer
 
 
 @dataclass
-class TableTrainer:
-    """Answers like proxy training, at once: accuracy from ``table`` by key, else from a hash of the key.
+class TableTrainer(Trainer):
+    """Returns results like those of proxy training without training: a stand-in for fast tests.
 
-    ``failures`` maps keys to the reason with which they fail. The curve rises over ``epochs``, each of which takes ``seconds``.
+    The accuracy (0 to 1) of a candidate comes from ``table`` by its key, otherwise from a hash of key and seed. Candidates in
+    ``failures`` fail with the reason that is given there. The curve rises linearly over ``epochs``, each of which takes
+    ``seconds``. Costs on inputs of ``task`` are real.
     """
 
     task: Task

@@ -1,4 +1,4 @@
-"""The contract of a trunk."""
+"""The contract that every trunk must pass, as tests for pytest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class TrunkContract:
-    """Subclass it in a test file under a name that pytest collects, set ``trunk``, and the contract is tested.
+    """Tests of a trunk: subclass it under a name that pytest collects, and set ``trunk``.
 
-    What its family declares is true of the module: every slot is there, is passed through, and sees the channels and stride
-    that the geometry says; slots and layers come in the order of the blocks' layouts; filled slots change the output and
-    nothing else of the trunk; costs add up.
+    The tests compare the module with what its family declares. Every slot exists, is passed by an image, and has the declared
+    channels and stride. Slots and layers come in the order of the blocks' layouts. Filled slots change the output and no weight
+    of the trunk. The costs of trunk and sites add up to the cost of the whole network.
     """
 
     trunk: Trunk
@@ -33,7 +33,7 @@ class TrunkContract:
         return build_trunk(self.trunk, self.task.num_classes, self.task.channels)
 
     def test_gives_logits_and_gradients(self) -> None:
-        """Forward and backward, also with another number of input channels."""
+        """Forward and backward pass work with three input channels and with one."""
         import torch
 
         for channels in (3, 1):
@@ -44,7 +44,7 @@ class TrunkContract:
             assert all(parameter.grad is not None for parameter in model.parameters())
 
     def test_every_slot_sees_the_declared_channels(self) -> None:
-        """One image passes every insertion point of every block and stage end."""
+        """An image passes every slot of every block and stage end, with the declared number of channels."""
         shapes = slot_shapes(self._bare(), self.trunk, self.task)
         for site in self.trunk.sites:
             for position in site.positions:
@@ -52,8 +52,8 @@ class TrunkContract:
                 assert path in shapes, f"{path} is not passed through"
                 assert shapes[path][0] == site.block.channels_at(position), path
 
-    def test_what_is_replaced_has_the_declared_stride(self) -> None:
-        """The convolution in the place of ``replace`` keeps its channels and shrinks the map by the stride."""
+    def test_replaced_convolutions_have_the_declared_stride(self) -> None:
+        """The convolution at a ``replace`` position keeps its channels and shrinks the map by the declared stride."""
         import torch
 
         model = self._bare()
@@ -64,7 +64,7 @@ class TrunkContract:
                 assert replaced(torch.zeros(1, channels, 8, 8)).shape == (1, channels, side, side)
 
     def test_slots_and_layers_come_in_the_declared_order(self) -> None:
-        """An image passes what the layout of each block names, on the branch and on the shortcut, in that order."""
+        """An image passes the layers that each block's layout names, on branch and shortcut, in that order."""
         for index, passage in enumerate(passages(self._bare(), self.trunk, self.task)):
             for declared in in_order(self.trunk.blocks[index]):
                 rest = iter(passage)
@@ -72,7 +72,7 @@ class TrunkContract:
                 assert late is None, f"block {index} passes {passage}, where {late!r} is not in the order of {declared}"
 
     def test_filled_slots_leave_the_rest_of_the_trunk_alone(self) -> None:
-        """With equal seeds the attended network has the bare one's weights, and another output."""
+        """With equal seeds a network with attention has the weights of the bare trunk, and another output."""
         import torch
 
         images = torch.randn(2, self.task.channels, self.task.height, self.task.width)
@@ -85,7 +85,7 @@ class TrunkContract:
             assert not torch.equal(model(images), bare(images))
 
     def test_costs_add_up(self) -> None:
-        """The table's sum of trunk and sites is what counting the whole network gives."""
+        """The cost table's sum over trunk and sites equals the count of the whole network."""
         table = CostTable(self.trunk, self.task)
         for name in ("se", "cbam", "sk", "bam"):
             mechanism = get_mechanism(name)

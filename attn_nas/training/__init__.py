@@ -1,4 +1,4 @@
-"""One short training run: from genotype, settings and seed to a result."""
+"""The training of one candidate: from genotype, settings and seed to a result."""
 
 from attn_nas.training.checkpoint import Checkpoint
 from attn_nas.training.device import Numerics, choose_numerics, numerics_here

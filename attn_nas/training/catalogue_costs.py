@@ -1,4 +1,4 @@
-"""What mechanisms cost at one size, counted and, if asked, timed."""
+"""Costs of mechanisms at one size: counted, and on request timed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from attn_nas.training.device import Numerics, choose_numerics, resolve_device
 from attn_nas.training.timing import attended_block, time_modules
 
 BATCH = 16
-_MOST_PLACES = 64
+"""Images per batch in timings."""
+_MAX_SIDE = 64
 _BARE = "bare"
 
 
 def catalogue_costs(mechanisms: Sequence[Mechanism], channels: int, size: int, timed: bool) -> dict[str, dict[str, Any]]:
-    """By name: parameters, MACs and FLOPs at ``(channels, size, size)``, and the slowdown if ``timed``.
+    """Return by name the parameters, MACs and FLOPs on an input ``(channels, size, size)``, and if ``timed`` the slowdown.
 
-    A mechanism that cannot be counted has the reason, ``why_not``, instead.
+    A mechanism that cannot be counted has the single entry ``why_not`` with the reason.
     """
     found: dict[str, dict[str, Any]] = {}
     possible = {}
     for mechanism in mechanisms:
-        if mechanism.cost_class == "D" and size > _MOST_PLACES:
-            found[mechanism.name] = {"why_not": f"needs memory by the square of the places: not beyond {_MOST_PLACES} a side"}
+        if mechanism.cost_class == "D" and size > _MAX_SIDE:
+            found[mechanism.name] = {
+                "why_not": f"its memory grows with the square of the pixels: not counted beyond {_MAX_SIDE} a side"
+            }
             continue
         try:
             cost = count_module(mechanism.build_typical(channels), (channels, size, size))
@@ -44,7 +47,7 @@ def catalogue_costs(mechanisms: Sequence[Mechanism], channels: int, size: int, t
 def slowdown(
     mechanisms: dict[str, Mechanism], channels: int, size: int, numerics: Numerics, rounds: int = 7
 ) -> dict[str, dict[str, float]]:
-    """By name: ``step`` and ``inference`` time of a basic block with the mechanism over the bare block's, in batches of 16."""
+    """Return by name the ``step`` and ``inference`` time of a basic block with the mechanism, as ratios to the bare block."""
     blocks = {name: attended_block(mechanism, channels) for name, mechanism in mechanisms.items()}
     times = time_modules({_BARE: attended_block(None, channels), **blocks}, (channels, size, size), BATCH, numerics, rounds)
     bare = times.pop(_BARE)

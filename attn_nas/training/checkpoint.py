@@ -1,4 +1,4 @@
-"""A run between two epochs: the warm trunk from which every candidate starts, or a candidate that was paused."""
+"""The state of a training between two epochs: of a warm trunk that candidates start from, or of a paused candidate."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ _WEIGHTS, _MOMENTUM, _AVERAGE, _GENERATOR = "weights/", "momentum/", "average/",
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after ``epoch`` epochs: weights and statistics, momentum by parameter, and the generator of the data order.
+    """The state after ``epoch`` epochs.
 
-    ``average`` are the averaged weights and statistics, and ``taken`` says of how many times; none for a warm trunk.
+    ``weights`` holds parameters and batch statistics, ``momentum`` the optimizer's buffers by parameter, ``generator`` the
+    state of the generator of the data order. ``average`` holds the averaged weights after ``taken`` updates; it is empty for a
+    warm trunk.
     """
 
     epoch: int
@@ -38,7 +40,7 @@ class Checkpoint:
         generator: torch.Generator,
         averaging: Averaging | None = None,
     ) -> Checkpoint:
-        """A copy, on the CPU, of a run's state."""
+        """Copy the state of a training to the CPU."""
         momentum = {
             name: optimizer.state[parameter]["momentum_buffer"].cpu().clone()
             for name, parameter in model.named_parameters()
@@ -49,7 +51,7 @@ class Checkpoint:
 
     @classmethod
     def before_training(cls, weights: dict[str, Tensor], seed: int) -> Checkpoint:
-        """The state of a training with ``seed`` that has yet to begin, from ``weights`` of the trunk."""
+        """Return the initial state of a training with ``seed`` that starts from ``weights`` of the trunk."""
         return cls(0, weights, {}, torch.Generator().manual_seed(seed).get_state())
 
     @torch.no_grad()
@@ -60,7 +62,7 @@ class Checkpoint:
         generator: torch.Generator,
         averaging: Averaging | None = None,
     ) -> None:
-        """Put the state into a run; what ``model`` has and the checkpoint lacks (its mechanisms) stays as it is."""
+        """Load the state into a training; tensors that the checkpoint lacks, such as those of mechanisms, stay unchanged."""
         for name, tensor in model.state_dict().items():
             if name in self.weights and self.weights[name].shape == tensor.shape:
                 tensor.copy_(self.weights[name])
@@ -72,7 +74,7 @@ class Checkpoint:
             averaging.restore(self.average, self.taken)
 
     def save(self, path: Path) -> None:
-        """Write the state as safetensors."""
+        """Write the state as a safetensors file; raises OSError, SafetensorError."""
         tensors = {_WEIGHTS + name: tensor.contiguous() for name, tensor in self.weights.items()}
         tensors |= {_MOMENTUM + name: tensor.contiguous() for name, tensor in self.momentum.items()}
         tensors |= {_AVERAGE + name: tensor.contiguous() for name, tensor in self.average.items()}
@@ -80,7 +82,7 @@ class Checkpoint:
 
     @classmethod
     def kept_in(cls, path: Path) -> Checkpoint | None:
-        """The state that `save` wrote; None if there is none, or if it is damaged."""
+        """Read a state that `save` wrote; None if the file is missing or damaged."""
         try:
             return cls.load(path)
         except Exception:  # noqa: BLE001 - a file of any content may be there
@@ -88,7 +90,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """The state that `save` wrote."""
+        """Read a state that `save` wrote; raises OSError, SafetensorError, KeyError, TypeError or ValueError."""
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a safetensors file is no mapping
             epoch, taken = (int(file.metadata()[name]) for name in ("epoch", "taken"))

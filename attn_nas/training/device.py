@@ -1,4 +1,4 @@
-"""Device, precision and memory layout of a run: chosen once, recorded, and the same for every candidate."""
+"""Device, precision and memory layout of a run: chosen once, recorded, and equal for all its candidates."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ Device = Literal["cpu", "cuda"]
 
 @dataclass(frozen=True)
 class Numerics:
-    """How the forward and backward pass are computed. Weights, statistics and the loss are always fp32."""
+    """How forward and backward passes are computed. Weights, batch statistics and the loss are always fp32."""
 
     device: Device = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
 
     def autocast(self) -> torch.autocast:
-        """The context of a forward pass."""
+        """Return the context in which forward passes run."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """The layout of images and filters."""
+        """Memory layout of images and filters."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def placed(self, module: nn.Module) -> nn.Module:
-        """``module``, moved to the device and the memory layout."""
+        """Move ``module`` to the device and the memory layout, and return it."""
         return module.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data, the inverse of `from_dict`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Numerics:
-        """The inverse of `to_dict`."""
+        """Read what `to_dict` wrote; raises TypeError for other data."""
         return cls(**data)
 
     def __str__(self) -> str:
@@ -50,10 +50,10 @@ class Numerics:
 
 
 def resolve_device(wanted: str) -> Device:
-    """``auto`` is CUDA where there is one.
+    """Return the device that is meant by ``wanted``: ``cpu``, ``cuda``, or ``auto`` for CUDA if it is available.
 
     Raises:
-        DeviceError: CUDA is asked for and absent, or the name is unknown.
+        DeviceError: ``wanted`` is cuda, which is not available, or is unknown.
 
     """
     if wanted not in ("auto", "cpu", "cuda"):
@@ -64,26 +64,26 @@ def resolve_device(wanted: str) -> Device:
 
 
 def numerics_here(device: str, precision: str) -> Numerics:
-    """What this machine computes with on ``device``, which may be ``auto``; raises DeviceError if it cannot."""
+    """Return the numerics of this machine for ``device`` (may be ``auto``) and ``precision``; raises DeviceError."""
     return choose_numerics(resolve_device(device), precision)
 
 
 def has_bf16(device: Device) -> bool:
-    """Whether the device multiplies bf16 matrices in hardware."""
+    """Return True if the device multiplies bf16 matrices in hardware."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def choose_numerics(device: Device, precision: str) -> Numerics:
-    """The precision and layout that are fastest on this hardware, by rule and not by timing, so that a seed repeats itself.
+    """Choose precision and layout by a fixed rule, not by timing, so that runs with equal seeds are equal.
 
-    That is bf16 where the hardware multiplies it (AMX, AVX512-BF16, CUDA), fp32 elsewhere, and channels_last everywhere. On
-    AVX512-BF16 bf16 in channels_last was the fastest of the four, or as fast, for the bare ResNet-8 and for each mechanism of
-    the embedded space (28 x 16 pixels, batches of 64).
+    ``auto`` is bf16 if the hardware multiplies it (AMX, AVX512-BF16, CUDA), otherwise fp32. The layout is always channels_last.
+    On AVX512-BF16 this was the fastest of the four combinations, or as fast as the fastest, for the bare ResNet-8 and for each
+    mechanism of the embedded space (28 x 16 pixels, batches of 64).
 
     Raises:
-        DeviceError: bf16 is asked for and the hardware lacks it, or the name is unknown.
+        DeviceError: ``precision`` is bf16, which the hardware lacks, or is unknown.
 
     """
     if precision not in get_args(Precision):

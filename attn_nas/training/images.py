@@ -1,4 +1,4 @@
-"""Both splits on the device of a run, and the batches of an epoch; no work per image."""
+"""The data of a training on its device, and its augmented batches, computed for a whole batch at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from attn_nas.training.device import Numerics
 
 @dataclass(frozen=True)
 class DeviceImages:
-    """Both splits on the device, and the statistics that normalise them (per channel, of pixels 0..255)."""
+    """Both splits on the device, and the mean and standard deviation ``(C, 1, 1)`` of pixels 0..255 that normalise them."""
 
     train: Split
     validation: Split
@@ -28,14 +28,15 @@ class DeviceImages:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width of the stored images in pixels."""
         height, width = self.train.images.shape[2:]
         return height, width
 
     def plan(self, batch_size: int, generator: torch.Generator) -> Tensor:
-        """What an epoch trains on: ``(steps, 1 + NUM_DRAWS, batch_size)``, indices of images, then their random numbers.
+        """Draw the batches of one epoch, ``(steps, 1 + NUM_DRAWS, batch_size)``.
 
-        A last batch that is not full is left out.
+        Each step has a row of image indices, then the rows of random numbers for their augmentation. A last batch that is not
+        full is left out.
         """
         steps = len(self.train) // batch_size
         order = torch.randperm(len(self.train), generator=generator)[: steps * batch_size]
@@ -44,7 +45,7 @@ class DeviceImages:
         return rows.transpose(0, 1).contiguous().to(self.train.images.device)
 
     def batch(self, row: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Augmented, normalised images ``(B, C, *size)`` and labels ``(B,)`` of one row of the `plan`."""
+        """Return augmented, normalised images ``(B, C, *size)`` and labels ``(B,)`` of one step of the `plan`."""
         indices, draws = row[0], row[1:]
         pixels = crop_and_flip(self.train.images[indices], self.augmentation, draws)
         images = cutout(self.normalised(pixels), self.augmentation, draws)
@@ -53,20 +54,20 @@ class DeviceImages:
         return images.contiguous(memory_format=self.numerics.memory_format), self.train.labels[indices]
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels 0..255 to zero mean and unit deviation."""
+        """Scale pixels 0..255, ``(B, C, H, W)``, to zero mean and unit standard deviation per channel."""
         return (pixels.float() - self.mean) / self.std
 
 
 @lru_cache(maxsize=1)
 def on_device(dataset: Dataset, numerics: Numerics) -> DeviceImages:
-    """The data set on its device; the last one is kept there for the next candidate."""
+    """Move the data set to its device; the last data set is cached there for the next candidate."""
     mean, std = channel_statistics(dataset.train)
     train, validation = dataset.train.to(numerics.device), dataset.validation.to(numerics.device)
     return DeviceImages(train, validation, mean.to(numerics.device), std.to(numerics.device), dataset.augmentation, numerics)
 
 
 def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(C, 1, 1)`` of the pixels 0..255 of up to 5,000 images."""
+    """Return mean and standard deviation per channel, ``(C, 1, 1)``, of the pixels 0..255 of the first 5,000 images."""
     images = split.images[:5000]
     sums = torch.zeros(2, images.shape[1], dtype=torch.float64)
     for pixels in images.split(100):
@@ -78,7 +79,7 @@ def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
 
 
 def epoch_work(size: tuple[int, int], settings: ProxySettings) -> list[float]:
-    """How much work each epoch is that a candidate is trained for itself: its pixels over those of the whole images."""
+    """Return the relative work of each epoch after the warm-up: pixels of its training images over those of full images."""
     sizes = (
         training_size(size, settings.initial_resolution, epoch, settings.epochs)
         for epoch in range(settings.warm_epochs, settings.epochs)
@@ -87,10 +88,10 @@ def epoch_work(size: tuple[int, int], settings: ProxySettings) -> list[float]:
 
 
 def training_size(size: tuple[int, int], initial_share: float, epoch: int, epochs: int) -> tuple[int, int]:
-    """Height and width of the training images in an epoch, counted from 0.
+    """Return height and width of the training images in ``epoch``, counted from 0 (progressive resolution).
 
-    Both grow linearly from ``initial_share`` of ``size``, in steps of 4 pixels, to ``size`` at two thirds of the epochs; the
-    last epoch always has the whole.
+    Both grow linearly, in steps of 4 pixels, from ``initial_share`` (0 to 1) of ``size`` to ``size`` at two thirds of the
+    epochs. The last epoch always trains on images of ``size``.
     """
     share = min(1.0, initial_share + (1.0 - initial_share) * 1.5 * epoch / epochs)
     if epoch == epochs - 1:

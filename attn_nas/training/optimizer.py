@@ -1,4 +1,4 @@
-"""Optimiser, schedule and averaging of the weights."""
+"""Optimizer, learning-rate schedule and weight averaging of a training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _AVERAGE_EVERY = 8
 
 
 def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> torch.optim.SGD:
-    """Fused Nesterov SGD whose learning rate is the tensor ``rate`` ``()``; its momentum starts at zero.
+    """Make a fused Nesterov SGD whose learning rate is read from the tensor ``rate``, shape ``()``, at every step.
 
-    Norms and biases have no weight decay.
+    Momentum starts at zero. Norms and biases (parameters with one dimension) have no weight decay.
     """
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
@@ -35,7 +35,7 @@ def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> t
 
 
 def learning_rates(settings: ProxySettings, steps_per_epoch: int) -> Tensor:
-    """The one-cycle schedule: a rate for every step of all epochs. Smith and Topin, arXiv 1708.07120."""
+    """Return the one-cycle learning rates (Smith and Topin, arXiv 1708.07120) of all steps, ``(epochs * steps_per_epoch,)``."""
     total = settings.epochs * steps_per_epoch
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=settings.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -51,10 +51,10 @@ def learning_rates(settings: ProxySettings, steps_per_epoch: int) -> Tensor:
 
 
 class Averaging:
-    """A running average of weights and batch statistics, taken every few steps.
+    """A running average of weights and batch statistics, updated every few steps.
 
-    ``ema`` forgets half of what it holds in ``averaging_epochs`` epochs; ``last`` is the plain mean over that many epochs
-    at the end (stochastic weight averaging, arXiv 1803.05407).
+    With ``averaging`` set to ``ema`` it is an exponential average with a half-life of ``averaging_epochs`` epochs; with
+    ``last`` it is the mean over the last ``averaging_epochs`` epochs (stochastic weight averaging, arXiv 1803.05407).
     """
 
     def __init__(self, model: nn.Module, settings: ProxySettings, steps_per_epoch: int) -> None:
@@ -71,21 +71,21 @@ class Averaging:
 
     @property
     def taken(self) -> int:
-        """How many times the weights were taken into the average."""
+        """Number of updates so far."""
         return self._taken
 
     def restore(self, average: Mapping[str, Tensor], taken: int) -> None:
-        """Go on from an ``average`` that was ``taken`` so many times."""
+        """Continue from an ``average`` (a state dict) after ``taken`` updates."""
         self._averaged.load_state_dict(average)
         self._taken = taken
 
     @property
     def model(self) -> nn.Module:
-        """The averaged network; before the first average the network as it is."""
+        """The averaged network; before the first update, the network in training."""
         return self._averaged if self._taken else self._model
 
     def note(self, step: int) -> None:
-        """Take the weights after ``step``, counted from 0 over all epochs, into the average if it is its turn."""
+        """Update the average after ``step``, counted from 0 over all epochs, if this step is due."""
         if step < self._first_step or (self._last_step - step) % self._every:
             return
         self._taken += 1
@@ -96,6 +96,6 @@ class Averaging:
 
 
 def _tensors(model: nn.Module, *, mixed: bool) -> list[Tensor]:
-    """Weights and statistics, or what is no number to be mixed: counts."""
+    """Return the floating-point parameters and buffers if ``mixed``, otherwise the integer ones, which are copied."""
     every = (*model.parameters(), *model.buffers())
     return [tensor.detach() for tensor in every if tensor.is_floating_point() == mixed]

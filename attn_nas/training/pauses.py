@@ -1,9 +1,8 @@
-"""Trainings that were paused: state and result so far, in a file each."""
+"""Paused trainings: the state and the result so far, in one file each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from attn_nas.training.protocol import Replicate, Trained
 
 
 class Paused(NamedTuple):
-    """What a training had reached, and the state to go on from."""
+    """The result of a training so far, and the state to continue from."""
 
     trained: Trained
     state: Checkpoint
@@ -22,13 +21,13 @@ class Paused(NamedTuple):
 
 @dataclass(frozen=True)
 class Pause:
-    """The files of one training in ``folder``; any process may read them."""
+    """The files of one paused training in ``folder``, which any process may continue."""
 
     folder: Path
     replicate: Replicate
 
     def load(self) -> Paused | None:
-        """What was kept; None if there is nothing, or if it is damaged: then the training begins anew."""
+        """Read result and state; None if they are missing or damaged: the training then starts from the beginning."""
         try:
             trained = Trained.from_dict(json.loads(self._result.read_text(encoding="utf-8")))
         except Exception:  # noqa: BLE001 - a file of any content may be there
@@ -37,7 +36,7 @@ class Pause:
         return Paused(trained, state) if state else None
 
     def keep(self, trained: Trained, state: Checkpoint) -> None:
-        """Write both; raises OSError. The result names the state that it belongs to, and is written last."""
+        """Write both; raises OSError. The result is written last, and says which state file it belongs to."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._state(trained.result.epochs)
         state.save(path)
@@ -46,24 +45,13 @@ class Pause:
             if other != path:
                 other.unlink(missing_ok=True)
 
-    def pack(self) -> dict[str, bytes]:
-        """The contents of both by the names of their files; none if there is nothing."""
-        names = (self._result, *self.folder.glob(f"{self.replicate}.*.safetensors"))
-        return {path.name: path.read_bytes() for path in names if path.exists()}
-
-    def unpack(self, files: Mapping[str, bytes]) -> None:
-        """Write what another folder has packed; raises OSError."""
-        if not files:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in sorted(files, key=lambda name: name == self._result.name):
-            write_whole(self.folder / name, files[name])
-        for other in self.folder.glob(f"{self.replicate}.*.safetensors"):
-            if other.name not in files:
-                other.unlink(missing_ok=True)
+    def files(self, epochs: int) -> dict[str, Path]:
+        """Return all files that a training of ``epochs`` epochs may have while it is paused, by name, the result last."""
+        paths = (*(self._state(epoch) for epoch in range(1, epochs)), self._result)
+        return {path.name: path for path in paths}
 
     def drop(self) -> None:
-        """Remove both."""
+        """Remove result and state; raises OSError."""
         self._result.unlink(missing_ok=True)
         for path in self.folder.glob(f"{self.replicate}.*.safetensors"):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Weights of a trunk that a full training begins from."""
+"""Checks of a file of trunk weights that a full training starts from."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _NAMED = 3
 
 
 def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
-    """Which of the trunk's tensors begin fresh: those of the classifier, if it has another number of classes in the file.
+    """Return the names of the trunk's tensors that the file cannot initialise: a classifier for another number of classes.
 
     Raises:
-        UsageError: ``path`` is no safetensors file, or its weights are not those of the trunk.
+        UsageError: ``path`` is not a safetensors file, or its other weights are not those of the trunk.
 
     """
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path} is not read as safetensors: {first_line(error)}") from None
+        raise UsageError(f"{path} cannot be read as safetensors: {first_line(error)}") from None
     model = build_trunk(trunk, task.num_classes, task.channels)
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     head = _classifier(model)
@@ -38,10 +38,10 @@ def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
     ]
     if wrong:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        raise UsageError(f"{path} has not the weights of {trunk}: it lacks {'; '.join(wrong[:_NAMED])}{more}")
+        raise UsageError(f"{path} does not have the weights of {trunk}: it lacks {'; '.join(wrong[:_NAMED])}{more}")
     return fresh
 
 
 def _classifier(model: nn.Module) -> str:
-    """Where the names of the last linear layer begin."""
+    """Return the name of the last linear layer, with a dot."""
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1] + "."

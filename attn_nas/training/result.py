@@ -1,4 +1,4 @@
-"""What a proxy run gives back."""
+"""The result of one proxy training."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from attn_nas.errors import AttnNasError
 
 _CURVES = ("curve", "loss_curve", "margin_curve", "train_loss")
 OnEpoch = Callable[[int, float], None]
-"""Told after every epoch: its number, from 1, and the validation accuracy."""
+"""Called after every epoch with its number (from 1) and the validation accuracy (0 to 1)."""
 
 
 class ProxyFailure(AttnNasError):
-    """A training run that ended without a score: divergence, or not enough memory."""
+    """A training that ended without a score, because it diverged or ran out of memory."""
 
 
 @dataclass(frozen=True)
 class ProxyResult:
-    """Score of one candidate on the validation split.
+    """Scores of one candidate on the validation split, and the time and memory that its training took.
 
-    ``accuracy`` is a share of 1, ``loss`` the mean cross-entropy in nats and ``margin`` the mean lead of the right class in
-    probability (-1 to 1), all after the last epoch; ``curve``, ``loss_curve`` and ``margin_curve`` are the same after every
-    trained epoch, and ``train_loss`` is its mean training loss. ``seconds`` is wall time of training and validation,
-    ``cpu_seconds`` the processor time that the process took meanwhile, ``peak_memory_mb`` the peak of the device (CUDA) or of
-    the process (CPU), ``micro_batch`` the images of one forward pass.
+    After the last epoch: ``accuracy`` (0 to 1), ``loss`` (mean cross-entropy in nats) and ``margin`` (-1 to 1: mean probability
+    of the right class minus the largest of the other classes). ``curve``, ``loss_curve`` and ``margin_curve`` hold the same
+    three after every trained epoch; ``train_loss`` holds the mean training loss of each epoch.
+
+    ``seconds`` is the wall time of training and validation, ``cpu_seconds`` the processor time of the process in it,
+    ``peak_memory_mb`` the peak memory in MiB of the device (CUDA) or of the process (CPU), ``micro_batch`` the number of images
+    in one forward pass.
     """
 
     accuracy: float
@@ -43,11 +45,11 @@ class ProxyResult:
 
     @property
     def epochs(self) -> int:
-        """How many epochs were scored."""
+        """Number of epochs that were scored."""
         return len(self.curve)
 
     def until(self, epochs: int) -> ProxyResult:
-        """What it was after so many epochs; times and memory are those of the whole."""
+        """Return the result as it was after ``epochs`` epochs; times and memory stay those of the whole training."""
         last = epochs - 1
         return replace(
             self,
@@ -58,7 +60,7 @@ class ProxyResult:
         )
 
     def followed_by(self, rest: ProxyResult) -> ProxyResult:
-        """One result of it and the ``rest`` of the same training."""
+        """Join this result with that of the ``rest`` of the same training: curves and times are added, peaks compared."""
         joined = {name: getattr(self, name) + getattr(rest, name) for name in _CURVES}
         return replace(
             rest,
@@ -69,26 +71,26 @@ class ProxyResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the inverse of `from_dict`."""
+        """Return plain data, the inverse of `from_dict`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ProxyResult:
-        """The result that `to_dict` wrote; raises ValueError, TypeError, AttributeError."""
+        """Read a result that `to_dict` wrote; raises ValueError, TypeError or AttributeError for other data."""
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
         made = cls(**values)
         made._check()
         return made
 
     def _check(self) -> None:
-        """Raise ValueError, TypeError unless all is of the kind that it should be, and accuracies are shares of 1."""
+        """Raise ValueError or TypeError unless all fields are numbers, curves are equally long and accuracies are in 0..1."""
         for share in (self.accuracy, *self.curve):
             if not isinstance(share, int | float) or not 0 <= share <= 1:
-                raise ValueError(f"the accuracy {share!r} of a result is no share of 1")
+                raise ValueError(f"the accuracy {share!r} of a result is not in the range 0 to 1")
         if not self.curve or len({len(getattr(self, name)) for name in _CURVES[:3]}) > 1:
             raise ValueError("the curves of a result have different lengths")
         numbers = (getattr(self, field.name) for field in fields(self) if field.name not in _CURVES)
         curves = (number for name in _CURVES for number in getattr(self, name))
         for number in (*numbers, *curves):
             if not isinstance(number, int | float):
-                raise ValueError(f"{number!r} in a result is no number")
+                raise ValueError(f"{number!r} in a result is not a number")

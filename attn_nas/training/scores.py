@@ -1,4 +1,4 @@
-"""How well a network does on a split that it was not trained on."""
+"""Scores of a network on a split that it was not trained on."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from attn_nas.training.images import DeviceImages, on_device
 
 _PIXELS = {"cpu": 2**19, "cuda": 2**22}
 _MICRO_BATCHES = 8
-"""A batch has at most so many pixels (512 or 4,096 images of 32 x 32), and at most so many times the images of a forward
-pass in training: without gradients that many fit where one does with them."""
+"""Limits of an evaluation batch: `_PIXELS` pixels (512 images of 32 x 32 on a CPU, 4,096 on CUDA), and `_MICRO_BATCHES` times
+the images of a training forward pass, which fit because no activations are kept for a backward pass."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """``accuracy`` is a share of 1, ``loss`` the mean cross-entropy in nats.
+    """Mean scores over a split: ``accuracy`` (0 to 1), ``loss`` (cross-entropy in nats) and ``margin`` (-1 to 1).
 
-    ``margin`` is the mean lead of the right class: its probability less the largest of the others, from -1 to 1.
+    The margin of an image is the probability of the right class minus the largest probability of the other classes.
     """
 
     accuracy: float
@@ -32,22 +32,22 @@ class Scores:
     margin: float
 
     def to_dict(self) -> dict[str, float]:
-        """Plain data, the inverse of `from_dict`."""
+        """Return plain data, the inverse of `from_dict`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scores:
-        """The scores that `to_dict` wrote."""
+        """Read scores that `to_dict` wrote; raises TypeError for other data."""
         return cls(**data)
 
 
 def evaluation_batch(size: tuple[int, int], numerics: Numerics, micro_batch: int) -> int:
-    """How many images of ``size`` are scored at a time by a network that was trained with ``micro_batch``."""
+    """Return how many images of ``size`` (height, width) a network that was trained with ``micro_batch`` scores at a time."""
     return max(1, min(_PIXELS[numerics.device] // (size[0] * size[1]), _MICRO_BATCHES * micro_batch))
 
 
 def evaluate(model: nn.Module, images: DeviceImages, micro_batch: int) -> Scores:
-    """Scores of ``model``, trained with ``micro_batch`` images at a time, on the validation split in large batches."""
+    """Score ``model``, which was trained with ``micro_batch`` images per forward pass, on the validation split."""
     model.eval()
     split, numerics = images.validation, images.numerics
     batch = evaluation_batch(images.size, numerics, micro_batch)
@@ -62,10 +62,10 @@ def evaluate(model: nn.Module, images: DeviceImages, micro_batch: int) -> Scores
 
 
 def evaluate_test(model: nn.Module, dataset: Dataset, numerics: Numerics, micro_batch: int) -> Scores:
-    """Scores of ``model`` on the test split, otherwise as `evaluate`: for entries of a benchmark, and never in a search.
+    """Score ``model`` on the test split, as `evaluate` does on the validation split. A search never calls this.
 
     Raises:
-        DataError: the data set has no test split here.
+        DataError: the test split of ``dataset`` is not available.
 
     """
     test = dataset.load_test().to(numerics.device)
@@ -73,7 +73,7 @@ def evaluate_test(model: nn.Module, dataset: Dataset, numerics: Numerics, micro_
 
 
 def _sums(logits: Tensor, target: Tensor) -> Tensor:
-    """Right answers, cross-entropies and margins of a batch, added up: ``(3,)``."""
+    """Return the sums over a batch of correct answers, cross-entropies and margins, ``(3,)``."""
     probability = logits.softmax(1)
     right = probability.gather(1, target[:, None])
     others = probability.scatter(1, target[:, None], 0.0).amax(1)

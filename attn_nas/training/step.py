@@ -1,8 +1,8 @@
-"""One training step, as a CUDA graph where there is a GPU.
+"""One training step, replayed as a CUDA graph on GPUs.
 
-A small network's step is hundreds of short kernels, and starting them one by one takes longer than they do. So on CUDA the
-whole step (gather, augmentation, forward and backward pass, optimiser) is captured once and replayed: its inputs, the row
-of the epoch's plan and the learning rate, are tensors that stay where they are.
+A step of a small network is hundreds of short kernels, which take longer to launch than to run. On CUDA the whole step (gather,
+augmentation, forward and backward pass, optimizer) is therefore captured once and then replayed. Its inputs, a row of the
+epoch's plan and the learning rate, are tensors with fixed addresses.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from attn_nas.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)
 _EAGER_STEPS = 3
-"""Steps of a size that run one kernel after the other before they are captured, as CUDA graphs need it."""
+"""Steps that run eagerly for each image size before the capture, as CUDA graphs require."""
 
 
 @lru_cache
 def _side_stream(device: int) -> torch.cuda.Stream:
-    """One stream per device and process: libraries keep a workspace for every stream that they have seen."""
+    """Return the one side stream of this device and process; libraries keep a workspace for every stream they have seen."""
     return torch.cuda.Stream(device)
 
 
 class TrainingStep:
-    """Trains ``model`` on one batch per call; ``losses`` ``()`` adds up the mean losses of the batches.
+    """Trains ``model`` on one batch per call; ``losses``, shape ``()``, is the sum of the mean losses of the batches.
 
-    A capture that fails leaves the allocator's notes of it behind, for good: ``capture_failed`` then says that this process
-    should capture no more, and had best be replaced.
+    A failed capture leaves the CUDA allocator in a state that cannot be repaired. ``capture_failed`` is then True for the
+    process: it captures no further steps, and should be replaced by a fresh process.
     """
 
     capture_failed = False
@@ -57,12 +57,12 @@ class TrainingStep:
         self._stream = _side_stream(torch.cuda.current_device()) if device.type == "cuda" else None
 
     def resize(self, size: tuple[int, int]) -> None:
-        """Train on images of this height and width from now on."""
+        """Train on images of ``size`` (height, width) from the next step on."""
         if size != self._size:
             self._size, self._done, self._graph = size, 0, None
 
     def __call__(self, row: Tensor, rate: Tensor) -> None:
-        """Train on one ``row`` of the epoch's plan at the learning rate ``rate`` ``()``; nothing waits for the device."""
+        """Train on one row of the plan, ``(1 + NUM_DRAWS, B)``, at learning rate ``rate``, ``()``; does not wait for it."""
         self._row.copy_(row)
         self._rate.copy_(rate)
         if self._stream and self._done == _EAGER_STEPS and not TrainingStep.capture_failed:
@@ -70,20 +70,20 @@ class TrainingStep:
         if self._graph:
             self._graph.replay()
         elif self._stream and self._done < _EAGER_STEPS:
-            self._beside(self._train, self._stream)
+            self._on_stream(self._train, self._stream)
         else:
             self._train()
         self._done += 1
 
     @staticmethod
-    def _beside(call: Callable[[], None], stream: torch.cuda.Stream) -> None:
+    def _on_stream(call: Callable[[], None], stream: torch.cuda.Stream) -> None:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             call()
         torch.cuda.current_stream().wait_stream(stream)
 
     def _captured(self) -> torch.cuda.CUDAGraph | None:
-        """The step as a graph, or None if it cannot be captured; capturing itself trains nothing."""
+        """Capture the step without training; return the graph, or None if it cannot be captured."""
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
@@ -104,7 +104,7 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
 
     def add_gradients(self) -> None:
-        """Add the gradients of the batch, one micro-batch after the other, and its loss."""
+        """Accumulate the gradients of the batch over its micro-batches, and add its mean loss to ``losses``."""
         inputs, labels = self._images.batch(self._row, self._size)
         for part, target in zip(inputs.tensor_split(self._parts), labels.tensor_split(self._parts), strict=True):
             with self._images.numerics.autocast():

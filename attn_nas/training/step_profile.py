@@ -1,8 +1,8 @@
-"""What a network costs in time and memory beside its bare trunk: FLOPs alone mislead."""
+"""Time and memory of a network compared with its bare trunk, since FLOPs do not predict them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf
@@ -16,6 +16,7 @@ from attn_nas.data.dataset import Dataset
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
+from attn_nas.space.task import Task
 from attn_nas.training.device import Numerics
 from attn_nas.training.images import on_device
 from attn_nas.training.step import TrainingStep
@@ -23,17 +24,17 @@ from attn_nas.training.timing import infer_once, random_images, time_in_turns
 
 _ROUNDS = {"step": 3, "latency_1": 20, "latency_128": 3}
 _STEPS_BEFORE = {"cpu": 0, "cuda": 5}
-"""Training steps before they are timed, so that they are replays of a CUDA graph as in training."""
+"""Training steps before the timing, after which a step on CUDA is the replay of a graph, as in training."""
 _MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
 class StepProfile:
-    """Medians of a few rounds; a ratio is the median, over the rounds, of a figure divided by the bare trunk's beside it.
+    """Medians over a few rounds; a ratio is the median of the network's time divided by the bare trunk's in the same round.
 
-    ``step_seconds`` is a training step of the proxy (batch, both passes, optimiser), ``latency_1`` and ``latency_128`` an
-    inference of that many images in seconds, ``step_memory_mb`` what a training step holds between the passes: parameters,
-    gradients, momentum and the tensors kept for the backward pass.
+    ``step_seconds`` is the time of a training step (batch, forward and backward pass, optimizer), ``latency_1`` and
+    ``latency_128`` the seconds of an inference of 1 and of 128 images, ``step_memory_mb`` the MiB that a training step holds
+    between the passes: parameters, gradients, momentum and the tensors kept for the backward pass.
     """
 
     step_seconds: float
@@ -46,23 +47,23 @@ class StepProfile:
     step_memory_ratio: float
 
     def to_dict(self) -> dict[str, float]:
-        """Plain data, the inverse of `from_dict`."""
+        """Return plain data, the inverse of `from_dict`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StepProfile:
-        """The profile that `to_dict` wrote; raises ValueError, TypeError."""
+        """Read a profile that `to_dict` wrote; raises ValueError or TypeError for other data."""
         made = cls(**data)
         for name, number in asdict(made).items():
             if not isinstance(number, int | float) or not 0 <= number < inf:
-                raise ValueError(f"{name} = {number!r} of a profile is no time, size or ratio")
+                raise ValueError(f"{name} = {number!r} of a profile is not a time, size or ratio")
         return made
 
 
 def profile_step(
     genotype: Genotype, settings: ProxySettings, dataset: Dataset, numerics: Numerics, micro_batch: int
 ) -> StepProfile:
-    """Time ``genotype`` in turns with its bare trunk, both with fresh weights: as they are trained, and on noise."""
+    """Time ``genotype`` and its bare trunk in turns, both with fresh weights: training steps on data, inference on noise."""
     task = dataset.task
     shape = (task.channels, task.height, task.width)
     own, bare = (
@@ -91,7 +92,7 @@ def profile_step(
 def _calls(
     networks: Sequence[nn.Module], settings: ProxySettings, dataset: Dataset, numerics: Numerics, micro_batch: int
 ) -> Iterator[tuple[str, list[Callable[[], None]]]]:
-    """What is timed, once per network, each made when it is asked for: the networks are in the mode of what came last."""
+    """Yield the name of each measurement and its call per network, lazily, since each sets the networks to its own mode."""
     shape = (dataset.task.channels, dataset.task.height, dataset.task.width)
     for what, number in (("latency_1", 1), ("latency_128", 128)):
         noise = random_images(number, shape, numerics)
@@ -109,15 +110,15 @@ def _calls(
 
 
 def step_memory(model: nn.Module, images: Tensor, numerics: Numerics) -> int:
-    """Bytes that a training step on ``images`` holds at its peak between the passes; equal on every device.
+    """Return the bytes that a training step on ``images`` ``(B, C, H, W)`` holds between the passes; equal on every device.
 
-    Parameters are counted three times (weight, gradient, momentum), a tensor kept for the backward pass once, however many
-    operators keep it.
+    Parameters are counted three times (weight, gradient, momentum). A tensor that is kept for the backward pass is counted
+    once, even if several operators keep it.
     """
     kept: dict[int, Tensor] = {}
 
     def note(tensor: Tensor) -> None:
-        # Detached: a hook that hands the very tensor back makes a cycle that is never freed.
+        # Detached: a hook that returns the tensor itself makes a reference cycle that is never freed.
         kept[tensor.untyped_storage().data_ptr()] = tensor.detach()
 
     parameters = [parameter.untyped_storage() for parameter in model.parameters()]
@@ -128,6 +129,18 @@ def step_memory(model: nn.Module, images: Tensor, numerics: Numerics) -> int:
         kept.pop(storage.data_ptr(), None)
     activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
     return activations + 3 * sum(storage.nbytes() for storage in parameters)
+
+
+def most_memory(candidates: Collection[Genotype], task: Task, batch_size: int) -> Genotype:
+    """Return the candidate whose step on ``batch_size`` images holds the most memory, extrapolated from 2 and 4 images."""
+    few, more = (random_images(number, (task.channels, task.height, task.width), Numerics()) for number in (2, 4))
+
+    def memory(genotype: Genotype) -> float:
+        model = build_model(genotype, task.num_classes, task.channels, seed=0)
+        least = step_memory(model, few, Numerics())
+        return least + (batch_size - 2) * (step_memory(model, more, Numerics()) - least) / 2
+
+    return max(candidates, key=memory)
 
 
 def _never(packed: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a module costs in time: a training step and an inference, timed in turns so that ratios hold on a noisy machine."""
+"""Timing of modules: training step and inference, measured in turns so that ratios are valid on a machine with other load."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from attn_nas.training.device import Numerics
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of a training step (forward and backward) and of an inference of one batch."""
+    """Median seconds per batch of a training step (forward and backward pass) and of an inference."""
 
     step: float
     inference: float
 
 
 def time_in_turns(calls: Sequence[Callable[[], None]], numerics: Numerics, rounds: int) -> list[list[float]]:
-    """Seconds of each call in every round, in which they are made one after the other; a round before warms up."""
+    """Return the seconds of each call in each of ``rounds`` rounds of all calls, after one round that is not counted."""
     times: list[list[float]] = [[] for _ in calls]
     for turn in range(rounds + 1):
         for seconds, call in zip(times, calls, strict=True):
@@ -41,7 +41,7 @@ def time_in_turns(calls: Sequence[Callable[[], None]], numerics: Numerics, round
 def time_modules(
     modules: Mapping[str, nn.Module], shape: tuple[int, int, int], batch: int, numerics: Numerics, rounds: int = 7
 ) -> dict[str, Timing]:
-    """Time each module on ``batch`` inputs of ``shape`` ``(C, H, W)``, which have the memory layout of ``numerics``."""
+    """Time each module, by name, on ``batch`` inputs of ``shape`` ``(C, H, W)`` in the memory layout of ``numerics``."""
     x = random_images(batch, shape, numerics)
     ready = [numerics.placed(module) for module in modules.values()]
     calls = [partial(once, module, x, numerics) for module in ready for once in (_step_once, infer_once)]
@@ -50,12 +50,12 @@ def time_modules(
 
 
 def random_images(batch: int, shape: tuple[int, int, int], numerics: Numerics) -> Tensor:
-    """Noise ``(batch, *shape)`` on the device and in the memory layout of ``numerics``."""
+    """Return standard normal noise, ``(batch, *shape)``, on the device and in the memory layout of ``numerics``."""
     return torch.randn(batch, *shape, device=numerics.device).contiguous(memory_format=numerics.memory_format)
 
 
 def _step_once(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
-    """A forward and backward pass in training mode; old gradients are dropped."""
+    """Run a forward and backward pass in training mode; old gradients are dropped."""
     module.train()
     module.zero_grad(set_to_none=True)
     inputs = x.detach().requires_grad_()
@@ -65,14 +65,14 @@ def _step_once(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
 
 
 def infer_once(module: nn.Module, x: Tensor, numerics: Numerics) -> None:
-    """A forward pass in eval mode, without gradients."""
+    """Run a forward pass in eval mode, without gradients."""
     module.eval()
     with torch.inference_mode(), numerics.autocast():
         module(x)
 
 
 def attended_block(mechanism: Mechanism | None, channels: int) -> nn.Module:
-    """A residual block of two 3x3 convolutions with ``mechanism``, as in its paper, at its first position; bare for None."""
+    """Build a residual block of two 3x3 convolutions with ``mechanism`` as in its paper, at its default position, or bare."""
     block = CifarBlock(channels, channels, 1)
     if mechanism is None:
         return block

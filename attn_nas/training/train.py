@@ -1,4 +1,4 @@
-"""Training a candidate and scoring it on the validation split."""
+"""Training of a candidate, scored on the validation split after every epoch."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def train_proxy(
     on_epoch: OnEpoch | None = None,
     start: Checkpoint | None = None,
 ) -> tuple[ProxyResult, nn.Module]:
-    """Train ``genotype`` for the proxy's epochs and score it; returns the result and the trained network on the CPU.
+    """Train ``genotype`` for ``settings.epochs`` epochs; return its result and the trained network on the CPU.
 
-    Equal seeds mean equal trunk weights, data order and augmentation, whatever the placements: candidates are compared
-    in pairs. ``on_epoch`` is called with the epoch (from 1) and its validation accuracy. With a ``start`` (see `warm_trunk`)
-    only the epochs after it are trained. When memory runs out the run is repeated once at half the micro-batch with
-    accumulated gradients.
+    Equal seeds give equal trunk weights, data order and augmentation for all placements, so that candidates are compared in
+    pairs. ``on_epoch`` is called with the epoch (from 1) and its validation accuracy. With a ``start`` (see `warm_trunk`) only
+    the epochs after it are trained. If memory runs out, the training is repeated once with half the micro-batch and accumulated
+    gradients.
 
     Raises:
-        ProxyFailure: the loss is not finite, or memory runs out twice.
-        DataError: the data are too few for the settings.
+        ProxyFailure: the loss is not finite, or memory ran out twice.
+        DataError: there are too few images for the settings.
 
     """
     result, model, _ = train_until(settings.epochs, genotype, settings, seed, dataset, numerics, on_epoch, start)
@@ -67,12 +67,12 @@ def train_until(
     numerics: Numerics,
     on_epoch: OnEpoch | None = None,
     start: Checkpoint | None = None,
-    earlier: ProxyResult | None = None,
+    prior: ProxyResult | None = None,
 ) -> tuple[ProxyResult, nn.Module, Checkpoint | None]:
-    """As `train_proxy`, but only to the end of ``epoch``; returns also the state to start from, if there is more to train.
+    """Train as `train_proxy` does, but only to the end of ``epoch``; return also the state to continue from, None at the end.
 
-    ``earlier`` is the result of what was trained before ``start``, which the new one contains. Trained in parts, a candidate
-    reaches to the bit what it does in one go.
+    ``prior`` is the result of the epochs before ``start``; the new result includes it. A candidate that is trained in parts
+    reaches bit by bit the same weights and scores as in one training.
 
     Raises:
         ProxyFailure, DataError: as `train_proxy`.
@@ -80,13 +80,13 @@ def train_until(
     """
 
     def train(micro_batch: int) -> tuple[ProxyResult, nn.Module, Checkpoint | None]:
-        return _Run(genotype, settings, seed, dataset, numerics, micro_batch, start).train(on_epoch, epoch, earlier)
+        return _Run(genotype, settings, seed, dataset, numerics, micro_batch, start).train(on_epoch, epoch, prior)
 
     return _within_memory(train, genotype, settings, len(dataset.train), numerics)
 
 
 def warm_trunk(trunk: Trunk, settings: ProxySettings, seed: int, dataset: Dataset, numerics: Numerics) -> Checkpoint:
-    """The bare trunk after the ``warm_epochs`` of its training with ``seed``, for `train_proxy` to start candidates from.
+    """Train the bare trunk with ``seed`` for ``settings.warm_epochs`` epochs; return the state that candidates start from.
 
     Raises:
         ProxyFailure, DataError: as `train_proxy`.
@@ -103,7 +103,9 @@ def warm_trunk(trunk: Trunk, settings: ProxySettings, seed: int, dataset: Datase
 def measure_throughput(
     genotype: Genotype, settings: ProxySettings, dataset: Dataset, numerics: Numerics, seconds: float, until: float = 0.0
 ) -> float:
-    """Training images per second over the last ``seconds`` before the monotonic clock shows ``until``, or from now on.
+    """Return the training images per second over the last ``seconds`` before `time.monotonic` reaches ``until``.
+
+    If ``until`` is 0, the measurement starts now.
 
     Raises:
         ProxyFailure, DataError: as `train_proxy`.
@@ -118,7 +120,7 @@ def measure_throughput(
 
 
 def check_steps(settings: ProxySettings, num_train: int) -> None:
-    """Raise DataError unless ``num_train`` images fill a batch, and enough of them for a one-cycle schedule."""
+    """Raise DataError unless ``num_train`` images fill a batch, and give enough steps for the one-cycle schedule."""
     steps = settings.epochs * (num_train // settings.batch_size)
     if num_train < settings.batch_size:
         raise DataError(f"proxy.batch_size = {settings.batch_size} is larger than the {num_train} training images: lower it")
@@ -137,7 +139,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _within_memory(
     train: Callable[[int], _T], genotype: Genotype, settings: ProxySettings, num_train: int, numerics: Numerics
 ) -> _T:
-    """``train`` with micro-batches of the whole batch, or of half of it when that is too much."""
+    """Call ``train`` with the batch size as micro-batch, and again with half of it if memory runs out; raises ProxyFailure."""
     check_steps(settings, num_train)
     for micro_batch in (settings.batch_size, max(_smallest_batch(genotype), settings.batch_size // 2)):
         try:
@@ -152,12 +154,12 @@ def _within_memory(
 
 
 def _smallest_batch(genotype: Genotype) -> int:
-    """The fewest images that all its mechanisms, and the trunk's batch norms, can be trained with."""
+    """Return the fewest images per forward pass that the mechanisms and the trunk's batch norms can be trained with."""
     return max([2, *(get_mechanism(placement.mechanism).min_batch for _, placement in genotype.sites if placement)])
 
 
 class _Run:
-    """One training run, epoch by epoch."""
+    """One training, epoch by epoch."""
 
     def __init__(
         self,
@@ -188,9 +190,9 @@ class _Run:
             self._first = start.epoch
 
     def train(
-        self, on_epoch: OnEpoch | None, until: int, earlier: ProxyResult | None
+        self, on_epoch: OnEpoch | None, until: int, prior: ProxyResult | None
     ) -> tuple[ProxyResult, nn.Module, Checkpoint | None]:
-        """The epochs to ``until``, each followed by its scores."""
+        """Train to the end of epoch ``until`` and score each epoch; see `train_until` for what is returned."""
         scores: list[Scores] = []
         train_loss: list[float] = []
         for epoch in range(self._first, until):
@@ -218,7 +220,7 @@ class _Run:
         checkpoint = None
         if until < self._settings.epochs:
             checkpoint = Checkpoint.of(until, self._model, self._step.optimizer, self._generator, self._averaging)
-        return earlier.followed_by(result) if earlier else result, self._scored.cpu().eval(), checkpoint
+        return prior.followed_by(result) if prior else result, self._scored.cpu().eval(), checkpoint
 
     @property
     def _scored(self) -> nn.Module:
@@ -228,15 +230,15 @@ class _Run:
         return evaluate(self._scored, self._images, self._micro_batch)
 
     def warm(self) -> Checkpoint:
-        """The first ``warm_epochs`` epochs."""
+        """Train the first ``warm_epochs`` epochs without scoring them."""
         for epoch in range(self._settings.warm_epochs):
             self._epoch(epoch)
         return Checkpoint.of(self._settings.warm_epochs, self._model, self._step.optimizer, self._generator)
 
     def throughput(self, seconds: float, until: float) -> float:
-        """Images per second of the first epoch's steps in the last ``seconds`` before the monotonic clock shows ``until``.
+        """Repeat the first epoch's steps; return images per second over the last ``seconds`` before ``until``.
 
-        Validates once before that, so that the memory which it takes is taken.
+        It validates once before, so that the memory of a validation is in use too.
         """
         plan = self._images.plan(self._settings.batch_size, self._generator)
         self._scores()
@@ -245,7 +247,7 @@ class _Run:
         while True:
             for number in range(_STEPS_AT_A_TIME):
                 self._step(plan[number % self._steps], self._rates[0])
-            self._step.losses.item()  # waits for the device
+            self._step.losses.item()  # wait for the device
             now = time.monotonic()
             if now < until - seconds:
                 began, steps = now, 0
@@ -255,14 +257,14 @@ class _Run:
                 return steps * self._settings.batch_size / (now - began)
 
     def _epoch(self, epoch: int) -> float:
-        """Train for one epoch, counted from 0; returns the mean loss of its batches, or raises ProxyFailure."""
+        """Train for one epoch, counted from 0, and return the mean loss of its batches; raises ProxyFailure."""
         settings = self._settings
         self._model.train()
         self._step.resize(training_size(self._images.size, settings.initial_resolution, epoch, settings.epochs))
         self._step.losses.zero_()
         first = epoch * self._steps
         with torch.random.fork_rng(devices=self._cuda_devices):
-            torch.manual_seed(self._seed * 1_000_003 + epoch)  # for dropout; equal wherever a run begins
+            torch.manual_seed(self._seed * 1_000_003 + epoch)  # for dropout; equal also in a training that continues here
             for number, row in enumerate(self._images.plan(settings.batch_size, self._generator), start=first):
                 self._step(row, self._rates[number])
                 if self._averaging:

@@ -1,4 +1,4 @@
-"""The trainer of real searches: proxy training on data shared through memory-mapped files."""
+"""The trainer of searches: proxy training on data that all processes share through memory-mapped files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch import nn
 from attn_nas.cost import count_cost
 from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.errors import DataError, DeviceLostError, first_line
-from attn_nas.files import told_unwritable, whole
+from attn_nas.files import raising_write_error, whole
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
@@ -40,29 +40,33 @@ from attn_nas.training import (
     warm_trunk,
 )
 from attn_nas.training.pauses import Pause
-from attn_nas.training.protocol import DryRun, Replicate, Throughput, Trained
+from attn_nas.training.protocol import DryRun, Replicate, Throughput, Trained, Trainer
 from attn_nas.training.step import TrainingStep
+from attn_nas.training.step_profile import most_memory
 
 logger = logging.getLogger(__name__)
+_DESCRIPTION = "dataset.json"
+_SPLITS, _TEST = ("train", "validation"), "test"
+_PRETRAINED = "pretrained.safetensors"
 
 
 def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None:
-    """Write the splits to ``folder``, from where any number of processes map the same memory; ``test`` only where asked."""
+    """Write the splits to ``folder``, for all processes to map; the test split only if ``test``. Raises WriteError."""
     splits = {"train": dataset.train, "validation": dataset.validation}
     if test:
         splits["test"] = dataset.load_test()
     described = {"name": dataset.name, "task": vars(dataset.task), "augmentation": vars(dataset.augmentation)}
-    with told_unwritable(folder):
+    with raising_write_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, split in splits.items():
             np.save(folder / f"{name}_images.npy", split.images.numpy())
             np.save(folder / f"{name}_labels.npy", split.labels.numpy())
-        (folder / "dataset.json").write_text(json.dumps(described))
+        (folder / _DESCRIPTION).write_text(json.dumps(described))
 
 
 def shared_dataset(folder: Path) -> Dataset:
-    """The data set that `share_dataset` wrote, mapped copy-on-write."""
-    described = json.loads((folder / "dataset.json").read_text())
+    """Map the data set that `share_dataset` wrote, copy-on-write; its test split raises DataError if it was not written."""
+    described = json.loads((folder / _DESCRIPTION).read_text())
 
     def split(name: str) -> Split:
         parts = (torch.from_numpy(np.load(folder / f"{name}_{part}.npy", mmap_mode="c")) for part in ("images", "labels"))
@@ -84,16 +88,17 @@ def shared_dataset(folder: Path) -> Dataset:
 
 
 @dataclass(frozen=True)
-class ProxyTrainer:
-    """Trains a candidate, counts its network in full, and keeps its weights as ``KEY.safetensors`` if it has a folder for them.
+class ProxyTrainer(Trainer):
+    """Trains a candidate by ``settings`` on ``threads`` threads, counts its network in full, and writes its weights.
 
-    Of several trainings the weights of the first are kept, or those of ``kept_seed``; their seed is in the file's metadata.
-    What is paused is kept in ``pauses_folder`` until it is over.
+    ``data_folder`` holds what `share_dataset` wrote. ``trunks_folder`` holds the warm trunks, which stay there so that a
+    resumed search starts from the same. ``weights_folder`` takes the weights as ``KEY.safetensors``, of the first training
+    of a candidate or of that with ``kept_seed``; the seed is in the metadata of the file. ``pauses_folder`` holds trainings
+    while they are paused. If one of the last two folders is None, nothing is written there.
 
-    ``gpu`` is the number of the CUDA device. ``profiled`` candidates are timed beside the bare trunk when they are trained,
-    ``tested`` ones are scored on the test split, which then has to be shared as well.
-    ``pretrained`` is a safetensors file of trunk weights to begin from; what does not fit it stays fresh.
-    ``trunks_folder`` holds the warm trunks, which outlive a search, so that a resumed one starts from the same.
+    ``pretrained`` is a safetensors file of trunk weights to start from; tensors that do not fit stay fresh. ``gpu`` is the
+    number of the CUDA device. If ``profiled``, trained candidates are timed against the bare trunk. If ``tested``, they are
+    scored on the test split, which has to be in ``data_folder``.
     """
 
     settings: ProxySettings
@@ -109,14 +114,16 @@ class ProxyTrainer:
     profiled: bool = False
     tested: bool = False
 
+    memory_advice = "Lower proxy.batch_size or the image size"
+
     @cached_property
     def dataset(self) -> Dataset:
-        """The shared data set."""
+        """The shared data set, mapped once per process."""
         return shared_dataset(self.data_folder)
 
     @property
     def worn_out(self) -> bool:
-        """Whether this process should be replaced by a fresh one."""
+        """True after a failed CUDA graph capture, which leaves the process unfit for others."""
         return TrainingStep.capture_failed
 
     def __call__(self, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
@@ -124,14 +131,14 @@ class ProxyTrainer:
         return self.train_until(self.settings.epochs, genotype, seed, on_epoch)
 
     def train_until(self, epoch: int, genotype: Genotype, seed: int, on_epoch: OnEpoch) -> Trained:
-        """See `attn_nas.training.protocol.PausingTrainer`."""
+        """See `attn_nas.training.protocol.Trainer`."""
         pause = self.pause_of(genotype, seed)
-        earlier = pause.load() if pause else None
-        if earlier and earlier.state.epoch >= epoch:
-            return earlier.trained
+        paused = pause.load() if pause else None
+        if paused and paused.state.epoch >= epoch:
+            return paused.trained
         with self._own_device():
             try:
-                start = earlier.state if earlier else self._start(genotype, seed)
+                start = paused.state if paused else self._start(genotype, seed)
                 result, model, state = train_until(
                     epoch,
                     genotype,
@@ -141,7 +148,7 @@ class ProxyTrainer:
                     self.numerics,
                     on_epoch,
                     start,
-                    earlier.trained.result if earlier else None,
+                    paused.trained.result if paused else None,
                 )
                 test = self._test(model, result.micro_batch) if self.tested and state is None else None
             except RuntimeError as error:
@@ -151,12 +158,12 @@ class ProxyTrainer:
             path = self.weights_path(genotype, seed)
             if path and state is None:
                 self._keep(model, seed, path)
-            profile = earlier.trained.profile if earlier else None
+            profile = paused.trained.profile if paused else None
             if self.profiled and profile is None:
                 profile = self._profile(genotype, result.micro_batch)
             trained = Trained(result, cost, profile, test)
             if pause and state:
-                with told_unwritable(pause.folder):
+                with raising_write_error(pause.folder):
                     pause.keep(trained, state)
             return trained
 
@@ -171,15 +178,64 @@ class ProxyTrainer:
         return scores
 
     def dry_run(self, run: DryRun) -> Throughput:
-        """See `attn_nas.training.protocol.MeasuredTrainer`."""
+        """See `attn_nas.training.protocol.Trainer`."""
         with self._own_device():
             rate = measure_throughput(run.genotype, self.settings, self.dataset, self.numerics, run.seconds, run.until)
             free, total = torch.cuda.mem_get_info() if self.numerics.device == "cuda" else (0, 0)
             return Throughput(run.number, rate, (total - free) / 2**20, total / 2**20)
 
+    def largest(self, candidates: Collection[Genotype]) -> Genotype:
+        """Return the candidate whose training step holds the most memory."""
+        return most_memory(candidates, self.dataset.task, self.settings.batch_size)
+
+    def on_gpu(self, number: int) -> ProxyTrainer:
+        """See `attn_nas.training.protocol.Trainer`."""
+        return replace(self, gpu=number)
+
+    def relocated(self, shared: Path, own: Path) -> ProxyTrainer:
+        """See `attn_nas.training.protocol.Trainer`; there it writes all weights, of which the original wants some back."""
+        return replace(
+            self,
+            data_folder=shared,
+            trunks_folder=shared / "trunks",
+            weights_folder=own / "weights",
+            pauses_folder=own / "pauses",
+            kept_seed=None,
+            pretrained=shared / _PRETRAINED if self.pretrained else None,
+        )
+
+    def ships(self) -> dict[str, Path]:
+        """The shared data set, and the weights to begin from."""
+        splits = (*_SPLITS, _TEST) if self.tested else _SPLITS
+        names = (_DESCRIPTION, *(f"{split}_{part}.npy" for split in splits for part in ("images", "labels")))
+        files = {name: self.data_folder / name for name in names}
+        return {**files, _PRETRAINED: self.pretrained} if self.pretrained else files
+
+    def prepared(self, genotype: Genotype, seed: int) -> dict[str, Path]:
+        """The warm trunk, or the reason why there is none; nothing for a training that starts without."""
+        if self.pretrained or not self.settings.warm_epochs:
+            return {}
+        path = self.trunk_path(genotype.trunk, seed)
+        return {each.name: each for each in (path, path.with_suffix(".failed"))}
+
+    def prepare(self, genotype: Genotype, seed: int) -> None:
+        """Train the warm trunk; if that fails, its reason is kept in a file."""
+        with suppress(ProxyFailure):
+            self.warm_trunk(genotype.trunk, seed)
+
+    def pause_files(self, genotype: Genotype, seed: int) -> dict[str, Path]:
+        """See `attn_nas.training.protocol.Trainer`."""
+        pause = self.pause_of(genotype, seed)
+        return pause.files(self.settings.epochs) if pause else {}
+
+    def returns(self, genotype: Genotype, seed: int) -> dict[str, Path]:
+        """The weights, where those of this seed are kept."""
+        path = self.weights_path(genotype, seed)
+        return {path.name: path} if path else {}
+
     @contextmanager
     def _own_device(self) -> Iterator[None]:
-        """Use this trainer's threads and GPU for the block, and the caller's afterwards."""
+        """Use the threads and the GPU of this trainer in the block, and those of the caller afterwards."""
         threads = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -189,7 +245,7 @@ class ProxyTrainer:
             torch.set_num_threads(threads)
 
     def _check_device(self, error: RuntimeError) -> None:
-        """Raise DeviceLostError if the GPU does nothing any more in this process, as after a failed assertion."""
+        """Raise DeviceLostError if the GPU no longer works in this process, as after a failed device-side assertion."""
         if self.numerics.device == "cuda":
             try:
                 torch.cuda.synchronize()
@@ -197,7 +253,7 @@ class ProxyTrainer:
                 raise DeviceLostError(f"the GPU failed: {first_line(error)}") from error
 
     def _profile(self, genotype: Genotype, micro_batch: int) -> StepProfile | None:
-        """The step profile; a candidate that was trained is not lost because it could not be timed."""
+        """Return the step profile, or None with a warning if the trained candidate cannot be timed."""
         try:
             return profile_step(genotype, self.settings, self.dataset, self.numerics, micro_batch)
         except RuntimeError as error:
@@ -205,31 +261,32 @@ class ProxyTrainer:
             return None
 
     def weights_path(self, genotype: Genotype, seed: int) -> Path | None:
-        """Where to keep the weights of a training; None if those of another seed are kept, or none at all."""
+        """Return the file for the weights of a training; None if they are not kept, or those of another seed are."""
         if self.weights_folder is None:
             return None
         path = self.weights_folder / f"{genotype.key}.safetensors"
         return path if seed == self.kept_seed or (self.kept_seed is None and not path.exists()) else None
 
     def pause_of(self, genotype: Genotype, seed: int) -> Pause | None:
-        """What is kept of a training while it is paused; None without a folder for it."""
+        """Return the files of a training while it is paused; None without a folder for them."""
         return Pause(self.pauses_folder, Replicate(genotype, seed)) if self.pauses_folder else None
 
     def trunk_path(self, trunk: Trunk, seed: int) -> Path:
-        """The file of the warm trunk; beside it, as ``.failed``, the reason why there is none."""
+        """Return the file of the warm trunk; if it cannot be trained, the same name with ``.failed`` holds the reason."""
         identity = f"{trunk} {self.settings.model_dump_json()} {self.numerics}"
         return self.trunks_folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.safetensors"
 
     def warm_trunk(self, trunk: Trunk, seed: int) -> Checkpoint:
-        """The bare trunk trained with ``seed``: by the first process that asks, while the others wait.
+        """Return the bare trunk trained with ``seed``; the first process that calls this trains it while the others wait.
 
         Raises:
-            ProxyFailure: it cannot be trained; that is found out once and remembered.
+            ProxyFailure: it cannot be trained; this is tried once, and the reason is kept in a file.
+            WriteError: its file cannot be written.
 
         """
         path = self.trunk_path(trunk, seed)
         failure = path.with_suffix(".failed")
-        with told_unwritable(path):
+        with raising_write_error(path):
             self.trunks_folder.mkdir(parents=True, exist_ok=True)
             lock = path.with_suffix(".lock").open("w")
         with lock:
@@ -239,7 +296,7 @@ class ProxyTrainer:
             kept = Checkpoint.kept_in(path)
             if kept is None:
                 try:
-                    with self._own_device(), told_unwritable(path), whole(path, ".unfinished") as unfinished:
+                    with self._own_device(), raising_write_error(path), whole(path, ".unfinished") as unfinished:
                         warm_trunk(trunk, self.settings, seed, self.dataset, self.numerics).save(unfinished)
                 except ProxyFailure as error:
                     failure.write_text(f"the bare trunk of all candidates failed: {error}")
@@ -249,7 +306,7 @@ class ProxyTrainer:
     @staticmethod
     def _keep(model: nn.Module, seed: int, path: Path) -> None:
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        with told_unwritable(path):
+        with raising_write_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole(path, f".unfinished-{os.getpid()}") as unfinished:
                 save_file(tensors, unfinished, metadata={"seed": str(seed)})

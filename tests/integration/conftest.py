@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from attn_nas.data import digits
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.export import isolated, verify
 from attn_nas.runs.run import Run
 from attn_nas.training import step_profile
@@ -28,7 +29,9 @@ def many_rounds() -> Iterator[dict[str, int]]:
 @pytest.fixture(scope="session")
 def trained_run(tiny_space, tmp_path_factory, many_rounds) -> Run:
     """A finished search of five candidates, really trained; to be read only."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run", budget=5, confirm=0, workers=1)
+    return Search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run").optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture

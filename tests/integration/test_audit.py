@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.cost import Cost
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.jobs import Failed
 from attn_nas.execution.local import InProcess
 from attn_nas.execution.replicates import ReplicateFolder, train_replicates
 from attn_nas.execution.resources import Resources
-from attn_nas.followups.audit import AuditPlan, stratified
+from attn_nas.execution.settings import Local
+from attn_nas.followups.audit import Audit, stratified
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
@@ -35,7 +36,7 @@ ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 @pytest.fixture(scope="module")
 def searched(search_in, tmp_path_factory):
     """Twenty scored candidates."""
-    return search_in(tmp_path_factory.mktemp("searched"), budget=20).folder.path
+    return search_in(tmp_path_factory.mktemp("searched"), n_trials=20).folder.path
 
 
 @pytest.fixture
@@ -49,10 +50,10 @@ def _trained(accuracy, epochs):
     return Trained(ProxyResult(accuracy, 1 - accuracy, 0.0, curve, curve, curve, curve, 1.0, 1.0, 1.0, 32, 0), Cost(4, 3, 2, 1))
 
 
-def _fill(plan, proxy, long):
+def _fill(audit, proxy, long):
     """Keep results as if trained: ``proxy`` and ``long`` give the accuracy of candidate and seed by their numbers."""
-    for part, score in zip(plan.parts, (proxy, long), strict=True):
-        for number, candidate in enumerate(plan.candidates):
+    for part, score in zip(audit.plans, (proxy, long), strict=True):
+        for number, candidate in enumerate(audit.candidates):
             for index, seed in enumerate(part.seeds):
                 accuracy = float(score(number, index))
                 part.folder.keep(Replicate(candidate.record.genotype, seed), _trained(accuracy, part.settings.epochs))
@@ -71,10 +72,10 @@ def test_the_sample_has_one_candidate_of_every_stratum(run):
 
 def test_a_perfect_proxy_is_told_from_a_useless_one(run):
     """Equal ranks give 1, random ones about 0, noise lowers reliability and ceiling; the trivial predictors are there."""
-    plan = AuditPlan(run, candidates=10, seeds=3)
-    _fill(plan, lambda number, seed: number / 20, lambda number, seed: 0.5 + number / 40)
-    perfect = plan.result()
-    by_score = {line.score: line for line in perfect.lines}
+    audit = Audit(run, candidates=10, seeds=3)
+    _fill(audit, lambda number, seed: number / 20, lambda number, seed: 0.5 + number / 40)
+    perfect = audit.result()
+    by_score = {line.score: line for line in perfect.rankings}
     assert list(by_score) == [
         "accuracy, epoch 1", "accuracy, epoch 2", "validation loss", "margin", "training loss, sum",
         "parameters", "FLOPs", "attended blocks",
@@ -88,69 +89,73 @@ def test_a_perfect_proxy_is_told_from_a_useless_one(run):
     assert perfect.ceiling == pytest.approx(1)
     rng = np.random.default_rng(0)
     noise = rng.random((10, 3))
-    _fill(plan, lambda number, seed: noise[number, seed], lambda number, seed: 0.5 + number / 40)
-    useless = plan.result()
-    line = useless.lines[1]
+    _fill(audit, lambda number, seed: noise[number, seed], lambda number, seed: 0.5 + number / 40)
+    useless = audit.result()
+    line = useless.rankings[1]
     assert abs(line.spearman.value) < 0.5
     assert line.reliability.value < 0.5
     assert useless.ceiling < 0.75
     json.dumps(useless.to_dict(), allow_nan=False)
-    part = plan.parts[1]
+    part = audit.plans[1]
     (part.folder.path / f"{part.replicates[0]}.json").unlink()
     part.folder.keep(part.replicates[0], "diverged")
-    left = plan.result()
-    assert len(left.rows) == 9
+    left = audit.result()
+    assert len(left.candidates) == 9
     assert left.failures == {str(part.replicates[0]): "diverged"}
 
 
 def test_the_plan_tells_its_cost_and_refuses_nonsense(run, tiny_space, tmp_path, tiny_task):
     """Number of trainings and seconds from the candidates' own; too short, too few, too small a run."""
-    plan = AuditPlan(run, candidates=4, seeds=2, epochs=6)
-    assert plan.remaining == 16
-    assert (plan.proxy.epochs, plan.long.epochs) == (2, 6)
-    short, long = (set(part.seeds) for part in plan.parts)
+    audit = Audit(run, candidates=4, seeds=2, epochs=6)
+    assert audit.remaining == 16
+    assert (audit.proxy.epochs, audit.long.epochs) == (2, 6)
+    short, long = (set(part.seeds) for part in audit.plans)
     assert not short & long
-    assert run.meta["seed"] not in short | long
+    assert run.manifest.seed not in short | long
     with pytest.raises(UsageError, match="an audit trains longer than the proxy's 2"):
-        AuditPlan(run, epochs=2)
+        Audit(run, epochs=2)
     with pytest.raises(UsageError, match="--epochs 0: an audit trains longer"):
-        AuditPlan(run, epochs=0)
+        Audit(run, epochs=0)
     with pytest.raises(UsageError, match="--candidates 2: choose at least 4"):
-        AuditPlan(run, candidates=2)
+        Audit(run, candidates=2)
     with pytest.raises(UsageError, match="--seeds 0: choose at least 1"):
-        AuditPlan(run, seeds=0)
-    small = search(tiny_space, budget=2, confirm=0, run=tmp_path / "small", workers=1, trainer=TableTrainer(tiny_task))
+        Audit(run, seeds=0)
+    small = Search(tiny_space, run=tmp_path / "small", training=TableTrainer(tiny_task)).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has 2 scored candidates: an audit needs 4"):
-        AuditPlan(small)
+        Audit(small)
     with pytest.raises(RunError, match="only 0 candidates have all their trainings"):
-        plan.result()
+        audit.result()
 
 
 def test_real_trainings_are_done_once(run):
     """The proxy's and the long ones, kept file by file; a damaged file is trained anew, a whole one is not."""
-    plan = AuditPlan(run, candidates=4, seeds=1, epochs=3)
+    audit = Audit(run, candidates=4, seeds=1, epochs=3)
     ended = []
-    plan.train(ONE, lambda replicate, outcome: ended.append(outcome))
+    audit.train(ONE, lambda replicate, outcome: ended.append(outcome))
     assert len(ended) == 8
-    assert plan.remaining == 0
+    assert audit.remaining == 0
     assert [len(trained.result.curve) for trained in ended] == [2] * 4 + [3] * 4
     assert not run.folder.cache.exists()
     files = sorted((run.folder.path / "audit").glob("*/*.json"))
     assert len(files) == 8
     files[0].write_text('{"accuracy": 0.')
     again = []
-    AuditPlan(run, candidates=4, seeds=1, epochs=3).train(ONE, lambda replicate, outcome: again.append(outcome))
+    Audit(run, candidates=4, seeds=1, epochs=3).train(ONE, lambda replicate, outcome: again.append(outcome))
     assert len(again) == 1
-    assert len(plan.result().rows) == 4
+    assert len(audit.result().candidates) == 4
 
 
 def test_the_sample_stays_when_the_search_goes_on(run, tiny_task):
     """Otherwise what was trained would be of no use."""
-    before = AuditPlan(run, candidates=4, seeds=1, epochs=3)
+    before = Audit(run, candidates=4, seeds=1, epochs=3)
     before.train(ONE, lambda replicate, outcome: None)
-    grown = search(None, budget=40, confirm=0, run=run.folder.path, resume=True, workers=1, trainer=TableTrainer(tiny_task))
-    assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).candidates[0].record.key == before.candidates[0].record.key
-    assert AuditPlan(grown, candidates=4, seeds=1, epochs=3).remaining == 0
+    grown = Search.load(run.folder.path, training=TableTrainer(tiny_task)).optimize(
+        n_trials=40, confirm=0, execution=Local(workers=1)
+    )
+    assert Audit(grown, candidates=4, seeds=1, epochs=3).candidates[0].record.key == before.candidates[0].record.key
+    assert Audit(grown, candidates=4, seeds=1, epochs=3).remaining == 0
 
 
 def test_a_damaged_sample_is_drawn_anew(run):
@@ -159,7 +164,7 @@ def test_a_damaged_sample_is_drawn_anew(run):
     sample.parent.mkdir()
     for damage in ("5", "[7]", "{}", '{"x": 1}', "null", '["x", "y"]', "\0"):
         sample.write_text(damage)
-        assert len(AuditPlan(run, candidates=4, seeds=1, epochs=3).candidates) == 4, damage
+        assert len(Audit(run, candidates=4, seeds=1, epochs=3).candidates) == 4, damage
 
 
 @pytest.mark.parametrize("damage", ["7", "[]", '{"result": 7, "cost": {}, "profile": null, "test": null}', '{"result": {}}'])
@@ -180,20 +185,17 @@ class TimedTrainer(TableTrainer):
 
 def test_the_cost_grows_with_epochs_and_pixels(tiny_space, tmp_path, tiny_task):
     """4 candidates x 2 seeds of 10 s, and the same for three times the epochs; the proxy's smaller images make those dearer."""
-    run = search(tiny_space, budget=6, confirm=0, run=tmp_path / "plain", workers=1, trainer=TimedTrainer(tiny_task))
-    assert AuditPlan(run, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240)
-    assert AuditPlan(run, candidates=4, seeds=2, epochs=6).seconds(2) == pytest.approx(160)
-    proxy = tiny_space.proxy.model_copy(update={"initial_resolution": 0.5})
-    smaller = search(
-        tiny_space.model_copy(update={"proxy": proxy}),
-        budget=6,
-        confirm=0,
-        run=tmp_path / "smaller",
-        workers=1,
-        trainer=TimedTrainer(tiny_task),
+    run = Search(tiny_space, run=tmp_path / "plain", training=TimedTrainer(tiny_task)).optimize(
+        n_trials=6, confirm=0, execution=Local(workers=1)
     )
+    assert Audit(run, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240)
+    assert Audit(run, candidates=4, seeds=2, epochs=6).seconds(2) == pytest.approx(160)
+    proxy = tiny_space.proxy.model_copy(update={"initial_resolution": 0.5})
+    smaller = Search(
+        tiny_space.model_copy(update={"proxy": proxy}), run=tmp_path / "smaller", training=TimedTrainer(tiny_task)
+    ).optimize(n_trials=6, confirm=0, execution=Local(workers=1))
     share = (0.5**2 + 1) / 2
-    assert AuditPlan(smaller, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240 / share)
+    assert Audit(smaller, candidates=4, seeds=2, epochs=6).seconds(1) == pytest.approx(80 + 240 / share)
 
 
 class DyingExecutor:
@@ -215,7 +217,7 @@ def test_a_training_whose_workers_die_is_tried_again_the_next_time(run, tmp_path
     """It is told after three of them; it may have been chance, so nothing is kept."""
     replicate, folder, told = Replicate(run.candidates[0].record.genotype, 0), ReplicateFolder(tmp_path / "kept"), []
     train_replicates([replicate], folder, DyingExecutor(), lambda replicate, outcome: told.append(outcome))
-    assert told == ["its worker died"]
+    assert told == ["its worker died, 3 times"]
     assert folder.missing([replicate]) == [replicate]
 
 
@@ -257,7 +259,7 @@ def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch, tiny_fi
     monkeypatch.setenv("COLUMNS", "80")
     runner = CliRunner()
     arguments = ["--candidates", "4", "--seeds", "2", "--epochs", "3", "--workers", "1"]
-    search(tiny_file, budget=6, confirm=0, run=tmp_path / "run", workers=1)
+    Search(tiny_file, run=tmp_path / "run").optimize(n_trials=6, confirm=0, execution=Local(workers=1))
     planned = runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments, "--plan"])
     assert planned.exit_code == 0
     assert "4 candidates x 2 seeds, for 2 and for 3 epochs: 16 trainings, 0 done before; left to do: about" in planned.stdout
@@ -278,7 +280,7 @@ def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch, tiny_fi
 
 def test_an_interrupted_audit_keeps_what_is_done(tmp_path, tiny_file):
     """After a SIGINT the exit code is 130, and the same command does the rest."""
-    search(tiny_file, budget=6, confirm=0, run=tmp_path / "run", workers=1)
+    Search(tiny_file, run=tmp_path / "run").optimize(n_trials=6, confirm=0, execution=Local(workers=1))
     command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "5", "--seeds", "50"]
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a background job inherits is deaf to it
     process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)

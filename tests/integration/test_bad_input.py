@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 
 GOOD = """\
 trunk: {name: cifar_resnet, depth: 8, width: 8}
@@ -41,7 +42,7 @@ def refused(command, tmp_path):
         for word in words:
             assert word in err, err
         assert "Traceback" not in err
-        assert "Nobody foresaw" not in err
+        assert "Unexpected error" not in err
         assert said.lstrip().startswith(("attn-nas: ", "Usage: ", "╭─ Error")), said
         assert sum(line.startswith(("attn-nas: ", "╭─ Error")) for line in said.splitlines()) == 1, said
         left = {path for path in _entries(tmp_path) - before if not path.name.startswith("study.db-")}
@@ -84,7 +85,7 @@ SPACES = {
     "a bomb of aliases": (_BOMB + GOOD, ["space.yaml:1:1", "no such key"]),
     "itself within itself": (
         "trunk: &t {name: *t}\n",
-        ["space.yaml", "not YAML that can be read", "line 1 names contains itself"],
+        ["space.yaml", "not YAML that can be read", "the anchor of line 1 contains itself"],
     ),
     "a thousand levels": ("[" * 5000 + "]" * 5000, ["space.yaml", "not YAML that can be read"]),
     "text that is not UTF-8": (GOOD.replace("8}", "8} # größer").encode("latin-1"), ["space.yaml", "cannot be read", "utf-8"]),
@@ -213,7 +214,7 @@ def finished(tmp_path_factory):
     """A run of four candidates, really trained."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "space.yaml").write_text(GOOD)
-    search(folder / "space.yaml", budget=4, confirm=0, run=folder / "run", workers=1)
+    Search(folder / "space.yaml", run=folder / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     return folder / "run"
 
 
@@ -240,19 +241,19 @@ def _attribute(run, table, name, change):
         connection.commit()
 
 
-def _facts(**changes):
-    """Damage the document of a run: ``None`` takes an entry away."""
+def _manifest(**changes):
+    """Damage the manifest of a run: ``None`` takes an entry away."""
 
     def damage(run):
-        def changed(facts):
-            return {name: value for name, value in {**facts, **changes}.items() if value is not None}
+        def changed(stored):
+            return {name: value for name, value in {**stored, **changes}.items() if value is not None}
 
         _attribute(run, "study_user_attributes", "run", changed)
 
     return damage
 
 
-def _facts_are(value):
+def _manifest_is(value):
     return lambda run: _attribute(run, "study_user_attributes", "run", lambda _: value)
 
 
@@ -307,27 +308,27 @@ RUNS = {
     ),
     "a database of another application": (_other_application, ["run/study.db", "cannot be opened as a study"]),
     "somebody else's Optuna study": (_other_study, ["run is not a run of attn-nas"]),
-    "a study without facts": (
+    "a study without a manifest": (
         lambda run: _sql(run, "DELETE FROM study_user_attributes WHERE key = 'run'"),
         ["run is not a run of attn-nas", "does not say what was searched"],
     ),
-    "facts that are no JSON": (_facts_are("{"), ["run/study.db", "cannot be opened as a study"]),
-    "facts that are a list": (_facts_are([1]), ["run is not a run of attn-nas"]),
-    "facts of a later format": (_facts(format=99), ["run is a run of format 99", "update attn-nas"]),
-    "facts without a space": (_facts(space=None), ["run", "facts", "space"]),
-    "a space that is a word": (_facts(space="word"), ["run", "space"]),
-    "a space of unknown mechanisms": (_facts(space={"mechanisms": [{"name": "sse"}]}), ["run", "space", "cannot be used"]),
-    "facts without a task": (_facts(task=None), ["run", "facts", "task"]),
-    "a task of text": (_facts(task={"channels": "three"}), ["run", "facts", "task"]),
-    "facts without the trunk's cost": (_facts(bare_cost=None), ["run", "facts", "bare_cost"]),
-    "a cost of text": (_facts(bare_cost={"flops": "many"}), ["run", "facts", "bare_cost"]),
-    "facts without a reference point": (_facts(reference_point=None), ["run", "facts", "reference_point"]),
-    "a reference point of one number": (_facts(reference_point=[0.1]), ["run", "facts", "reference_point"]),
-    "facts without a seed": (_facts(seed=None), ["run", "facts", "seed"]),
-    "a seed of text": (_facts(seed="seven"), ["run", "facts", "seed"]),
-    "confirmations of text": (_facts(confirm="twice"), ["run", "facts", "confirm"]),
-    "facts without numerics": (_facts(numerics=None), ["run", "facts", "numerics"]),
-    "numerics of text": (_facts(numerics="fast"), ["run", "facts", "numerics"]),
+    "a manifest that is no JSON": (_manifest_is("{"), ["run/study.db", "cannot be opened as a study"]),
+    "a manifest that is a list": (_manifest_is([1]), ["run is not a run of attn-nas"]),
+    "a manifest of a later format": (_manifest(format=99), ["run is a run of format 99", "update attn-nas"]),
+    "a manifest without a space": (_manifest(space=None), ["run", "manifest", "space"]),
+    "a space that is a word": (_manifest(space="word"), ["run", "space"]),
+    "a space of unknown mechanisms": (_manifest(space={"mechanisms": [{"name": "sse"}]}), ["run", "space", "cannot be used"]),
+    "a manifest without a task": (_manifest(task=None), ["run", "manifest", "task"]),
+    "a task of text": (_manifest(task={"channels": "three"}), ["run", "manifest", "task"]),
+    "a manifest without the trunk's cost": (_manifest(bare_cost=None), ["run", "manifest", "bare_cost"]),
+    "a cost of text": (_manifest(bare_cost={"flops": "many"}), ["run", "manifest", "bare_cost"]),
+    "a manifest without a reference point": (_manifest(reference_point=None), ["run", "manifest", "reference_point"]),
+    "a reference point of one number": (_manifest(reference_point=[0.1]), ["run", "manifest", "reference_point"]),
+    "a manifest without a seed": (_manifest(seed=None), ["run", "manifest", "seed"]),
+    "a seed of text": (_manifest(seed="seven"), ["run", "manifest", "seed"]),
+    "confirmations of text": (_manifest(confirm="twice"), ["run", "manifest", "confirm"]),
+    "a manifest without numerics": (_manifest(numerics=None), ["run", "manifest", "numerics"]),
+    "numerics of text": (_manifest(numerics="fast"), ["run", "manifest", "numerics"]),
     "a genotype of another trunk": (
         _trials("genotype", lambda found: {**found, "trunk": {"name": "cifar_resnet", "depth": 9, "width": 8}}),
         ["run", "trial 0", "no depth 9"],
@@ -409,12 +410,12 @@ def test_a_damaged_run_has_a_page_that_says_so(run, ask, tmp_path):
     from attn_nas.dashboard.guard import Rules
     from attn_nas.dashboard.library import Library
 
-    _facts(task=None)(run)
+    _manifest(task=None)(run)
     pages = dashboard_app(Library(tmp_path), Rules.of("127.0.0.1", None))
     assert ask(pages, "/").status == 200
     answer = ask(pages, "/runs/run")
     assert answer.status >= 400
-    assert "facts in its study are damaged, task: Field required" in answer.text
+    assert "manifest in its study is damaged, task: Field required" in answer.text
 
 
 def _weights(run):
@@ -443,11 +444,11 @@ def test_weights_that_are_none_are_refused(damage, word, run, refused):
 
 PRETRAINED = {
     "missing": (lambda path: None, "No such file"),
-    "empty": (lambda path: path.write_bytes(b""), "not read as safetensors"),
-    "text": (lambda path: path.write_text("weights"), "not read as safetensors"),
-    "a pickle": (lambda path: torch.save({"fc.weight": torch.zeros(3)}, path), "not read as safetensors"),
-    "a folder": (lambda path: path.mkdir(), "not read as safetensors"),
-    "of another network": (lambda path: save_file({"x": torch.zeros(3)}, path), "has not the weights of cifar_resnet"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot be read as safetensors"),
+    "text": (lambda path: path.write_text("weights"), "cannot be read as safetensors"),
+    "a pickle": (lambda path: torch.save({"fc.weight": torch.zeros(3)}, path), "cannot be read as safetensors"),
+    "a folder": (lambda path: path.mkdir(), "cannot be read as safetensors"),
+    "of another network": (lambda path: save_file({"x": torch.zeros(3)}, path), "does not have the weights of cifar_resnet"),
 }
 
 
@@ -489,7 +490,7 @@ TABLES = {
     "empty": (lambda path: path.write_bytes(b""), "not a table of trainings"),
     "text": (lambda path: path.write_text("a,b"), "not a table of trainings"),
     "a folder": (lambda path: path.mkdir(), "No such file"),
-    "another table": (_parquet(), "it has no header of one"),
+    "another table": (_parquet(), "its metadata have no header"),
     "no space": (_changed_table(space=None), "not a table of trainings"),
     "a space that cannot be": (_changed_table(space={"trunk": 7}), "not a table of trainings"),
     "a cost that cannot be": (_changed_table(bare={"flops": "many"}), "not a table of trainings"),
@@ -526,7 +527,7 @@ PLUGINS = {
 
 @pytest.mark.parametrize(("text", "word"), PLUGINS.values(), ids=PLUGINS)
 def test_a_plug_in_that_is_none_is_refused(text, word, tmp_path, refused):
-    """Named on the command line, in a space, or as a strategy."""
+    """NamedStrategy on the command line, in a space, or as a strategy."""
     (tmp_path / "mine.py").write_bytes(text if isinstance(text, bytes) else text.encode())
     (tmp_path / "space.yaml").write_text(GOOD + "plugins: [mine.py]\n")
     refused(["mechanisms", "--plugin", "mine.py"], 2, "mine.py", word)
@@ -619,7 +620,7 @@ PAIRS = [
     "search --resume --run run --warm-start run",
     "search --run run",
     "search --workers 100000 --threads 2",
-    "show run",
+    "show run --svg drawn.svg",
     "show run nothing",
     "show run e --svg",
     "compare run",
@@ -661,20 +662,18 @@ def _raising(error):
     return fails
 
 
-def test_what_nobody_foresaw_is_told_in_words(command, monkeypatch):
-    """Its name and first line, whose fault it is, how to see more; exit code 1, and no traceback."""
+def test_an_unexpected_error_is_reported_in_two_lines(command, monkeypatch):
+    """Its name and first line, how to see more; exit code 1, and no traceback."""
     monkeypatch.setattr("attn_nas.space.loading.builtin_spaces", _raising(ZeroDivisionError("by zero\nmore")))
     code, out, err = command("spaces")
     assert (code, out) == (1, "")
     assert err == (
-        "attn-nas: ZeroDivisionError: by zero\n"
-        "Nobody foresaw this: it is a fault of this machine, or a bug of attn-nas. "
-        "See where with attn-nas --debug, written before the command\n"
+        "attn-nas: ZeroDivisionError: by zero\nUnexpected error; rerun with attn-nas --debug COMMAND and report it.\n"
     )
 
 
 def test_debug_shows_the_traceback_of_any_error(command, monkeypatch):
-    """What nobody foresaw, and what was raised on purpose with what it was raised instead of; codes and messages stay."""
+    """An unexpected error, and one raised on purpose with the error it replaced; codes and messages stay."""
     code, out, err = command("--debug", "search", "--space", "nowhere.yaml")
     assert (code, out) == (2, "")
     assert err.startswith("Traceback (most recent call last):")
@@ -683,7 +682,7 @@ def test_debug_shows_the_traceback_of_any_error(command, monkeypatch):
     assert "UnicodeDecodeError" in command("--debug", "search", "--space", "space.yaml")[2]
     monkeypatch.setattr("attn_nas.space.loading.builtin_spaces", _raising(ZeroDivisionError("by zero")))
     code, _, err = command("--debug", "spaces")
-    assert (code, "in fails" in err, "Nobody foresaw" in err) == (1, True, True)
+    assert (code, "in fails" in err, "Unexpected error; report it" in err) == (1, True, True)
 
 
 def test_debug_may_be_asked_for_by_the_environment(tmp_path):

@@ -21,34 +21,36 @@ import pytest
 from optuna.samplers import RandomSampler
 from typer.testing import CliRunner
 
-from attn_nas import load_space, search
 from attn_nas.benchmark import (
     EMBEDDED,
     STRATEGIES,
-    Build,
     Entry,
     Header,
-    Named,
-    Sampled,
-    Search,
+    NamedStrategy,
+    SamplerStrategy,
+    SearchStrategy,
     Shard,
     Strategy,
     Surrogate,
     Table,
+    TableBuild,
     Terms,
     Truth,
     compare,
     simulate,
 )
-from attn_nas.benchmark.card import card, effects, read
+from attn_nas.benchmark.data_card import card, effects, summarise
 from attn_nas.cli import app
 from attn_nas.cost import CostTable
+from attn_nas.engine.search import Search
 from attn_nas.errors import TableError, UsageError
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.report.charts.bench_svg import bench_svg
 from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.uncertainty import Mean
@@ -91,7 +93,7 @@ def _trained(genotype: Genotype, seed: int, costs: CostTable, noise: float) -> T
 def _table(noise: float = 0.01, seeds: int = 3) -> Table:
     encoding = Encoding(SPACE)
     costs = CostTable(encoding.trunk, TASK)
-    header = Header("made_up", SPACE, TASK, costs.bare, costs.dearest(encoding, "flops"))
+    header = Header("made_up", SPACE, TASK, costs.bare, costs.highest_cost(encoding, "flops"))
     return Table(
         header,
         [
@@ -221,7 +223,9 @@ def test_queries_answer_like_the_trainings(table):
 
 def test_a_search_runs_on_the_table(table, tmp_path):
     """With the table's trainer the whole product searches the table's space, and finds what the table says."""
-    run = search(SPACE, budget=12, confirm=0, run=tmp_path / "run", workers=1, trainer=table.trainer(noise_free=True))
+    run = Search(SPACE, run=tmp_path / "run", training=table.trainer(noise_free=True)).optimize(
+        n_trials=12, confirm=0, execution=Local(workers=1)
+    )
     assert len(run.candidates) == 12
     for candidate in run.candidates:
         assert candidate.measured.value == table.query(candidate.record.genotype).accuracy
@@ -271,10 +275,10 @@ def test_hypervolumes_have_their_ends(table):
 
 def test_time_passes_as_trainings_take_it(table):
     """One worker takes the sum, two take less and no less than half; results come in the order in which they end."""
-    alone = simulate(table, Search(table, 0), 20)
+    alone = simulate(table, SearchStrategy(table, 0), 20)
     taken = [1.0 + table.genotypes[step.key].num_attended for step in alone]
     assert [step.seconds for step in alone] == pytest.approx(np.cumsum(taken))
-    together = simulate(table, Search(table, 0), 20, workers=2)
+    together = simulate(table, SearchStrategy(table, 0), 20, workers=2)
     assert len(together) == 20
     times = [step.seconds for step in together]
     assert times == sorted(times)
@@ -282,10 +286,10 @@ def test_time_passes_as_trainings_take_it(table):
     assert total / 2 <= times[-1] < total
     for name, arguments in (("budget = 0", (0,)), ("workers = 0", (5,))):
         with pytest.raises(UsageError, match=name):
-            simulate(table, Search(table, 0), *arguments, workers=0)
+            simulate(table, SearchStrategy(table, 0), *arguments, workers=0)
 
 
-class Halving(Search):
+class Halving(SearchStrategy):
     """Stops everything but the references after the first epoch, and lets the first that it stopped go on at the end."""
 
     def __init__(self, table, seed):
@@ -323,31 +327,31 @@ def test_a_paused_training_takes_the_time_of_its_epochs(table):
     whole = [1.0 + table.genotypes[step.key].num_attended for step in steps]
     shares = [1.0] * len(table.references) + [0.5] * (13 - len(table.references))
     assert [step.seconds for step in steps] == pytest.approx(np.cumsum(np.multiply(whole, shares)))
-    played = compare(table, {"halving": Halving}, 1, Terms(budget=13)).played[0]
+    played = compare(table, {"halving": Halving}, 1, Terms(budget=13)).results[0]
     assert played.repeated == 0.0
 
 
 def test_early_stopping_plays_on_a_table(table):
     """It ends with as many trials, in no more time, and repeats nothing."""
     plain, stopping = compare(
-        table, {"plain": Named("attn-nas"), "stopping": Named("attn-nas-stopping")}, 1, Terms(budget=24)
-    ).played
+        table, {"plain": NamedStrategy("attn-nas"), "stopping": NamedStrategy("attn-nas-stopping")}, 1, Terms(budget=24)
+    ).results
     assert stopping.repeated == 0.0
     assert stopping.seconds[0, -1] <= plain.seconds[0, -1] + 1e-9
 
 
 def test_ours_repeats_nothing_and_ends_with_the_space(table):
     """All 64 networks, the references first; Optuna's samplers do repeat themselves."""
-    steps = simulate(table, Search(table, 3), 100, workers=4)
+    steps = simulate(table, SearchStrategy(table, 3), 100, workers=4)
     assert len(steps) == len({step.key for step in steps}) == 64
-    sampled = simulate(table, Sampled(table, RandomSampler(seed=0)), 100)
+    sampled = simulate(table, SamplerStrategy(table, RandomSampler(seed=0)), 100)
     assert len({step.key for step in sampled}) < len(sampled) == 100
 
 
 def test_an_oracle_wins_and_a_bad_sampler_loses(table):
     """So that the harness is known to tell them apart: the oracle has no regret, the worst has more than random."""
-    made = {"oracle": Oracle, "worst": Worst, "random": Named("random"), "ours": Named("attn-nas")}
-    found = {each.strategy: each for each in compare(table, made, 4, Terms(budget=20)).played}
+    made = {"oracle": Oracle, "worst": Worst, "random": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}
+    found = {each.strategy: each for each in compare(table, made, 4, Terms(budget=20)).results}
     regret = {name: played.after(20).regret.value for name, played in found.items()}
     assert regret["oracle"] == 0.0
     assert found["oracle"].after(20).recovered == Mean(1.0, 0.0)
@@ -359,20 +363,20 @@ def test_an_oracle_wins_and_a_bad_sampler_loses(table):
 def test_fronts_are_judged_by_the_truth_and_not_by_luck():
     """With much noise a front of lucky trainings has regret; without noise a search of everything has none."""
     noisy = _table(noise=0.2)
-    everything = {"all": Named("random-distinct")}
-    lucky = compare(noisy, everything, 3, Terms(budget=64)).played[0].after(64)
+    everything = {"all": NamedStrategy("random-distinct")}
+    lucky = compare(noisy, everything, 3, Terms(budget=64)).results[0].after(64)
     assert lucky.regret.value > 0.01
-    free = compare(noisy, everything, 3, Terms(budget=64, noise_free=True)).played[0].after(64)
+    free = compare(noisy, everything, 3, Terms(budget=64, noise_free=True)).results[0].after(64)
     assert lucky.regret.standard_error > 1e-3
     assert free.regret.standard_error == pytest.approx(0)
     clean = _table(noise=0.0)
-    assert compare(clean, everything, 3, Terms(budget=64)).played[0].after(64).regret.value == pytest.approx(0)
+    assert compare(clean, everything, 3, Terms(budget=64)).results[0].after(64).regret.value == pytest.approx(0)
 
 
 def test_time_and_trials_tell_the_same_story(table):
     """Before the first trial ends nothing is known; at the end the summaries are one."""
-    comparison = compare(table, {"ours": Named("attn-nas")}, 4, Terms(budget=16, workers=2))
-    played = comparison.played[0]
+    comparison = compare(table, {"ours": NamedStrategy("attn-nas")}, 4, Terms(budget=16, workers=2))
+    played = comparison.results[0]
     assert played.at(0.5).hypervolume == Mean(0.0, 0.0)
     assert played.at(1e9) == played.after(16)
     assert comparison.checkpoints == [10, 16]
@@ -430,12 +434,12 @@ def own(tmp_path):
 
 def test_several_processes_play_the_same(own, table):
     """Two processes give what one gives, also of the strategies in a file of a user: a sampler, a peer, a strategy."""
-    theirs = {name: Named(f"{own}:{name}") for name in ("MySampler", "MyPeer", "MyStrategy")}
-    made = {"random": Named("random"), "ours": Named("attn-nas"), **theirs}
+    theirs = {name: NamedStrategy(f"{own}:{name}") for name in ("MySampler", "MyPeer", "MyStrategy")}
+    made = {"random": NamedStrategy("random"), "ours": NamedStrategy("attn-nas"), **theirs}
     terms = Terms(budget=8, workers=3)
     alone, together = (compare(table, made, 2, terms, processes=processes) for processes in (1, 2))
-    assert [each.strategy for each in together.played] == list(made)
-    for one, other in zip(alone.played, together.played, strict=True):
+    assert [each.strategy for each in together.results] == list(made)
+    for one, other in zip(alone.results, together.results, strict=True):
         assert one.hypervolumes.shape == (2, 8)
         assert np.array_equal(one.hypervolumes, other.hypervolumes)
         assert np.array_equal(one.seconds, other.seconds)
@@ -458,19 +462,19 @@ def test_a_strategy_that_cannot_be_made_says_why(name, reason, own, table, monke
     """By name, file or kind."""
     monkeypatch.chdir(own.parent)
     with pytest.raises(UsageError, match=reason):
-        Named(name)(table, 0)
+        NamedStrategy(name)(table, 0)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_named_strategy_plays(name, table):
     """A few trials of each."""
-    assert len(simulate(table, Named(name)(table, 0), 12)) == 12
+    assert len(simulate(table, NamedStrategy(name)(table, 0), 12)) == 12
 
 
 def test_a_table_with_holes_is_not_compared_on(table):
-    """A strategy would ask for what is not there."""
+    """Strategies need all networks of the space."""
     with pytest.raises(TableError, match="63 of the 64 networks"):
-        compare(Table(table.header, table.entries[3:]), {"ours": Named("attn-nas")}, 1, Terms(budget=5))
+        compare(Table(table.header, table.entries[3:]), {"ours": NamedStrategy("attn-nas")}, 1, Terms(budget=5))
     with pytest.raises(UsageError, match="at least one"):
         compare(table, {}, 1)
 
@@ -517,16 +521,16 @@ def test_predictions_reach_beyond_the_space_with_less_certainty(table):
     once = Table(table.header, [entry for entry in table.entries if entry.seed == 0])
     held_out = Surrogate(once).held_out()
     assert np.isnan([held_out.noise, held_out.covered]).all()
-    assert "one seed cannot tell" in card(once, read(once))
-    with pytest.raises(TableError, match="the model knows placements on"):
+    assert "With one seed the repeatability" in card(once, summarise(once))
+    with pytest.raises(TableError, match="the surrogate predicts placements on"):
         surrogate.predict([Genotype.bare(load_space("cued_digits").trunk.trunk())])
-    with pytest.raises(TableError, match="a model needs 20"):
+    with pytest.raises(TableError, match="a surrogate needs 20"):
         Surrogate(Table(table.header, table.entries[:30]))
 
 
 def test_the_card_says_what_is_in_the_table(table):
     """Effects as they were put in, the true front, the best reference, the numbers of networks and trainings."""
-    says = read(table)
+    says = summarise(table)
     assert (says.networks, says.trainings) == (64, 192)
     found = {(each.option, each.site): 100 * each.gain.value for each in says.effects}
     sites = [str(site) for site in table.encoding.trunk.sites]
@@ -543,8 +547,8 @@ def test_the_card_says_what_is_in_the_table(table):
     assert says.lead.value == pytest.approx(says.front[-1].accuracy.value - says.best_reference[1].value)
 
 
-def _built(folder: Path, **changes) -> Build:
-    return Build("tiny", SPACE, (0, 1), folder, Numerics(), sample=4, hardware="here", **changes)
+def _built(folder: Path, **changes) -> TableBuild:
+    return TableBuild("tiny", SPACE, (0, 1), folder, Numerics(), sample=4, hardware="here", **changes)
 
 
 def test_shards_give_the_table_of_one_build(tmp_path):
@@ -673,7 +677,7 @@ def test_the_script_stops_goes_on_and_merges(tmp_path, told):
     ("arguments", "reason"),
     [
         (["--shard", "5/4"], "shard '5/4': write 1/4 for the first of four"),
-        (["--seeds", "0"], "no seeds: train with one at least"),
+        (["--seeds", "0"], "there are no seeds: give at least one"),
         (["--sample", "0"], "a sample of 0 networks: choose at least 1"),
         (["--name", "other", "--merge", "tiny.parquet"], "tables of different name cannot be merged"),
         (["--merge", "missing.parquet"], "missing.parquet is not a table of trainings"),
@@ -695,9 +699,9 @@ def test_a_folder_belongs_to_one_table_and_one_machine(tmp_path):
     """So that what an entry says of its machine is true."""
     _built(tmp_path)
     with pytest.raises(UsageError, match="begun with another hardware"):
-        Build("tiny", SPACE, (0, 1), tmp_path, Numerics(), sample=4, hardware="elsewhere")
+        TableBuild("tiny", SPACE, (0, 1), tmp_path, Numerics(), sample=4, hardware="elsewhere")
     with pytest.raises(UsageError, match="begun with another name"):
-        Build("other", SPACE, (0, 1), tmp_path, Numerics(), sample=4, hardware="here")
+        TableBuild("other", SPACE, (0, 1), tmp_path, Numerics(), sample=4, hardware="here")
     assert len(_built(tmp_path).table()) == 0
     (tmp_path / "table.json").write_text('{"header": ')
     with pytest.raises(TableError, match="is damaged"):
@@ -707,15 +711,15 @@ def test_a_folder_belongs_to_one_table_and_one_machine(tmp_path):
 def test_what_is_known_is_not_trained_again(table, tmp_path):
     """A table is extended from any folder by what it lacks; a table of another space is refused before any training."""
     known = Table(table.header, [entry for entry in table.entries if entry.seed == 0])
-    build = Build("made_up", SPACE, (0, 1), tmp_path, Numerics(), known=known)
+    build = TableBuild("made_up", SPACE, (0, 1), tmp_path, Numerics(), known=known)
     assert {each.seed for each in build.replicates} == {1}
     assert len(build.replicates) == 64
     with pytest.raises(TableError, match="different name"):
-        Build("other", SPACE, (0, 1), tmp_path / "other", Numerics(), known=known)
+        TableBuild("other", SPACE, (0, 1), tmp_path / "other", Numerics(), known=known)
     for changes in ({"limits": {"max_params": 10**6}}, {"objectives": {"costs": ["params"]}}):
         limited = SearchSpace.model_validate({**SPACE.model_dump(), **changes})
-        with pytest.raises(UsageError, match="leave limits and objectives out"):
-            Build("made_up", limited, (0,), tmp_path / "limited", Numerics())
+        with pytest.raises(UsageError, match="remove limits and objectives"):
+            TableBuild("made_up", limited, (0,), tmp_path / "limited", Numerics())
 
 
 def test_tables_are_added_to_one_file_by_turns(table, tmp_path):
@@ -737,8 +741,8 @@ def test_a_shard_that_cannot_be_is_an_error(text):
 
 def test_a_space_that_is_too_large_wants_a_sample(tmp_path):
     """The embedded default has too many networks to be listed."""
-    with pytest.raises(UsageError, match="sample some of them"):
-        Build("all", load_space("cued_digits"), (0,), tmp_path, Numerics())
+    with pytest.raises(UsageError, match="choose a sample of at most 20,000"):
+        TableBuild("all", load_space("cued_digits"), (0,), tmp_path, Numerics())
 
 
 def test_the_command_compares_and_draws(table, tmp_path):
@@ -783,7 +787,7 @@ def test_bad_arguments_are_told(arguments, reason, table, tmp_path, monkeypatch)
 
 def test_pictures_are_well_formed(table):
     """XML, with every strategy named, over trials and over seconds; flat and single curves too."""
-    comparison = compare(table, {"a & b": Named("random"), "ours": Named("attn-nas")}, 2, Terms(budget=5))
+    comparison = compare(table, {"a & b": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}, 2, Terms(budget=5))
     for over in ("trials", "seconds"):
         drawn = ElementTree.fromstring(bench_svg(comparison, over))
         texts = [element.text for element in drawn.iter() if element.tag.endswith("text")]

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from attn_nas.cli.durations import parse_seconds
 from attn_nas.cost import Cost, Limits
-from attn_nas.engine.time_budget import Clock
-from attn_nas.engine.warm_start import earlier_trainings
+from attn_nas.engine.time_budget import TimeBudget
+from attn_nas.engine.warm_start import prior_trainings
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, SearchStarted
+from attn_nas.format import parse_seconds
 from attn_nas.space.limits import most_allowed
 from attn_nas.space.schema import LimitSettings
 from attn_nas.testing import TableTrainer
@@ -54,26 +54,26 @@ def test_a_limit_below_the_bare_trunk_is_refused():
     assert Limits.of(LimitSettings.model_validate({"max_flops": 1000}), bare).allow(bare)
 
 
-def test_limits_of_the_command_replace_those_of_the_file(table_search, tmp_path):
-    """Exactly: nothing above them is trained."""
-    run = table_search(budget=15, max_flops="+1%", max_params="+300")
-    bare = run.meta["bare_cost"]
+def test_limits_given_later_replace_those_of_the_file(tiny_space, table_search, command):
+    """Exactly: nothing above them is trained. They are those of the whole run."""
+    run = table_search(tiny_space.with_limits(max_flops="+1%", max_params="+300"), n_trials=15)
+    bare = run.manifest.bare_cost
     assert len(run.candidates) > 3
     for candidate in run.candidates:
-        assert candidate.record.cost.flops <= 1.01 * bare["flops"]
-        assert candidate.record.cost.params <= bare["params"] + 300
-    with pytest.raises(UsageError, match="beginning of a run"):
-        table_search(resume=True, max_flops="+2%")
-    with pytest.raises(UsageError, match="no limit"):
-        table_search(folder=tmp_path / "other", max_flops="lots")
+        assert candidate.record.cost.flops <= 1.01 * bare.flops
+        assert candidate.record.cost.params <= bare.params + 300
+    code, _, error = command("search", "--resume", "--run", run.folder.path, "--max-flops", "+2%")
+    assert (code, "limits and a warm start are for new runs" in error) == (2, True)
+    with pytest.raises(SpaceError, match=r"limits\.max_flops = lots: 'lots' is not a limit"):
+        tiny_space.with_limits(max_flops="lots")
 
 
 def test_the_clock_keeps_a_reserve_of_at_most_half():
     """For what comes after the search."""
-    assert Clock(time.monotonic()).allows(1e9, 1e9)
-    assert Clock(time.monotonic(), 100.0).allows(40.0, 1e9)
-    assert not Clock(time.monotonic(), 100.0).allows(51.0, 1e9)
-    assert not Clock(time.monotonic() - 99.0, 100.0).allows(2.0, 0.0)
+    assert TimeBudget(time.monotonic()).allows(1e9, 1e9)
+    assert TimeBudget(time.monotonic(), 100.0).allows(40.0, 1e9)
+    assert not TimeBudget(time.monotonic(), 100.0).allows(51.0, 1e9)
+    assert not TimeBudget(time.monotonic() - 99.0, 100.0).allows(2.0, 0.0)
 
 
 class SlowTrainer(TableTrainer):
@@ -90,7 +90,7 @@ def test_a_time_budget_ends_the_search_and_leaves_time_to_confirm(table_search, 
     """Without a budget of trials; what was begun is finished, and a run resumed without time only confirms."""
     events = []
     begun = time.monotonic()
-    run = table_search(time_budget=10.0, confirm=1, trainer=SlowTrainer(tiny_task), listeners=[events.append])
+    run = table_search(timeout=10.0, confirm=1, training=SlowTrainer(tiny_task), callbacks=[events.append])
     assert time.monotonic() - begun < 12
     started = next(event for event in events if isinstance(event, SearchStarted))
     assert (started.budget, started.time_budget) == (None, 10.0)
@@ -100,20 +100,20 @@ def test_a_time_budget_ends_the_search_and_leaves_time_to_confirm(table_search, 
     assert any(isinstance(event, ConfirmationStarted) for event in events)
     count = len(run.candidates)
     events.clear()
-    again = table_search(resume=True, confirm=1, listeners=[events.append])
+    again = table_search(resume=True, confirm=1, callbacks=[events.append])
     assert len(again.candidates) == count
     assert events[-1].why == "time"
-    more = table_search(resume=True, confirm=1, time_budget=4.0, trainer=SlowTrainer(tiny_task))
+    more = table_search(resume=True, confirm=1, timeout=4.0, training=SlowTrainer(tiny_task))
     assert len(more.candidates) >= count
 
 
 def test_trials_may_end_before_the_time(table_search, tmp_path):
     """Whichever comes first; a budget below one is refused."""
     events = []
-    table_search(budget=3, time_budget=1000.0, listeners=[events.append])
+    table_search(n_trials=3, timeout=1000.0, callbacks=[events.append])
     assert (events[-1].why, events[-1].finished) == ("budget", 3)
-    with pytest.raises(UsageError, match="time_budget = 0"):
-        table_search(folder=tmp_path / "other", time_budget=0)
+    with pytest.raises(UsageError, match="timeout 0: write a duration"):
+        table_search(folder=tmp_path / "other", timeout=0)
 
 
 class AdditiveTrainer(TableTrainer):
@@ -141,39 +141,40 @@ def _best_after(run, references):
 
 def test_a_warm_start_knows_what_is_good(tiny_space, tmp_path, table_search, tiny_task):
     """From a run at another level of accuracy and with other choices; kept in the study, so a resumed search knows it too."""
-    first = table_search(folder=tmp_path / "first", budget=30, trainer=AdditiveTrainer(tiny_task))
+    first = table_search(folder=tmp_path / "first", n_trials=30, training=AdditiveTrainer(tiny_task))
     fewer = tiny_space.model_copy(update={"mechanisms": tiny_space.mechanisms[:2]})
-    references = len(table_search(fewer, folder=tmp_path / "cold", budget=30, trainer=LaterTrainer(tiny_task)).references)
+    references = len(table_search(fewer, folder=tmp_path / "cold", n_trials=30, training=LaterTrainer(tiny_task)).references)
     warm = table_search(
-        fewer, folder=tmp_path / "warm", budget=references, trainer=LaterTrainer(tiny_task), warm_start=first.folder.path
+        fewer, folder=tmp_path / "warm", n_trials=references, training=LaterTrainer(tiny_task), warm_start=first.folder.path
     )
     kept = warm.study.user_attrs["warm_start"]
     assert 0 < len(kept) < 30
-    warm = table_search(folder=tmp_path / "warm", budget=references + 2, resume=True, trainer=LaterTrainer(tiny_task))
+    warm = table_search(folder=tmp_path / "warm", n_trials=references + 2, resume=True, training=LaterTrainer(tiny_task))
     assert _best_after(warm, references) == pytest.approx(0.8 + 0.1 - 0.01, abs=1e-6)
 
 
-def test_a_warm_start_that_cannot_help_is_refused(tiny_space, tmp_path, table_search):
+def test_a_warm_start_that_cannot_help_is_refused(tiny_space, tmp_path, table_search, command):
     """Another trunk, no common mechanism, a run to be resumed."""
     others = [settings for settings in tiny_space.mechanisms if settings.name == "sk"]
-    alone = table_search(tiny_space.model_copy(update={"mechanisms": others}), folder=tmp_path / "alone", budget=4)
+    alone = table_search(tiny_space.model_copy(update={"mechanisms": others}), folder=tmp_path / "alone", n_trials=4)
     rest = [settings for settings in tiny_space.mechanisms if settings.name != "sk"]
     with pytest.raises(UsageError, match="no candidate whose mechanisms"):
         table_search(tiny_space.model_copy(update={"mechanisms": rest}), folder=tmp_path / "rest", warm_start=alone.folder.path)
-    first = table_search(folder=tmp_path / "first", budget=6)
+    first = table_search(folder=tmp_path / "first", n_trials=6)
     deeper = tiny_space.model_copy(update={"trunk": tiny_space.trunk.model_copy(update={"depth": 14})})
     with pytest.raises(UsageError, match="says nothing about"):
         table_search(deeper, folder=tmp_path / "second", warm_start=first.folder.path)
     assert not (tmp_path / "second").exists()
-    with pytest.raises(UsageError, match="beginning of a run"):
-        table_search(folder=tmp_path / "first", resume=True, warm_start=first.folder.path)
+    path = first.folder.path
+    code, _, error = command("search", "--resume", "--run", path, "--warm-start", path)
+    assert (code, "limits and a warm start are for new runs" in error) == (2, True)
 
 
 def test_of_a_long_run_the_best_and_a_sample_are_taken(tiny_space, table_search, monkeypatch):
     """A sampler has to read them at every trial."""
     monkeypatch.setattr("attn_nas.engine.warm_start._MOST", 10)
-    run = table_search(budget=25)
-    found = earlier_trainings(run, tiny_space)
+    run = table_search(n_trials=25)
+    found = prior_trainings(run, tiny_space)
     assert len({each.genotype.key for each in found}) == len(found) == 10
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)
     assert best.record.key in {each.genotype.key for each in found}

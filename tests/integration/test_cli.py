@@ -9,11 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from attn_nas.attention.catalog import mechanism_names
+from attn_nas.cli import app
 from attn_nas.space.trunks import trunk_names
 
 SPACE = Path(__file__).parents[1] / "data" / "smoke.yaml"
+_COMMANDS = get_command(app).commands
+_FORMER = ("front", "compare", "insight", "maps", "plain", "mechanisms", "trunks", "spaces", "schema")
 
 
 def _run(*arguments, cwd=None, **environment):
@@ -51,8 +55,8 @@ def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched
     assert [line[:5] for line in lines if line.startswith("[")] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert "\x1b" not in done.stdout
     assert "Best placement: " in done.stdout
-    assert "points against none" in done.stdout
-    assert "flattered by chance" in done.stdout.replace("\n", " ")
+    assert "points against no attention" in done.stdout
+    assert "overestimated by chance" in done.stdout.replace("\n", " ")
     assert lines[-1].startswith("Next: attn-nas show run ")
     assert done.stderr == ""
     shown = here(*lines[-1].split()[2:], cwd=folder)
@@ -94,7 +98,7 @@ def test_export_writes_to_a_folder(searched, here):
     assert len(list((folder / "out").iterdir())) == len(done.stdout.splitlines())
     refused = here("export", "run", "--to", "out", cwd=folder)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "is there already: add --force" in refused.stderr
+    assert "exists already: add --force" in refused.stderr
     key = json.loads((folder / "run" / "front.json").read_text())["knee"]
     options = ["--trial", key[:6], "--format", "hub", "--without-data", "--json"]
     document = json.loads(here("export", "run", *options, cwd=folder).stdout)
@@ -126,7 +130,7 @@ def test_every_candidate_is_timed_beside_its_trunk(searched):
     assert "step_ratio" in header
     assert float(first.split(",")[header.split(",").index("latency_128")]) > 0
     card = next((folder / "run" / "export").glob("*/README.md")).read_text()
-    assert "Beside the bare trunk, in turns: training step" in card
+    assert "Relative to the bare trunk, measured in turns: training step" in card
 
 
 def test_show_json_has_the_curve(searched, here):
@@ -159,7 +163,7 @@ def test_resume_takes_the_latest_run(searched, here):
     [
         (["search", "--space", "nowhere.yaml"], 2, "no search space 'nowhere.yaml'"),
         (["search", "--device", "tpu"], 2, "choose from auto, cpu, cuda"),
-        (["search", "--precision", "fp8"], 2, "unknown precision 'fp8': choose from auto, fp32, bf16"),
+        (["search", "--precision", "fp8"], 2, "proxy.precision = fp8: choose from auto, fp32, bf16"),
         (["search", "--workers", "512", "--threads", "2"], 2, "512 workers of 2 threads need more than the"),
         (["search", "--threads", "0"], 2, "threads = 0: choose an integer of at least 1"),
         (["audit", "nowhere"], 1, "nowhere is not a run"),
@@ -180,6 +184,11 @@ def test_resume_takes_the_latest_run(searched, here):
         (["mechanisms", "--channels", "0"], 2, "--channels 0 --size 32: choose integers of at least 1"),
         (["spaces", "cued"], 2, "choose from"),
         (["serch"], 2, "Did you mean 'search', 'bench'?"),
+        (["catalog", "mechanism"], 2, "Did you mean 'mechanisms'?"),
+        (["show", "nowhere"], 1, "nowhere is not a run"),
+        (["why", "nowhere"], 1, "nowhere is not a run"),
+        (["why", "nowhere", "--knee"], 1, "nowhere is not a run"),
+        (["baseline", "nowhere"], 1, "nowhere is not a run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -207,7 +216,7 @@ def test_an_interrupted_search_ends_with_130_and_says_how_to_go_on(tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "finished first; interrupt again to stop now" in output
-    assert "Go on with: attn-nas search --resume --run run" in output.replace("\n", " ")
+    assert "Continue with: attn-nas search --resume --run run" in output.replace("\n", " ")
 
 
 @pytest.mark.parametrize("arguments", [["front", "run", "--json"], ["front", "run"], ["watch", "run", "--json"], ["--version"]])
@@ -243,13 +252,78 @@ def test_help_is_quick_and_loads_no_heavy_package():
 
 
 def test_listing_commands_load_no_torch():
-    """mechanisms, spaces and schema answer from metadata."""
+    """The catalog's mechanisms, spaces and schema answer from metadata."""
     for command in ("mechanisms", "spaces", "schema"):
         code = (
-            f"import sys\nfrom attn_nas.cli import app\ntry:\n    app(['{command}'])\nexcept SystemExit:\n    pass\n"
+            f"import sys\nfrom attn_nas.cli import app\ntry:\n    app(['catalog', '{command}'])\nexcept SystemExit:\n    pass\n"
             "assert 'torch' not in sys.modules"
         )
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def test_help_lists_the_commands_in_the_order_of_use(here):
+    """In groups; former names are hidden."""
+    shown = here("--help").stdout
+    visible = [name for line in shown.splitlines() if (name := line.strip("│ ").split(" ")[0]) in _COMMANDS]
+    assert visible == list(dict.fromkeys(visible))
+    assert " ".join(visible) == (
+        "search watch runs attach show why dashboard report audit baseline retrain export bench catalog"
+    )
+    groups = [
+        title for title in ("Search", "Look at the result", "Check the result", "Use the result") if f"─ {title} ─" in shown
+    ]
+    assert len(groups) == 4
+    assert sorted(set(_COMMANDS) - set(visible)) == sorted(_FORMER)
+
+
+def test_former_names_have_the_options_of_the_present_ones():
+    """A script that names them goes on working."""
+    catalog = _COMMANDS["catalog"].commands
+    for name, present in {"plain": _COMMANDS["baseline"], **{name: catalog[name] for name in catalog}}.items():
+        assert [each.opts for each in _COMMANDS[name].params] == [each.opts for each in present.params], name
+    for name, present in {"front": "show", "compare": "show", "insight": "why", "maps": "why"}.items():
+        found, wanted = ({option for each in _COMMANDS[key].params for option in each.opts} for key in (name, present))
+        assert found <= wanted, name
+
+
+def test_show_answers_for_the_front_a_candidate_and_a_comparison(searched, here):
+    """By the number of keys; the former commands print the same."""
+    folder, _ = searched
+    front = json.loads((folder / "run" / "front.json").read_text())
+    keys = [row["key"] for row in (*front["front"], *front["references"])][:2]
+    assert here("show", "run", cwd=folder).stdout == here("front", "run", cwd=folder).stdout
+    assert here("show", "run", *keys, cwd=folder).stdout == here("compare", "run", *keys, cwd=folder).stdout
+    assert here("show", "run", keys[0], cwd=folder).stdout.startswith(f"candidate {keys[0]} ")
+    for chosen in ([], keys):
+        refused = here("show", "run", *chosen, "--svg", "drawn.svg", cwd=folder)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "--svg drawn.svg draws one candidate: give one KEY" in refused.stderr
+
+
+def test_why_is_about_all_trainings_unless_a_candidate_is_selected(searched, here):
+    """Options for maps need a candidate; an unknown key is looked for in the run."""
+    folder, _ = searched
+    assert here("why", "run", cwd=folder).stdout == here("insight", "run", cwd=folder).stdout
+    for options in (["--images", 3], ["--to", "x"], ["--download"]):
+        refused = here("why", "run", *options, cwd=folder)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"{options[0]} is for maps of candidates: add a KEY" in refused.stderr
+    assert here("why", "run", "nothing", cwd=folder).stderr == here("maps", "run", "nothing", cwd=folder).stderr != ""
+
+
+def test_lists_have_a_gap_between_columns(here):
+    """However long the longest name is."""
+    for command in (["catalog", "spaces"], ["catalog", "trunks"]):
+        lines = [line for line in here(*command).stdout.splitlines() if not line.startswith(" ")]
+        starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines}
+        assert len(starts) == 1, command
+
+
+def test_runs_are_of_a_folder_or_of_a_server(here):
+    """Not of both."""
+    refused = here("runs", "somewhere", "--storage", "postgresql://u@h/d")
+    assert refused.returncode == 2
+    assert "give a folder or a server, not both" in refused.stderr
 
 
 def test_mechanisms_are_listed_for_people_and_programs(here):
@@ -278,7 +352,7 @@ def test_costs_of_mechanisms_are_given_at_any_size(here):
     assert shown["cost"]["slowdown"] is None
     refused = json.loads(here("mechanisms", "shuffle", "--channels", "9", "--json").stdout)["cost"]["why_not"]
     assert refused == "shuffle: groups = 64 with channels = 9: choose channels divisible by 2"
-    assert "not beyond 64 a side" in here("mechanisms", "nonlocal", "--size", "224").stdout
+    assert "not counted beyond 64 a side" in here("mechanisms", "nonlocal", "--size", "224").stdout
     assert json.loads(here("mechanisms", "se", "--measure", "--size", "8", "--json").stdout)["cost"]["slowdown"]["step"] > 0
 
 

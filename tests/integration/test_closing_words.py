@@ -6,11 +6,12 @@ import re
 import pytest
 from rich.console import Console
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.terminal.closing import closing_words
+from attn_nas.terminal.closing import closing_lines
 from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
 
@@ -20,23 +21,22 @@ def test_the_closing_words_compare_with_every_reference(tiny_space, tmp_path):
     references = reference_genotypes(tiny_space, Encoding(tiny_space))
     table = {genotype.key: 0.5 + index / 100 for index, genotype in enumerate(references.values())}
     ended = []
-    run = search(
-        tiny_space, budget=5, confirm=0, run=tmp_path / "a run", workers=1, trainer=TableTrainer(Task(3, 16, 16, 10), table),
-        listeners=[ended.append],
-    )  # fmt: skip
-    words = "\n".join(closing_words(run, ended[-1]))
+    run = Search(tiny_space, run=tmp_path / "a run", training=TableTrainer(Task(3, 16, 16, 10), table)).optimize(
+        n_trials=5, confirm=0, callbacks=[ended.append], execution=Local(workers=1)
+    )
+    words = "\n".join(closing_lines(run, ended[-1]))
     assert "5 of 5 candidates trained" in words
     assert sum("points against" in line and "sure to be better" in line for line in words.splitlines()) == len(references) - 1
-    assert "flattered by chance" in words
+    assert "overestimated by chance" in words
     interrupted = type(ended[-1])(**{**vars(ended[-1]), "why": "interrupted"})
-    assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_words(run, interrupted))
+    assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_lines(run, interrupted))
 
 
 @pytest.mark.parametrize(("width", "apart"), [(200, "  "), (80, "\n    "), (50, "\n    ")])
 def test_a_narrow_table_has_placements_below_the_figures(tiny_space, tmp_path, width, apart):
     """It never breaks a row; key and accuracy stay to the last."""
-    run = search(
-        tiny_space, budget=5, confirm=0, run=tmp_path, workers=1, trainer=TableTrainer(Task(3, 16, 16, 10)), listeners=[]
+    run = Search(tiny_space, run=tmp_path, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=5, confirm=0, callbacks=[], execution=Local(workers=1)
     )
     out = Console(width=width, file=io.StringIO())
     out.print(front_table(run.candidates, "Front", width))

@@ -15,12 +15,13 @@ from functools import partial
 import pytest
 from rich.console import Console
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, UsageError
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, TrialFinished
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_front
-from attn_nas.terminal.closing import closing_words
+from attn_nas.terminal.closing import closing_lines
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
 from attn_nas.terminal.tables import front_table
@@ -45,7 +46,7 @@ class NoisyTrainer(TableTrainer):
 @pytest.fixture
 def table_search(table_search, tiny_task):
     """Twelve candidates, confirmed, with noise."""
-    return partial(table_search, trainer=NoisyTrainer(tiny_task), budget=12, confirm=None)
+    return partial(table_search, training=NoisyTrainer(tiny_task), n_trials=12, confirm=None)
 
 
 def _by_seed(run):
@@ -85,7 +86,7 @@ def test_no_confirmation_is_done_when_none_is_wanted(table_search):
 def test_its_cost_is_announced_before_it_begins(table_search):
     """As many trainings as are then done, and the seconds of the same networks' first ones."""
     events = []
-    table_search(listeners=[events.append])
+    table_search(callbacks=[events.append])
     begun = [index for index, event in enumerate(events) if isinstance(event, ConfirmationStarted)]
     assert len(begun) == 2
     ends = [*begun[1:], len(events)]
@@ -100,7 +101,7 @@ def test_its_cost_is_announced_before_it_begins(table_search):
 
 
 class StoppingListener:
-    """Interrupts the search after so many trainings of the confirmation."""
+    """StopSignals the search after so many trainings of the confirmation."""
 
     def __init__(self, after):
         self.left = after
@@ -119,7 +120,7 @@ def test_a_stopped_confirmation_goes_on_and_repeats_nothing(table_search, tmp_pa
     """Its rounds are those of a search that was never stopped."""
     whole = table_search(folder=tmp_path / "whole")
     listener = StoppingListener(3)
-    table_search(listeners=[listener])
+    table_search(callbacks=[listener])
     assert listener.ended.why == "interrupted"
     run = table_search(resume=True)
     done = Counter((record.key, record.seed) for record in run.records if record.result)
@@ -135,7 +136,7 @@ def test_a_killed_confirmation_goes_on_and_repeats_nothing(table_search, tmp_pat
     script.write_text(KILLED.format(run=str(tmp_path / "run"), tiny=str(tiny_file)))
     process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert process.wait(120) == -signal.SIGKILL
-    run = table_search(resume=True, budget=None)
+    run = table_search(resume=True, n_trials=None)
     done = Counter((record.key, record.seed) for record in run.records if record.result)
     assert set(done.values()) == {1}
     assert len(run.candidates) == 12
@@ -147,7 +148,8 @@ KILLED = """
 import os, signal
 from pathlib import Path
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 class Killed(TableTrainer):
@@ -157,9 +159,8 @@ class Killed(TableTrainer):
         return super().__call__(genotype, seed, on_epoch)
 
 if __name__ == "__main__":
-    search(
-        Path({tiny!r}), run=Path({run!r}), budget=12, workers=1, trainer=Killed(Task(3, 16, 16, 10)),
-    )
+    search = Search({tiny!r}, run={run!r}, training=Killed(Task(3, 16, 16, 10)))
+    search.optimize(n_trials=12, execution=Local(workers=1))
 """
 
 
@@ -174,12 +175,12 @@ class FailingTrainer(NoisyTrainer):
 
 def test_a_training_that_fails_is_told_and_not_tried_again(table_search, tiny_task):
     """The candidate keeps what it had."""
-    run = table_search(trainer=FailingTrainer(tiny_task))
+    run = table_search(training=FailingTrainer(tiny_task))
     bare = next(reference for reference in run.references if reference.record.reference == "none")
     assert len(bare.results) == 1
     failed = [(record.key, record.seed) for record in run.failures]
     assert failed == [(bare.record.key, 1), (bare.record.key, 2)]
-    again = table_search(resume=True, trainer=FailingTrainer(tiny_task))
+    again = table_search(resume=True, training=FailingTrainer(tiny_task))
     assert len(again.records) == len(run.records)
 
 
@@ -194,16 +195,16 @@ def test_a_lucky_training_is_found_out(table_search, tiny_task):
             self.table[genotype.key] += 0.1
             return TableTrainer.__call__(self, genotype, seed, on_epoch)
 
-    before = table_search(confirm=0, trainer=LuckyTrainer(tiny_task), budget=20)
+    before = table_search(confirm=0, training=LuckyTrainer(tiny_task), n_trials=20)
     lucky = [each for each in before.candidates if each.record.genotype.num_attended == 1]
-    after = table_search(resume=True, confirm=3, trainer=LuckyTrainer(tiny_task))
+    after = table_search(resume=True, confirm=3, training=LuckyTrainer(tiny_task))
     for each in lucky:
         assert after.candidate(each.record.key).accuracy < each.measured.value - 0.02
 
 
 def test_a_front_of_real_trainings_has_weights(tiny_space, tmp_path):
     """Whatever the measured front was while they were thrown away, and of the seed that the file says."""
-    run = search(tiny_space, run=tmp_path / "run", budget=7, confirm=1, workers=2)
+    run = Search(tiny_space, run=tmp_path / "run").optimize(n_trials=7, confirm=1, execution=Local(workers=2))
     folders = export_front(run, tmp_path / "models")
     assert len(folders) == len(run.front)
     for candidate, folder in zip(run.front, folders, strict=True):
@@ -217,7 +218,7 @@ def test_a_front_of_real_trainings_has_weights(tiny_space, tmp_path):
 def test_the_words_and_the_table_say_what_can_be_told_apart(table_search):
     """Means with doubts, seeds, chances, and leads over the references with their probability."""
     events = []
-    run = table_search(listeners=[events.append])
+    run = table_search(callbacks=[events.append])
     out = Console(width=200, file=io.StringIO(), record=True)
     out.print(front_table(run.front, "front"))
     table = out.export_text()
@@ -226,7 +227,7 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(table_search):
         assert candidate.expected.hundredths() in line
         assert f"({len(candidate.results)})" in line
         assert ("~" in line) == (candidate.belief.lead is not None and candidate.belief.lead < 0.9)
-    words = closing_words(run, events[-1])
+    words = closing_lines(run, events[-1])
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)
     for reference in run.references:
         if reference.record.key != best.record.key:
@@ -236,7 +237,7 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(table_search):
 
 def test_the_views_follow_the_rounds(table_search):
     """A line that announces each round and one per training; a bar that begins anew."""
-    progress, out = Progress(), Console(width=200, file=io.StringIO(), record=True)
+    progress, out = SearchProgress(), Console(width=200, file=io.StringIO(), record=True)
     lines = Lines(out)
     seen = []
 
@@ -246,7 +247,7 @@ def test_the_views_follow_the_rounds(table_search):
             screen.print(picture(progress))
             seen.append(screen.export_text())
 
-    run = table_search(listeners=[progress, lines, look])
+    run = table_search(callbacks=[progress, lines, look])
     count = len(_by_seed(run)[2])
     assert f"confirming, seed 2 (round 2/2): {count}/{count}" in seen[-1]
     text = out.export_text()

@@ -24,8 +24,9 @@ from attn_nas.dashboard import app as application
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError
+from attn_nas.execution.settings import Local
 from attn_nas.runs import run as results
 from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
@@ -44,8 +45,10 @@ def folder(tiny_space, tmp_path_factory, tiny_task):
     folder = tmp_path_factory.mktemp("runs of all kinds")
     references = reference_genotypes(tiny_space, Encoding(tiny_space))
     evil = TableTrainer(tiny_task, failures={references["se last stage"].key: f"diverged {EVIL}"})
-    large = search(tiny_space, budget=32, confirm=0, run=folder / "large", workers=1, trainer=evil)
-    search(tiny_space, budget=2, confirm=0, run=folder / ODD, workers=1, trainer=TableTrainer(tiny_task))
+    large = Search(tiny_space, run=folder / "large", training=evil).optimize(n_trials=32, confirm=0, execution=Local(workers=1))
+    Search(tiny_space, run=folder / ODD, training=TableTrainer(tiny_task)).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
     with closing(sqlite3.connect(folder / ODD / "study.db")) as connection, connection:
         connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reference'", (json.dumps(EVIL),))
     (folder / "empty").mkdir()
@@ -102,7 +105,7 @@ def test_a_single_run_is_the_whole_dashboard(folder, ask):
 
 def test_there_must_be_a_folder(tmp_path):
     """Told when it begins; one that vanishes later is told on the page."""
-    with pytest.raises(RunError, match="is no folder"):
+    with pytest.raises(RunError, match="is not a folder"):
         Library(tmp_path / "nothing")
     (tmp_path / "gone").mkdir()
     library = Library(tmp_path / "gone")
@@ -116,7 +119,7 @@ def test_a_run_without_trials_has_all_its_parts(get):
     text = get("/runs/empty").text
     assert "No candidate has a score yet" in text
     assert "The front is empty" in text
-    assert "No trial is like that" in text
+    assert "No trial matches the filters" in text
     assert get("/runs/empty/parallel").status == 200
     assert "at least four scored candidates" in get("/runs/empty/insight").text
 
@@ -165,7 +168,7 @@ def test_trials_are_sorted_filtered_and_paged(get, folder):
     }
     found = [row for page in (1, 2) for row in _rows(get(f"/runs/large/trials?mechanism=sk&page={page}").text)]
     assert {number for number, _ in found} == attended
-    assert "No trial is like that" in get("/runs/large/trials?seed=7").text
+    assert "No trial matches the filters" in get("/runs/large/trials?seed=7").text
 
 
 @pytest.mark.parametrize("page", ["0", "-3", "99", "x", "٣", "1e9", "9" * 5000, "2.5", ""])
@@ -181,7 +184,7 @@ def test_a_candidate_has_its_figures_code_and_drawing(get, folder, keys):
     """Also one whose key is only begun; weights are offered where they were kept."""
     candidate = Run(folder / "large").candidates[0]
     text = unescape(get(f"/runs/large/candidates/{keys[0][:9]}").text)
-    for part in (f"{candidate.record.cost.flops:,}", "def build_model", "Learning curves", "<svg", "Ahead of the references"):
+    for part in (f"{candidate.record.cost.flops:,}", "def build_model", "Learning curves", "<svg", "Lead over the references"):
         assert part in text
     assert "model.zip" not in text
     assert "were not kept" in text
@@ -220,7 +223,7 @@ def test_insight_is_kept_for_a_while(folder, ask, monkeypatch):
     """It is computed once for a state of a run; the oldest gives way."""
     computed = []
     monkeypatch.setattr(results, "Insight", SimpleNamespace(of=lambda *_: computed.append(1)))
-    monkeypatch.setattr(application, "_INSIGHTS_KEPT", 2)
+    monkeypatch.setattr(application, "_MAX_INSIGHTS", 2)
     app = dashboard_app(Library(folder), Rules.of("127.0.0.1", None))
     for name in ("large", ODD, "large", ODD, "empty", "large"):
         assert ask(app, f"/runs/{quote(name)}/insight").status == 200
@@ -267,7 +270,9 @@ def test_code_and_genotype_are_downloaded(get, folder, keys):
 @pytest.fixture(scope="module")
 def trained(tiny_space, tmp_path_factory):
     """A run that was really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run", budget=2, confirm=0, workers=1)
+    return Search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run").optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
 
 
 def test_models_are_downloaded_with_their_weights(trained, ask, tmp_path):

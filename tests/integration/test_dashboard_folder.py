@@ -9,7 +9,8 @@ from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.space.loading import load_space
 from attn_nas.testing import TableTrainer
 
@@ -52,7 +53,9 @@ def _search_with_plugin(folder, factor):
     (work / "dimmer.py").write_text(PLUGIN.format(factor=factor))
     (work / "space.yaml").write_text(SPACE)
     space = load_space(work / "space.yaml")
-    return search(space, budget=3, confirm=0, run=folder, workers=1, trainer=TableTrainer(load_dataset(space.data).task))
+    return Search(space, run=folder, training=TableTrainer(load_dataset(space.data).task)).optimize(
+        n_trials=3, confirm=0, execution=Local(workers=1)
+    )
 
 
 def test_each_run_shows_its_own_version_of_a_plugin(tmp_path, dashboard, ask):
@@ -72,7 +75,9 @@ def test_each_run_shows_its_own_version_of_a_plugin(tmp_path, dashboard, ask):
 def test_a_raw_study_is_never_that_of_another_run(tiny_space, tmp_path, dashboard, ask, tiny_task):
     """Of several runs one must have been chosen, and still be there; a single one needs no choice."""
     for name in ("first", "second"):
-        search(tiny_space, budget=2, confirm=0, run=tmp_path / name, workers=1, trainer=TableTrainer(tiny_task))
+        Search(tiny_space, run=tmp_path / name, training=TableTrainer(tiny_task)).optimize(
+            n_trials=2, confirm=0, execution=Local(workers=1)
+        )
     host = ("host", "127.0.0.1:8090")
     assert ask(dashboard, "/api/studies").status == 404
     chosen = ask(dashboard, "/runs/second/raw").headers["set-cookie"].partition(";")[0]
@@ -90,6 +95,8 @@ def test_a_raw_study_is_never_that_of_another_run(tiny_space, tmp_path, dashboar
 def test_an_empty_folder_may_become_a_run(tiny_space, tmp_path, dashboard, ask, tiny_task):
     """What was a folder without runs is the page of one."""
     assert "No run in" in ask(dashboard, "/").text
-    search(tiny_space, budget=2, confirm=0, run=tmp_path, workers=1, trainer=TableTrainer(tiny_task))
+    Search(tiny_space, run=tmp_path, training=TableTrainer(tiny_task)).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
     assert ask(dashboard, "/").status == 307
     assert ask(dashboard, f"/runs/{tmp_path.name}").status == 200

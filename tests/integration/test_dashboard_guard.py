@@ -13,8 +13,9 @@ from attn_nas.dashboard.guard import Rules, is_loopback
 from attn_nas.dashboard.library import Library
 from attn_nas.dashboard.raw_study import PATHS
 from attn_nas.dashboard.serve import serve
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.report.pages.environment import static
 from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
@@ -28,7 +29,9 @@ CHANGES = ("POST", "PUT", "DELETE", "PATCH")
 def folder(tiny_space, tmp_path_factory):
     """A folder with one run."""
     folder = tmp_path_factory.mktemp("guarded")
-    search(tiny_space, budget=5, confirm=0, run=folder / "run", workers=1, trainer=TableTrainer(Task(3, 16, 16, 10)))
+    Search(tiny_space, run=folder / "run", training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
     return folder
 
 
@@ -185,7 +188,7 @@ def test_who_listens_beyond_loopback_demands_a_token(folder, monkeypatch, ask):
     monkeypatch.setattr(serve_module.uvicorn.Server, "run", lambda self, sockets: apps.append(self.config.app))
     monkeypatch.setattr(serve_module, "_listen", _unreachable)
     for host, token in (("0.0.0.0", None), ("::", None), ("127.0.0.1", None), ("127.0.0.1", "chosen here")):
-        serve(folder, host=host, token=token, say=said.append)
+        serve(folder, host=host, token=token, on_address=said.append)
     assert [ask(app, "/").status for app in apps] == [401, 401, 200, 401]
     first, second, third, fourth = (re.findall(r"token=(.*)", address) for address in said)
     assert len(first[0]) >= 20

@@ -19,7 +19,6 @@ from attn_nas.dashboard.live import Follower, Scene, Scenes
 from attn_nas.dashboard.raw_study import RawStudies
 from attn_nas.dashboard.serve import serve
 from attn_nas.dashboard.watched import WatchedRun
-from attn_nas.engine.search import search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.run_page import RunPage
@@ -32,17 +31,16 @@ LINKS = Addresses("run", has_runs=True)
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """A run is read again whenever it is asked for."""
-    monkeypatch.setattr(watched_module, "_SOON", -1.0)
+    monkeypatch.setattr(watched_module, "_READ_SECONDS", -1.0)
 
 
 @pytest.fixture(scope="module")
-def grow(tiny_space, tiny_task):
+def grow(search_in):
     """A function that makes the run in a folder, or goes on with it, until it has so many candidates."""
 
-    def grown(folder, budget, **options):
-        trainer = options.pop("trainer", TableTrainer(tiny_task))
+    def grown(folder, n_trials, **options):
         resume = (folder / "study.db").exists()
-        return search(tiny_space, budget=budget, confirm=0, run=folder, workers=1, resume=resume, trainer=trainer, **options)
+        return search_in(folder.parent, run=folder, resume=resume, n_trials=n_trials, **options)
 
     return grown
 
@@ -124,7 +122,7 @@ def test_followers_share_scenes_of_which_few_are_kept(many, monkeypatch):
     assert len(made) == 1
     _all_updates(Follower(watched, LINKS, {"x": "total"}, "", scenes))
     assert len(made) == 2
-    monkeypatch.setattr(live_module, "_SCENES_KEPT", 1)
+    monkeypatch.setattr(live_module, "_MAX_SCENES", 1)
     reading, scenes = watched.reading(), Scenes()
     for view in ({}, {}, {"x": "total"}, {}):
         scenes.of(RunPage(reading, LINKS, view))
@@ -182,7 +180,7 @@ def test_a_run_that_was_replaced_is_read_anew(grow, tmp_path):
 
 def test_beliefs_of_a_large_run_are_computed_on_the_side(many, monkeypatch):
     """The page is there before them and says so; a new version brings them."""
-    monkeypatch.setattr(watched_module, "_AT_ONCE", 10)
+    monkeypatch.setattr(watched_module, "_MAX_IMMEDIATE", 10)
     begin = threading.Event()
     original = watched_module.beliefs_of
     monkeypatch.setattr(watched_module, "beliefs_of", lambda *of: begin.wait(30) and original(*of))
@@ -233,8 +231,8 @@ def test_few_runs_are_kept_open(grow, tmp_path, monkeypatch):
     """Of those looked at, and of those whose raw study was."""
     for name in "abc":
         grow(tmp_path / name, 2)
-    monkeypatch.setattr("attn_nas.dashboard.library._MOST_OPEN", 2)
-    monkeypatch.setattr("attn_nas.dashboard.raw_study._MOST_OPEN", 2)
+    monkeypatch.setattr("attn_nas.dashboard.library._MAX_OPEN", 2)
+    monkeypatch.setattr("attn_nas.dashboard.raw_study._MAX_OPEN", 2)
     library = Library(tmp_path)
     first = library.run("a")
     assert library.run("a") is first
@@ -276,6 +274,7 @@ def test_updates_and_events_are_streamed_while_a_search_runs(grow, tmp_path, ser
                 scored = 0
                 while scored < 6:
                     line = stream.readline().decode()
+                    assert line, "the server has ended the stream"
                     scored = json.loads(line[6:])["scored"] if line.startswith("data: ") else scored
                 served.stop()
                 assert stream.read().count(b"data: ") <= 3
@@ -293,11 +292,11 @@ def test_a_port_is_found_or_demanded(tmp_path, monkeypatch):
             serve(tmp_path / "runs", port=number)
         monkeypatch.setattr(serve_module, "DEFAULT_PORT", number)
         said = []
-        serve(tmp_path / "runs", say=said.append)
+        serve(tmp_path / "runs", on_address=said.append)
     assert number < ports[0] < number + 20
     assert said == [f"http://127.0.0.1:{ports[0]}/"]
     for host, port in (("127.0.0.1", 99999), ("nowhere.invalid", 0)):
         with pytest.raises(UsageError, match="cannot listen"):
             serve(tmp_path / "runs", host=host, port=port)
-    with pytest.raises(RunError, match="is no folder"):
+    with pytest.raises(RunError, match="is not a folder"):
         serve(Path(tmp_path / "nothing"))

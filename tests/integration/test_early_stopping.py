@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from attn_nas.cost import CostTable
-from attn_nas.engine.early_stopping import Stopping
-from attn_nas.engine.search import search
+from attn_nas.engine.early_stopping import EarlyStopping
+from attn_nas.engine.search import Search
 from attn_nas.errors import UsageError
 from attn_nas.events.types import TrialPaused
+from attn_nas.execution.settings import Local
 from attn_nas.runs.record import Record
-from attn_nas.sampling.curve_model import RungModel
+from attn_nas.sampling.curve_model import CurveModel
 from attn_nas.sampling.scale import LOGITS
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
@@ -62,13 +63,13 @@ def _with_curve(trained, curve):
 @pytest.fixture
 def table_search(table_search, tiny_task):
     """With early stopping, and a trainer that can pause."""
-    return partial(table_search, trainer=CurveTrainer(tiny_task), early_stopping=True)
+    return partial(table_search, training=CurveTrainer(tiny_task), early_stopping=True)
 
 
 def test_what_will_hardly_be_on_the_front_is_paused(table_search, tiny_task):
     """Only such; paused ones count, have a part of a curve, no score, and are pruned trials for Optuna."""
     events = []
-    run = table_search(budget=30, listeners=[events.append])
+    run = table_search(n_trials=30, callbacks=[events.append])
     paused = [record for record in run.records if record.state == "paused"]
     assert len(paused) >= 3
     assert len(paused) == sum(isinstance(event, TrialPaused) for event in events)
@@ -87,7 +88,7 @@ def test_what_will_hardly_be_on_the_front_is_paused(table_search, tiny_task):
 
 def test_without_it_everything_is_trained_to_its_end(table_search):
     """It is off unless asked for."""
-    run = table_search(budget=30, early_stopping=None)
+    run = table_search(n_trials=30, early_stopping=None)
     assert len(run.candidates) == 30
 
 
@@ -102,7 +103,7 @@ class StubbornTrainer(CurveTrainer):
 
 def test_a_rung_that_says_nothing_stops_nobody(table_search, tiny_task):
     """What a part of a curve is worth is learned from whole ones."""
-    assert len(table_search(budget=25, trainer=StubbornTrainer(tiny_task)).candidates) == 25
+    assert len(table_search(n_trials=25, training=StubbornTrainer(tiny_task)).candidates) == 25
 
 
 class Interrupting:
@@ -120,17 +121,17 @@ class Interrupting:
 
 def test_a_stopped_search_goes_on_with_what_was_paused(table_search):
     """To the exact budget; nothing that was paused is proposed again."""
-    table_search(budget=30, listeners=[Interrupting(2)])
+    table_search(n_trials=30, callbacks=[Interrupting(2)])
     run = table_search(resume=True, early_stopping=None)
     keys = [record.key for record in run.records if record.state in ("finished", "paused")]
     assert len(set(keys)) == 30
-    assert run.meta["early_stopping"]
+    assert run.manifest.early_stopping
 
 
 def test_a_trainer_that_cannot_pause_is_refused(table_search, tmp_path, tiny_task):
     """Before anything is written."""
     with pytest.raises(UsageError, match="TableTrainer cannot pause"):
-        table_search(trainer=TableTrainer(tiny_task))
+        table_search(training=TableTrainer(tiny_task))
     assert not (tmp_path / "run").exists()
 
 
@@ -138,11 +139,13 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     """A paused candidate keeps its state in the run; promoted, it ends as if it had never been paused."""
     proxy = ProxySettings.model_validate({**tiny_space.proxy.model_dump(), "epochs": 4})
     space = tiny_space.model_copy(update={"proxy": proxy})
-    whole = search(space, run=tmp_path / "whole", budget=6, confirm=0, workers=1)
+    whole = Search(space, run=tmp_path / "whole").optimize(n_trials=6, confirm=0, execution=Local(workers=1))
     told = []
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: False)
-    monkeypatch.setattr(Stopping, "promoted", lambda *_: None)
-    run = search(space, run=tmp_path / "run", budget=6, confirm=0, workers=1, early_stopping=True, listeners=[told.append])
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: False)
+    monkeypatch.setattr(EarlyStopping, "promoted", lambda *_: None)
+    run = Search(space, run=tmp_path / "run").optimize(
+        n_trials=6, confirm=0, early_stopping=True, callbacks=[told.append], execution=Local(workers=1)
+    )
     paused = [record for record in run.records if record.state == "paused"]
     assert [record.reference for record in run.records if record.state == "finished"] == [
         reference.record.reference for reference in run.references
@@ -152,15 +155,15 @@ def test_real_trainings_pause_and_go_on(tiny_space, tmp_path, monkeypatch):
     assert len([*run.folder.pauses.glob("*.safetensors")]) == len(paused)
 
     monkeypatch.undo()
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: True)
     waiting = [record.key for record in paused]
 
     def promoted(stopping, records):
         over = {record.key for record in records if record.state in ("finished", "running")}
         return next((record for record in records if record.key in waiting and record.key not in over), None)
 
-    monkeypatch.setattr(Stopping, "promoted", promoted)
-    run = search(None, run=tmp_path / "run", resume=True, workers=1)
+    monkeypatch.setattr(EarlyStopping, "promoted", promoted)
+    run = Search.load(tmp_path / "run").optimize(execution=Local(workers=1))
     assert len(run.candidates) == 6
     curves = {candidate.record.key: candidate.record.result.curve for candidate in whole.candidates}
     shared = [candidate for candidate in run.candidates if candidate.record.key in curves]
@@ -189,7 +192,7 @@ def test_of_what_was_paused_twice_the_last_counts(tiny_space, tiny_task):
     records = [
         record("finished", each, final - 0.2, final - 0.1, final) for each, final in zip(others, finals.tolist(), strict=True)
     ]
-    stopping = Stopping((1, 2), 1, 3, ("flops",))
+    stopping = EarlyStopping((1, 2), 1, 3, ("flops",))
     once = record("paused", twice, 0.7)
     assert stopping.promoted([*records, once]) == once
     assert stopping.promoted([*records, once, record("paused", twice, 0.7, 0.3)]) is None
@@ -201,7 +204,7 @@ def test_of_what_was_paused_twice_the_last_counts(tiny_space, tiny_task):
 def test_rungs_are_at_a_quarter_and_at_a_half(epochs, warm, rungs):
     """Of the epochs that a candidate is trained for itself."""
     proxy = ProxySettings.model_validate({"epochs": epochs, "batch_size": 10, "lr": 0.1, "warm_epochs": warm})
-    stopping = Stopping.of(proxy, ["flops"])
+    stopping = EarlyStopping.of(proxy, ["flops"])
     assert stopping.rungs == rungs
     assert stopping.next_rung(0) == (rungs[0] if rungs else epochs)
 
@@ -211,13 +214,13 @@ def test_a_reading_is_unbiased_and_as_unsure_as_the_rung():
     rng = np.random.default_rng(0)
     final = rng.normal(1.0, 0.5, size=400)
     rung = 0.5 * final - 0.3 + rng.normal(0, 0.1, size=400)
-    model = RungModel(LOGITS.back(np.stack([rung, final], 1)), LOGITS)
-    reading = model.read([float(LOGITS.back(np.array(0.5 * 1.4 - 0.3)))])
+    model = CurveModel(LOGITS.back(np.stack([rung, final], 1)), LOGITS)
+    reading = model.extrapolate([float(LOGITS.back(np.array(0.5 * 1.4 - 0.3)))])
     assert reading.value == pytest.approx(1.4, abs=0.05)
     assert reading.variance == pytest.approx((0.1 / 0.5) ** 2, rel=0.2)
-    assert model.read([0.5, 0.6]) is None
-    assert model.read([]) is None
-    assert RungModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).read([0.5]) is None
+    assert model.extrapolate([0.5, 0.6]) is None
+    assert model.extrapolate([]) is None
+    assert CurveModel(LOGITS.back(np.stack([rung, final], 1)[:5]), LOGITS).extrapolate([0.5]) is None
 
 
 def test_a_damaged_pause_is_none(tiny_space, tmp_path, tiny_task):

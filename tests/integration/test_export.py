@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.cost import count_cost
 from attn_nas.drawing import draw_text
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
-from attn_nas.export import FORMATS, Recorded, Winner, export_candidates, export_front, export_winners
-from attn_nas.export import formats as formats_module
-from attn_nas.export.slots import without_slots
+from attn_nas.execution.settings import Local
+from attn_nas.export import FORMATS, Recorded, Winner, export_candidates, export_front, export_winners, model_formats
+from attn_nas.export.empty_slots import without_slots
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.models.slots import SlottedBlock
@@ -212,7 +212,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
         "granularity: per_stage\n"
         "proxy: {epochs: 1, batch_size: 8, lr: 0.1, precision: fp32}\n"
     )
-    run = search(space, run=tmp_path / "run", budget=4, confirm=0, workers=1)
+    run = Search(space, run=tmp_path / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     assert run.failures == []
     bam, split, mhsa = (
         next(c for c in run.candidates if c.record.reference == f"{n} everywhere") for n in ("bam", "split_attention", "mhsa")
@@ -230,16 +230,16 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
 @pytest.mark.usefixtures("verified_here")
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):
     """Other logits, other costs or a broken source end in an error and no folder."""
-    original = formats_module.model_source
+    original = model_formats.model_source
     breaks = {
-        "other logits": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
-        r"FLOPs and .* parameters, recorded were": lambda source: source.replace("x = block(x)", "x = block(x) * 1.0"),
+        "the logits of model.py differ": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
+        r"FLOPs and .* parameters; recorded are": lambda source: source.replace("x = block(x)", "x = block(x) * 1.0"),
         "model.py does not run by itself: ModuleNotFoundError": lambda source: source.replace(
             "from torch import", "import attn_nas\nfrom torch import", 1
         ),
     }
     for message, spoil in breaks.items():
-        monkeypatch.setattr(formats_module, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
+        monkeypatch.setattr(model_formats, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
         with pytest.raises(ExportError, match=message):
             export_front(run, tmp_path / "models")
         assert not (tmp_path / "models").exists()
@@ -251,7 +251,7 @@ def test_a_candidate_without_weights_cannot_be_exported(run, tmp_path):
     path = run.folder.weights_of(candidate.record.key)
     hidden = path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(RunError, match="were not kept: only the front, the references and what was confirmed"):
+        with pytest.raises(RunError, match="were not kept: only the front, the references and confirmed candidates"):
             export_candidates(run, [candidate], tmp_path)
     finally:
         hidden.rename(path)
@@ -270,7 +270,7 @@ def test_an_existing_export_is_replaced_by_force_alone(run, tmp_path):
     """Exporting twice leaves one whole folder per candidate; unasked it is an error that names the folder."""
     (first, *_) = export_front(run, tmp_path)
     (first / "stale").write_text("")
-    with pytest.raises(ExportError, match=f"{first} is there already: add --force"):
+    with pytest.raises(ExportError, match=f"{first} exists already: add --force"):
         export_front(run, tmp_path)
     assert (first / "stale").exists()
     export_front(run, tmp_path, force=True)

@@ -4,7 +4,6 @@ import ast
 import errno
 import io
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -13,22 +12,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from generators.blocks import file_of
 from safetensors.torch import load_file, save_file
 
 from attn_nas.cli.exporting import export as export_command
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
-from attn_nas.export.formats import Format
 from attn_nas.export.insert_source import insert_source
-from attn_nas.export.verify import Found, Written, _check_accuracy
+from attn_nas.export.model_formats import Format
+from attn_nas.export.verify import Verified, Written, _check_accuracy
 from attn_nas.export.winner import Winner
 from attn_nas.models.build import build_model
-from attn_nas.runs import manifest as facts_module
+from attn_nas.runs import manifest as manifest_module
+from attn_nas.runs.data_identity import Normalization
 from attn_nas.runs.run import Run
 from attn_nas.runs.selection import Selection
 from attn_nas.space.genotype import Genotype
 from attn_nas.storage.formats import FORMAT
-from attn_nas.storage.optuna_db import FACTS
+from attn_nas.storage.optuna_db import MANIFEST
 
 SHAPE = (3, 16, 16)
 ALWAYS = {"README.md", "config.json", "placements.svg"}
@@ -150,19 +151,16 @@ def test_a_folder_loads_as_models_of_hubs_do(run, folder, candidate, tmp_path):
     assert json.loads(printed.splitlines()[-1]) == logits
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-LOADING = re.findall(r"```python\n(# from_\w+\.py\n.*?)```", README, re.DOTALL)
+WINNER = Path(__file__).parents[2] / "docs" / "winner.md"
+LOADING = ("from_source.py", "from_hub.py", "from_pt2.py", "from_onnx.py", "from_mixin.py")
 
 
-def test_the_readmes_ways_of_loading_work(folder, trained, tmp_path):
-    """Each block, in the order of the README and from another folder: five networks, one of them without a module."""
-    assert [code.split("\n")[0] for code in LOADING] == [
-        f"# from_{name}.py" for name in ("source", "hub", "pt2", "onnx", "mixin")
-    ]
+def test_the_documented_ways_of_loading_work(folder, trained, tmp_path):
+    """Each file of the page, one after the other and from another folder: five networks, one of them without a module."""
     images = "torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)"
     lines = ["import torch", "found = []"]
-    for code in LOADING:
-        ours = code.replace("export/KEY", str(folder)).replace("np.zeros((4, 3, 28, 16), np.float32)", f"{images}.numpy()")
+    for code in (file_of(WINNER, name) for name in LOADING):
+        ours = code.replace('"winner', f'"{folder}').replace("np.zeros((4, 3, 28, 16), np.float32)", f"{images}.numpy()")
         lines += [
             ours,
             "found.append(torch.from_numpy(logits))" if "onnx" in code else f"found.append(model({images}).detach())",
@@ -216,7 +214,7 @@ def test_the_command_offers_every_format():
 
     option = signature(export_command, eval_str=True).parameters["format"]
     assert option.default == ",".join(DEFAULT_FORMATS)
-    assert f"Formats: {', '.join(FORMATS)};" in option.annotation.__metadata__[0].help
+    assert f"Formats, separated by commas: {', '.join(FORMATS)}." in option.annotation.__metadata__[0].help
 
 
 @pytest.mark.parametrize("name", ["source", "onnx"])
@@ -234,7 +232,7 @@ def test_a_file_that_does_something_else_is_named_and_not_kept(run, candidate, t
 
     monkeypatch.setitem(FORMATS, name, Format(honest.file, twice, honest.summary, tolerance=honest.tolerance))
     with pytest.raises(
-        ExportError, match=rf"{honest.file} gives other logits .* up to (1.0e-03|9.9e-04|9.\de-04) of the largest is off"
+        ExportError, match=rf"the logits of {honest.file} differ .* by up to (1.0e-03|9.9e-04|9.\de-04) of the largest; "
     ):
         export_candidates(run, [candidate], tmp_path / "models", formats=[name], without_data=True)
     assert not (tmp_path / "models").exists()
@@ -260,7 +258,9 @@ def test_weights_that_do_not_reach_the_recorded_accuracy_are_not_kept(damaged, c
     weights["fc.weight"] = weights["fc.weight"].flip(0)
     save_file(weights, path, metadata={"seed": "0"})
     recorded = round(100 * candidate.results[0].accuracy)
-    message = rf"model.py has \d+ of 100 validation images right, recorded were {recorded}: \d+ images off, of which"
+    message = (
+        rf"model.py classifies \d+ of 100 validation images correctly; recorded are {recorded}\. Of the difference of \d+ "
+    )
     with pytest.raises(ExportError, match=message):
         export_candidates(damaged, [candidate], tmp_path / "models")
     assert not (tmp_path / "models").exists()
@@ -274,16 +274,19 @@ def test_an_accuracy_may_differ_by_what_precision_decides(run, candidate, tmp_pa
     for found in ({"correct": right}, {"correct": right - 1}, {"correct": right + 7, "undecided": 7}, {}):
         _check_accuracy(written, "source", found, 1000)
     for found in ({"correct": right - 2}, {"correct": right + 8, "undecided": 7}):
-        with pytest.raises(ExportError, match="of which precision explains"):
+        with pytest.raises(ExportError, match="images, precision explains"):
             _check_accuracy(written, "source", found, 1000)
 
 
 def test_findings_read_as_a_sentence():
     """Equal to the bit, or how far off; costs and accuracy where they are known."""
-    assert str(Found(0.0, (12_345, 678), 95, 100)) == (
-        "logits equal to the bit at batch sizes 1, 2, 8; 12,345 FLOPs and 678 parameters; 95.00% of 100 validation images right"
+    assert str(Verified(0.0, (12_345, 678), 95, 100)) == (
+        "logits equal to the bit at batch sizes 1, 2, 8; 12,345 FLOPs and 678 parameters; "
+        "accuracy 95.00% on 100 validation images"
     )
-    assert str(Found(2e-6, None, 95, 100)).startswith("up to 2e-06 of the largest logit off at batch sizes 1, 2, 8; 95.00%")
+    assert str(Verified(2e-6, None, 95, 100)).startswith(
+        "logits differ by 2e-06 of the largest at batch sizes 1, 2, 8; accuracy 95.00%"
+    )
 
 
 def test_data_that_are_gone_or_others_are_said_so(run, candidate, tmp_path, monkeypatch):
@@ -293,12 +296,12 @@ def test_data_that_are_gone_or_others_are_said_so(run, candidate, tmp_path, monk
         raise DataError("no such files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(facts_module, "load_dataset", gone)
+        patch.setattr(manifest_module, "load_dataset", gone)
         with pytest.raises(ExportError, match=r"cannot be reproduced: no such files. To export without .* --without-data"):
             export_candidates(run, [candidate], tmp_path / "models")
-    others = {**run.meta, "normalization": {"mean": [0.5] * 3, "std": [0.5] * 3}}
     other = Run(run.folder.path)
-    other.__dict__["meta"] = others
+    grey = Normalization((0.5,) * 3, (0.5,) * 3)
+    monkeypatch.setattr(other, "manifest", run.manifest.model_copy(update={"normalization": grey}))
     with pytest.raises(ExportError, match="cluttered_digits is not the data set that the run was begun with"):
         export_candidates(other, [candidate], tmp_path / "models")
     assert not (tmp_path / "models").exists()
@@ -349,8 +352,8 @@ def _one_missing(path):
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (_truncate, RunError, "is damaged, or not what the run has written .*: delete it. One more seed"),
-        (_garble, RunError, "is damaged, or not what the run has written .*: delete it. One more seed"),
+        (_truncate, RunError, "is damaged, or not as the run has written it .*: delete it. One more seed"),
+        (_garble, RunError, "is damaged, or not as the run has written it .*: delete it. One more seed"),
         (_other_seed, RunError, "its seed is 7, trained were 0"),
         (_no_seed, RunError, "its seed is None, trained were 0"),
         (_other_shape, ExportError, r"do not fit its network: size mismatch for fc.weight"),
@@ -404,7 +407,7 @@ def test_a_run_that_cannot_be_exported_says_why(run, damaged, tiny_space, tmp_pa
     damaged.__dict__["candidates"] = []
     with pytest.raises(RunError, match="has no finished trial yet"):
         Selection().of(damaged)
-    damaged.study.set_user_attr(FACTS, {**damaged.meta, "format": FORMAT + 1})
+    damaged.study.set_user_attr(MANIFEST, {**damaged.manifest.to_stored(), "format": FORMAT + 1})
     with pytest.raises(
         AttnNasError,
         match=f"is a run of format {FORMAT + 1}, made by attn-nas .*; this version reads formats up to {FORMAT}: update",

@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from attn_nas import cli
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.types import EpochFinished, SearchFinished, SearchStarted
-from attn_nas.monitor import follow as watching
-from attn_nas.monitor import remote
-from attn_nas.monitor.follow import News, Watch, news_of
+from attn_nas.execution.settings import Local
+from attn_nas.monitor import follow, remote
+from attn_nas.monitor.follow import LogUpdate, Watch, folder_updates
 from attn_nas.runs.folder import RunFolder
 from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
@@ -35,7 +35,9 @@ def _line(event):
 def ended(tiny_space, tmp_path_factory):
     """The folder of a search that has ended."""
     folder = tmp_path_factory.mktemp("watched") / "run"
-    search(tiny_space, budget=4, confirm=0, run=folder, workers=1, trainer=TableTrainer(Task(3, 16, 16, 10)))
+    Search(tiny_space, run=folder, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=4, confirm=0, execution=Local(workers=1)
+    )
     return folder
 
 
@@ -60,7 +62,7 @@ def test_a_search_that_has_ended_says_so(ended, command):
     opening, closing = out.splitlines()
     assert opening.startswith("search on cifar_resnet depth 8 width 8: 1 worker")
     assert closing.startswith("The search has ended: 4 of 4 candidates trained in 00:0")
-    assert closing.endswith(f"the budget is used up. Next: attn-nas front {ended}")
+    assert closing.endswith(f"the budget is used up. Next: attn-nas show {ended}")
 
 
 def test_json_passes_the_log_on(ended, command):
@@ -85,42 +87,42 @@ def test_what_is_written_while_one_watches_is_read_once(tmp_path):
     """Whole lines, as long as somebody holds the run."""
     folder = RunFolder(tmp_path)
     with folder.locked(), folder.events.open("w") as log:
-        news = news_of(tmp_path)
-        assert next(news) == News([], works=True)
+        updates = folder_updates(tmp_path)
+        assert next(updates) == LogUpdate([], is_active=True)
         log.write(f"{_line(STARTED)}\n{_line(ENDED)[:9]}")
         log.flush()
-        found = next(news)
-        assert (found.events, found.works) == ([STARTED], True)
+        found = next(updates)
+        assert (found.events, found.is_active) == ([STARTED], True)
         log.write(f"{_line(ENDED)[9:]}\n")
-    assert next(news) == News([_line(ENDED)], works=False)
+    assert next(updates) == LogUpdate([_line(ENDED)], is_active=False)
 
 
 @pytest.mark.parametrize(
-    ("works", "patience", "seen"),
+    ("is_active", "restart_seconds", "seen"),
     [((True, False, False, True), 60.0, 5), ((True, False, False, True), 0.0, 2), ((False, False, True), 60.0, 1)],
-    ids=["begun again", "patience is over", "never at work"],
+    ids=["begun again", "no restart in time", "never at work"],
 )
-def test_a_search_that_is_begun_again_is_watched_on(works, patience, seen):
+def test_a_search_that_is_begun_again_is_watched_on(is_active, restart_seconds, seen):
     """For a while; one that was not at work is given up at once."""
     again = replace(STARTED, finished=7)
-    news = [News([_line(STARTED)], works[0]), *(News([], each) for each in works[1:])]
-    news.append(News([_line(again), _line(ENDED)], works=True))
-    watch = Watch(iter(news), patience)
+    updates = [LogUpdate([_line(STARTED)], is_active[0]), *(LogUpdate([], each) for each in is_active[1:])]
+    updates.append(LogUpdate([_line(again), _line(ENDED)], is_active=True))
+    watch = Watch(iter(updates), restart_seconds)
     assert len(list(watch)) == seen
-    assert watch.progress.started == (again if seen == len(news) else STARTED)
+    assert watch.progress.started == (again if seen == len(updates) else STARTED)
 
 
 def test_ctrl_c_leaves_the_search_alone(ended, command, monkeypatch):
     """Exit code 130, and a word that it goes on."""
 
     def interrupted(_):
-        yield News([_line(STARTED)], works=True)
+        yield LogUpdate([_line(STARTED)], is_active=True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watching, "news_of", interrupted)
+    monkeypatch.setattr(follow, "folder_updates", interrupted)
     code, out, _ = command("watch", ended)
     assert code == 130
-    assert out.splitlines()[1] == "left; the search goes on"
+    assert out.splitlines()[1] == "left; the search continues"
 
 
 class _Dashboard(ThreadingHTTPServer):
@@ -128,7 +130,7 @@ class _Dashboard(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, answers, kind=remote.KIND):
+    def __init__(self, answers, kind=remote.CONTENT_TYPE):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers, self.kind, self.asked = list(answers), kind, []
         self.url = f"http://127.0.0.1:{self.server_port}/runs/my%20run"
@@ -177,8 +179,8 @@ EPOCHS = [_line(EpochFinished(number=1, epoch=epoch, accuracy=0.5)) for epoch in
 def test_a_dashboard_passes_the_log_on():
     """From the address of any page of the run; the token goes into a header and nowhere else."""
     with _served(([_line(STARTED), "", EPOCHS[0], _line(ENDED)], True)) as server:
-        watch = Watch(remote.remote_news(f"{server.url}/candidates/abc?token=secret&by=key"))
-        lines = [line for news in watch for line in news.lines]
+        watch = Watch(remote.remote_updates(f"{server.url}/candidates/abc?token=secret&by=key"))
+        lines = [line for update in watch for line in update.lines]
     assert lines == [_line(STARTED), EPOCHS[0], _line(ENDED)]
     assert watch.progress.ended == ENDED
     assert server.asked == [("/runs/my%20run/events", "Bearer secret")]
@@ -186,7 +188,7 @@ def test_a_dashboard_passes_the_log_on():
 
 def test_a_lost_connection_is_made_again_and_nothing_told_twice(monkeypatch):
     """The log comes from its beginning; one that is closed in order is asked for again too."""
-    monkeypatch.setattr(remote, "_AGAIN", 0.0)
+    monkeypatch.setattr(remote, "_REOPEN_SECONDS", 0.0)
     answers = [
         ([_line(STARTED), *EPOCHS[:2]], False),
         ([_line(STARTED)], False),
@@ -196,17 +198,17 @@ def test_a_lost_connection_is_made_again_and_nothing_told_twice(monkeypatch):
         ([_line(STARTED), *EPOCHS, _line(ENDED)], True),
     ]
     with _served(*answers) as server:
-        watch = Watch(remote.remote_news(server.url, waits=(0.0, 0.0, 0.0)))
-        lines = [line for news in watch for line in news.lines]
+        watch = Watch(remote.remote_updates(server.url, retry_seconds=(0.0, 0.0, 0.0)))
+        lines = [line for update in watch for line in update.lines]
     assert lines == [_line(STARTED), *EPOCHS, _line(ENDED)]
 
 
 def test_a_connection_that_cannot_be_made_again_is_an_error():
     """After as many attempts as there are waits."""
     with _served(*[([_line(STARTED)], False)] * 3) as server:
-        news = remote.remote_news(server.url, waits=(0.0, 0.0))
+        updates = remote.remote_updates(server.url, retry_seconds=(0.0, 0.0))
         with pytest.raises(RunError, match="could not be made again in 2 attempts"):
-            list(news)
+            list(updates)
     assert len(server.asked) == 3
 
 
@@ -224,7 +226,7 @@ def test_a_connection_that_cannot_be_made_again_is_an_error():
 def test_a_refusal_is_told_as_what_it_is(answer, error, message):
     """At the first attempt, without another one."""
     with _served(answer) as server, pytest.raises(error, match=message):
-        next(remote.remote_news(server.url))
+        next(remote.remote_updates(server.url))
     assert len(server.asked) == 1
 
 
@@ -232,15 +234,15 @@ def test_who_is_no_dashboard_is_told_apart():
     """Another site, an address where nobody answers, one that is no run's, one that is none."""
     with _served((["<html>"], True), kind="text/html") as server:
         with pytest.raises(RunError, match="is not a dashboard of attn-nas"):
-            next(remote.remote_news(server.url))
+            next(remote.remote_updates(server.url))
         gone = server.url
-    with pytest.raises(RunError, match="nothing answers at http"):
-        next(remote.remote_news(gone))
+    with pytest.raises(RunError, match="no server answers at http"):
+        next(remote.remote_updates(gone))
     for url in ("http://127.0.0.1:8090/", "http:///runs/x", "ftp://here/runs/x", "http://here:port/runs/x"):
         with pytest.raises(UsageError, match="address"):
-            next(remote.remote_news(url))
+            next(remote.remote_updates(url))
     with pytest.raises(UsageError, match="does not accept this token"), _served(401) as server:
-        next(remote.remote_news(f"{server.url}?token=wrong"))
+        next(remote.remote_updates(f"{server.url}?token=wrong"))
 
 
 def test_a_remote_search_is_shown_like_one_here(command):
@@ -249,8 +251,8 @@ def test_a_remote_search_is_shown_like_one_here(command):
         code, out, _ = command("watch", server.url)
     assert code == 0
     assert out.splitlines()[0].startswith("toy on a trunk: 2 workers")
-    assert out.splitlines()[-1].endswith("the budget is used up. Next (where it ran): attn-nas front runs/x")
+    assert out.splitlines()[-1].endswith("the budget is used up. Next (where it ran): attn-nas show runs/x")
     with _served(([_line(STARTED), *EPOCHS], True)) as server:
         code, _, err = command("watch", server.url)
     assert code == 1
-    assert "Go on (where it ran) with: attn-nas search --resume --run runs/x" in err
+    assert "Continue (where it ran) with: attn-nas search --resume --run runs/x" in err

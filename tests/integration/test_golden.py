@@ -13,7 +13,7 @@ def test_two_trials_give_the_recorded_figures(table_search):
 
     Between processors with AVX-512, with AVX2 and without either, and without oneDNN, these losses differ by 3e-5 at most.
     """
-    run = table_search(budget=2, trainer=None)
+    run = table_search(n_trials=2, training=None)
     found = [
         {
             "genotype": candidate.record.genotype.to_dict(),

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from generators.blocks import file_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -80,7 +81,7 @@ def _every_position(trunk, start=0, names=("cbam", "se", "mhsa", "sk", "coord", 
 def _quietly(model, genotype):
     """`insert` without the warning that convolutions were replaced."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="convolutions replaced")
+        warnings.filterwarnings("ignore", message="convolutions were replaced")
         return insert(model, genotype)
 
 
@@ -124,7 +125,7 @@ def _logits(model, side=32):
         return model(images)
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
 
 TORCHVISION = [
     (RESNET18, "resnet18"),
@@ -295,7 +296,7 @@ def test_blocks_are_found_wherever_they_are():
 def test_replaced_convolutions_are_named():
     """Their weights are lost, and the user is told at the line that did it."""
     genotype = Genotype(RESNET18, (*(None,) * 7, Placement("sk", "replace", reduction=4)))
-    with pytest.warns(UserWarning, match=r"their weights are gone: layer4\.1\.conv2$") as caught:
+    with pytest.warns(UserWarning, match=r"their weights are lost: layer4\.1\.conv2$") as caught:
         insert(models.resnet18(), genotype)
     assert [warning.filename for warning in caught] == [__file__]
 
@@ -311,7 +312,7 @@ def test_genotypes_are_read_from_exports(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(SpaceError, match=r"broken\.json is not JSON"):
         insert(_small_resnet(), tmp_path / "broken.json")
-    with pytest.raises(UsageError, match="takes a model and then a genotype, and got Genotype"):
+    with pytest.raises(UsageError, match="model is a Genotype: give a torch module first, then a genotype"):
         insert(genotype, _small_resnet())
 
 
@@ -346,7 +347,7 @@ REFUSED = [
         models.squeezenet1_1,
         RESNET18,
         SE,
-        r"no block of a known kind in SqueezeNet: known are those of torchvision's ResNet \(Basic",
+        r"SqueezeNet has no block of a supported kind: supported are those of torchvision's ResNet \(Basic",
     ),
     (
         models.resnet18,
@@ -378,7 +379,7 @@ REFUSED = [
         models.mobilenet_v2,
         Trunk("mobilenet_v2", 53, 8),
         Placement("se", "post", reduction=4),
-        r"features\.1 of the model has no shortcut, and so no place for a mechanism at post",
+        r"features\.1 of the model has no shortcut, and therefore no position post",
     ),
     (
         lambda: models.resnet18(num_classes=2),
@@ -390,9 +391,9 @@ REFUSED = [
         lambda: nn.Sequential(Preactivated(8, 8)),
         RESNET18,
         SE,
-        r"0 has the modules of torchvision's .*, but computes something el",
+        r"0 has the modules of torchvision's .*, but gives other outputs",
     ),
-    (lambda: nn.Sequential(Misfit(8)), RESNET18, SE, r"0 has the modules of torchvision's .*, but does not work like it"),
+    (lambda: nn.Sequential(Misfit(8)), RESNET18, SE, r"0 has the modules of torchvision's .*, but cannot be run like it"),
 ]
 
 
@@ -461,14 +462,14 @@ def test_exported_insertion_does_the_same(trunk, make):
         torch.manual_seed(0)
         wanted = _quietly(copy.deepcopy(model), genotype).state_dict()
         torch.manual_seed(0)
-        with pytest.warns(UserWarning, match="their weights are gone") as caught:
+        with pytest.warns(UserWarning, match="their weights are lost") as caught:
             given = exported.insert(model).state_dict()
         assert [warning.filename for warning in caught] == [__file__]
         assert list(given) == list(wanted)
         assert all(torch.equal(value, wanted[key]) for key, value in given.items())
     ours = perturbed(build_model(genotype, 10, seed=0)).eval()
     bare = _module(bare_source(trunk, 10, 3)).build_model()
-    with pytest.warns(UserWarning, match="their weights are gone"):
+    with pytest.warns(UserWarning, match="their weights are lost"):
         exported.insert(bare).load_state_dict(ours.state_dict())
     assert torch.equal(_logits(bare.eval()), _logits(ours))
 
@@ -486,7 +487,7 @@ def test_every_mechanism_can_be_exported_for_insertion():
     _check_style(source)
     defined = re.findall(r"^(?:class|def) (\w+)", source, re.MULTILINE)
     assert len(defined) == len(set(defined))
-    with pytest.warns(UserWarning, match="their weights are gone"):
+    with pytest.warns(UserWarning, match="their weights are lost"):
         model = _module(source).insert(build_trunk(trunk, 10))
     assert list(model.state_dict()) == list(build_model(genotype, 10).state_dict())
 
@@ -536,8 +537,8 @@ def test_exported_insertion_works_where_the_package_does_not_exist(tmp_path):
 
 
 def test_trunks_of_plugins_can_be_inserted_into(tmp_path):
-    """The README's trunk, by `insert` and by the exported source: our network's logits to the bit."""
-    (code,) = re.findall(r"```python\n# my_trunk\.py\n(.*?)```", README, re.DOTALL)
+    """The documentation's trunk, by `insert` and by the exported source: our network's logits to the bit."""
+    code = file_of(DOCS / "extending.md", "my_trunk.py")
     (tmp_path / "hosted_trunk.py").write_text(code.replace('"plain_net"', '"hosted_net"'))
     trunk = trunk_in(tmp_path / "hosted_trunk.py", "hosted_net", depth=1, width=8)
     genotype = Genotype(trunk, (Placement("se", "pre", reduction=2), SE), (Placement("bam", "stage_end", reduction=2),))
@@ -549,8 +550,8 @@ def test_trunks_of_plugins_can_be_inserted_into(tmp_path):
 
 
 def test_the_tutorial_fine_tunes(tmp_path, monkeypatch):
-    """The README's file as it stands, but for the download: old and new parameters learn, and the result can be loaded."""
-    (code,) = re.findall(r"```python\n# fine_tune\.py\n(.*?)```", README, re.DOTALL)
+    """The documented file as it stands, but for the download: old and new parameters learn, and the result can be loaded."""
+    code = file_of(DOCS / "winner.md", "fine_tune.py")
     genotype = _everywhere(RESNET50, SE)
     (tmp_path / "runs/mine/export/51626d17d50a").mkdir(parents=True)
     (tmp_path / "runs/mine/export/51626d17d50a/config.json").write_text(json.dumps({"genotype": genotype.to_dict()}))

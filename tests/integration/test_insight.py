@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
+from attn_nas.execution.settings import Local
 from attn_nas.report import write_insight
 from attn_nas.sampling import Training
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
-from attn_nas.terminal.insight import insight_tables, insight_words
+from attn_nas.terminal.insight_table import insight_notes, insight_tables
 from attn_nas.testing import TableTrainer
 
 
@@ -61,7 +62,7 @@ def test_noise_alone_has_no_effects(tiny_space):
     effects = [*insight.mechanisms, *insight.positions, *insight.sites]
     assert sum(effect.beyond_noise for effect in effects) <= 1
     if insight.nothing_found:
-        assert "No mechanism, position or site has an effect beyond noise" in " ".join(insight_words(insight))
+        assert "No mechanism, position or site has an effect beyond noise" in " ".join(insight_notes(insight))
 
 
 def test_three_networks_say_nothing(tiny_space):
@@ -73,7 +74,7 @@ def test_three_networks_say_nothing(tiny_space):
 @pytest.fixture(scope="module")
 def run(search_in, tmp_path_factory):
     """Twelve scored candidates, to be read only."""
-    return search_in(tmp_path_factory.mktemp("searched"), budget=12)
+    return search_in(tmp_path_factory.mktemp("searched"), n_trials=12)
 
 
 def test_a_run_has_its_insight_as_files(run, tmp_path):
@@ -109,6 +110,8 @@ def test_its_tables_have_every_effect(run):
 
 def test_a_run_of_three_candidates_has_none(tiny_space, tmp_path, tiny_task):
     """With how many it needs."""
-    run = search(tiny_space, budget=3, confirm=0, workers=1, run=tmp_path / "run", trainer=TableTrainer(tiny_task))
+    run = Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+        n_trials=3, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has 3 scored candidates: an estimate needs 4"):
         assert run.insight

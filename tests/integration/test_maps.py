@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 from attn_nas import cli
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import DataError, ExportError, RunError, UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.maps import compare, without
-from attn_nas.maps import comparison as comparison_module
+from attn_nas.maps import network_comparison as comparison_module
 from attn_nas.report import write_maps
-from attn_nas.report.maps import maps_image, maps_png
+from attn_nas.report.maps_picture import maps_image, maps_png
 from attn_nas.report.raster import gate_map, picture
 from attn_nas.runs import manifest as facts_module
 from attn_nas.space.genotype import Genotype
@@ -42,7 +43,9 @@ proxy: {epochs: 2, batch_size: 32, lr: 0.1, precision: fp32}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished search of five candidates, really trained."""
-    return search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run", budget=5, confirm=0, workers=1)
+    return Search(parse_space(SPACE), run=tmp_path_factory.mktemp("maps") / "run").optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +168,7 @@ def test_weights_that_were_not_kept_or_do_not_fit_are_errors(run):
     path = run.folder.weights_of(candidate.record.key)
     hidden = path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(RunError, match="were not kept: only the front, the references and what was confirmed"):
+        with pytest.raises(RunError, match="were not kept: only the front, the references and confirmed candidates"):
             compare(run, [run.references[0]])
         path.write_bytes(run.folder.weights_of(_reference(run, "none").record.key).read_bytes())
         with pytest.raises(RunError, match="are not those of its network: Error"):
@@ -198,7 +201,7 @@ def test_an_unwritable_target_is_an_error(compared, tmp_path):
 
 
 def _command(monkeypatch, capsys, *arguments):
-    """Exit code, output and errors of ``attn-nas maps``."""
+    """Exit code, output and errors of ``attn-nas maps``, a former name of ``attn-nas why``."""
     monkeypatch.setattr(sys, "argv", ["attn-nas", "maps", *map(str, arguments)])
     monkeypatch.setenv("COLUMNS", "160")
     with pytest.raises(SystemExit) as ended:
@@ -215,7 +218,7 @@ def test_the_command_shows_the_knee_in_words_and_as_a_picture(run, monkeypatch, 
     assert f"Written: {path}" in out
     assert "cbam everywhere: " in out
     assert "block 2 cbam r2 k3 gate" in out
-    assert "Of the first 200 validation images right: " in out
+    assert "Accuracy on the first 200 validation images: " in out
 
 
 def test_the_command_takes_keys_and_the_front(run, monkeypatch, capsys, tmp_path):
@@ -261,4 +264,4 @@ def _run_without_scores(folder):
     """A run whose only candidate has failed."""
     bare = Genotype.bare(SMALL)
     trainer = TableTrainer(Task(3, 16, 16, 10), failures={bare.key: "by order"})
-    search(parse_space(SPACE), run=folder, budget=1, confirm=0, workers=1, trainer=trainer)
+    Search(parse_space(SPACE), run=folder, training=trainer).optimize(n_trials=1, confirm=0, execution=Local(workers=1))

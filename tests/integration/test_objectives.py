@@ -8,7 +8,7 @@ import pytest
 
 from attn_nas.cost import CostTable
 from attn_nas.report import write_front
-from attn_nas.sampling.placement_kernel import Placed
+from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.sampling.rows import CostedRows
 from attn_nas.sampling.times import SLOWEST, PredictedTimes
 from attn_nas.space.schema import ObjectiveSettings
@@ -42,7 +42,7 @@ def timed_search(table_search, tiny_space, tiny_task):
     """Twenty candidates, whose accuracy is traded for these costs."""
 
     def searched(*costs, **arguments):
-        return table_search(_space(tiny_space, *costs), **{"trainer": TimedTrainer(tiny_task), "budget": 20, **arguments})
+        return table_search(_space(tiny_space, *costs), **{"training": TimedTrainer(tiny_task), "n_trials": 20, **arguments})
 
     return searched
 
@@ -90,7 +90,7 @@ def test_times_are_averaged_over_seeds(timed_search):
 
 def test_what_cannot_be_timed_has_failed(timed_search, tiny_task):
     """When times are to be minimised; otherwise nobody minds."""
-    run = timed_search("step_time", trainer=TableTrainer(tiny_task), budget=2)
+    run = timed_search("step_time", training=TableTrainer(tiny_task), n_trials=2)
     assert [record.reason for record in run.failures] == ["it was not timed, and step_time are to be minimised"] * 2
 
 
@@ -119,8 +119,8 @@ def test_times_of_unseen_networks_are_predicted(tiny_space, tiny_task):
     order = rng.permutation(len(some))
     seen, rest = order[:40], order[40:]
     measured = true[seen] + 0.02 * rng.normal(size=40)
-    predicted = PredictedTimes(Placed.of([genotypes[index] for index in seen]), measured)
-    costs = predicted(Placed.of([genotypes[index] for index in rest]))
+    predicted = PredictedTimes(PlacedNetworks.of([genotypes[index] for index in seen]), measured)
+    costs = predicted(PlacedNetworks.of([genotypes[index] for index in rest]))
     scale = np.log1p(np.maximum(true[rest] - 1, 0) / 0.1) / np.log1p((SLOWEST - 1) / 0.1)
     assert np.abs(costs - scale).mean() < 0.05
     assert ((costs >= 0) & (costs <= 1)).all()

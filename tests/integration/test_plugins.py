@@ -1,4 +1,4 @@
-"""Mechanisms and trunks of other people: the README's tutorial, files, entry points, and what goes wrong."""
+"""Mechanisms and trunks of other people: the documentation's tutorial, files, entry points, and what goes wrong."""
 
 import json
 import os
@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from generators.blocks import blocks_of
 
 from attn_nas.attention.catalog import get_mechanism
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, ExportError, SpaceError, UsageError
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_candidates
 from attn_nas.export.source import model_source
 from attn_nas.plugins import registry as plugins
@@ -20,14 +22,15 @@ from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+TUTORIAL = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 @pytest.fixture
 def tutorial(tmp_path):
-    """The files that the README's tutorial shows, in a folder."""
-    for name, text in re.findall(r"```(?:python|yaml)\n# (my_\w+\.\w+|test_my_\w+\.py)\n(.*?)```", README, re.DOTALL):
-        (tmp_path / name).write_text(text)
+    """The files that the tutorial shows, in a folder."""
+    for block in blocks_of(TUTORIAL):
+        if block.file_name:
+            (tmp_path / block.file_name).write_text(block.code)
     assert {path.name for path in tmp_path.iterdir()} == {
         "my_attention.py",
         "my_space.yaml",
@@ -91,7 +94,9 @@ def test_the_tutorials_trunk_is_searched_and_exported(tutorial):
     text = (tutorial / "my_space.yaml").read_text().replace("[my_attention.py]", "[my_attention.py, my_trunk.py]")
     text = text.replace("{name: cifar_resnet, depth: 8, width: 8}", "{name: plain_net, depth: 1, width: 8}")
     (tutorial / "space.yaml").write_text(text)
-    run = search(load_space(tutorial / "space.yaml"), run=tutorial / "run", budget=3, confirm=0, workers=1)
+    run = Search(load_space(tutorial / "space.yaml"), run=tutorial / "run").optimize(
+        n_trials=3, confirm=0, execution=Local(workers=1)
+    )
     assert run.failures == []
     folders = export_candidates(run, run.references, tutorial / "models")
     assert len(folders) == 3
@@ -118,21 +123,20 @@ def test_a_plugin_is_what_it_was_when_it_was_read(tutorial):
 def test_a_run_is_resumed_with_its_own_space_under_another_name(tutorial):
     """The same plug-in at another path is the same space; another one is not."""
     space = load_space(tutorial / "my_space.yaml")
-    search(space, run=tutorial / "run", budget=2, confirm=0, workers=1)
+    Search(space, run=tutorial / "run").optimize(n_trials=2, confirm=0, execution=Local(workers=1))
     copy = tutorial / "copy"
     copy.mkdir()
     for name in ("my_space.yaml", "my_attention.py"):
         shutil.copy(tutorial / name, copy / name)
-    search(load_space(copy / "my_space.yaml"), run=tutorial / "run", budget=2, confirm=0, workers=1, resume=True)
-    assert len(Run(tutorial / "run").candidates) == 2
+    Search.load(tutorial / "run").check(space=copy / "my_space.yaml")
     source = (copy / "my_attention.py").read_text()
     (copy / "my_attention.py").write_text(source.replace("1e-3", "1e-2"))
     with pytest.raises(UsageError, match="begun with another search space"):
-        search(load_space(copy / "my_space.yaml"), run=tutorial / "run", budget=3, confirm=0, workers=1, resume=True)
-    search(run=tutorial / "run", budget=3, confirm=0, workers=1, resume=True)
+        Search.load(tutorial / "run").check(space=copy / "my_space.yaml")
+    Search.load(tutorial / "run").optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     shutil.rmtree(tutorial / "run" / "plugins")
     with pytest.raises(SpaceError, match=r"the search space of .*run cannot be used any more: the plug-in .* cannot be read"):
-        search(run=tutorial / "run", budget=4, confirm=0, workers=1, resume=True)
+        Search.load(tutorial / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
 
 
 def test_a_plugin_that_cannot_be_built_or_counted_is_named(tutorial):
@@ -147,7 +151,9 @@ def test_a_plugin_that_cannot_be_built_or_counted_is_named(tutorial):
     ):
         (tutorial / "my_attention.py").write_text(broken)
         with pytest.raises(AttnNasError, match=message):
-            search(load_space(tutorial / "my_space.yaml"), run=tutorial / "run", budget=2, confirm=0, workers=1)
+            Search(load_space(tutorial / "my_space.yaml"), run=tutorial / "run").optimize(
+                n_trials=2, confirm=0, execution=Local(workers=1)
+            )
         assert not (tutorial / "run").exists()
 
 
@@ -187,7 +193,7 @@ def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):
     )
     done = _run(tmp_path, "attn_nas", "mechanisms", "energy_gate", "--json", PYTHONPATH=str(tmp_path))
     assert json.loads(done.stdout)["name"] == "energy_gate"
-    assert "the plug-in broken (no_such_module) is left out: ModuleNotFoundError" in done.stderr
+    assert "the plug-in broken (no_such_module) is skipped, its import failed: ModuleNotFoundError" in done.stderr
     found = _run(tmp_path, "attn_nas", "mechanisms", "energy_gate", "--plugin", "my_attention.py", PYTHONPATH=str(tmp_path))
     assert found.returncode == 0, found.stderr
 
@@ -203,7 +209,7 @@ def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):
         (
             "from attn_nas import Mechanism, register_mechanism\n"
             "register_mechanism(Mechanism('se', 'm:C', 'channel', '', title='', year=2026))",
-            "mechanism name 'se' is taken: choose another",
+            "mechanism name 'se' is taken: choose another name",
         ),
         (
             "from attn_nas import Mechanism, register_mechanism\n"

@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError
+from attn_nas.execution.settings import Local
 from attn_nas.report.document import html_report
 from attn_nas.report.growth import growth_of
 from attn_nas.report.markdown import markdown_report
-from attn_nas.report.pages.reading import Reading
+from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.run import Run
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.schema import ObjectiveSettings
@@ -32,7 +33,9 @@ BUDGET = 12
 def fake_run(space, folder, budget=BUDGET, **options):
     """A run of ``space`` whose trainer answers at once."""
     trainer = TableTrainer(load_dataset(space.data).task, epochs=3, **options)
-    return search(space, budget=budget, confirm=1, run=folder, workers=1, trainer=trainer, sampler=at_random)
+    return Search(space, run=folder, training=trainer, sampler=at_random).optimize(
+        n_trials=budget, confirm=1, execution=Local(workers=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ class Loaded(HTMLParser):
 
 def test_the_html_report_needs_nothing_from_elsewhere(run):
     """No address is loaded, every link leads to a place in it, no identity is there twice, names are text."""
-    html = html_report(Reading.of(run.folder.path))
+    html = html_report(RunReading.of(run.folder.path))
     page = Loaded(html)
     assert page.loads == []
     assert "@import" not in html
@@ -76,7 +79,7 @@ def test_the_html_report_needs_nothing_from_elsewhere(run):
 
 def test_the_html_report_has_every_page(run):
     """Front, references, every trial, comparison, insight, and the code of each member of the front."""
-    html = html_report(Reading.of(run.folder.path))
+    html = html_report(RunReading.of(run.folder.path))
     page = Loaded(html)
     for candidate in (*run.front, *run.references):
         assert f"candidate-{candidate.record.key}" in page.identities
@@ -92,13 +95,13 @@ def test_the_html_report_of_a_hundred_trials_is_small(tiny_space, tmp_path):
     """Less than 1.5 MB."""
     large = fake_run(tiny_space, tmp_path / "large", budget=100)
     assert len(large.records) >= 100
-    assert len(html_report(Reading.of(large.folder.path)).encode()) < 1_500_000
+    assert len(html_report(RunReading.of(large.folder.path)).encode()) < 1_500_000
 
 
 def test_a_run_without_a_score_says_so(tiny_space, tmp_path):
     """All have failed: both reports are written, and say what to look at."""
     found = fake_run(tiny_space, tmp_path / "bad", budget=3, failures=_Every("it <i>diverged</i> | twice"))
-    reading = Reading.of(found.folder.path)
+    reading = RunReading.of(found.folder.path)
     html = html_report(reading)
     assert "No candidate has a score yet" in html
     assert "it &lt;i&gt;diverged&lt;/i&gt;" in html
@@ -121,7 +124,7 @@ class _Every(dict):
 
 def test_markdown_has_the_front_the_references_and_the_leads(run):
     """Rows have the cells that their heading has; figures are those of the run."""
-    text = markdown_report(Reading.of(run.folder.path))
+    text = markdown_report(RunReading.of(run.folder.path))
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
     for block in tables:
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
@@ -177,7 +180,7 @@ def test_the_command_writes_into_the_run_or_where_it_is_told(run, tmp_path):
     ("options", "words"),
     [
         (["--format", "pdf"], "choose from html, md, csv, tensorboard"),
-        (["--format", "tensorboard", "--to", "-"], "name one"),
+        (["--format", "tensorboard", "--to", "-"], "name a folder"),
         (["--to", "/proc/nowhere/x.html"], "cannot write"),
     ],
 )
@@ -211,24 +214,25 @@ def test_stored_trials_are_those_of_the_study_and_ended_ones_are_read_once(run):
     assert all(0 <= span < 60 for span in spans)
 
 
-def test_a_grown_run_leaves_what_nothing_is_believed_of_out_of_its_front(tiny_space, tmp_path):
-    """With beliefs of an earlier reading, newer candidates are listed, but cannot be on the front."""
+def test_a_refreshed_run_leaves_candidates_without_a_belief_out_of_its_front(tiny_space, tmp_path):
+    """With beliefs of an older snapshot, newer candidates are listed, but cannot be on the front; the older one stays."""
     folder = tmp_path / "growing"
     first = fake_run(tiny_space, folder, budget=8)
-    beliefs = first.beliefs
-    search(
-        budget=14,
-        run=folder,
-        resume=True,
-        workers=1,
-        trainer=TableTrainer(load_dataset(tiny_space.data).task),
-        sampler=at_random,
+    beliefs, records, manifest = first.beliefs, first.records, first.manifest
+    Search.load(folder, training=TableTrainer(load_dataset(tiny_space.data).task), sampler=at_random).optimize(
+        n_trials=14, execution=Local(workers=1)
     )
-    grown = first.grown(beliefs=beliefs)
-    assert len(grown.candidates) > len(first.candidates)
-    assert {candidate.record.key for candidate in grown.front} <= beliefs.networks.keys()
-    assert any(candidate.belief is None for candidate in grown.candidates)
-    assert {candidate.record.key for candidate in Run(folder).candidates} == {each.record.key for each in grown.candidates}
+    newer = first.refreshed(beliefs=beliefs)
+    assert len(newer.candidates) > len(first.candidates)
+    assert {candidate.record.key for candidate in newer.front} <= beliefs.networks.keys()
+    assert any(candidate.belief is None for candidate in newer.candidates)
+    assert {candidate.record.key for candidate in Run(folder).candidates} == {each.record.key for each in newer.candidates}
+    assert (newer.manifest.budget, manifest.budget) == (14, 8)
+    assert (first.records, first.manifest) == (records, manifest)
+    assert all(before is after for before, after in zip(records, newer.records, strict=False))
+    judged = newer.with_beliefs(Run(folder).beliefs)
+    assert judged.records is newer.records
+    assert all(candidate.belief for candidate in judged.candidates)
 
 
 def test_the_hypervolume_grows_with_the_front(run):
@@ -246,7 +250,7 @@ def test_the_hypervolume_grows_with_the_front(run):
 def test_a_reading_of_nothing_is_an_error(tmp_path):
     """A folder without a study."""
     with pytest.raises(RunError, match="is not a run"):
-        Reading.of(tmp_path)
+        RunReading.of(tmp_path)
 
 
 class _Timed(TableTrainer):
@@ -264,12 +268,14 @@ def timed_run(tiny_space, tmp_path_factory):
     space = tiny_space.model_copy(update={"objectives": ObjectiveSettings(costs=["flops", "latency"])})
     trainer = _Timed(load_dataset(space.data).task)
     folder = tmp_path_factory.mktemp("timed") / "run"
-    return search(space, budget=8, confirm=1, run=folder, workers=1, trainer=trainer, sampler=at_random)
+    return Search(space, run=folder, training=trainer, sampler=at_random).optimize(
+        n_trials=8, confirm=1, execution=Local(workers=1)
+    )
 
 
 def test_times_are_those_that_the_front_was_judged_by(timed_run):
     """Means over the seeds, in both reports."""
-    reading = Reading.of(timed_run.folder.path)
+    reading = RunReading.of(timed_run.folder.path)
     html, text = html_report(reading), markdown_report(reading)
     confirmed = next(each for each in timed_run.front if len(each.results) > 1)
     mean, first = f"{confirmed.costs['latency']:.2f}", f"{confirmed.record.profile.latency_1_ratio:.2f}"
@@ -280,12 +286,12 @@ def test_times_are_those_that_the_front_was_judged_by(timed_run):
 
 
 def test_the_html_report_has_a_picture_for_every_cost_and_no_choices_without_effect(timed_run):
-    """Over the trunk's, and in total where it is counted; points of all pictures are named."""
-    html = html_report(Reading.of(timed_run.folder.path))
+    """Extra cost, and total cost where it is counted; points of all pictures are named."""
+    html = html_report(RunReading.of(timed_run.folder.path))
     pictures = re.findall(r'<svg class="figure front".*?</svg>', html, re.DOTALL)
     assert len(pictures) == 3
     assert all(picture.count("<circle") >= len(timed_run.candidates) for picture in pictures)
-    assert all(words in html for words in ("flops, in total", "latency, over the trunk"))
+    assert all(words in html for words in ("flops, total", "latency, extra"))
     assert 'class="choices"' not in html
     identities = Loaded(html).identities
     assert len(identities) == len(set(identities))

@@ -4,12 +4,13 @@ import dataclasses
 import os
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
 
 from attn_nas.data import load_dataset
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import DeviceError, DeviceLostError, RunError, UsageError
 from attn_nas.execution import gpu_packing as packing
 from attn_nas.execution import resources
@@ -17,6 +18,7 @@ from attn_nas.execution.gpu_packing import dry_runs, make_executor, rising
 from attn_nas.execution.jobs import Failed, Finished, Job
 from attn_nas.execution.local import InProcess, LocalPool
 from attn_nas.execution.resources import Resources, usable_cores
+from attn_nas.execution.settings import Local
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
@@ -24,6 +26,7 @@ from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics
 from attn_nas.training import trainer as trainer_module
 from attn_nas.training.protocol import Throughput
+from attn_nas.training.step_profile import most_memory
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
 CPU = Numerics()
@@ -129,9 +132,9 @@ class DryTrainer(TableTrainer):
 
 
 def test_dry_runs_use_as_many_workers_as_asked():
-    """Each answers once; a failure is an error that says what to lower; a trainer without dry runs cannot be asked."""
+    """Each answers once; a failure is an error that says why; a trainer without dry runs cannot be asked."""
     trainer = DryTrainer(Task(3, 16, 16, 10))
-    for one, message in ((trainer, None), (DryTrainer(trainer.task, problem="out of memory"), "out of memory. Lower"),
+    for one, message in ((trainer, None), (DryTrainer(trainer.task, problem="out of memory"), "out of memory"),
                          (TableTrainer(trainer.task), "TableTrainer has no dry run")):  # fmt: skip
         pool = LocalPool([one] * (2 if message is None else 1))
         try:
@@ -204,6 +207,45 @@ def test_gpus_are_shared_until_the_throughput_stops_rising(packed):
     assert packed(workers=5) == [0, 1, 0, 1, 0]
 
 
+@dataclass
+class PlacedTrainer(DryTrainer):
+    """Can be placed on a GPU, and says which candidate needs the most memory."""
+
+    gpu: int = 0
+    memory_advice = "Buy a larger one"
+
+    def on_gpu(self, number):
+        return dataclasses.replace(self, gpu=number)
+
+    def largest(self, candidates):
+        return next(genotype for genotype in candidates if genotype.num_attended == 1)
+
+
+class NotingPool(FakePool):
+    """Notes what is dry-run."""
+
+    asked: ClassVar = set()
+
+    def submit(self, job):
+        self.asked.add(job.genotype)
+        super().submit(job)
+
+
+def test_a_trainer_of_the_users_own_shares_gpus_too(monkeypatch):
+    """It is dry-run on the candidate that it names, on the GPUs in turns; one without dry runs has one worker per GPU."""
+    monkeypatch.setattr(packing, "LocalPool", NotingPool)
+    resources = Resources(None, 1, 2, 16, 50)
+    task, attended = Task(3, 16, 16, 10), Genotype(BARE.trunk, (Placement("lka"), None, None))
+    candidates = [BARE, attended, Genotype(BARE.trunk, (Placement("lka"),) * 3)]
+    pool = make_executor(PlacedTrainer(task), resources, candidates)
+    assert [trainer.gpu for trainer in pool.trainers] == [0, 1] * 4
+    assert NotingPool.asked == {attended}
+    monkeypatch.setattr(FakePool, "fits", 0)
+    with pytest.raises(DeviceError, match=r"the GPU cannot train .*out of memory.*Buy a larger one"):
+        make_executor(PlacedTrainer(task), resources, candidates)
+    assert len(make_executor(TableTrainer(task), resources, candidates).trainers) == 2
+
+
 def test_when_fewer_fit_than_there_seemed_to_fewer_are_taken(packed):
     """Running out of memory with two at a time means one at a time."""
     assert packed(fits=1) == [0, 1]
@@ -215,11 +257,11 @@ def test_a_gpu_that_is_too_small_for_one_candidate_is_an_error(packed):
         packed(fits=0)
 
 
-def test_the_candidate_that_needs_most_memory_is_tried(monkeypatch):
+def test_the_candidate_that_needs_most_memory_is_tried():
     """Not the first, and not the one with most FLOPs."""
     trunk = Trunk("cifar_resnet", 8, 8)
     genotypes = [Genotype(trunk, (placement,) * 3) for placement in (None, Placement("se", reduction=4), Placement("lka"))]
-    assert packing._largest(genotypes, Task(3, 16, 16, 10), 64) == genotypes[2]
+    assert most_memory(genotypes, Task(3, 16, 16, 10), 64) == genotypes[2]
 
 
 @dataclass
@@ -286,19 +328,23 @@ def test_a_candidate_that_cannot_be_timed_is_trained_all_the_same(tiny_space, tm
 def test_workers_share_one_warm_trunk(tiny_space, tmp_path):
     """Two processes at once: it is trained once, kept, and every candidate starts from it."""
     proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1})
-    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=4, confirm=0, run=tmp_path / "run", workers=2)
+    run = Search(tiny_space.model_copy(update={"proxy": proxy}), run=tmp_path / "run").optimize(
+        n_trials=4, confirm=0, execution=Local(workers=2)
+    )
     assert len(run.candidates) == 4
     assert all(len(candidate.record.result.curve) == 1 for candidate in run.candidates)
     (trunk,) = run.folder.trunks.glob("*.safetensors")
     written = trunk.stat().st_mtime_ns
-    search(None, budget=5, confirm=0, run=tmp_path / "run", resume=True, workers=1)
+    Search.load(tmp_path / "run").optimize(n_trials=5, confirm=0, execution=Local(workers=1))
     assert [path.stat().st_mtime_ns for path in run.folder.trunks.glob("*.safetensors")] == [written]
 
 
 def test_a_warm_trunk_that_fails_is_trained_once(tiny_space, tmp_path):
     """Every candidate fails with its reason, at once; a resumed search tries again."""
     proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1, "lr": 1e20})
-    run = search(tiny_space.model_copy(update={"proxy": proxy}), budget=3, confirm=0, run=tmp_path / "run", workers=1)
+    run = Search(tiny_space.model_copy(update={"proxy": proxy}), run=tmp_path / "run").optimize(
+        n_trials=3, confirm=0, execution=Local(workers=1)
+    )
     reasons = [record.reason for record in run.failures]
     assert len(reasons) == 3
     assert all(reason.startswith("the bare trunk of all candidates failed: diverged in epoch 1") for reason in reasons)

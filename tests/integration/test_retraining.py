@@ -1,4 +1,4 @@
-"""Full retraining: entrants, recipe, gains and their significance, what is kept and resumed, and pretrained starts."""
+"""Full retraining: networks, recipe, gains and their significance, what is kept and resumed, and pretrained starts."""
 
 import json
 import shutil
@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 from attn_nas.cli import app
 from attn_nas.cost import Cost
 from attn_nas.data.torchvision_import import torchvision_datasets
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.export import export_candidates
-from attn_nas.followups.retraining import Retraining, full_recipe, plain_trunk
-from attn_nas.followups.training_plan import Use, cost_of, seeds_for
+from attn_nas.followups.retraining import Retraining, full_recipe, wider_trunk
+from attn_nas.followups.training_plan import SeedPurpose, cost_of, seeds_for
 from attn_nas.models.build import build_trunk
 from attn_nas.runs.run import Run
 from attn_nas.runs.selection import Selection
@@ -29,7 +30,7 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.stats.paired_gains import Gain, corrected
-from attn_nas.terminal.retraining import retraining_words
+from attn_nas.terminal.retraining_table import retraining_notes
 from attn_nas.testing import TableTrainer
 from attn_nas.training import ProxyResult, Scores
 from attn_nas.training.pretrained import check_pretrained
@@ -42,7 +43,7 @@ ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 @pytest.fixture(scope="module")
 def searched(search_in, tmp_path_factory):
     """Eight scored candidates, the references among them."""
-    return search_in(tmp_path_factory.mktemp("searched"), budget=8).folder.path
+    return search_in(tmp_path_factory.mktemp("searched"), n_trials=8).folder.path
 
 
 @pytest.fixture
@@ -55,16 +56,16 @@ def _winner(run):
     return next(each for each in run.candidates if not each.record.reference)
 
 
-def _fill(plan, test, validation=None):
-    """Keep results as if trained: ``test`` gives the accuracy of entrant and seed by their numbers."""
-    for number, entrant in enumerate(plan.entrants):
-        for index, replicate in enumerate(each for each in plan.series.replicates if each.genotype == entrant.genotype):
+def _fill(retraining, test, validation=None):
+    """Keep results as if trained: ``test`` gives the accuracy of network and seed by their numbers."""
+    for number, network in enumerate(retraining.networks):
+        for index, replicate in enumerate(each for each in retraining.plan.replicates if each.genotype == network.genotype):
             accuracy = float((validation or test)(number, index))
-            curve = (accuracy,) * plan.recipe.epochs
+            curve = (accuracy,) * retraining.recipe.epochs
             result = ProxyResult(accuracy, 0.0, 0.0, curve, curve, curve, curve, 1.0, 1.0, 1.0, 32, replicate.seed)
-            plan.series.weights.mkdir(parents=True, exist_ok=True)
-            (plan.series.weights / f"{entrant.genotype.key}.safetensors").touch()
-            plan.series.folder.keep(
+            retraining.plan.weights.mkdir(parents=True, exist_ok=True)
+            (retraining.plan.weights / f"{network.genotype.key}.safetensors").touch()
+            retraining.plan.folder.keep(
                 replicate, Trained(result, Cost(9, 8, 7, 6), None, Scores(float(test(number, index)), 0.0, 0.0))
             )
 
@@ -106,66 +107,66 @@ def test_a_plain_trunk_has_at_least_as_many_flops(tiny_task):
     """The next width suffices where attention adds little; there is none beyond twice the width."""
     trunk = Trunk("cifar_resnet", 8, 8)
     flops = cost_of(Genotype.bare(trunk), tiny_task).flops
-    found = plain_trunk(trunk, tiny_task, flops + 1)
+    found = wider_trunk(trunk, tiny_task, flops + 1)
     assert found == Genotype.bare(Trunk("cifar_resnet", 8, 9))
-    wider = plain_trunk(trunk, tiny_task, 2 * flops)
+    wider = wider_trunk(trunk, tiny_task, 2 * flops)
     narrower = Genotype.bare(replace(wider.trunk, width=wider.trunk.width - 1))
     assert cost_of(wider, tiny_task).flops >= 2 * flops > cost_of(narrower, tiny_task).flops
-    assert plain_trunk(trunk, tiny_task, 100 * flops) is None
+    assert wider_trunk(trunk, tiny_task, 100 * flops) is None
 
 
 def test_winners_meet_all_references_and_a_plain_trunk(run):
     """Each network once, by the same seeds, which nothing else has."""
     winner = _winner(run)
-    plan = Retraining(run, [winner], epochs=3, seeds=2)
-    roles = [entrant.role for entrant in plan.entrants]
+    retraining = Retraining(run, [winner], epochs=3, seeds=2)
+    roles = [network.role for network in retraining.networks]
     assert roles == ["winner", *["reference"] * len(run.references), "plain trunk"]
-    assert len({entrant.genotype.key for entrant in plan.entrants}) == len(plan.entrants)
-    assert plan.remaining == 2 * len(plan.entrants)
-    others = [*seeds_for(run, Use.AUDIT, 200), *seeds_for(run, Use.LONG_AUDIT, 200), *range(20)]
-    assert not {*plan.series.seeds} & {*others}
+    assert len({network.genotype.key for network in retraining.networks}) == len(retraining.networks)
+    assert retraining.remaining == 2 * len(retraining.networks)
+    others = [*seeds_for(run, SeedPurpose.AUDIT, 200), *seeds_for(run, SeedPurpose.LONG_AUDIT, 200), *range(20)]
+    assert not {*retraining.plan.seeds} & {*others}
     attended = next(each for each in run.references if each.record.genotype.num_attended)
     with_reference = Retraining(run, [attended, winner], epochs=3)
-    assert [each.genotype.key for each in with_reference.entrants] == [each.genotype.key for each in plan.entrants]
-    assert [each.role for each in with_reference.entrants] == roles
+    assert [each.genotype.key for each in with_reference.networks] == [each.genotype.key for each in retraining.networks]
+    assert [each.role for each in with_reference.networks] == roles
 
 
 def test_one_seed_proves_nothing_and_the_test_split_is_read_once(run):
     """In words, and in the document; what has not all its trainings is named."""
-    plan = Retraining(run, [_winner(run)], epochs=3, seeds=1)
-    _fill(plan, lambda number, seed: 0.5 + 0.1 * (number == 0))
-    verdict = plan.verdict()
-    words = retraining_words(verdict)
+    retraining = Retraining(run, [_winner(run)], epochs=3, seeds=1)
+    _fill(retraining, lambda number, seed: 0.5 + 0.1 * (number == 0))
+    result = retraining.result()
+    words = retraining_notes(result)
     assert words[0].startswith("The test split was read here for the first time")
     assert "+10.00 points, with too few seeds to prove anything, against the bare trunk." in words[1]
-    assert verdict.to_dict()["networks"][0]["gains"]["bare"]["p"] is None
+    assert result.to_dict()["networks"][0]["gains"]["bare"]["p"] is None
     other = Retraining(run, [_winner(run)], epochs=4, seeds=1)
     _fill(other, lambda number, seed: 0.5)
-    other.series.folder.forget(other.series.replicates[1])
-    second = other.verdict()
-    assert "was read before, by 1 other full training of this run" in retraining_words(second)[0]
-    assert second.incomplete == {other.entrants[1].name: 0}
-    assert f"left out, for want of trainings: {other.entrants[1].name} has 0 of 1" in retraining_words(second)
+    other.plan.folder.forget(other.plan.replicates[1])
+    second = other.result()
+    assert "was read before, by 1 other full training of this run" in retraining_notes(second)[0]
+    assert second.incomplete == {other.networks[1].name: 0}
+    assert f"left out, trainings are missing: {other.networks[1].name} has 0 of 1" in retraining_notes(second)
 
 
 def test_what_failed_or_lost_its_weights_is_trained_again(run):
     """A full training that failed may have failed by chance; weights are those of the first seed."""
-    plan = Retraining(run, [_winner(run)], epochs=3, seeds=2)
-    _fill(plan, lambda number, seed: 0.5)
-    assert plan.remaining == 0
-    first, *_ = plan.series.replicates
-    (plan.series.weights / f"{first.genotype.key}.safetensors").unlink()
-    assert plan.series.missing == [first]
-    last = plan.series.replicates[-1]
-    plan.series.folder.forget(last)
-    plan.series.folder.keep(last, "diverged")
-    assert plan.series.missing == [first, last]
+    retraining = Retraining(run, [_winner(run)], epochs=3, seeds=2)
+    _fill(retraining, lambda number, seed: 0.5)
+    assert retraining.remaining == 0
+    first, *_ = retraining.plan.replicates
+    (retraining.plan.weights / f"{first.genotype.key}.safetensors").unlink()
+    assert retraining.plan.missing == [first]
+    last = retraining.plan.replicates[-1]
+    retraining.plan.folder.forget(last)
+    retraining.plan.folder.keep(last, "diverged")
+    assert retraining.plan.missing == [first, last]
 
 
 def test_the_verdict_compares_by_seed(run):
     """Known accuracies: the best reference is chosen by validation, not by the test split that it is judged on."""
-    plan = Retraining(run, [_winner(run)], epochs=3, seeds=3)
-    names = [entrant.name for entrant in plan.entrants]
+    retraining = Retraining(run, [_winner(run)], epochs=3, seeds=3)
+    names = [network.name for network in retraining.networks]
     noise = np.array([0.0, 0.01, 0.03])
 
     def test(number, seed):
@@ -175,11 +176,11 @@ def test_the_verdict_compares_by_seed(run):
         return 0.9 if names[number] == names[-2] else 0.5
 
     with pytest.raises(RunError, match="no network has all its trainings"):
-        plan.verdict()
-    _fill(plan, test, validation)
-    verdict = plan.verdict()
-    first = verdict.retrained[0]
-    assert verdict.best_reference == plan.entrants[-2].genotype.key
+        retraining.result()
+    _fill(retraining, test, validation)
+    result = retraining.result()
+    first = result.networks[0]
+    assert result.best_reference == retraining.networks[-2].genotype.key
     assert {*first.gains} == {"bare", "reference", "plain"}
     for gain in first.gains.values():
         assert gain.mean == pytest.approx(0.051)
@@ -188,69 +189,70 @@ def test_the_verdict_compares_by_seed(run):
     low, high = first.interval
     interval = stats.t.interval(0.95, 2, first.accuracy, stats.sem(first.test))
     assert (low, high) == pytest.approx(interval)
-    assert first.added_flops == 9 - run.meta["bare_cost"]["flops"]
-    assert verdict.retrained[1].gains == {}
-    written = json.loads(plan.write(verdict).read_text())
+    assert first.added_flops == 9 - run.manifest.bare_cost.flops
+    assert result.networks[1].gains == {}
+    written = json.loads(retraining.write(result).read_text())
     assert written["networks"][0]["gains"]["plain"]["mean"] == pytest.approx(0.051)
-    plan.series.folder.path.joinpath(f"{plan.series.replicates[0]}.json").unlink()
-    plan.series.folder.keep(plan.series.replicates[0], "diverged")
-    left = plan.verdict()
-    assert left.failures == {str(plan.series.replicates[0]): "diverged"}
-    assert first.key not in {each.key for each in left.retrained}
+    retraining.plan.folder.path.joinpath(f"{retraining.plan.replicates[0]}.json").unlink()
+    retraining.plan.folder.keep(retraining.plan.replicates[0], "diverged")
+    left = retraining.result()
+    assert left.failures == {str(retraining.plan.replicates[0]): "diverged"}
+    assert first.key not in {each.key for each in left.networks}
 
 
 def test_two_winners_share_a_plain_trunk(run):
     """It is trained once, and both are set beside it; their chances are corrected for their number."""
     winners = [each for each in run.candidates if not each.record.reference][:2]
-    plan = Retraining(run, winners, epochs=3, seeds=3)
-    assert sum(entrant.role == "plain trunk" for entrant in plan.entrants) == 1
-    _fill(plan, lambda number, seed: 0.5 + 0.1 * (number < 2) + 0.01 * seed * (number + 1))
-    one, two = plan.verdict().retrained[:2]
+    retraining = Retraining(run, winners, epochs=3, seeds=3)
+    assert sum(network.role == "plain trunk" for network in retraining.networks) == 1
+    _fill(retraining, lambda number, seed: 0.5 + 0.1 * (number < 2) + 0.01 * seed * (number + 1))
+    networks = retraining.result().networks
+    one, two = networks[:2]
     assert {*one.gains} == {*two.gains} == {"bare", "reference", "plain"}
-    alone = Gain.paired(one.test, next(each.test for each in plan.verdict().retrained if each.entrant.role == "plain trunk"))
+    alone = Gain.paired(one.test, next(each.test for each in networks if each.network.role == "plain trunk"))
     assert one.gains["plain"].p >= alone.p
 
 
 def test_trainings_are_done_once_and_keep_weights(run):
     """Real trainings with two seeds: scored on the test split, timed, the first seed's weights kept; then nothing is left."""
     winner = _winner(run)
-    plan = Retraining(run, [winner], epochs=1, seeds=2)
+    retraining = Retraining(run, [winner], epochs=1, seeds=2)
     ended = []
-    plan.train(ONE, lambda replicate, outcome: ended.append(outcome))
-    assert len(ended) == len(plan.series.replicates)
+    retraining.train(ONE, lambda replicate, outcome: ended.append(outcome))
+    assert len(ended) == len(retraining.plan.replicates)
     assert all(trained.test and trained.profile for trained in ended)
-    with safe_open(plan.series.weights / f"{winner.record.key}.safetensors", "pt") as file:
-        assert file.metadata()["seed"] == str(plan.series.seeds[0])
+    with safe_open(retraining.plan.weights / f"{winner.record.key}.safetensors", "pt") as file:
+        assert file.metadata()["seed"] == str(retraining.plan.seeds[0])
     again = Retraining(Run(run.folder.path), [winner], epochs=1, seeds=2)
     assert again.remaining == 0
     assert again.seconds(1) == 0
-    assert Retraining(run, [winner], epochs=1, seeds=3).remaining == len(plan.entrants)
-    assert Retraining(run, [winner], epochs=2, seeds=2).remaining == len(plan.series.replicates)
+    assert Retraining(run, [winner], epochs=1, seeds=3).remaining == len(retraining.networks)
+    assert Retraining(run, [winner], epochs=2, seeds=2).remaining == len(retraining.plan.replicates)
     assert not run.folder.cache.exists()
-    verdict = again.verdict()
-    assert verdict.retrained[0].profile.step_seconds > 0
+    result = again.result()
+    assert result.networks[0].profile.step_seconds > 0
 
 
 @pytest.mark.usefixtures("verified_here")
 def test_winners_are_exported_with_the_weights_of_their_full_training(run, tmp_path):
-    """By default the winners of the last verdict, verified; the card has the test split's accuracy; others are refused."""
+    """By default the winners of the last retraining, verified; the card has the test split's accuracy; others are refused."""
     winner = _winner(run)
     with pytest.raises(RunError, match="has no full training yet: attn-nas retrain"):
         export_candidates(run, [winner], tmp_path, retrained=True)
-    plan = Retraining(run, [winner], epochs=1, seeds=1)
-    plan.train(ONE, lambda replicate, outcome: None)
-    plan.write(plan.verdict())
+    retraining = Retraining(run, [winner], epochs=1, seeds=1)
+    retraining.train(ONE, lambda replicate, outcome: None)
+    retraining.write(retraining.result())
     command = ["export", str(run.folder.path), "--retrained", "--to", str(tmp_path), "--json"]
     told = json.loads(CliRunner().invoke(app, command).stdout)
     assert [model["key"] for model in told["models"]] == [winner.record.key]
     folder = tmp_path / winner.record.key
-    weights = plan.series.weights / f"{winner.record.key}.safetensors"
+    weights = retraining.plan.weights / f"{winner.record.key}.safetensors"
     assert {name: tensor.tolist() for name, tensor in load_file(folder / "model.safetensors").items()} == {
         name: tensor.tolist() for name, tensor in load_file(weights).items()
     }
-    trained = plan.series.trained[winner.record.key][0]
+    trained = retraining.plan.trained[winner.record.key][0]
     described = json.loads((folder / "config.json").read_text())
-    assert described["weights_seed"] == plan.series.seeds[0]
+    assert described["weights_seed"] == retraining.plan.seeds[0]
     assert described["verified"]["source"]["accuracy"] == pytest.approx(trained.result.accuracy)
     card = (folder / "README.md").read_text()
     assert f"Test accuracy {100 * trained.test.accuracy:.2f} %" in card
@@ -287,35 +289,35 @@ def test_pretrained_weights_are_the_start(run, tmp_path):
     winner, trunk = _winner(run), run.candidates[0].record.genotype.trunk
     path = tmp_path / "trunk.safetensors"
     save_file(build_trunk(trunk, 7).state_dict(), path)
-    plan = Retraining(run, [winner], epochs=1, seeds=1, pretrained=path)
-    assert {entrant.role for entrant in plan.entrants} == {"winner", "reference"}
-    assert plan.fresh == ["fc.weight", "fc.bias"]
-    assert plan.recipe.lr == pytest.approx(0.1 * run.space.proxy.lr)
-    trainer = ProxyTrainer(plan.recipe, None, 1, tmp_path, tmp_path, pretrained=path)
+    retraining = Retraining(run, [winner], epochs=1, seeds=1, pretrained=path)
+    assert {network.role for network in retraining.networks} == {"winner", "reference"}
+    assert retraining.fresh == ["fc.weight", "fc.bias"]
+    assert retraining.recipe.lr == pytest.approx(0.1 * run.space.proxy.lr)
+    trainer = ProxyTrainer(retraining.recipe, None, 1, tmp_path, tmp_path, pretrained=path)
     start, given = trainer._start(winner.record.genotype, 5), load_file(path)
     assert start.epoch == 0
     assert start.weights.keys() == given.keys()
     assert all(torch.equal(start.weights[name], given[name]) for name in given)
     assert torch.equal(start.generator, torch.Generator().manual_seed(5).get_state())
     ended = []
-    plan.train(ONE, lambda replicate, outcome: ended.append(outcome))
+    retraining.train(ONE, lambda replicate, outcome: ended.append(outcome))
     assert all(isinstance(outcome, Trained) for outcome in ended)
-    scratch = Retraining(run, [winner], epochs=1, seeds=1, lr=plan.recipe.lr)
-    assert scratch.remaining == len(scratch.series.replicates)
+    scratch = Retraining(run, [winner], epochs=1, seeds=1, lr=retraining.recipe.lr)
+    assert scratch.remaining == len(scratch.plan.replicates)
 
 
 def test_wrong_weights_are_refused(run, tmp_path):
     """A file that is none, one that is cut off, and one of another trunk; the message names what is wrong."""
     path = tmp_path / "weights.safetensors"
-    with pytest.raises(UsageError, match="is not read as safetensors"):
+    with pytest.raises(UsageError, match="cannot be read as safetensors"):
         Retraining(run, run.front, pretrained=path)
     save_file(build_trunk(Trunk("cifar_resnet", 8, 9), 10).state_dict(), path)
     with pytest.raises(
-        UsageError, match=r"has not the weights of .*: it lacks conv1.weight \(8, 3, 3, 3\), there \(9, 3, 3, 3\)"
+        UsageError, match=r"does not have the weights of .*: it lacks conv1.weight \(8, 3, 3, 3\), there \(9, 3, 3, 3\)"
     ):
         Retraining(run, run.front, pretrained=path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UsageError, match="is not read as safetensors"):
+    with pytest.raises(UsageError, match="cannot be read as safetensors"):
         Retraining(run, run.front, pretrained=path)
 
 
@@ -339,7 +341,7 @@ def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny
     assert [each.record.key for each in Selection(keys=(key[:10], key)).of(run)] == [key]
     assert [each.record.key for each in Selection(knee=True).of(run)] == [run.knee.record.key]
     assert {each.record.key for each in Selection(keys=(key,), front=True).of(run)} == {*front, key}
-    bare = run.meta["bare_cost"]["flops"]
+    bare = run.manifest.bare_cost.flops
     cheap = [each for each in run.candidates if each.record.cost.flops <= bare]
     assert Selection(best_under="+0%").of(run) == [max(cheap, key=lambda each: each.accuracy)]
     best = max(run.candidates, key=lambda each: each.accuracy)
@@ -347,7 +349,9 @@ def test_candidates_are_selected_by_key_knee_front_and_limit(run, tmp_path, tiny
     with pytest.raises(RunError, match=r"no candidate has at most 1 FLOPs \(1\): the cheapest has"):
         Selection(best_under=1).of(run)
     failing = TableTrainer(tiny_task, failures=dict.fromkeys((each.record.key for each in run.candidates), "no"))
-    empty = search(tiny_space, budget=1, confirm=0, run=tmp_path / "empty", workers=1, trainer=failing)
+    empty = Search(tiny_space, run=tmp_path / "empty", training=failing).optimize(
+        n_trials=1, confirm=0, execution=Local(workers=1)
+    )
     with pytest.raises(RunError, match="has no finished trial yet"):
         Selection().of(empty)
 

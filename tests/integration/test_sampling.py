@@ -12,15 +12,15 @@ from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase, RelativeSamplerTestCase
 from optuna.trial import TrialState
 
-from attn_nas import KnownCostSampler
 from attn_nas.cost import CostTable
 from attn_nas.sampling import Beliefs, Training, placement_process
 from attn_nas.sampling.accuracy import AccuracyModel, Observations, chances
 from attn_nas.sampling.candidates import best_candidate
 from attn_nas.sampling.improvement import Staircase
+from attn_nas.sampling.known_cost import KnownCostSampler
 from attn_nas.sampling.learner import Learner
-from attn_nas.sampling.observations import EarlierTraining, told
-from attn_nas.sampling.placement_kernel import Kernel, Numbers, Placed
+from attn_nas.sampling.observations import PriorTraining, observations_from
+from attn_nas.sampling.placement_kernel import Kernel, KernelParameters, PlacedNetworks
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.rows import CostedRows
 from attn_nas.space.schema import SearchSpace
@@ -173,7 +173,7 @@ def test_what_is_expected_of_pending_networks_moves_nothing_else(rows):
     seeds = np.arange(len(some)) % 2
     true = np.array([_accuracy(rows.encoding.from_row(row.tolist()), rng, noise=0.001) for row in some])
     model = _fitted(rows, some[:50], true[:50] + 0.03 * seeds[:50], seeds[:50])
-    believing = model.believing(rows.placed(some[50:58]))
+    believing = model.with_pending(rows.placed(some[50:58]))
     rest = rows.placed(some[58:])
     assert np.abs(believing.predict(rest)[0] - model.predict(rest)[0]).max() < 0.001
 
@@ -203,21 +203,23 @@ def test_a_process_extends_the_one_before_it(rows, monkeypatch, seeded):
         assert (extended.means(asked, seed) == extended.predict(asked, seed)[0]).all()
 
 
-def test_earlier_trainings_are_moved_network_by_network(rows):
-    """However often one of the common networks was trained since; those of another space are told apart by no row."""
+def test_prior_trainings_are_moved_network_by_network(rows):
+    """However often a common network was trained since; the row of a network does not distinguish those of another space."""
     some = np.unique(rows.random(40, np.random.default_rng(0)), axis=0)[:20]
     genotypes = _genotypes(rows, some)
     accuracies = np.linspace(0.5, 0.9, 20)
     numbers = [*range(10), *[9] * 30]
     trials = [optuna.trial.create_trial(values=[accuracies[number], 0.0]) for number in numbers]
-    earlier = [EarlierTraining(genotype, float(accuracy)) for genotype, accuracy in zip(genotypes, accuracies, strict=True)]
-    seen = told(trials, rows.placed(some[numbers]), earlier)
+    earlier = [PriorTraining(genotype, float(accuracy)) for genotype, accuracy in zip(genotypes, accuracies, strict=True)]
+    seen = observations_from(trials, rows.placed(some[numbers]), earlier)
     np.testing.assert_allclose(seen.accuracies[len(numbers) :], accuracies)
-    assert told(trials, rows.placed(some[numbers]), earlier[10:]).accuracies.tolist() == [accuracies[n] for n in numbers]
+    assert observations_from(trials, rows.placed(some[numbers]), earlier[10:]).accuracies.tolist() == [
+        accuracies[n] for n in numbers
+    ]
 
 
 def test_hyperparameters_are_chosen_now_and_then(rows, monkeypatch):
-    """By the first trainings, whichever were told before; and what is kept between calls changes nothing."""
+    """To the first trainings, in any order of calls; the cache between calls changes no result."""
     rng, chosen = np.random.default_rng(0), []
     fitted = PlacementProcess._fitted
     monkeypatch.setattr(PlacementProcess, "_fitted", lambda self, most: chosen.append(len(self.networks)) or fitted(self, most))
@@ -235,11 +237,11 @@ def test_hyperparameters_are_chosen_now_and_then(rows, monkeypatch):
     np.testing.assert_array_equal(fresh.accuracy.predict(asked), learned.accuracy.predict(asked))
     np.testing.assert_array_equal(fresh.times[0](asked), learned.times[0](asked))
     small = Learner(rows, [2]).learn(trials[:20], some[:20], []).accuracy
-    assert small.numbers.weights.tolist() != learned.accuracy.numbers.weights.tolist()
+    assert small.parameters.weights.tolist() != learned.accuracy.parameters.weights.tolist()
 
 
 def test_trials_in_training_are_not_proposed_again(costs):
-    """Eight asked before one is told: eight different networks, and none of the finished ones."""
+    """Eight proposals before the first result: eight different networks, and none of the finished ones."""
     sampler = KnownCostSampler(_space(), costs[20], seed=0)
     study = _studied(sampler, 10)
     space = sampler.infer_relative_search_space(study, None)
@@ -269,7 +271,7 @@ def test_an_exhausted_space_is_asked_without_end(costs):
 
 
 def test_a_study_of_other_directions_is_refused(costs):
-    """The costs could not be told from the accuracy."""
+    """Costs and accuracy could not be distinguished."""
     sampler = KnownCostSampler(_space(), costs[20], seed=0)
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
     with pytest.raises(ValueError, match=r"directions \['maximize', 'minimize'\]"):
@@ -281,7 +283,7 @@ def test_rows_have_the_costs_of_their_networks(costs, rows):
     some = rows.random(40, np.random.default_rng(0))
     genotypes = [rows.encoding.from_row(row.tolist()) for row in some]
     added = np.array([costs[20].cost(genotype).flops - costs[20].bare.flops for genotype in genotypes])
-    dearest = costs[20].dearest(rows.encoding, "flops") - costs[20].bare.flops
+    dearest = costs[20].highest_cost(rows.encoding, "flops") - costs[20].bare.flops
     np.testing.assert_allclose(rows.costs(some)[:, 0], np.log1p(added / 1000) / np.log1p(dearest / 1000))
     assert [rows.encoding.to_row(genotype) for genotype in genotypes] == some.tolist()
     assert [rows.encoding.params_to_row(rows.encoding.encode(genotype)) for genotype in genotypes] == some.tolist()
@@ -335,8 +337,10 @@ def test_the_kernel_is_one_whatever_its_numbers(costs):
     networks = rows.placed(np.unique(rows.random(80, rng), axis=0))
     kernel, stages = Kernel(networks.placements), len(networks.groups)
     for _ in range(40):
-        logarithms = torch.from_numpy(Numbers.start(stages) + rng.uniform(-2.5, 2.5, size=len(Numbers.start(stages))))
-        numbers = Numbers.of(logarithms, stages)
+        logarithms = torch.from_numpy(
+            KernelParameters.start(stages) + rng.uniform(-2.5, 2.5, size=len(KernelParameters.start(stages)))
+        )
+        numbers = KernelParameters.of(logarithms, stages)
         covariance = kernel.between(networks, networks, numbers)
         torch.testing.assert_close(covariance, covariance.T)
         torch.testing.assert_close(covariance.diagonal(), kernel.of_each(networks, numbers))
@@ -404,10 +408,10 @@ def test_placements_never_seen_are_predicted(rows):
     """A process fitted to some placements answers for others on the same trunk."""
     other = CostedRows(_space(mechanisms=[{"name": "cbam"}]), CostTable(_space().trunk.trunk(), TASK))
     known = [rows.encoding.from_row(row.tolist()) for row in rows.random(30, np.random.default_rng(0))]
-    networks = Placed.of(known)
+    networks = PlacedNetworks.of(known)
     process = PlacementProcess(networks, np.linspace(0, 1, 30)[:, None], np.ones(30))
     foreign = [other.encoding.from_row(row.tolist()) for row in other.random(5, np.random.default_rng(1))]
-    means, deviations = process.predict(Placed.of(foreign))
+    means, deviations = process.predict(PlacedNetworks.of(foreign))
     assert means.shape == (5, 1)
     assert (deviations > 0).all()
 
@@ -420,7 +424,7 @@ def test_what_is_expected_of_pending_networks_counts_as_reached(rows):
     model = _fitted(rows, some, accuracies)
     first = best_candidate(rows, rows.costs, model, some, some, np.random.default_rng(1))
     taken = np.concatenate([some, first[None]])
-    believing = model.believing(rows.placed(first[None]))
+    believing = model.with_pending(rows.placed(first[None]))
     assert believing.predict(rows.placed(first[None]))[1] < model.predict(rows.placed(first[None]))[1]
     second = best_candidate(rows, rows.costs, believing, taken, taken, np.random.default_rng(1))
     assert (first != second).any()

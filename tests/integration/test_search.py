@@ -18,22 +18,23 @@ import torch
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, SpaceError, UsageError
 from attn_nas.events.types import SearchFinished, TrialFailed, TrialStarted
 from attn_nas.execution.jobs import Failed, Finished, Job
 from attn_nas.execution.local import LocalPool
 from attn_nas.execution.resources import usable_cores
+from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import LimitSettings
 from attn_nas.stats.pareto import front_indices
-from attn_nas.storage.batching import together
+from attn_nas.storage.batching import batched
 from attn_nas.storage.formats import FORMAT
-from attn_nas.storage.open_trials import remember_unfinished
-from attn_nas.storage.optuna_db import FACTS, backend_of
-from attn_nas.storage.retry import NONE
+from attn_nas.storage.open_trials import cache_open_trials
+from attn_nas.storage.optuna_db import MANIFEST, backend_of
+from attn_nas.storage.retry import NO_RETRY
 from attn_nas.storage.sqlite import SqliteStudy
 from attn_nas.testing import TableTrainer
 
@@ -45,7 +46,7 @@ def _references(space):
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_the_budget_is_exact_and_nothing_is_trained_twice(table_search, workers):
     """With any number of workers, exactly so many distinct candidates are scored."""
-    run = table_search(budget=25, workers=workers)
+    run = table_search(n_trials=25, workers=workers)
     assert len(run.candidates) == 25
     assert len({candidate.record.key for candidate in run.candidates}) == 25
     states = Counter(trial.state for trial in run.study.get_trials())
@@ -54,7 +55,7 @@ def test_the_budget_is_exact_and_nothing_is_trained_twice(table_search, workers)
 
 def test_references_come_first_and_are_named(tiny_space, table_search):
     """The first trials are the hand-made placements, in their order."""
-    run = table_search(budget=10)
+    run = table_search(n_trials=10)
     expected = _references(tiny_space)
     opening = run.candidates[: len(expected)]
     assert [candidate.record.reference for candidate in opening] == list(expected)
@@ -65,7 +66,7 @@ def test_references_come_first_and_are_named(tiny_space, table_search):
 def test_one_worker_repeats_itself(table_search, tmp_path):
     """The same seed gives the same trials, another seed others."""
     keys = [
-        [candidate.record.key for candidate in table_search(folder=tmp_path / str(number), budget=20, seed=seed).candidates]
+        [candidate.record.key for candidate in table_search(folder=tmp_path / str(number), n_trials=20, seed=seed).candidates]
         for number, seed in enumerate((0, 0, 1))
     ]
     assert keys[0] == keys[1] != keys[2]
@@ -73,7 +74,7 @@ def test_one_worker_repeats_itself(table_search, tmp_path):
 
 def test_any_optuna_tool_can_open_the_study(table_search):
     """A plain Optuna study with two objectives and flat categorical parameters, in write-ahead mode."""
-    run = table_search(budget=8)
+    run = table_search(n_trials=8)
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{run.folder.study.path}")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     best = {trial.user_attrs["genotype"] and trial.number for trial in study.best_trials}
@@ -84,7 +85,7 @@ def test_any_optuna_tool_can_open_the_study(table_search):
 
 def test_the_front_document_says_everything(table_search):
     """Reference point, hypervolume, front and references with their costs and placements."""
-    document = table_search(budget=12).to_dict()
+    document = table_search(n_trials=12).to_dict()
     assert set(document["reference_point"]) == {"accuracy", "flops"}
     assert document["hypervolume"] > 0
     for row in (*document["front"], *document["references"]):
@@ -102,7 +103,7 @@ def test_a_small_space_is_searched_through(tiny_space, table_search):
         }
     )
     ended = []
-    run = table_search(small, budget=50, listeners=[lambda e: ended.append(e) if isinstance(e, SearchFinished) else None])
+    run = table_search(small, n_trials=50, callbacks=[lambda e: ended.append(e) if isinstance(e, SearchFinished) else None])
     assert len(run.candidates) == 8
     assert ended[0].why == "exhausted"
 
@@ -113,10 +114,10 @@ def test_limits_are_enforced_before_training(tiny_space, table_search):
     started = []
     run = table_search(
         tiny_space.model_copy(update={"limits": limits}),
-        budget=15,
-        listeners=[lambda event: started.append(event) if isinstance(event, TrialStarted) else None],
+        n_trials=15,
+        callbacks=[lambda event: started.append(event) if isinstance(event, TrialStarted) else None],
     )
-    bare = run.meta["bare_cost"]["flops"]
+    bare = run.manifest.bare_cost.flops
     assert len(started) == 15
     assert all(event.flops - bare <= 3000 for event in started)
     assert run.reference_point[1] == bare + 3000
@@ -126,7 +127,7 @@ def test_a_limit_below_the_trunk_is_refused(tiny_space, tmp_path, table_search):
     """Before anything is written."""
     limits = LimitSettings(max_flops=None, max_params=10)
     with pytest.raises(SpaceError, match="the bare trunk has"):
-        table_search(tiny_space.model_copy(update={"limits": limits}), budget=5)
+        table_search(tiny_space.model_copy(update={"limits": limits}), n_trials=5)
     assert not (tmp_path / "run").exists()
 
 
@@ -136,7 +137,7 @@ def test_tight_limits_still_find_the_few_that_fit(tiny_space, table_search):
     mechanisms = [settings for settings in tiny_space.mechanisms if settings.name != "sk"]
     deep = tiny_space.trunk.model_copy(update={"depth": 20})
     space = tiny_space.model_copy(update={"limits": limits, "trunk": deep, "mechanisms": mechanisms})
-    run = table_search(space, budget=12)
+    run = table_search(space, n_trials=12)
     assert len(run.candidates) == 12
     assert all(candidate.record.genotype.num_attended <= 2 for candidate in run.candidates)
 
@@ -144,13 +145,9 @@ def test_tight_limits_still_find_the_few_that_fit(tiny_space, table_search):
 def test_equal_points_all_keep_their_weights(tiny_space, tmp_path, tiny_task):
     """Whichever of two equal candidates finished first, the one that the front shows can be exported."""
     table = dict.fromkeys((genotype.key for genotype in _references(tiny_space).values()), 0.7)
-    run = search(
-        tiny_space,
-        run=tmp_path / "run",
-        budget=5,
-        workers=1,
-        trainer=WeighingTrainer(tiny_task, table, folder=str(tmp_path / "run")),
-    )
+    run = Search(
+        tiny_space, run=tmp_path / "run", training=WeighingTrainer(tiny_task, table, folder=str(tmp_path / "run"))
+    ).optimize(n_trials=5, execution=Local(workers=1))
     for candidate in run.front:
         assert run.folder.weights_of(candidate.record.key).exists()
 
@@ -171,7 +168,7 @@ class WeighingTrainer(TableTrainer):
 @pytest.mark.parametrize("name", ["what?x", "100%20", "a{b}c", "two words", "Zürich"])
 def test_any_folder_name_will_do(table_search, tmp_path, name):
     """Characters that mean something in an address mean nothing in a path."""
-    run = table_search(budget=2, run=tmp_path / name)
+    run = table_search(n_trials=2, run=tmp_path / name)
     assert len(Run(tmp_path / name).candidates) == len(run.candidates) == 2
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -181,18 +178,18 @@ def test_a_run_killed_while_it_was_made_is_no_run(table_search, tmp_path):
     (tmp_path / "run").mkdir()
     for leftover in ("study.new", "study.new-wal"):
         (tmp_path / "run" / leftover).write_bytes(b"half a database")
-    assert len(table_search(budget=2).candidates) == 2
+    assert len(table_search(n_trials=2).candidates) == 2
 
 
 def test_a_candidate_that_kills_its_search_has_failed_the_third_time(tiny_space, table_search):
     """Otherwise it would come first in every resumed search."""
-    run = table_search(budget=3)
+    run = table_search(n_trials=3)
     for attempt in range(3):
         trial = run.study.ask()
         trial.set_user_attr("genotype", _references(tiny_space)["sk everywhere"].to_dict())
-        trial.set_user_attr("cost", run.meta["bare_cost"])
+        trial.set_user_attr("cost", run.manifest.bare_cost.to_dict())
         trial.set_user_attr("seed", 0)
-        run = table_search(budget=3, resume=True)
+        run = table_search(n_trials=3, resume=True)
         states = [record.state for record in run.records if record.number == trial.number]
         assert states == ["failed" if attempt == 2 else "lost"]
 
@@ -202,7 +199,7 @@ def test_a_failed_candidate_counts_and_does_not_end_the_search(tiny_space, table
     references = _references(tiny_space)
     failing = references["se everywhere"].key
     trainer = TableTrainer(tiny_task, failures={failing: "diverged in epoch 1"})
-    run = table_search(budget=10, trainer=trainer)
+    run = table_search(n_trials=10, training=trainer)
     assert len(run.candidates) == 9
     (failed,) = [record for record in run.records if record.state == "failed"]
     assert (failed.key, failed.reason) == (failing, "diverged in epoch 1")
@@ -217,7 +214,7 @@ class BrokenTrainer(TableTrainer):
 
 def test_an_unexpected_error_is_a_failure_too(table_search, tiny_task):
     """Every candidate fails with the error's name, and the search ends by its budget."""
-    run = table_search(budget=3, trainer=BrokenTrainer(tiny_task))
+    run = table_search(n_trials=3, training=BrokenTrainer(tiny_task))
     assert [record.reason for record in run.records] == ["ZeroDivisionError: surprise"] * 3
 
 
@@ -231,47 +228,47 @@ class LyingTrainer(TableTrainer):
 
 def test_cost_table_and_full_count_must_agree(table_search, tiny_task):
     """A disagreement fails the trial with both figures."""
-    run = table_search(budget=2, trainer=LyingTrainer(tiny_task))
+    run = table_search(n_trials=2, training=LyingTrainer(tiny_task))
     assert all("disagree" in record.reason for record in run.records)
 
 
 def test_resume_goes_on_and_does_not_replay(table_search):
     """20 and then 20 more are 40 distinct candidates; a resumed run without a new budget has nothing to do."""
-    table_search(budget=20)
-    run = table_search(budget=40, resume=True)
+    table_search(n_trials=20)
+    run = table_search(n_trials=40, resume=True)
     assert len({candidate.record.key for candidate in run.candidates}) == 40
     assert len(table_search(resume=True).candidates) == 40
 
 
 def test_resume_refuses_what_does_not_fit(tiny_space, tmp_path, table_search):
     """Another space, another seed, a folder that is no run, an occupied folder, senseless numbers."""
-    table_search(budget=3)
+    table_search(n_trials=3)
     other = tiny_space.model_copy(update={"granularity": "per_stage"})
     with pytest.raises(UsageError, match="another search space"):
         table_search(other, resume=True)
     with pytest.raises(UsageError, match="begun with seed 0"):
-        table_search(seed=5, resume=True)
+        Search.load(tmp_path / "run").check(seed=5)
     with pytest.raises(UsageError, match="begun on cpu: leave --device cuda out"):
         table_search(device="cuda", resume=True)
     with pytest.raises(RunError, match="is not a run"):
         table_search(run=tmp_path / "nowhere", resume=True)
     with pytest.raises(UsageError, match="holds a run already: add --resume"):
-        table_search(budget=3)
-    for arguments in ({"budget": 0}, {"workers": 0}, {"seed": -1}, {"seed": 2**31}):
+        table_search(n_trials=3)
+    for arguments in ({"n_trials": 0}, {"workers": 0}, {"seed": -1}, {"seed": 2**31}):
         with pytest.raises(UsageError, match="choose an integer of at least"):
             table_search(folder=tmp_path / "new", **arguments)
 
 
 def test_two_searches_cannot_share_a_run(table_search):
     """The second is refused while the first holds the lock."""
-    run = table_search(budget=3)
+    run = table_search(n_trials=3)
     with run.folder.locked(), pytest.raises(RunError, match="another process works"):
-        table_search(budget=5, resume=True)
+        table_search(n_trials=5, resume=True)
 
 
 def test_a_damaged_study_is_an_error(table_search):
     """Not a traceback from the database."""
-    run = table_search(budget=3)
+    run = table_search(n_trials=3)
     run.folder.study.path.write_bytes(b"not a database")
     with pytest.raises(RunError, match="cannot be opened as a study"):
         Run(run.folder.path)
@@ -297,7 +294,7 @@ def test_a_killed_worker_is_replaced_and_its_candidate_trained_again(
     """A death puts the candidate back; the third fails it; the budget stays exact."""
     monkeypatch.setenv("ATTN_NAS_TEST_MARKER", str(tmp_path / "marker"))
     events = []
-    run = table_search(budget=10, workers=2, trainer=DeadlyTrainer(tiny_task), listeners=[events.append])
+    run = table_search(n_trials=10, workers=2, training=DeadlyTrainer(tiny_task), callbacks=[events.append])
     references = _references(tiny_space)
     assert len(run.candidates) == 9
     assert references["none"].key in {candidate.record.key for candidate in run.candidates}
@@ -317,7 +314,7 @@ class DeadTrainer(TableTrainer):
 def test_workers_that_cannot_start_end_the_search_with_a_message(table_search, tiny_task):
     """No endless restarting."""
     with pytest.raises(RunError, match="die as soon as they start"):
-        table_search(budget=4, workers=2, trainer=DeadTrainer(tiny_task))
+        table_search(n_trials=4, workers=2, training=DeadTrainer(tiny_task))
 
 
 def test_a_pool_answers_every_job_once(tiny_space, tiny_task):
@@ -345,7 +342,8 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 class Slow(TableTrainer):
@@ -355,8 +353,9 @@ class Slow(TableTrainer):
 
 if __name__ == "__main__":
     folder, workers, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
-    space = None if resume else Path(sys.argv[4])
-    search(space, run=folder / "run", budget=12, confirm=0, workers=workers, resume=resume, trainer=Slow(Task(3, 16, 16, 10)))
+    trainer, run = Slow(Task(3, 16, 16, 10)), folder / "run"
+    search = Search.load(run, training=trainer) if resume else Search(sys.argv[4], run=run, training=trainer)
+    search.optimize(n_trials=12, confirm=0, execution=Local(workers=workers))
 """
 
 
@@ -434,14 +433,14 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
 def test_what_runs_is_read_once_and_as_it_is(tmp_path):
     """Whatever is written in whatever order, the only writer of a study sees what any reader sees."""
     place = SqliteStudy(tmp_path / "study.db")
-    place.create(1, {FACTS: {"format": FORMAT}})
-    study, chance = place.open_to_write(NONE), random.Random(0)
-    remember_unfinished(study)
+    place.create(1, {MANIFEST: {"format": FORMAT}})
+    study, chance = place.open_to_write(NO_RETRY), random.Random(0)
+    cache_open_trials(study)
     storage, running = backend_of(study), []
     for step in range(120):
         action = chance.choice(["ask", "ask", "tell", "fail", "attribute", "attributes", "value"])
         if action == "ask" or not running:
-            with together(study) if step % 2 else nullcontext():
+            with batched(study) if step % 2 else nullcontext():
                 running.append(study.ask({"x": FloatDistribution(0, 1)}))
         elif action in ("tell", "fail"):
             done = running.pop(chance.randrange(len(running)))
@@ -449,7 +448,7 @@ def test_what_runs_is_read_once_and_as_it_is(tmp_path):
         elif action == "value":
             storage.set_trial_intermediate_value(chance.choice(running)._trial_id, step, 0.5)
         else:
-            with together(study) if action == "attributes" else nullcontext():
+            with batched(study) if action == "attributes" else nullcontext():
                 chance.choice(running).set_user_attr("step", step)
         if running and chance.random() < 0.7:
             one = chance.choice(running)._trial_id
@@ -470,7 +469,10 @@ def test_what_runs_is_read_once_and_as_it_is(tmp_path):
 
 def test_real_training_repeats_itself(tiny_space, tmp_path):
     """Same seed, one worker: the same curves, to the last digit."""
-    runs = [search(tiny_space, run=tmp_path / str(number), budget=2, confirm=0, workers=1) for number in range(2)]
+    runs = [
+        Search(tiny_space, run=tmp_path / str(number)).optimize(n_trials=2, confirm=0, execution=Local(workers=1))
+        for number in range(2)
+    ]
     curves = [[candidate.record.result.curve for candidate in run.candidates] for run in runs]
     assert curves[0] == curves[1]
 
@@ -478,13 +480,15 @@ def test_real_training_repeats_itself(tiny_space, tmp_path):
 def test_a_search_in_this_process_leaves_its_threads_alone(tiny_space, tmp_path):
     """The trainer's own number of threads is gone when it has trained."""
     before = torch.get_num_threads()
-    search(tiny_space, run=tmp_path / "run", budget=1, confirm=0, workers=1, threads=min(2, usable_cores()))
+    Search(tiny_space, run=tmp_path / "run").optimize(
+        n_trials=1, confirm=0, execution=Local(workers=1, threads=min(2, usable_cores()))
+    )
     assert torch.get_num_threads() == before
 
 
 def test_real_training_keeps_the_weights_of_the_front_and_the_references(tiny_space, tmp_path):
     """Two real workers; dominated candidates leave no weights behind; the shared data are cleared away."""
-    run = search(tiny_space, run=tmp_path / "run", budget=6, confirm=0, workers=2)
+    run = Search(tiny_space, run=tmp_path / "run").optimize(n_trials=6, confirm=0, execution=Local(workers=2))
     assert len(run.candidates) == 6
     kept = {path.stem for path in run.folder.weights.glob("*.safetensors")}
     measured = front_indices([(each.measured.value, *each.costs.values()) for each in run.candidates])

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import SpaceError
+from attn_nas.execution.settings import Local
 from attn_nas.plugins import registry as plugins
 from attn_nas.report.pages.environment import environment
 from attn_nas.space.families import FAMILIES
@@ -40,7 +41,7 @@ def _calls():
 
 def test_nothing_that_runs_code_when_it_reads_is_imported():
     """No pickle and no kin of it, but where a trainer in memory goes to the nodes of a Ray cluster."""
-    travelling = ("execution/ray_cluster/nodes.py", "execution/ray_cluster/client.py")
+    travelling = tuple(f"execution/ray_cluster/{name}.py" for name in ("client", "tasks", "nodes"))
     forbidden = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "jsonpickle"}
     for file, tree in TREES.items():
         for node in ast.walk(tree):
@@ -101,18 +102,18 @@ CODE = '"""\nimport pathlib\npathlib.Path("owned").touch()\n"""\\'
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A run whose space, folder and facts have names that try to break out of wherever they are written."""
+    """A run whose space, folder and manifest have names that try to break out of wherever they are written."""
     folder = tmp_path_factory.mktemp("hostile")
     space = folder / f"{HOSTILE}.yaml"
     space.write_text(SPACE)
     run = folder / "runs" / HOSTILE
-    search(space, budget=4, confirm=0, run=run, workers=1)
+    Search(space, run=run).optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     with closing(sqlite3.connect(run / "study.db")) as connection:
         query = "SELECT value_json FROM study_user_attributes WHERE key = 'run'"
-        facts = json.loads(connection.execute(query).fetchone()[0])
-        facts["versions"] = dict.fromkeys(facts["versions"], f"{CODE} {HOSTILE}")
-        facts["flops_convention"] = f"{HOSTILE} {CODE}"
-        connection.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'run'", (json.dumps(facts),))
+        stored = json.loads(connection.execute(query).fetchone()[0])
+        stored["versions"] = dict.fromkeys(stored["versions"], f"{CODE} {HOSTILE}")
+        stored["flops_convention"] = f"{HOSTILE} {CODE}"
+        connection.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'run'", (json.dumps(stored),))
         connection.commit()
     return run
 
@@ -264,7 +265,7 @@ def test_code_that_came_with_a_run_is_not_run(look, received, anew):
     """Not by any command that looks at it; the message names the file and the remedy."""
     code, out, err = anew(*look.split(), "runs/run")
     assert (code, out) == (2, "")
-    assert "runs/run/plugins/mine.py came with what is opened" in err
+    assert "runs/run/plugins/mine.py was not run: it belongs to the folder that you open" in err
     assert "attn-nas --trust-plugins" in err
     assert not received.exists()
 
@@ -304,7 +305,7 @@ def test_code_that_came_with_a_run_is_not_run_by_a_dashboard(received, tmp_path,
     assert ask(pages, "/").status == 200
     answer = ask(pages, "/runs/run")
     assert answer.status >= 400
-    assert "was not run: read it" in answer.text
+    assert "was not run: it belongs to the folder that you open" in answer.text
     assert not received.exists()
 
 

@@ -10,10 +10,11 @@ import sys
 import pytest
 
 from attn_nas import cli
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.log import EventLog
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
+from attn_nas.execution.settings import Local
 from attn_nas.monitor.summary import RunSummary, brief_progress, runs_in
 from attn_nas.report import write_front
 from attn_nas.runs.comparison import SideBySide
@@ -22,7 +23,7 @@ from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.terminal.comparing import comparison_words
+from attn_nas.terminal.comparing import comparison_notes
 from attn_nas.testing import TableTrainer
 
 
@@ -32,7 +33,7 @@ def searched(tiny_space, tmp_path_factory):
     folder = tmp_path_factory.mktemp("overview") / "searched"
     failed = [genotype.key for genotype in reference_genotypes(tiny_space, Encoding(tiny_space)).values()][-1]
     trainer = TableTrainer(Task(3, 16, 16, 10), failures={failed: "it diverged"})
-    return search(tiny_space, budget=8, confirm=1, run=folder, workers=1, trainer=trainer)
+    return Search(tiny_space, run=folder, training=trainer).optimize(n_trials=8, confirm=1, execution=Local(workers=1))
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def _without_end(path):
 
 def test_a_summary_says_how_far_a_run_is(searched):
     """Like the run itself and all its events, of which few are read."""
-    whole = Progress()
+    whole = SearchProgress()
     for event in EventLog(searched.folder.events).new():
         whole(event)
     summary = RunSummary.of(searched.folder.path)
@@ -147,7 +148,7 @@ def test_runs_are_listed_for_people_and_programs(copied, command):
 def test_an_empty_folder_says_what_to_do(tmp_path, command):
     """No table without a row; and nothing heavy is loaded to say so."""
     code, out, _ = command("runs", tmp_path)
-    assert (code, out) == (0, f"There is no run in {tmp_path}: begin one with attn-nas search\n")
+    assert (code, out) == (0, f"There is no run in {tmp_path}: start one with attn-nas search\n")
     code = "import sys, attn_nas.monitor.summary, attn_nas.terminal.runs; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -191,7 +192,7 @@ def test_a_comparison_reads_without_colour(searched, command):
         assert line.split() == [*(["*"] if row.differs else []), *row.site.split(), *one.split(), *other.split()]
     assert f"{keys[0]} is {100 * compared.leads[0].mean:.2f} ± " in out
     assert f" points ahead of {keys[1]}, " in out
-    turned = comparison_words(SideBySide.of(searched, keys[::-1]))[1]
+    turned = comparison_notes(SideBySide.of(searched, keys[::-1]))[1]
     assert f" points behind {keys[0]}, " in turned
     assert turned.endswith("sure to be less accurate.")
     assert json.loads(command("compare", searched.folder.path, *keys, "--json")[1]) == json.loads(
@@ -201,7 +202,9 @@ def test_a_comparison_reads_without_colour(searched, command):
 
 def test_a_small_run_is_compared_as_measured(tiny_space, tmp_path):
     """Nothing is believed of three candidates: no deviation, no probability."""
-    run = search(tiny_space, budget=2, confirm=0, run=tmp_path, workers=1, trainer=TableTrainer(Task(3, 16, 16, 10)))
+    run = Search(tiny_space, run=tmp_path, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
     one, other = run.candidates
     compared = SideBySide.of(run, [one.record.key, other.record.key])
     assert compared.to_dict()["leads"] == [
@@ -212,4 +215,4 @@ def test_a_small_run_is_compared_as_measured(tiny_space, tmp_path):
             "probability": None,
         }
     ]
-    assert comparison_words(compared)[1].endswith("as measured.")
+    assert comparison_notes(compared)[1].endswith("as measured.")

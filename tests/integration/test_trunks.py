@@ -229,17 +229,17 @@ def test_every_legal_position_works(trunk, name):
 def test_illegal_pairs_cannot_be_expressed():
     """A mechanism at a position it does not have is refused, with the choices."""
     trunk = Trunk("cifar_resnet", 8, 8)
-    with pytest.raises(SpaceError, match=r"block 0: se cannot sit at position 'replace': choose from standard"):
+    with pytest.raises(SpaceError, match=r"block 0: se cannot have the position 'replace': choose from standard"):
         _everywhere(trunk, Placement("se", "replace", reduction=4))
-    with pytest.raises(SpaceError, match="sk cannot sit at position 'standard': choose from replace"):
+    with pytest.raises(SpaceError, match="sk cannot have the position 'standard': choose from replace"):
         _everywhere(trunk, Placement("sk", "standard", reduction=4))
-    with pytest.raises(SpaceError, match="bam cannot sit at position 'post': choose from stage_end"):
+    with pytest.raises(SpaceError, match="bam cannot have the position 'post': choose from stage_end"):
         _everywhere(trunk, Placement("bam", "post", reduction=4))
-    with pytest.raises(SpaceError, match=r"end of stage 0: se cannot sit at position 'stage_end'"):
+    with pytest.raises(SpaceError, match=r"end of stage 0: se cannot have the position 'stage_end'"):
         Genotype(trunk, (None,) * 3, (Placement("se", "stage_end", reduction=4), None))
-    with pytest.raises(SpaceError, match=r"block 0: there is no position 'stage_end' here"):
+    with pytest.raises(SpaceError, match=r"block 0: this site has no position 'stage_end'"):
         _everywhere(trunk, Placement("bam", "stage_end", reduction=4))
-    with pytest.raises(SpaceError, match=r"block 1: there is no position 'identity' here: choose from standard, inner"):
+    with pytest.raises(SpaceError, match=r"block 1: this site has no position 'identity': choose from standard, inner"):
         _everywhere(Trunk("mobilenet_v2", 53, 8), Placement("se", "identity", reduction=4))
     assert set(POSITIONS) == {"standard", "pre", "inner", "pre_norm", "identity", "post", "replace", "stage_end"}
 

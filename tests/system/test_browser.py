@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.storage.location import create_study
 from attn_nas.testing import TableTrainer
 
@@ -77,12 +78,12 @@ class HeldTrainer(TableTrainer):
 
 
 @pytest.fixture(scope="module")
-def searched(tiny_space, tiny_task):
+def searched(search_in):
     """A function that makes a run, or goes on with it."""
 
-    def grow(folder, budget, **options):
-        resume, trainer = (folder / "study.db").exists(), options.pop("trainer", TableTrainer(tiny_task))
-        return search(tiny_space, budget=budget, confirm=0, run=folder, workers=1, resume=resume, trainer=trainer, **options)
+    def grow(folder, n_trials, **options):
+        resume = (folder / "study.db").exists()
+        return search_in(folder.parent, run=folder, resume=resume, n_trials=n_trials, **options)
 
     return grow
 
@@ -92,7 +93,7 @@ def shown(searched, tiny_space, tmp_path_factory, serving):
     """A dashboard of finished runs: ``many`` candidates, one that was ``trained``, an ``empty`` one; and their candidates."""
     folder = tmp_path_factory.mktemp("shown")
     many = searched(folder / "many", 40)
-    trained = search(tiny_space, run=folder / "trained", budget=2, confirm=0, workers=1)
+    trained = Search(tiny_space, run=folder / "trained").optimize(n_trials=2, confirm=0, execution=Local(workers=1))
     (folder / "empty").mkdir()
     create_study(folder / "empty", None, 1, many.study.user_attrs)
     with serving(folder) as served:
@@ -126,7 +127,7 @@ def test_a_page_follows_its_search(page, searched, tmp_path, serving, tiny_task)
         _dots(page, 3)
         for budget in (8, 11):
             trainer = HeldTrainer(tiny_task, epochs=3, seconds=0.1)
-            with _behind(searched, folder, budget, trainer=trainer):
+            with _behind(searched, folder, budget, training=trainer):
                 page.wait_for_selector("#part-workers .spark")
                 assert "epoch 2/" in page.locator("#part-workers").inner_text()
                 assert page.locator("#part-status .running").count() == 1
@@ -259,7 +260,7 @@ def test_chosen_candidates_are_compared(page, shown):
     boxes = page.locator("#part-front input[name=key]")
     boxes.nth(0).check()
     boxes.nth(1).check()
-    page.get_by_role("button", name="Compare the chosen").click()
+    page.get_by_role("button", name="Compare").click()
     page.wait_for_selector("h1:has-text('Comparison')")
     rows = page.locator("section#comparison table").nth(1).locator("tbody tr")
     marked = 0

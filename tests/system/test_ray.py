@@ -1,7 +1,9 @@
 """Searches on a real Ray cluster of several nodes: what travels, what comes back, and what happens when some of it dies."""
 
 import dataclasses
+import functools
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from generators.blocks import file_of
 from optuna.trial import TrialState
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -22,15 +25,15 @@ from typer.testing import CliRunner
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
 from attn_nas.engine import search as search_module
-from attn_nas.engine.early_stopping import Stopping
-from attn_nas.engine.search import search
+from attn_nas.engine.early_stopping import EarlyStopping
+from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError, DeviceError, RunError, UsageError
 from attn_nas.events.types import SearchStarted, TrialFailed, TrialFinished, TrialStarted
-from attn_nas.execution.ray_cluster import client as session
-from attn_nas.execution.ray_cluster.client import RayNodes
+from attn_nas.execution.ray_cluster import client
+from attn_nas.execution.ray_cluster.client import RayBackend
 from attn_nas.execution.ray_cluster.messages import Begin
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
+from attn_nas.execution.settings import Local, Ray
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
@@ -38,7 +41,7 @@ from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics, choose_numerics
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+TUTORIAL = Path(__file__).parents[2] / "docs" / "extending.md"
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
 PATIENCE = 60.0
@@ -61,7 +64,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def nodes(cluster):
     """One connection for the whole file: every other one has workers of its own, which take seconds to start."""
-    nodes = RayNodes(RayCluster(cluster.address), None)
+    nodes = RayBackend(Ray(address=cluster.address))
     yield nodes
     nodes.close()
     assert not nodes._process.is_alive()
@@ -72,14 +75,16 @@ def found(nodes, monkeypatch, tiny_space, tmp_path):
     """Searches on these nodes; the run."""
 
     @contextmanager
-    def connected(cluster, threads):
+    def connected(execution):
         yield nodes
 
     monkeypatch.setattr(search_module, "connected", connected)
 
     def run(space=tiny_space, **arguments):
-        arguments = {"confirm": 0, "run": tmp_path / "run", **arguments}
-        return search(space, cluster=RayCluster(), **arguments)
+        given = {"confirm": 0, **arguments}
+        ray = {name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given}
+        begun = {name: given.pop(name) for name in ("training", "seed", "storage", "data") if name in given}
+        return Search(space, run=tmp_path / "run", **begun).optimize(execution=Ray(**ray), **given)
 
     return run
 
@@ -134,7 +139,7 @@ def _on(cluster, kind):
 def test_the_budget_is_exact_and_nothing_is_trained_twice(found, tmp_path, tiny_task):
     """As many at a time as the nodes have processors; the front is confirmed too."""
     trainer, told = NotingTrainer(tiny_task, notes=str(tmp_path / "notes")), []
-    run = found(budget=12, confirm=1, trainer=trainer, listeners=[told.append])
+    run = found(n_trials=12, confirm=1, training=trainer, callbacks=[told.append])
     assert _states(run) == {"finished": len(run.records)}
     assert len(run.candidates) == 12
     assert len({(record.key, record.seed) for record in run.records}) == len(run.records) > 12
@@ -168,7 +173,7 @@ def test_a_node_that_dies_costs_its_candidates_a_repetition_and_no_more(cluster,
             before.extend(each.key for each in _on(told, TrialFinished))
             cluster.remove_node(dying, allow_graceful=False)
 
-    run = found(budget=8, trainer=trainer, listeners=[kill_it])
+    run = found(n_trials=8, training=trainer, callbacks=[kill_it])
     lost = [words[1] for words in trainer.read() if words[0] == "begun" and words[2] == dying.node_id]
     assert len(lost) == 1
     assert len(run.candidates) == 8
@@ -194,7 +199,7 @@ def test_a_node_that_comes_is_used_at_once(cluster, found, tmp_path, tiny_task):
             added.append(cluster.add_node(num_cpus=1, **SMALL))
 
     try:
-        run = found(budget=6, trainer=trainer, listeners=[add_one])
+        run = found(n_trials=6, training=trainer, callbacks=[add_one])
     finally:
         cluster.remove_node(added[0])
     assert _states(run) == {"finished": 6}
@@ -218,7 +223,7 @@ class DyingTrainer(NotingTrainer):
 def test_a_candidate_whose_worker_dies_is_trained_again(found, tmp_path, tiny_task):
     """It is counted against it: the worker may have died of it."""
     trainer = DyingTrainer(tiny_task, notes=str(tmp_path / "notes"), victim=BARE.key)
-    run = found(budget=4, workers=2, trainer=trainer)
+    run = found(n_trials=4, workers=2, training=trainer)
     assert [record.state for record in run.records if record.key == BARE.key] == ["lost", "finished"]
     assert _states(run) == {"finished": 4, "lost": 1}
     (reason,) = (record.reason for record in run.records if record.state == "lost")
@@ -228,7 +233,7 @@ def test_a_candidate_whose_worker_dies_is_trained_again(found, tmp_path, tiny_ta
 def test_a_training_that_takes_too_long_is_ended_and_repeated(found, tmp_path, tiny_task):
     """By the same words as on one machine."""
     trainer = DyingTrainer(tiny_task, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
-    run = found(budget=3, workers=2, trainer=trainer, trial_timeout=1.5)
+    run = found(n_trials=3, workers=2, training=trainer, trial_timeout=1.5)
     assert _states(run) == {"finished": 3, "lost": 1}
     (reason,) = (record.reason for record in run.records if record.state == "lost")
     assert reason == "its worker was ended after the time limit of 1.5 s"
@@ -245,8 +250,8 @@ class GatheringTrainer(NotingTrainer):
 def test_several_candidates_share_a_gpu(nodes, found, tmp_path, monkeypatch, tiny_task):
     """With a quarter of one each four train at a time."""
     trainer, told = GatheringTrainer(tiny_task, notes=str(tmp_path / "notes")), []
-    monkeypatch.setattr(nodes, "_cluster", RayCluster(gpus_per_trial=0.25))
-    run = found(budget=4, trainer=trainer, listeners=[told.append])
+    monkeypatch.setattr(nodes, "_cluster", Ray(gpus_per_trial=0.25))
+    run = found(n_trials=4, training=trainer, callbacks=[told.append])
     assert _states(run) == {"finished": 4}
     assert [words[0] for words in trainer.read()][:4] == ["begun"] * 4
     assert [event.workers for event in _on(told, SearchStarted)] == [4]
@@ -266,23 +271,52 @@ def test_the_slots_of_a_node_follow_what_a_trial_takes(threads, gpus, expected):
     assert tasks.slots(nodes) == 40
 
 
-def test_a_trainer_of_the_users_own_module_goes_along(found, tmp_path, monkeypatch, tiny_task):
-    """The nodes need not have it."""
-    path = tmp_path / "my_own_trainer.py"
-    path.write_text("from attn_nas.testing import TableTrainer\n\nclass Mine(TableTrainer):\n    pass\n")
-    spec = importlib.util.spec_from_file_location("my_own_trainer", path)
+@pytest.fixture
+def own(monkeypatch):
+    """A module of a user's own, which the nodes do not have."""
+    path = Path(__file__).parents[1] / "data" / "own_trainer.py"
+    spec = importlib.util.spec_from_file_location("own_trainer", path)
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "my_own_trainer", module)
+    monkeypatch.setitem(sys.modules, "own_trainer", module)
     spec.loader.exec_module(module)
-    assert len(found(budget=2, workers=1, trainer=module.Mine(tiny_task)).candidates) == 2
+    return module
+
+
+def test_a_function_of_the_users_own_module_goes_along(found, own, tiny_task):
+    """The nodes need not have it, and it may have arguments of its own."""
+    assert len(found(n_trials=2, workers=1, training=functools.partial(own.train, tiny_task)).candidates) == 2
+
+
+def test_a_trainer_of_the_users_own_module_goes_along_with_its_files(found, own, tmp_path, monkeypatch, tiny_task):
+    """What it reads, shares and keeps in pauses travels, what it leaves comes back, and the nodes keep nothing."""
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: True)
+    before = _scratch()
+    (tmp_path / "settings.txt").write_text("as I like it")
+    trainer = own.OwnTrainer(tiny_task, tmp_path / "settings.txt", tmp_path / "own")
+    paused = []
+
+    def look(event):
+        paused.extend((tmp_path / "own" / "pauses").glob("*.json"))
+
+    run = found(n_trials=7, workers=2, training=trainer, early_stopping=True, callbacks=[look])
+    parted = [record for record in run.records if not record.reference]
+    assert {path.stem for path in paused} == {f"{record.key}-0" for record in parted}
+    assert not [*(tmp_path / "own" / "pauses").iterdir()]
+    reports = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "own" / "reports").iterdir()}
+    assert reports.keys() == {f"{record.key}-0" for record in run.records}
+    assert {reports[f"{record.key}-0"]["resumed"] for record in parted} == {1}
+    assert {(report["settings"], report["start"]) for report in reports.values()} == {("as I like it", "as I like it 0")}
+    assert all(re.match("attn-nas-[0-9a-f]{32}-", Path(report["at"]).parent.name) for report in reports.values())
+    assert (tmp_path / "start-0.txt").read_text() == "as I like it 0"
+    assert _scratch() == before
 
 
 def test_real_trainings_are_the_same_as_on_one_machine(found, tiny_space, tmp_path):
     """From the same warm trunk, trained once; weights come back; the nodes keep nothing."""
     space = tiny_space.model_copy(update={"proxy": tiny_space.proxy.model_copy(update={"warm_epochs": 1})})
     before = _scratch()
-    run = found(space, budget=4, workers=2)
-    here = search(space, run=tmp_path / "here", budget=4, confirm=0, workers=1)
+    run = found(space, n_trials=4, workers=2)
+    here = Search(space, run=tmp_path / "here").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
     there = {candidate.record.key: candidate.record for candidate in run.candidates}
     assert there.keys() == {candidate.record.key for candidate in here.candidates}
     for candidate in here.candidates:
@@ -295,7 +329,7 @@ def test_real_trainings_are_the_same_as_on_one_machine(found, tiny_space, tmp_pa
     assert [path.name for path in here.folder.trunks.glob("*.safetensors")] == [trunk.name]
     assert _scratch() == before
     written = trunk.stat().st_mtime_ns
-    assert len(found(None, budget=5, workers=2, resume=True).candidates) == 5
+    assert len(found(None, n_trials=5, workers=2, resume=True).candidates) == 5
     assert trunk.stat().st_mtime_ns == written
 
 
@@ -306,7 +340,7 @@ def _scratch():
 def test_a_warm_trunk_that_fails_is_told_to_every_candidate(found, tiny_space):
     """It is tried once."""
     proxy = tiny_space.proxy.model_copy(update={"warm_epochs": 1, "lr": 1e20})
-    run = found(tiny_space.model_copy(update={"proxy": proxy}), budget=3, workers=2)
+    run = found(tiny_space.model_copy(update={"proxy": proxy}), n_trials=3, workers=2)
     assert _states(run) == {"failed": 3}
     assert all(record.reason.startswith("the bare trunk of all candidates failed: diverged") for record in run.records)
     assert len(list(run.folder.trunks.glob("*.failed"))) == 1
@@ -314,14 +348,14 @@ def test_a_warm_trunk_that_fails_is_told_to_every_candidate(found, tiny_space):
 
 def test_a_training_in_parts_reaches_what_it_does_in_one_go(found, tiny_space, tmp_path, monkeypatch):
     """With early stopping its state comes back to the run after every rung, and travels on with the next part."""
-    monkeypatch.setattr(Stopping, "goes_on", lambda *_: True)
+    monkeypatch.setattr(EarlyStopping, "goes_on", lambda *_: True)
     proxy = tiny_space.proxy.model_copy(update={"epochs": 4})
     kept = set()
 
     def look(event):
         kept.update(path.name for path in (tmp_path / "run" / "pauses").glob("*.safetensors"))
 
-    run = found(tiny_space.model_copy(update={"proxy": proxy}), budget=7, workers=2, early_stopping=True, listeners=[look])
+    run = found(tiny_space.model_copy(update={"proxy": proxy}), n_trials=7, workers=2, early_stopping=True, callbacks=[look])
     parted = [candidate.record for candidate in run.candidates if not candidate.record.reference]
     assert {f"{record.key}-0.{epochs}.safetensors" for record in parted for epochs in (1, 2)} == kept
     assert not [*run.folder.pauses.iterdir()]
@@ -334,7 +368,7 @@ def test_a_training_in_parts_reaches_what_it_does_in_one_go(found, tiny_space, t
 def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, monkeypatch, tiny_task):
     """On a cluster of its own, which dies; what ran then was not to blame, and nothing runs on."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(session, "_HEAD_MAY_BE_AWAY", 0.5)
+    monkeypatch.setattr(client, "_HEAD_TIMEOUT", 0.5)
     trainer = DyingTrainer(tiny_task, notes=str(tmp_path / "notes"), victim=BARE.key, hangs=True)
     drivers = []
 
@@ -344,14 +378,15 @@ def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, 
             drivers.append(driver)
             os.kill(head, signal.SIGKILL)
 
-    arguments = {"workers": 2, "confirm": 0, "trainer": trainer, "run": tmp_path / "run", "cluster": RayCluster()}
+    search = Search(tiny_space, run=tmp_path / "run", training=trainer)
     with pytest.raises(RunError, match=r"does not answer any more\. What was finished is kept: go on with --resume"):
-        search(tiny_space, budget=50, listeners=[kill_the_head], **arguments)
+        search.optimize(n_trials=50, confirm=0, execution=Ray(workers=2), callbacks=[kill_the_head])
     assert not Path(f"/proc/{drivers[0]}").exists()
     records = Run(tmp_path / "run").records
     assert "finished" in {record.state for record in records}
     assert [record.state for record in records if record.key == BARE.key] == ["interrupted"]
-    run = search(None, budget=6, resume=True, **{**arguments, "cluster": None, "trainer": TableTrainer(tiny_task)})
+    again = Search.load(tmp_path / "run", training=TableTrainer(tiny_task))
+    run = again.optimize(n_trials=6, execution=Local(workers=2))
     assert "lost" not in _states(run)
 
 
@@ -374,8 +409,7 @@ def _head_and_driver():
 
 def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
     """With a mechanism of the user's own, and a share of a GPU that is none."""
-    plugin = re.search(r"```python\n# my_attention.py\n(.*?)```", README, re.DOTALL)[1]
-    (tmp_path / "my_attention.py").write_text(plugin)
+    (tmp_path / "my_attention.py").write_text(file_of(TUTORIAL, "my_attention.py"))
     space = tiny_file.read_text().replace("name: se,", "name: energy_gate,")
     (tmp_path / "space.yaml").write_text(f"plugins: [my_attention.py]\n{space}")
     options = "--space space.yaml --run run --budget 2 --confirm 0 --no-export --workers 1 --executor ray --gpus-per-trial 0.25"
@@ -413,7 +447,7 @@ def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
 def test_what_is_no_cluster_is_refused(given, message):
     """With what to write instead."""
     with pytest.raises(UsageError, match=re.escape(message)):
-        RayCluster(**given)
+        Ray(**given)
 
 
 def test_a_cluster_that_does_not_answer_is_an_error_at_once(tiny_space, tmp_path):
@@ -422,7 +456,7 @@ def test_a_cluster_that_does_not_answer_is_an_error_at_once(tiny_space, tmp_path
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UsageError, match=f"address = {address}: no Ray cluster answers there"):
-            search(tiny_space, run=tmp_path / "run", cluster=RayCluster(address))
+            Search(tiny_space, run=tmp_path / "run").optimize(execution=Ray(address=address))
     assert not (tmp_path / "run").exists()
 
 
@@ -430,14 +464,14 @@ def test_the_address_may_come_from_the_environment(tiny_space, tmp_path, monkeyp
     """As everywhere in Ray; it is read as strictly as one that is given."""
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(UsageError, match="address = ray://head:10001"):
-        search(tiny_space, run=tmp_path / "run", cluster=RayCluster())
+        Search(tiny_space, run=tmp_path / "run").optimize(execution=Ray())
 
 
 def test_without_ray_the_message_says_how_to_get_it(tiny_space, tmp_path, monkeypatch):
     """It is an extra."""
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=re.escape('pip install "attn-nas[ray]"')):
-        search(tiny_space, run=tmp_path / "run", cluster=RayCluster())
+        Search(tiny_space, run=tmp_path / "run").optimize(execution=Ray())
     assert not (tmp_path / "run").exists()
 
 

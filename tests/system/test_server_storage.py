@@ -25,17 +25,18 @@ from attn_nas.cli import app as commands
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
-from attn_nas.engine import search as searching
-from attn_nas.engine.search import search
+from attn_nas.engine import session
+from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.types import StorageAwaited, TrialFinished
+from attn_nas.execution.settings import Local
 from attn_nas.runs.attach import attach
 from attn_nas.runs.run import Run
 from attn_nas.storage import address
 from attn_nas.storage import postgres as storing
 from attn_nas.storage.address import ServerAddress
-from attn_nas.storage.optuna_db import engine_of
-from attn_nas.storage.retry import NONE
+from attn_nas.storage.optuna_db import MANIFEST, engine_of
+from attn_nas.storage.retry import NO_RETRY
 from attn_nas.testing import TableTrainer
 
 PASSWORD = "very-secret-7"
@@ -127,11 +128,11 @@ def _check(run, number):
 
 def test_a_study_on_a_server_is_as_good_as_one_in_a_file(server, table_search, tmp_path):
     """The same search, the same front, and again when resumed; the study is Optuna's, under the run's name."""
-    there = table_search(budget=12, storage=server.url())
-    here = table_search(folder=tmp_path / "here", budget=12)
+    there = table_search(n_trials=12, storage=server.url())
+    here = table_search(folder=tmp_path / "here", n_trials=12)
     assert [candidate.record.key for candidate in there.candidates] == [each.record.key for each in here.candidates]
     assert not (tmp_path / "run" / "study.db").exists()
-    _check(table_search(budget=15, resume=True), 15)
+    _check(table_search(n_trials=15, resume=True), 15)
     name = there.study.study_name
     assert name.startswith("run-")
     storage = optuna.storages.RDBStorage(server.url().replace("://", "+psycopg://"))
@@ -142,13 +143,13 @@ def test_a_study_on_a_server_is_as_good_as_one_in_a_file(server, table_search, t
 def test_several_runs_share_a_server(server, table_search, tmp_path):
     """Folders of the same name are runs of their own."""
     for name, budget in (("a", 4), ("b", 5)):
-        table_search(folder=tmp_path / name, budget=budget, storage=server.url())
+        table_search(folder=tmp_path / name, n_trials=budget, storage=server.url())
     assert [len(Run(tmp_path / name / "run").candidates) for name in "ab"] == [4, 5]
 
 
 def test_the_password_is_nowhere(server, table_search, tmp_path, ask, capfd, monkeypatch):
     """Not in the run folder, a page, an error, what a command prints, or the study's own words."""
-    run = table_search(budget=4, storage=server.url())
+    run = table_search(n_trials=4, storage=server.url())
     assert PASSWORD not in "".join(path.read_text(errors="replace") for path in run.folder.path.rglob("*") if path.is_file())
     assert json.loads((run.folder.path / "storage.json").read_text())["url"] == server.url(password=None)
     app = dashboard_app(Library(tmp_path), Rules.of("127.0.0.1", None))
@@ -173,17 +174,17 @@ def test_the_password_is_nowhere(server, table_search, tmp_path, ask, capfd, mon
 def test_the_password_may_come_with_the_address(server, table_search, tmp_path, monkeypatch):
     """For a whole search, and again when it is resumed; a process that was not given it cannot look at the run."""
     monkeypatch.delenv("PGPASSWORD")
-    assert len(table_search(budget=4, storage=server.url()).candidates) == 4
+    assert len(table_search(n_trials=4, storage=server.url()).candidates) == 4
     monkeypatch.setattr(address, "_given", {})
     with pytest.raises(RunError, match="A password is taken from --storage"):
         Run(tmp_path / "run")
-    _check(table_search(budget=6, resume=True, storage=server.url()), 6)
+    _check(table_search(n_trials=6, resume=True, storage=server.url()), 6)
     assert PASSWORD not in (tmp_path / "run" / "storage.json").read_text()
 
 
 def test_the_password_may_come_with_the_variable(server, table_search, monkeypatch):
     """That of the same database; another one's is left alone."""
-    run = table_search(budget=4, storage=server.url())
+    run = table_search(n_trials=4, storage=server.url())
     monkeypatch.delenv("PGPASSWORD")
     monkeypatch.setattr(address, "_given", {})
     with pytest.raises(RunError, match="ATTN_NAS_STORAGE"):
@@ -211,7 +212,7 @@ def test_a_server_that_restarts_in_the_middle_costs_nothing(server, table_search
             else:
                 server.start()
 
-    run = table_search(budget=12, storage=server.url(), listeners=[listen], workers=2)
+    run = table_search(n_trials=12, storage=server.url(), callbacks=[listen], workers=2)
     _check(run, 12)
     assert any(isinstance(each, StorageAwaited) for each in events) == bool(down)
     assert not any(record.state == "lost" for record in run.records)
@@ -220,9 +221,9 @@ def test_a_server_that_restarts_in_the_middle_costs_nothing(server, table_search
 @pytest.mark.parametrize("when", range(1, 60, 7))
 def test_a_connection_lost_at_any_statement_costs_nothing(server, table_search, monkeypatch, when):
     """The server ends the connection before a statement, and what was to be done is done again."""
-    table_search(budget=3, storage=server.url())
+    table_search(n_trials=3, storage=server.url())
     statements = []
-    opened = searching.Coordinator
+    opened = session.Journal
 
     def begin(*arguments):
         study = next(each for each in arguments if isinstance(each, optuna.Study))
@@ -235,58 +236,61 @@ def test_a_connection_lost_at_any_statement_costs_nothing(server, table_search, 
         event.listen(engine_of(study), "before_cursor_execute", cut)
         return opened(*arguments)
 
-    monkeypatch.setattr(searching, "Coordinator", begin)
-    _check(table_search(budget=6, resume=True), 6)
+    monkeypatch.setattr(session, "Journal", begin)
+    _check(table_search(n_trials=6, resume=True), 6)
     assert len(statements) > when
 
 
 def test_a_server_that_stays_away_ends_the_search_and_loses_nothing(server, table_search, tmp_path, monkeypatch):
     """When the patience is at its end; what was finished is there when it is back."""
-    monkeypatch.setattr(searching, "_PATIENCE", 1.0)
+    monkeypatch.setattr(session, "_RETRY_SECONDS", 1.0)
 
     def listen(what):
         if isinstance(what, TrialFinished) and what.finished == 5:
             server.stop()
 
     with pytest.raises(RunError, match=r"does not answer any more: .* go on with --resume when it is back"):
-        table_search(budget=12, storage=server.url(), listeners=[listen])
+        table_search(n_trials=12, storage=server.url(), callbacks=[listen])
     with pytest.raises(RunError, match="cannot be used"):
         Run(tmp_path / "run")
     server.start()
     assert len(Run(tmp_path / "run").candidates) == 5
-    _check(table_search(budget=12, resume=True), 12)
+    _check(table_search(n_trials=12, resume=True), 12)
 
 
 def test_two_machines_cannot_share_a_study(server, table_search, tmp_path):
     """They have run folders of their own, and no lock in common but the server's."""
-    run = table_search(budget=4, storage=server.url())
+    run = table_search(n_trials=4, storage=server.url())
     shutil.copytree(run.folder.path, tmp_path / "elsewhere" / "run")
-    with run.folder.study.held(NONE), pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"):
-        table_search(folder=tmp_path / "elsewhere", budget=6, resume=True)
-    _check(table_search(folder=tmp_path / "elsewhere", budget=6, resume=True), 6)
+    with (
+        run.folder.study.held(NO_RETRY),
+        pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"),
+    ):
+        table_search(folder=tmp_path / "elsewhere", n_trials=6, resume=True)
+    _check(table_search(folder=tmp_path / "elsewhere", n_trials=6, resume=True), 6)
 
 
 def test_whoever_took_the_study_while_the_connection_was_lost_keeps_it(server, table_search, tmp_path, monkeypatch):
     """The other search ends with a message, and writes nothing more."""
     monkeypatch.setattr(storing, "_STALE", 1.0)
-    holder = table_search(budget=4, storage=server.url()).folder.study
+    holder = table_search(n_trials=4, storage=server.url()).folder.study
     others = []
 
     def listen(what):
         if isinstance(what, TrialFinished) and what.finished == 6:
             server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-            others.append(holder.held(NONE))
+            others.append(holder.held(NO_RETRY))
             others[0].__enter__()
 
     with pytest.raises(RunError, match="another process works on"):
-        table_search(budget=10, resume=True, listeners=[listen])
+        table_search(n_trials=10, resume=True, callbacks=[listen])
     assert len(Run(tmp_path / "run").candidates) == 6
     others[0].__exit__(None, None, None)
 
 
 def test_a_lost_lock_is_taken_again_and_nobody_comes_between(server, table_search, tmp_path):
     """Its connection alone is ended: the search goes on; once another has worked on the study it ends, and writes nothing."""
-    table_search(budget=3, storage=server.url())
+    table_search(n_trials=3, storage=server.url())
     shutil.copytree(tmp_path / "run", tmp_path / "elsewhere" / "run")
     other = []
 
@@ -298,10 +302,10 @@ def test_a_lost_lock_is_taken_again_and_nobody_comes_between(server, table_searc
             lose()
         if isinstance(what, TrialFinished) and what.finished == 6 and not other:
             lose()
-            other.append(table_search(folder=tmp_path / "elsewhere", budget=8, resume=True))
+            other.append(table_search(folder=tmp_path / "elsewhere", n_trials=8, resume=True))
 
     with pytest.raises(RunError, match="another process works on"):
-        table_search(budget=10, resume=True, listeners=[listen])
+        table_search(n_trials=10, resume=True, callbacks=[listen])
     _check(other[0], 8)
     _check(Run(tmp_path / "run"), 8)
 
@@ -309,13 +313,14 @@ def test_a_lost_lock_is_taken_again_and_nobody_comes_between(server, table_searc
 SCRIPT = """
 import sys, time
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
-from attn_nas.runs.attach import attach
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 if __name__ == "__main__":
-    search(sys.argv[1], run="run", budget=30, confirm=0, workers=1, storage=sys.argv[2],
-           trainer=TableTrainer(Task(3, 16, 16, 10), seconds=0.1))
+    trainer = TableTrainer(Task(3, 16, 16, 10), seconds=0.1)
+    search = Search(sys.argv[1], run="run", storage=sys.argv[2], training=trainer)
+    search.optimize(n_trials=30, confirm=0, execution=Local(workers=1))
 """
 
 
@@ -331,26 +336,26 @@ def test_a_killed_search_leaves_no_lock_on_the_server(server, tmp_path, table_se
     process.wait()
     told = len(Run(tmp_path / "run").candidates)
     assert told >= 3
-    run = table_search(budget=12, resume=True)
+    run = table_search(n_trials=12, resume=True)
     _check(run, 12)
 
 
 def test_a_study_may_move_to_another_server(server, table_search, tmp_path):
     """Where it is now is said when it is resumed; a server without it, and a run without a server, are refused."""
-    run = table_search(budget=4, storage=server.url())
+    run = table_search(n_trials=4, storage=server.url())
     file = run.folder.path / "storage.json"
     file.write_text(file.read_text().replace(f":{server.port}", ":1"))
     with pytest.raises(RunError, match="cannot be used"):
-        table_search(budget=5, resume=True)
-    _check(table_search(budget=5, resume=True, storage=server.url()), 5)
+        table_search(n_trials=5, resume=True)
+    _check(table_search(n_trials=5, resume=True, storage=server.url()), 5)
     assert str(server.port) in file.read_text()
     server.say("CREATE DATABASE empty")
     with pytest.raises(RunError, match=r"has no study run-|no such table|does not exist"):
-        table_search(budget=5, resume=True, storage=server.url(database="empty"))
+        table_search(n_trials=5, resume=True, storage=server.url(database="empty"))
     assert str(server.port) in file.read_text()
-    table_search(folder=tmp_path / "here", budget=3)
+    table_search(folder=tmp_path / "here", n_trials=3)
     with pytest.raises(UsageError, match="keeps its study in a file of its own: leave --storage out"):
-        table_search(folder=tmp_path / "here", budget=5, resume=True, storage=server.url())
+        table_search(folder=tmp_path / "here", n_trials=5, resume=True, storage=server.url())
 
 
 PLUGIN = """
@@ -374,7 +379,7 @@ def test_a_run_begun_elsewhere_is_attached(server, table_search, tmp_path, monke
     plugin = tmp_path / "shared_gate.py"
     plugin.write_text(PLUGIN)
     (tmp_path / "space.yaml").write_text(f"plugins: [{plugin.name}]\n{tiny_file.read_text()}")
-    elsewhere = table_search(tmp_path / "space.yaml", folder=tmp_path / "elsewhere", budget=4, storage=server.url())
+    elsewhere = table_search(tmp_path / "space.yaml", folder=tmp_path / "elsewhere", n_trials=4, storage=server.url())
     name = elsewhere.study.study_name
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ATTN_NAS_STORAGE", server.url())
@@ -383,18 +388,18 @@ def test_a_run_begun_elsewhere_is_attached(server, table_search, tmp_path, monke
     assert {"study": name, "space": "space", "trainings": 4, "budget": 4} in listed
     assert name in runner.invoke(commands, ["attach"]).output
     done = runner.invoke(commands, ["attach", name])
-    assert done.output.strip() == f"Look at it: attn-nas front runs/{name}"
+    assert done.output.strip() == f"Look at it: attn-nas show runs/{name}"
     here = tmp_path / "runs" / name
     assert (here / "plugins" / plugin.name).read_text() == plugin.read_text()
     assert [each.record.key for each in Run(here).candidates] == [each.record.key for each in elsewhere.candidates]
-    _check(search(run=here, resume=True, budget=6, workers=1, trainer=TableTrainer(tiny_task)), 6)
+    _check(Search.load(here, training=TableTrainer(tiny_task)).optimize(n_trials=6, execution=Local(workers=1)), 6)
     assert len(Run(elsewhere.folder.path).candidates) == 6
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["attach"], "which server?"),
+        (["attach"], "no server is named"),
         (["attach", "--storage", "nonsense"], "no address of a database"),
         (["attach", "nowhere", "--storage", "URL"], "unknown study on postgresql://nas@"),
         (["attach", "--run", "x", "NAME", "--storage", "URL"], "x holds a run already"),
@@ -403,7 +408,7 @@ def test_a_run_begun_elsewhere_is_attached(server, table_search, tmp_path, monke
 def test_what_cannot_be_attached_says_why(server, table_search, tmp_path, monkeypatch, arguments, message):
     """And leaves nothing behind."""
     monkeypatch.chdir(tmp_path)
-    name = table_search(run="x", budget=2, storage=server.url()).study.study_name
+    name = table_search(run="x", n_trials=2, storage=server.url()).study.study_name
     words = {"URL": server.url(), "NAME": name}
     done = CliRunner().invoke(commands, [words.get(word, word) for word in arguments])
     assert done.exit_code == 2
@@ -412,11 +417,22 @@ def test_what_cannot_be_attached_says_why(server, table_search, tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
+def test_a_run_of_format_3_on_a_server_is_read_and_goes_on(server, table_search, tmp_path):
+    """Its manifest alone differs; it is stored in the present format when the search goes on."""
+    run = table_search(n_trials=2, storage=server.url())
+    stored = {**run.manifest.to_stored(), "format": 3}
+    del stored["rules"]
+    run.study.set_user_attr(MANIFEST, stored)
+    assert Run(tmp_path / "run").manifest == run.manifest
+    assert run.study.user_attrs[MANIFEST] == stored
+    _check(table_search(n_trials=3, resume=True), 3)
+    assert run.study.user_attrs[MANIFEST] == {**run.manifest.to_stored(), "budget": 3}
+
+
 def test_plug_ins_of_a_study_cannot_leave_the_run(server, table_search, tmp_path):
     """Whoever may write to the server may have written any path."""
-    run = table_search(budget=2, storage=server.url())
-    facts = {**run.meta, "space": {**run.meta["space"], "plugins": ["plugins/../../evil.py"]}}
-    run.study.set_user_attr("run", facts)
+    run = table_search(n_trials=2, storage=server.url())
+    run.study.set_user_attr("run", run.manifest.with_plugins(["plugins/../../evil.py"]).to_stored())
     run.study.set_user_attr("plugins", {"plugins/../../evil.py": "print('evil')"})
     with pytest.raises(RunError, match="cannot be attached"):
         attach(server.url(), run.study.study_name, tmp_path / "here")
@@ -427,7 +443,7 @@ def test_tables_of_another_optuna_are_refused(server, table_search, tmp_path):
     """With the command that brings them to this one."""
     server.say("CREATE DATABASE other_version")
     url = server.url(database="other_version")
-    table_search(budget=3, storage=url)
+    table_search(n_trials=3, storage=url)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
     with pytest.raises(RunError, match=r"tables of .* are of another version of Optuna: .* optuna storage upgrade"):
@@ -449,7 +465,7 @@ def test_tables_of_another_optuna_are_refused(server, table_search, tmp_path):
 def test_a_senseless_address_is_refused_before_anything_is_written(table_search, tmp_path, url, error, message):
     """With a message that does not repeat a password."""
     with pytest.raises(error, match=message) as refused:
-        table_search(budget=2, storage=url)
+        table_search(n_trials=2, storage=url)
     assert PASSWORD not in str(refused.value)
     assert not (tmp_path / "run").exists()
 
@@ -458,7 +474,7 @@ def test_a_missing_driver_is_named(monkeypatch):
     """With the extra that brings it."""
     monkeypatch.setattr("attn_nas.storage.address.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'postgresql://host/db needs a driver: pip install "attn-nas\[postgresql\]"'):
-        _ = ServerAddress.parse("postgresql://host/db").to_connect
+        _ = ServerAddress.parse("postgresql://host/db").driver_url
 
 
 @pytest.mark.parametrize(

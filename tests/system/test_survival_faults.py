@@ -20,17 +20,16 @@ import pytest
 import torch
 
 from attn_nas.data import load_dataset
-from attn_nas.engine.weight_retention import KeptWeights
+from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.errors import RunError, UsageError, WriteError
 from attn_nas.events.types import EpochFinished, TrialFinished
 from attn_nas.execution.jobs import Failed, Job
 from attn_nas.execution.local import LocalPool
-from attn_nas.execution.ray_cluster import client as session
-from attn_nas.execution.ray_cluster import nodes
-from attn_nas.execution.ray_cluster.client import RayExecutor, RayNodes
+from attn_nas.execution.ray_cluster import client, nodes
+from attn_nas.execution.ray_cluster.client import RayBackend, RayExecutor
 from attn_nas.execution.ray_cluster.messages import Done, Slots
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
+from attn_nas.execution.settings import Ray
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -44,7 +43,7 @@ BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 @pytest.fixture
 def table_search(table_search):
     """Six candidates."""
-    return partial(table_search, budget=6)
+    return partial(table_search, n_trials=6)
 
 
 class Failing:
@@ -67,7 +66,7 @@ def test_a_listener_that_fails_is_no_fault_of_a_candidate(tiny_space, tmp_path, 
     for number in range(4):
         failing = Failing(kind, 1, BrokenPipeError())
         with pytest.raises(BrokenPipeError):
-            table_search(None if number else tiny_space, resume=bool(number), workers=workers, listeners=[failing])
+            table_search(None if number else tiny_space, resume=bool(number), workers=workers, callbacks=[failing])
     states = {record.state for record in Run(tmp_path / "run").records}
     assert "interrupted" in states or (workers, kind) == (1, TrialFinished)
     assert not states & {"running", "failed", "lost"}
@@ -92,13 +91,13 @@ def test_a_pool_that_cannot_go_on_blames_nobody(table_search, tmp_path, monkeypa
 def test_only_a_search_at_its_end_drops_the_weights_of_those_that_may_win(table_search, monkeypatch):
     """A search that is stopped goes on, and then any of them may come to be on the front."""
     asked = []
-    monkeypatch.setattr(KeptWeights, "prune", lambda self, records, wanted, *, last: asked.append(last))
+    monkeypatch.setattr(WeightRetention, "prune", lambda self, records, wanted, *, last: asked.append(last))
 
     def stop(event):
         if isinstance(event, TrialFinished) and event.finished == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    table_search(listeners=[stop])
+    table_search(callbacks=[stop])
     assert asked == [False]
     table_search(resume=True)
     assert asked == [False, True]
@@ -198,10 +197,10 @@ def test_warm_trunks_that_cannot_be_kept_are_no_failure_of_candidates(trainer):
         trainer.warm_trunk(BARE.trunk, 0)
 
 
-def test_a_full_disk_of_a_node_is_no_failure_of_its_candidate(trainer, monkeypatch):
+def test_a_full_disk_of_a_node_is_no_failure_of_its_candidate(trainer, tmp_path, monkeypatch):
     """It is trained again elsewhere; the search's own disk is another matter."""
     monkeypatch.setattr(nodes, "_ended", lambda *_: Failed(3, "/tmp/x cannot be written: no room", unwritable=True))
-    done = nodes._train_with_files(trainer, Job(3, BARE, 0), None, {}, True, SimpleQueue())
+    done = nodes._train_with_files(trainer, tmp_path, Job(3, BARE, 0), {}, {}, (), SimpleQueue())
     assert (done.ended.lost, done.ended.blameless, done.ended.unwritable) == (True, True, False)
     assert done.ended.reason.startswith(f"{done.host}: /tmp/x")
 
@@ -211,7 +210,7 @@ def test_weights_that_find_no_room_in_the_run_end_a_search_on_a_cluster(trainer)
     tasks = Tasks.__new__(Tasks)
     tasks._trainer = trainer
     trainer.weights_folder.write_text("no folder")
-    ended = tasks._kept(Job(1, BARE, 0), Done("there", Failed(1, "whatever"), weights=b"weights"))
+    ended = tasks._kept(Job(1, BARE, 0), Done("there", Failed(1, "whatever"), {f"{BARE.key}.safetensors": b"weights"}))
     assert ended.unwritable
     assert "cannot be written" in ended.reason
 
@@ -219,22 +218,22 @@ def test_weights_that_find_no_room_in_the_run_end_a_search_on_a_cluster(trainer)
 def test_a_node_that_does_nothing_right_ends_the_search():
     """After a few candidates in a row, which cost nobody anything; one that is done begins the count anew."""
     tasks = Tasks.__new__(Tasks)
-    tasks._troubles = Counter()
+    tasks._failures = Counter()
     bad = Done("there", nodes._of_node(Job(1, BARE, 0), "there", "no room"))
     for _ in range(3):
-        tasks._note_troubles(bad)
-    tasks._note_troubles(Done("elsewhere", Failed(1, "diverged")))
-    tasks._note_troubles(Done("there", Failed(1, "diverged")))
+        tasks._count_failures(bad)
+    tasks._count_failures(Done("elsewhere", Failed(1, "diverged")))
+    tasks._count_failures(Done("there", Failed(1, "diverged")))
     for _ in range(3):
-        tasks._note_troubles(bad)
+        tasks._count_failures(bad)
     with pytest.raises(RunError, match="there: no room: 4 times in a row"):
-        tasks._note_troubles(bad)
+        tasks._count_failures(bad)
 
 
 @pytest.fixture
 def driver(monkeypatch):
     """An executor of two slots, and the other end of its pipe."""
-    monkeypatch.setattr(session, "_answers", lambda *_: True)
+    monkeypatch.setattr(client, "_answers", lambda *_: True)
     ours, theirs = multiprocessing.Pipe()
     theirs.send(Slots(2))
     executor = RayExecutor(ours, "127.0.0.1:1", SimpleNamespace(kill=lambda: None))
@@ -271,4 +270,4 @@ def test_a_dead_driver_is_told_whatever_was_asked_last(driver):
 def test_senseless_threads_are_refused_before_a_cluster_is_asked():
     """Nothing is started for them."""
     with pytest.raises(UsageError, match="threads = -3"):
-        RayNodes(RayCluster(), -3)
+        RayBackend(Ray(threads=-3))

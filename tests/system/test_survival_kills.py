@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
 from attn_nas.testing import TableTrainer
 
@@ -50,7 +51,7 @@ def test_a_run_survives_being_killed(tmp_path, child_env):
 def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path, tiny_task, child_env):
     """While a process holds the run, even one that does nothing; the lock of a killed one is taken over at once."""
     run = tmp_path / "run"
-    search(tiny_space, run=run, budget=3, confirm=0, workers=1, trainer=TableTrainer(tiny_task))
+    Search(tiny_space, run=run, training=TableTrainer(tiny_task)).optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     command = [sys.executable, "-m", "attn_nas", "search", "--resume", "--run", "run", "--budget", "4", "--workers", "1"]
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
@@ -60,5 +61,5 @@ def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path
     assert second.stderr.splitlines()[-1] == "attn-nas: another process works in run: wait for it, or name another folder"
     assert len(Run(run).records) == 3
     assert (run / "lock").exists()
-    found = search(None, run=run, resume=True, budget=4, workers=1, trainer=TableTrainer(tiny_task))
+    found = Search.load(run, training=TableTrainer(tiny_task)).optimize(n_trials=4, execution=Local(workers=1))
     assert len(found.candidates) == 4

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import UsageError
 from attn_nas.events.types import TrialFailed
 from attn_nas.execution import local as executors
@@ -21,6 +21,7 @@ from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.jobs import Finished, Job
 from attn_nas.execution.local import LocalPool
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Local
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.testing import TableTrainer
@@ -50,10 +51,9 @@ def test_workers_that_hang_are_replaced_and_their_candidates_trained_again(tiny_
     references, events = reference_genotypes(tiny_space, Encoding(tiny_space)), []
     ways = {"none": "asleep", "se everywhere": "deaf", "eca everywhere": "always", "sk everywhere": "stopped"}
     hangs = {references[name].key: way for name, way in ways.items()}
-    run = search(
-        tiny_space, run=tmp_path / "run", budget=6, confirm=0, workers=2, trial_timeout=2.0,
-        trainer=HangingTrainer(tiny_task, hangs=hangs, markers=tmp_path), listeners=[events.append],
-    )  # fmt: skip
+    run = Search(tiny_space, run=tmp_path / "run", training=HangingTrainer(tiny_task, hangs=hangs, markers=tmp_path)).optimize(
+        n_trials=6, confirm=0, callbacks=[events.append], execution=Local(workers=2, trial_timeout=2.0)
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"run", "asleep", "deaf", "always", "stopped"}
     failures = [event for event in events if isinstance(event, TrialFailed)]
     assert all(event.reason.startswith("its worker was ended after the time limit of 2 s") for event in failures)
@@ -96,7 +96,9 @@ def test_a_day_asleep_is_not_a_day_of_training(tiny_space, monkeypatch, tiny_tas
 def test_a_limit_of_nothing_is_refused(tiny_space, tmp_path, limit, tiny_task):
     """Before anything is written."""
     with pytest.raises(UsageError, match=r"trial_timeout = .*: choose a number of seconds above 0"):
-        search(tiny_space, run=tmp_path / "run", budget=2, workers=1, trainer=TableTrainer(tiny_task), trial_timeout=limit)
+        Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
+            n_trials=2, execution=Local(workers=1, trial_timeout=limit)
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -104,7 +106,8 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 class Stopped(TableTrainer):
@@ -113,7 +116,8 @@ class Stopped(TableTrainer):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 if __name__ == "__main__":
-    search(Path(sys.argv[2]), run=Path(sys.argv[1]) / "run", budget=4, workers=2, trainer=Stopped(Task(3, 16, 16, 10)))
+    search = Search(sys.argv[2], run=Path(sys.argv[1]) / "run", training=Stopped(Task(3, 16, 16, 10)))
+    search.optimize(n_trials=4, execution=Local(workers=2))
 """
 
 

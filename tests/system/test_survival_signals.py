@@ -17,8 +17,9 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from attn_nas.__main__ import main
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.execution.replicates import ReplicateFolder
+from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
 
 COMMAND = [sys.executable, "-m", "attn_nas"]
@@ -42,7 +43,11 @@ def _signals():
 @pytest.fixture(scope="module")
 def finished(tiny_space, tmp_path_factory):
     """A short run that was really trained."""
-    return search(tiny_space, run=tmp_path_factory.mktemp("runs") / "run", budget=4, confirm=0, workers=1).folder.path
+    return (
+        Search(tiny_space, run=tmp_path_factory.mktemp("runs") / "run")
+        .optimize(n_trials=4, confirm=0, execution=Local(workers=1))
+        .folder.path
+    )
 
 
 @pytest.fixture
@@ -135,7 +140,7 @@ def test_a_stopped_retraining_goes_on_where_it_was(run, monkeypatch, capfd):
 
     monkeypatch.setattr(ReplicateFolder, "keep", keep_and_stop)
     assert _called(monkeypatch, "audit", "run", "--candidates", "4", *BESIDE) == 130
-    assert "stopped; what is done is kept: the same command goes on" in capfd.readouterr().out
+    assert "stopped; finished trainings are kept: the same command continues" in capfd.readouterr().out
     assert len(kept) == 2
     assert _called(monkeypatch, "audit", "run", "--candidates", "4", *BESIDE) == 0
     assert len(kept) == len(set(kept)) == 8
@@ -221,7 +226,8 @@ def _runs(worker):
 HANGS = """
 import sys, time
 from attn_nas.space.task import Task
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
+from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
 
 class Hanging(TableTrainer):
@@ -230,7 +236,8 @@ class Hanging(TableTrainer):
         time.sleep(3600)
 
 if __name__ == "__main__":
-    search(sys.argv[1], run="run", budget=4, confirm=0, workers=2, trainer=Hanging(Task(3, 16, 16, 10)))
+    search = Search(sys.argv[1], run="run", training=Hanging(Task(3, 16, 16, 10)))
+    search.optimize(n_trials=4, confirm=0, execution=Local(workers=2))
 """
 
 
@@ -256,7 +263,7 @@ def test_sigterm_to_all_processes_stops_now_and_keeps_everything(search_command,
         output, complaints = process.communicate(timeout=300)
     assert process.returncode == 130
     assert complaints == b""
-    assert b"Go on with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
+    assert b"Continue with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
     assert len(workers) == 2
     wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from attn_nas.engine.search import search
+from attn_nas.engine.search import Search
 from attn_nas.errors import AttnNasError
 from attn_nas.execution import processes as workers
 from attn_nas.execution.jobs import Failed, Job
 from attn_nas.execution.local import LocalPool
+from attn_nas.execution.settings import Local
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.testing import TableTrainer
@@ -129,7 +130,7 @@ class SaysWhatItBlocks(TableTrainer):
         raise AttnNasError(" ".join(sorted(each.name for each in blocked)))
 
 
-def test_a_server_of_others_gives_deaf_workers_too(bare, tiny_task):
+def test_workers_of_another_packages_server_ignore_terminal_signals_too(bare, tiny_task):
     """Such a one was started with nothing blocked."""
     forkserver._forkserver._stop()
     forkserver.ensure_running()
@@ -149,7 +150,9 @@ def test_a_server_that_cannot_load_is_done_without(bare, tmp_path, monkeypatch, 
 
 def test_a_killed_server_is_replaced_with_its_workers(tiny_space, tmp_path, monkeypatch, tiny_task):
     monkeypatch.setenv("ATTN_NAS_TEST_MARKER", str(tmp_path / "marker"))
-    run = search(tiny_space, run=tmp_path / "run", budget=10, confirm=0, workers=2, trainer=ServerKiller(tiny_task))
+    run = Search(tiny_space, run=tmp_path / "run", training=ServerKiller(tiny_task)).optimize(
+        n_trials=10, confirm=0, execution=Local(workers=2)
+    )
     assert (tmp_path / "marker").exists()
     assert len(run.candidates) == 10
     assert Counter(trial.state for trial in run.study.get_trials())[TrialState.RUNNING] == 0

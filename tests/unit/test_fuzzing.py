@@ -16,12 +16,13 @@ from attn_nas.cost import Cost
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.events.log import event_in
 from attn_nas.monitor.summary import brief_progress
-from attn_nas.runs.manifest import checked_facts, stored_space
+from attn_nas.runs.manifest import RunManifest
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.loading import builtin_spaces, load_space, parse_space
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.trunks import Trunk
+from attn_nas.storage.formats import FORMAT
 from attn_nas.training import ProxyResult
 from attn_nas.training.protocol import Trained
 
@@ -151,7 +152,7 @@ def test_any_text_is_a_genotype_or_refused(text):
     _is_read_or_refused(lambda: Genotype.from_json(text), SpaceError)
 
 
-FACTS = {
+MANIFEST = {
     "space_name": "tiny",
     "space": _TINY.model_dump(mode="json"),
     "seed": 0,
@@ -164,20 +165,25 @@ FACTS = {
     "bare_cost": {"flops": 4, "macs": 3, "fvcore_default": 3, "params": 2},
     "reference_point": [0.1, 9],
     "flops_convention": "words",
-    "versions": {"attn_nas": "0"},
+    "format": FORMAT,
+    "versions": {"attn_nas": "0", "torch": "2", "python": "3"},
+    "rules": {"decoding": 1, "split": 1, "digest": 0},
 }
 
 
-def _read_facts(document):
-    facts = checked_facts(document, "run")
-    return stored_space(facts, Path("run"))
+def _read_manifest(document):
+    manifest = RunManifest.from_stored(document, "run")
+    manifest.space.load(Path("run"))
+    return manifest
 
 
 @quickly
-@given(values | nearly([FACTS]))
-def test_any_facts_are_a_runs_or_refused(document):
-    """The document of a run, and the space in it."""
-    _is_read_or_refused(lambda: _read_facts(document), RunError, SpaceError)
+@given(values | nearly([MANIFEST]))
+def test_any_document_is_a_manifest_or_refused(document):
+    """The manifest of a run, and the space in it; one that is read survives being stored."""
+    manifest = _is_read_or_refused(lambda: _read_manifest(document), RunError, SpaceError)
+    if manifest is not None:
+        assert RunManifest.from_stored(json.loads(json.dumps(manifest.to_stored())), "run") == manifest
 
 
 RESULT = ProxyResult(0.5, 1.0, 0.1, (0.4, 0.5), (1.2, 1.0), (0.0, 0.1), (2.0, 1.0), 1.0, 1.0, 1.0, 32, 0)
@@ -218,7 +224,9 @@ def test_any_lines_are_a_log(lines):
 @quickly
 @given(
     values
-    | nearly([{"name": "t", "space": FACTS["space"], "task": FACTS["task"], "bare": FACTS["bare_cost"], "dearest_flops": 9}])
+    | nearly(
+        [{"name": "t", "space": MANIFEST["space"], "task": MANIFEST["task"], "bare": MANIFEST["bare_cost"], "dearest_flops": 9}]
+    )
 )
 def test_any_header_is_a_tables_or_not(document):
     """It raises what the reader of tables expects."""

@@ -8,7 +8,7 @@ from torch import nn
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.zoo.cbam import SpatialGate
 from attn_nas.maps import Gate, PooledHead, activation_maps, gates_of, grad_cam, pooled_head, without
-from attn_nas.maps.comparison import dealt
+from attn_nas.maps.network_comparison import in_turns
 from attn_nas.models.build import build_model, build_trunk, fill_slot, get_slot
 from attn_nas.report.raster import fitted, gate_map, heated, picture
 from attn_nas.space.genotype import Genotype, Placement
@@ -168,7 +168,7 @@ def test_a_module_that_does_nothing_has_gate_one():
     for gate in gates_of(model, genotype, _images())[1]:
         assert torch.allclose(gate.by_place, torch.ones(()), atol=1e-6)
         assert torch.allclose(gate.by_channel, torch.ones(()), atol=1e-6)
-        assert gate.finding == "constant: nothing but a scale"
+        assert gate.finding == "constant: only a scale"
 
 
 def test_what_is_added_is_a_change_over_the_input():
@@ -236,13 +236,13 @@ def test_spreads_are_standard_deviations():
 @pytest.mark.parametrize(
     ("gate", "finding"),
     [
-        (_gate([[0.5, 0.5], [0.51, 0.51]]), "constant: nothing but a scale"),
-        (_gate([[0.2, 0.8], [0.2, 0.8]]), "fixed per channel, whatever the image"),
+        (_gate([[0.5, 0.5], [0.51, 0.51]]), "constant: only a scale"),
+        (_gate([[0.2, 0.8], [0.2, 0.8]]), "one value per channel, equal for all images"),
         (_gate([[0.4, 0.4], [0.6, 0.6]]), "differs between images"),
         (_gate([[0.2, 0.8], [0.8, 0.2]]), "differs between images"),
         (_gate([[0.1, 0.9], [0.3, 1.0]], [[0.1, 0.9], [0.5, 0.5]]), "differs between channels, places and images"),
-        (_gate([[0.01, 0.04], [0.0, 0.0]], kind="change"), "changes next to nothing"),
-        (_gate([[1.0, 1.0], [1.0, 1.0]], kind="output"), "the same everywhere"),
+        (_gate([[0.01, 0.04], [0.0, 0.0]], kind="change"), "changes its input by less than 5 %"),
+        (_gate([[1.0, 1.0], [1.0, 1.0]], kind="output"), "constant"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -289,9 +289,9 @@ def test_a_network_without_a_gate_scales_by_its_mean():
 def test_images_are_dealt_in_turns_and_shown_by_group():
     """The first of each group, then the second; an exhausted group is passed over."""
     groups = [torch.tensor([4, 5, 9]), torch.tensor([], dtype=torch.long), torch.tensor([0]), torch.tensor([7, 8])]
-    assert dealt(groups, 5).tolist() == [4, 5, 0, 7, 8]
-    assert dealt(groups, 2).tolist() == [4, 0]
-    assert dealt(groups, 50).tolist() == [4, 5, 9, 0, 7, 8]
+    assert in_turns(groups, 5).tolist() == [4, 5, 0, 7, 8]
+    assert in_turns(groups, 2).tolist() == [4, 0]
+    assert in_turns(groups, 50).tolist() == [4, 5, 9, 0, 7, 8]
 
 
 def test_small_images_are_enlarged_pixel_by_pixel():

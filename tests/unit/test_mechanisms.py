@@ -379,7 +379,7 @@ def test_every_record_says_where_it_is_from():
 
 
 def test_shipped_costs_are_those_of_the_modules():
-    """What `attn-nas mechanisms` prints without counting is what counting gives, for every entry."""
+    """What `attn-nas catalog mechanisms` prints without counting is what counting gives, for every entry."""
     assert list(measured_costs(64, 32)) == mechanism_names()
     counted = catalogue_costs([get_mechanism(name) for name in mechanism_names()], 64, 32, timed=False)
     for name, cost in measured_costs(64, 32).items():

@@ -1,4 +1,4 @@
-"""What is known of every mechanism that comes with the package, by family."""
+"""The records of the built-in mechanisms, by family."""
 
 from attn_nas.attention.records import channel, combined, convolution, pairwise, spatial
 

@@ -1,4 +1,4 @@
-"""Gates of channels: one number per channel, from what the channels hold over all places."""
+"""Channel gates: one number per channel, computed from statistics of the channels over all pixels."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ RECORDS = (
         gate_scale=0.50,
         identity_init=True,
         dynamic_onnx=True,
-        note="C^2 parameters: more than the whole trunk where there are 2,048 channels",
+        note="C^2 parameters: more than the whole trunk at 2,048 channels",
         aliases=("EffectiveSE",),
     ),
     Mechanism(
@@ -80,7 +80,7 @@ RECORDS = (
         gate_scale=0.50,
         identity_init=True,
         dynamic_onnx=True,
-        note="the channel half of CBAM; not the class activation map that shares its name",
+        note="the channel half of CBAM; not a class activation map",
     ),
     Mechanism(
         "srm",
@@ -107,7 +107,7 @@ RECORDS = (
         cost_class="A",
         gate_scale=1.0,
         dynamic_onnx=True,
-        note="starts at the identity; not the Gaussian context transformer that shares its initials",
+        note="starts at the identity; not the Gaussian context transformer (also GCT)",
     ),
     Mechanism(
         "nam",
@@ -121,7 +121,7 @@ RECORDS = (
         cost_class="A",
         gate_scale=0.50,
         dynamic_onnx=True,
-        note="the channel form; the paper's spatial form is bound to one resolution and is not offered",
+        note="the channel form; the paper's spatial form works at one resolution only and is not included",
     ),
     Mechanism(
         "fca",
@@ -139,8 +139,8 @@ RECORDS = (
         gate_scale=0.50,
         identity_init=True,
         dynamic_onnx=True,
-        note="groups is the number of frequencies; on maps of fewer than 7 places a side the higher ones fold back; the FLOPs "
-        "include the planes of cosines, which are kept after the first image of a size",
+        note="groups is the number of frequencies; on maps of fewer than 7 x 7 pixels high frequencies are aliased; the FLOPs "
+        "include the cosine planes, which are cached per image size",
         aliases=("FcaNet",),
     ),
     Mechanism(
@@ -154,6 +154,6 @@ RECORDS = (
         cost_class="A",
         gate_scale=0.50,
         dynamic_onnx=True,
-        note="global extent, no parameters: the control of every channel gate",
+        note="global extent, no parameters: a baseline for channel gates",
     ),
 )

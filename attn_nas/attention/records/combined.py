@@ -1,4 +1,4 @@
-"""Mechanisms that weigh channels and places together, or single neurons, or second-order statistics."""
+"""Mechanisms that weight channels and pixels together, single activations, or second-order statistics."""
 
 from attn_nas.attention.mechanism import Hyperparameters, Mechanism
 
@@ -84,7 +84,7 @@ RECORDS = (
         gate_scale=1.5,
         identity_init=True,
         dynamic_onnx=True,
-        note="the branches are added as in the paper; the released code multiplies them",
+        note="adds its branches, as in the paper; the released code multiplies them",
     ),
     Mechanism(
         "scse",
@@ -115,7 +115,7 @@ RECORDS = (
         cost_class="A",
         gate_scale=0.73,
         dynamic_onnx=True,
-        note="permutes the channels, so it has no identity to start from",
+        note="permutes the channels, so that it cannot start as the identity",
         aliases=("ShuffleAttention",),
     ),
     Mechanism(

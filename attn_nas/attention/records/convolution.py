@@ -1,4 +1,4 @@
-"""Mechanisms that take the place of a convolution."""
+"""Mechanisms that substitute a convolution."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
-"""Mechanisms in which places, or channels, attend to each other."""
+"""Self-attention: mechanisms in which pixels, or channels, attend to each other."""
 
 from attn_nas.attention.mechanism import GATE_POSITIONS, Hyperparameters, Mechanism
 
 _ZOO = "attn_nas.attention.zoo"
-_QUADRATIC = "memory grows with the square of the number of places: for small maps"
+_QUADRATIC = "memory grows with the square of the number of pixels: use it on small maps"
 
 RECORDS = (
     Mechanism(
@@ -32,7 +32,7 @@ RECORDS = (
         cost_class="C",
         gate_scale=1.0,
         dynamic_onnx=True,
-        note="starts at the identity; not the class activation map that shares its name",
+        note="starts at the identity; not a class activation map",
     ),
     Mechanism(
         "danet_pam",
@@ -98,7 +98,7 @@ RECORDS = (
         cost_class="D",
         gate_scale=1.2,
         dynamic_onnx=True,
-        note=f"kernel_size is the span of the mask of each place; {_QUADRATIC}",
+        note=f"kernel_size is the side of the mask around each pixel; {_QUADRATIC}",
         aliases=("PSANet",),
     ),
 )

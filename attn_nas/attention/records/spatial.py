@@ -1,4 +1,4 @@
-"""Gates of places: one number per place, or per place and group of channels."""
+"""Spatial gates: one number per pixel, or per pixel and group of channels."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ RECORDS = (
         gate_scale=0.50,
         identity_init=True,
         dynamic_onnx=True,
-        note="the spatial half of CBAM; not the optimiser that shares its name",
+        note="the spatial half of CBAM; not the optimiser SAM",
     ),
     Mechanism(
         "ge",
@@ -40,7 +40,7 @@ RECORDS = (
         formula="x * sigmoid(interp(avgpool_e(x))), e = (k + 1) / 2",
         **_GE,
         cost_class="A",
-        note="kernel_size is the window of the extents 2, 4, 8; one wider than the map is the mean of the map; no parameters",
+        note="kernel_size is the window of the extents 2, 4, 8; a window larger than the map gives its mean; no parameters",
     ),
     Mechanism(
         "ge_conv",

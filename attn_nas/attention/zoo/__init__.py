@@ -1,1 +1,1 @@
-"""The mechanisms themselves: plain modules, one file per paper, which import torch and the size rules alone."""
+"""The modules of the mechanisms, one file per paper; they import only torch and the rules for sizes."""

@@ -4,18 +4,18 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width, positive
 from attn_nas.attention.zoo.gates import zero_init
-from attn_nas.attention.zoo.pooling import mean_over_places
+from attn_nas.attention.zoo.pooling import mean_over_pixels
 
 
 class BottleneckAttention(nn.Module):
     """Residual gate between stages: ``y = x * (1 + sigmoid(channel(x) + spatial(x)))`` (Eq. 1-2).
 
     The channel branch is an MLP on the global average, ``(B, C, 1, 1)``; the spatial one a 1x1 convolution to ``h``
-    channels, two dilated 3x3 convolutions and a 1x1 convolution to one map ``(B, 1, H, W)``. The paper adds the branches,
-    the released code multiplies them: this adds, with the norms of the released code (behind the hidden layers). Input and
+    channels, two dilated 3x3 convolutions and a 1x1 convolution to one map ``(B, 1, H, W)``. The branches are added as in the
+    paper (the released code multiplies them), with the norms of the released code (after the hidden layers). Input and
     output are ``(B, C, H, W)``; ``h = max(min_hidden, C // reduction)``; ``2 C h + C + 3 h + C h + 3 h + 2 (9 h^2 + 3 h) +
-    h + 1`` parameters. Training needs a batch of at least 2. With ``identity_init`` the gate is ``1/2 + sigmoid``, one for
-    zero branches.
+    h + 1`` parameters. Training needs a batch of at least 2. With ``identity_init`` the gate is ``1/2 + sigmoid``,
+    which is 1 for zero branches.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class BottleneckAttention(nn.Module):
             zero_init(self.channel[-1], self.spatial[-1])
 
     def gate(self, x: Tensor) -> Tensor:
-        """The gate ``(B, C, H, W)``, the residual path included, for ``x`` ``(B, C, H, W)``."""
-        logits = self.channel(mean_over_places(x)) + self.spatial(x)
+        """The gate ``(B, C, H, W)``, including the residual path, for ``x`` ``(B, C, H, W)``."""
+        logits = self.channel(mean_over_pixels(x)) + self.spatial(x)
         return logits.sigmoid() + self.offset
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width, odd_kernel, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
-from attn_nas.attention.zoo.pooling import max_over_channels, max_over_places, mean_over_channels, mean_over_places
+from attn_nas.attention.zoo.pooling import max_over_channels, max_over_pixels, mean_over_channels, mean_over_pixels
 
 
 class ChannelGate(nn.Module):
@@ -34,8 +34,8 @@ class ChannelGate(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        average = self.fc2(self.fc1(mean_over_places(x)).relu())
-        maximum = self.fc2(self.fc1(max_over_places(x)).relu())
+        average = self.fc2(self.fc1(mean_over_pixels(x)).relu())
+        maximum = self.fc2(self.fc1(max_over_pixels(x)).relu())
         return sigmoid_gate(average + maximum, self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class SpatialGate(nn.Module):
     """CBAM's spatial half: ``y = x * sigmoid(bn(conv_k([max_c(x), mean_c(x)])))``.
 
     Input and output are ``(B, C, H, W)``; the gate is ``(B, 1, H, W)``. The order of the two maps, the convolution without
-    bias and the batch norm behind it (momentum 0.01) follow the authors' code; ``2 k^2 + 2`` parameters for any ``C``.
+    bias and the batch norm after it (momentum 0.01) follow the authors' code; ``2 k^2 + 2`` parameters for any ``C``.
     """
 
     def __init__(self, channels: int, *, kernel_size: int = 7, identity_init: bool = False) -> None:
@@ -91,5 +91,5 @@ class CBAM(nn.Module):
         self.spatial = SpatialGate(channels, kernel_size=kernel_size, identity_init=identity_init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` ``(B, C, H, W)`` gated by channel, then by place."""
+        """``x`` ``(B, C, H, W)`` gated by channel, then by pixel."""
         return self.spatial(self.channel(x))

@@ -12,7 +12,7 @@ class CoordinateAttention(nn.Module):
     """One gate per row and one per column: ``y = x * sigmoid(Fh(z_h)) * sigmoid(Fw(z_w))`` (Eq. 6-9).
 
     ``[z_h, z_w] = hardswish(bn(W1 [mean_w(x), mean_h(x)]))`` has ``m = max(min_hidden, C // reduction)`` channels and
-    ``H + W`` places. Input and output are ``(B, C, H, W)``; the gates are ``(B, C, H, 1)`` and ``(B, C, 1, W)``;
+    ``H + W`` pixels. Input and output are ``(B, C, H, W)``; the gates are ``(B, C, H, 1)`` and ``(B, C, 1, W)``;
     ``C m + 3 m + 2 (m C + C)`` parameters under the names of the authors' code.
     """
 

@@ -8,7 +8,7 @@ from attn_nas.attention.zoo.gates import attend
 
 
 class PositionAttention(nn.Module):
-    """Every place attends to every place: ``y = x + gamma * V softmax(Q^T K)^T`` (PAM, Eq. 1-2).
+    """Every pixel attends to every pixel: ``y = x + gamma * V softmax(Q^T K)^T`` (PAM, Eq. 1-2).
 
     ``Q`` and ``K`` have ``h = max(min_hidden, C // reduction)`` channels (no scaling by their root, as in the paper), ``V``
     has ``C``. Input and output are ``(B, C, H, W)``; the attention is ``(B, H W, H W)``. ``gamma`` starts at zero,
@@ -24,7 +24,7 @@ class PositionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` ``(B, C, H, W)`` plus what its places attend to."""
+        """``x`` ``(B, C, H, W)`` plus the attended values of its pixels."""
         query, key, value = (conv(x).flatten(2) for conv in (self.query_conv, self.key_conv, self.value_conv))
         return x + (self.gamma * attend(query, key, value).view_as(x)).to(x.dtype)
 
@@ -33,7 +33,7 @@ class ChannelRelation(nn.Module):
     """Every channel attends to the channels least like it: ``y = x + gamma * softmax(-E) X``, ``E = X X^T`` (CAM).
 
     Input and output are ``(B, C, H, W)``; the attention, in fp32, is ``(B, C, C)``. The authors' code subtracts ``E`` from
-    its row's maximum, which is the same to a softmax. ``gamma``, the one parameter, starts at zero, so the block starts at
+    the maximum of its row, which gives the same softmax. ``gamma``, the one parameter, starts at zero, so the block starts at
     the identity.
     """
 
@@ -43,7 +43,7 @@ class ChannelRelation(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` ``(B, C, H, W)`` plus what its channels attend to."""
+        """``x`` ``(B, C, H, W)`` plus the attended values of its channels."""
         with torch.autocast(x.device.type, enabled=False):
             exact = x.float().flatten(2)
             energy = torch.bmm(exact, exact.transpose(1, 2))

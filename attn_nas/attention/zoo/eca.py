@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import adaptive_kernel, odd_kernel, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
-from attn_nas.attention.zoo.pooling import max_over_places, mean_over_places
+from attn_nas.attention.zoo.pooling import max_over_pixels, mean_over_pixels
 
 
 class EfficientChannelAttention(nn.Module):
@@ -38,9 +38,9 @@ class EfficientChannelAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        squeezed = mean_over_places(x)
+        squeezed = mean_over_pixels(x)
         if self.pooling == "avg+max":
-            squeezed = squeezed + max_over_places(x)
+            squeezed = squeezed + max_over_pixels(x)
         gate = sigmoid_gate(self.conv(squeezed.flatten(1).unsqueeze(1)), self.identity_init)
         return gate.transpose(1, 2).unsqueeze(-1)
 

@@ -13,7 +13,7 @@ class EfficientLocalAttention(nn.Module):
     """One gate per row and one per column: ``y = x * g(mean_w(x)) * g(mean_h(x))``, ``g(z) = sigmoid(gn(conv_k(z)))``.
 
     The depthwise 1-D convolution and the group norm (16 groups where they divide ``C``, else their greatest common divisor)
-    are shared by both directions, as in the listings in circulation; no code of the authors is known. Input and output are
+    are shared by both directions, as in published third-party code; no code of the authors is known. Input and output are
     ``(B, C, H, W)``; the gates are ``(B, C, H, 1)`` and ``(B, C, 1, W)``; ``k C + 2 C`` parameters.
     """
 

@@ -8,12 +8,12 @@ from attn_nas.attention.zoo.gates import widened
 
 
 class EfficientMultiScaleAttention(nn.Module):
-    """Place gate per group from two branches that weight each other: ``y = x * sigmoid(a1 x2 + a2 x1)``.
+    """Spatial gate per group from two branches that weight each other: ``y = x * sigmoid(a1 x2 + a2 x1)``.
 
     In each group of ``C / G`` channels ``x1`` is the input gated by row and column, then instance-normalised, and ``x2`` a 3x3
-    convolution of it; ``a = softmax_c(mean_hw(.))``. The mean of the normalised branch is the norm's bias, which is used as
-    it stands. Weights are shared by the ``groups``. Input and output are ``(B, C, H, W)``; the gate is ``(B G, 1, H, W)``;
-    ``10 (C/G)^2 + 4 C/G`` parameters. Not to be confused with the exponential moving average.
+    convolution of it; ``a = softmax_c(mean_hw(.))``. The mean of the normalised branch equals the norm's bias, which is
+    used instead. Weights are shared by the ``groups``. Input and output are ``(B, C, H, W)``; the gate is ``(B G, 1, H, W)``;
+    ``10 (C/G)^2 + 4 C/G`` parameters. The name does not refer to exponential moving averages.
     """
 
     def __init__(self, channels: int, *, groups: int = 8) -> None:

@@ -10,22 +10,22 @@ from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
 from attn_nas.attention.zoo.pooling import is_channels_last
 
 GRID = 7
-"""Side of the grid on which the paper ranks the frequencies."""
+"""Side of the grid, in pixels, on which the paper ranks the frequencies."""
 ROWS = (0, 0, 6, 0, 0, 1, 1, 4, 5, 1, 3, 0, 0, 0, 3, 2, 4, 6, 3, 5, 5, 2, 6, 5, 5, 3, 3, 4, 2, 2, 6, 1)
 COLUMNS = (0, 1, 0, 5, 2, 0, 2, 0, 0, 6, 0, 4, 6, 3, 5, 2, 6, 3, 3, 3, 5, 1, 1, 2, 4, 2, 1, 1, 3, 0, 5, 3)
 """The 32 best pairs of frequencies, best first, as in the authors' code."""
 
 
 def cosines(frequencies: tuple[int, ...], length: int, device: torch.device) -> Tensor:
-    """One orthonormal cosine ``(G, L)`` per frequency of the grid, scaled to ``length`` places."""
+    """Orthonormal cosines ``(G, L)``, one per frequency of the grid, scaled to ``length`` pixels."""
     frequency = torch.tensor(frequencies, device=device) * max(length // GRID, 1)
-    places = (torch.arange(length, device=device) + 0.5) / length
+    pixels = (torch.arange(length, device=device) + 0.5) / length
     norm = (torch.where(frequency > 0, 2.0, 1.0) / length).sqrt()
-    return (pi * frequency[:, None] * places).cos() * norm[:, None]
+    return (pi * frequency[:, None] * pixels).cos() * norm[:, None]
 
 
 def cosine_planes(groups: int, channels: int, height: int, width: int, device: torch.device, last: bool) -> Tensor:
-    """The plane ``(1, C, H, W)`` of every channel's group, laid out as the map that it weighs."""
+    """The cosine plane of each channel's group, ``(1, C, H, W)``; in channels_last memory format if ``last``."""
     with torch.inference_mode(False), torch.no_grad():
         rows, columns = cosines(ROWS[:groups], height, device), cosines(COLUMNS[:groups], width, device)
         planes = (rows.unsqueeze(2) * columns.unsqueeze(1)).repeat_interleave(channels // groups, dim=0)[None]
@@ -33,11 +33,11 @@ def cosine_planes(groups: int, channels: int, height: int, width: int, device: t
 
 
 class FrequencyChannelAttention(nn.Module):
-    """Squeeze-and-excitation that squeezes each group of channels by a cosine of its own (Eq. 9-12).
+    """Squeeze-and-excitation that pools each group of channels with its own cosine plane (Eq. 9-12).
 
     ``y = x * sigmoid(W2 relu(W1 s))`` with ``s_c = sum_ij x_cij cos(pi u (i + 1/2) / H) cos(pi v (j + 1/2) / W)``,
-    normalised as the discrete cosine transform. The ``groups`` frequency pairs ``(u, v)`` are the paper's best ones, scaled
-    from its 7 x 7 grid to the map, so that one module serves every resolution (the planes of each size are kept).
+    normalised as the discrete cosine transform. The ``groups`` frequency pairs ``(u, v)`` are the best of the paper, scaled
+    from its 7 x 7 grid to the map, so that one module works at every resolution (planes are cached per size).
     Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``; ``2 C h`` parameters, ``h = max(min_hidden, C //
     reduction)``.
     """

@@ -1,27 +1,27 @@
-"""What mechanisms share: a sigmoid that may start at one, products that may not overflow, attention of places."""
+"""Helpers of mechanisms: sigmoid gates, products without overflow, attention between pixels, initialisation."""
 
 import torch
 from torch import Tensor, nn
 
 
 def sigmoid_gate(logits: Tensor, identity_init: bool) -> Tensor:
-    """``sigmoid(logits)``; doubled for a gate that starts at the identity, so that zero logits mean one."""
+    """``sigmoid(logits)``, doubled with ``identity_init``, so that zero logits give a gate of 1."""
     gate = logits.sigmoid()
     return 2 * gate if identity_init else gate
 
 
 def widened(x: Tensor) -> Tensor:
-    """``x`` in fp32 if it is fp16, whose range products of activations leave; any other type as it is."""
+    """``x`` in fp32 if it is fp16, in which products of activations overflow; other types unchanged."""
     return x.float() if x.dtype == torch.float16 else x
 
 
 def wide_product(x: Tensor, gate: Tensor) -> Tensor:
-    """``x * gate``, in fp32 under autocast, for a gate that grows with the input."""
+    """``x * gate``, in fp32 under autocast; for gates that grow with the input."""
     return x * (gate.float() if torch.is_autocast_enabled(x.device.type) else gate)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """What each place attends to, ``V softmax(Q^T K)^T``: ``(B, C', N)`` from maps ``(B, h, N)`` twice and ``(B, C', N)``."""
+    """Attention ``V softmax(Q^T K)^T`` ``(B, C', N)`` for query and key ``(B, h, N)`` and value ``(B, C', N)``."""
     with torch.autocast(query.device.type, enabled=False):
         energy = torch.bmm(widened(query).transpose(1, 2), widened(key))
     attention = energy.softmax(2).to(value.dtype)
@@ -36,7 +36,7 @@ def zero_init(*layers: nn.Module) -> None:
 
 
 def constant_one(layer: nn.Conv2d) -> None:
-    """Zero weights and biases of one, so that the layer's output is one everywhere."""
+    """Set weights to zero and biases to one, so that the output is one everywhere."""
     assert layer.bias is not None
     nn.init.zeros_(layer.weight)
     nn.init.ones_(layer.bias)

@@ -8,11 +8,11 @@ from attn_nas.attention.zoo.gates import zero_init
 
 
 class GlobalContext(nn.Module):
-    """One attention-pooled vector added everywhere: ``y = x + W2 relu(LN(W1 sum_j a_j x_j))``, ``a = softmax_j(w x_j + b)``.
+    """Adds one attention-pooled vector to every pixel: ``y = x + W2 relu(LN(W1 sum_j a_j x_j))``, ``a = softmax_j(w x_j + b)``.
 
     Input and output are ``(B, C, H, W)``; the added context is ``(B, C, 1, 1)`` (Eq. 4). The last layer starts at zero, so
     the block starts at the identity. ``2 C h + C + 1 + h + C + 2 h`` parameters, ``h = max(min_hidden, C // reduction)``;
-    the softmax over places is in fp32.
+    the softmax over pixels is in fp32.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16, min_hidden: int = 4) -> None:

@@ -9,8 +9,8 @@ from attn_nas.attention.sizes import above_zero, positive
 class GatedChannelTransformation(nn.Module):
     """Channels compete by their norms: ``y = x * (1 + tanh(gamma * e / rms_c(e) + beta))``, ``e = alpha * |x|_2`` (Eq. 1-5).
 
-    The norm of each channel is over places, in fp32. Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``;
-    ``3 C`` parameters. ``gamma = beta = 0`` at the start, so it starts at the identity.
+    The norm of each channel is over pixels, in fp32. Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``;
+    ``3 C`` parameters. ``gamma`` and ``beta`` start at 0, so the gate starts at the identity.
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:

@@ -5,13 +5,13 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import odd_kernel, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
-from attn_nas.attention.zoo.pooling import mean_over_places
+from attn_nas.attention.zoo.pooling import mean_over_pixels
 
 
 class GatherExcite(nn.Module):
     """Gate from local averages, without parameters: ``y = x * sigmoid(interp(avgpool_e(x)))`` (section 3.2).
 
-    The average is over ``kernel_size x kernel_size`` pixels at stride ``e``, ``kernel_size = 2 e - 1``, and spread back to
+    The average is over ``kernel_size x kernel_size`` pixels at stride ``e``, ``kernel_size = 2 e - 1``, and resized to
     the input's size by nearest neighbour. ``kernel_size=None`` is the global extent, where the gate is the sigmoid of each
     channel's mean. Input and output are ``(B, C, H, W)``.
     """
@@ -24,7 +24,7 @@ class GatherExcite(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """The gate, ``(B, C, 1, 1)`` or ``(B, C, H, W)``, for ``x`` ``(B, C, H, W)``."""
         if self.kernel_size is None:
-            return mean_over_places(x).sigmoid()
+            return mean_over_pixels(x).sigmoid()
         padding = self.kernel_size // 2
         gathered = F.avg_pool2d(x, self.kernel_size, padding + 1, padding, count_include_pad=False)
         return F.interpolate(gathered.sigmoid(), size=x.shape[2:])
@@ -35,14 +35,14 @@ class GatherExcite(nn.Module):
 
 
 WINDOWS = (3, 7, 15)
-"""Pixels seen by one, two and three strided 3x3 convolutions: the extents 2, 4 and 8."""
+"""Receptive fields, in pixels, of one, two and three strided 3x3 convolutions: the extents 2, 4 and 8."""
 
 
 class GatherExciteConv(nn.Module):
-    """Gather-excite with learned gathers: strided depthwise 3x3 convolutions in the place of the average (section 3.3).
+    """Gather-excite with learned gathering: strided depthwise 3x3 convolutions instead of the average (section 3.3).
 
-    ``log2(e)`` convolutions of stride 2, each with batch norm and all but the last with ReLU, see a window of
-    ``kernel_size = 2 e - 1`` pixels; sigmoid and nearest neighbour follow. Input and output are ``(B, C, H, W)``;
+    ``log2(e)`` convolutions of stride 2, each with batch norm and all but the last with ReLU, have a receptive field of
+    ``kernel_size = 2 e - 1`` pixels; sigmoid and nearest-neighbour resizing follow. Input and output are ``(B, C, H, W)``;
     ``11 C log2(e)`` parameters. Training needs a batch of at least 2.
     """
 

@@ -10,8 +10,8 @@ from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
 class GlobalSecondOrderPooling(nn.Module):
     """Channel gate from the covariance of reduced channels: ``y = x * sigmoid(W rows(cov(z)))``.
 
-    ``z = relu(bn(W1 relu(x)))`` has ``d`` channels; its ``d x d`` covariance over places (plain centring, in fp32 also
-    under autocast) is normalised row by row, each row is turned into 4 numbers by its own filter, and a 1x1 convolution
+    ``z = relu(bn(W1 relu(x)))`` has ``d`` channels; its ``d x d`` covariance over pixels (centred, in fp32 also
+    under autocast) is normalised row by row, a filter of its own turns each row into 4 numbers, and a 1x1 convolution
     maps these ``4 d`` numbers to the ``C`` gates. Layers and order follow the authors' ``chan_att``, without its stride 2.
 
     Input and output are ``(B, C, H, W)`` of any resolution; the gate is ``(B, C, 1, 1)``; ``d = max(min_hidden, C //
@@ -31,7 +31,7 @@ class GlobalSecondOrderPooling(nn.Module):
             zero_init(self.expand)
 
     def covariance(self, z: Tensor) -> Tensor:
-        """Covariance ``(B, d, d)`` over the places of ``z`` ``(B, d, H, W)``, in fp32."""
+        """Covariance ``(B, d, d)`` over the pixels of ``z`` ``(B, d, H, W)``, in fp32."""
         with torch.autocast(z.device.type, enabled=False):
             flat = z.float().flatten(2)
             centred = flat - flat.mean(2, keepdim=True)

@@ -12,11 +12,11 @@ from attn_nas.attention.zoo.gates import constant_one, wide_product
 
 
 class LargeKernelAttention(nn.Module):
-    """Linear gate that sees 23 x 23 places: ``y = x * conv1x1(dwconv7_dilated3(dwconv5(x)))`` (LKA, Eq. 2-3).
+    """Linear gate with a receptive field of 23 x 23 pixels: ``y = x * conv1x1(dwconv7_dilated3(dwconv5(x)))`` (LKA, Eq. 2-3).
 
     Input, output and gate are ``(B, C, H, W)``; ``77 C + C^2`` parameters. The product is taken in fp32 under autocast, and
-    so is the output, because gate and input both grow with the input. With ``identity_init`` the 1x1 convolution starts as
-    the constant one.
+    so is the output, because gate and input both grow with the input. With ``identity_init`` the output of the 1x1
+    convolution starts as 1.
     """
 
     def __init__(self, channels: int, *, identity_init: bool = False) -> None:
@@ -38,7 +38,7 @@ class LargeKernelAttention(nn.Module):
 
 
 class LargeSelectiveKernel(nn.Module):
-    """Linear gate from two large receptive fields, chosen between place by place (LSK, Eq. 4-8).
+    """Linear gate that selects between two large receptive fields for each pixel (LSK, Eq. 4-8).
 
     ``u1 = conv1x1(dwconv5(x))`` and ``u2 = conv1x1(dwconv7_dilated3(dwconv5(x)))`` have ``C // 2`` channels each;
     ``[s1, s2] = sigmoid(conv7([mean_c(u), max_c(u)]))`` and ``y = x * conv1x1(u1 s1 + u2 s2)``. Input, output and gate are

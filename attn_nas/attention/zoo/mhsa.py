@@ -9,12 +9,12 @@ from attn_nas.attention.zoo.gates import widened
 
 
 class MultiHeadSelfAttention(nn.Module):
-    """All places attend to all: ``y = V softmax((Q^T K + Q^T R) / sqrt(d))^T`` per head, ``R = R_h + R_w`` (Fig. 4).
+    """All pixels attend to all: ``y = V softmax((Q^T K + Q^T R) / sqrt(d))^T`` per head, ``R = R_h + R_w`` (Fig. 4).
 
-    ``groups`` is the number of heads, ``d = C / groups``. The learned row and column embeddings depend on the distance of
-    two places alone, up to ``max_distance`` pixels and constant beyond, so that one module serves every resolution (the
-    paper's tables are as long as its map). Input ``(B, C, H, W)``, output ``(B, C, H / stride, W / stride)``, where stride
-    2 is an average over 2x2 places behind the attention; the attention is ``(B groups, H W, H W)``.
+    ``groups`` is the number of heads, ``d = C / groups``. The learned row and column embeddings depend only on the
+    distance of two pixels, up to ``max_distance`` and constant beyond, so that one module works at every resolution (the
+    tables of the paper have the size of its map). Input ``(B, C, H, W)``, output ``(B, C, H / stride, W / stride)``, where
+    stride 2 is an average over 2x2 pixels after the attention; the attention is ``(B groups, H W, H W)``.
     ``3 C^2 + 2 (2 max_distance + 1) d`` parameters.
     """
 
@@ -30,22 +30,22 @@ class MultiHeadSelfAttention(nn.Module):
         self.column_embedding = nn.Parameter(scale * torch.randn(2 * max_distance + 1, self.head_width))
 
     def embeddings(self, table: Tensor, length: int) -> Tensor:
-        """The embedding ``(L, L, d)`` of every pair of coordinates, from a ``table`` by distance."""
-        places = torch.arange(length, device=table.device)
-        distance = (places - places[:, None]).clamp(-self.max_distance, self.max_distance)
+        """Embeddings ``(L, L, d)`` of all pairs of coordinates, looked up in ``table`` by distance."""
+        pixels = torch.arange(length, device=table.device)
+        distance = (pixels - pixels[:, None]).clamp(-self.max_distance, self.max_distance)
         return table[distance + self.max_distance]
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the places of ``x`` ``(B, C, H, W)`` attend to."""
+        """The attended values ``(B, C, H / stride, W / stride)`` of ``x`` ``(B, C, H, W)``."""
         batch, channels, height, width = x.shape
         parts = self.qkv(x).chunk(3, dim=1)
         query, key, value = (part.reshape(-1, self.head_width, height * width) for part in parts)
         with torch.autocast(x.device.type, enabled=False):
             query, key = widened(query).transpose(1, 2) * self.head_width**-0.5, widened(key)
             logits = torch.bmm(query, key).view(-1, height, width, height, width)
-            places = query.view(-1, height, width, self.head_width)
-            rows = places.transpose(0, 1).reshape(height, -1, self.head_width)
-            columns = places.permute(2, 0, 1, 3).reshape(width, -1, self.head_width)
+            pixels = query.view(-1, height, width, self.head_width)
+            rows = pixels.transpose(0, 1).reshape(height, -1, self.head_width)
+            columns = pixels.permute(2, 0, 1, 3).reshape(width, -1, self.head_width)
             by_row = torch.bmm(rows, self.embeddings(self.row_embedding, height).to(rows.dtype).transpose(1, 2))
             by_column = torch.bmm(columns, self.embeddings(self.column_embedding, width).to(rows.dtype).transpose(1, 2))
         by_row = by_row.view(height, -1, width, height).permute(1, 0, 2, 3)

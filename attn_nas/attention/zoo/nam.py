@@ -9,7 +9,7 @@ class NormalizationAttention(nn.Module):
     """Channel attention from the scales of a batch norm: ``y = x * sigmoid(w * bn(x))``, ``w_c = |gamma_c| / sum |gamma|``.
 
     Input, output and gate are ``(B, C, H, W)``; ``2 C`` parameters (the batch norm's). As in the authors' code no gradient
-    flows through ``w``. The paper's spatial form is bound to one resolution and is not offered.
+    flows through ``w``. The paper's spatial form works at one resolution only and is not included.
     """
 
     def __init__(self, channels: int) -> None:

@@ -7,7 +7,7 @@ from attn_nas.attention.zoo.gates import attend
 
 
 class NonLocal(nn.Module):
-    """Every place attends to every place: ``y = x + bn(W g(x) softmax(theta(x)^T phi(x))^T)`` (embedded Gaussian, Eq. 4, 6).
+    """Every pixel attends to every pixel: ``y = x + bn(W g(x) softmax(theta(x)^T phi(x))^T)`` (embedded Gaussian, Eq. 4, 6).
 
     ``theta``, ``phi`` and ``g`` are 1x1 convolutions to ``h = max(min_hidden, C // reduction)`` channels. Input and output are
     ``(B, C, H, W)``; the attention is ``(B, H W, H W)``. The batch norm starts at zero, so the block starts at
@@ -25,7 +25,7 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` ``(B, C, H, W)`` plus what its places attend to."""
+        """``x`` ``(B, C, H, W)`` plus the attended values of its pixels."""
         theta, phi, value = (conv(x).flatten(2) for conv in (self.theta, self.phi, self.g))
         attended = attend(theta, phi, value).unflatten(2, x.shape[2:])
         return x + self.bn(self.expand(attended)).to(x.dtype)

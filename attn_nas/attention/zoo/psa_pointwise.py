@@ -7,12 +7,12 @@ from attn_nas.attention.sizes import hidden_width, odd_kernel
 
 
 class PointwiseSpatialAttention(nn.Module):
-    """Every place predicts a mask around itself to collect from and one to distribute to (Eq. 8-13).
+    """Every pixel predicts two masks around itself: one to collect from and one to distribute to (Eq. 8-13).
 
-    ``y = x + relu(bn(W [z_c, z_d]))`` with ``z = X softmax(A)``: ``A_c[j, i]`` is what place ``i`` predicts for the place ``j``
-    at distance ``j - i``, ``A_d[j, i]`` what ``j`` predicts for ``i``. A mask spans ``kernel_size x kernel_size`` places
-    and is zero beyond (``2 H - 1`` covers a map of height ``H``). The paper concatenates to ``x``; here the result is
-    added, so that the number of channels stays. Input and output are ``(B, C, H, W)``; the attention, in fp32, is
+    ``y = x + relu(bn(W [z_c, z_d]))`` with ``z = X softmax(A)``: ``A_c[j, i]`` is the prediction of pixel ``i`` for the pixel
+    ``j`` at distance ``j - i``, ``A_d[j, i]`` that of ``j`` for ``i``. A mask has ``kernel_size x kernel_size`` pixels and is
+    zero beyond (``2 H - 1`` covers a map of height ``H``). The paper concatenates the result to ``x``; here it is added, so
+    that the number of channels does not change. Input and output are ``(B, C, H, W)``; the attention, in fp32, is
     ``(B, H W, H W)``, meant for small maps; ``h = max(min_hidden, C // reduction)``;
     ``2 (C h + 2 h + h^2 + 2 h + h k^2) + 2 h C + 2 C`` parameters.
     """
@@ -33,19 +33,19 @@ class PointwiseSpatialAttention(nn.Module):
         return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
     def offsets(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """For every pair of coordinates ``(L, L)``: where the first's mask has the second, and whether it has it."""
+        """For all pairs of coordinates ``(L, L)``: index of the second in the mask of the first, and True if it is inside."""
         radius = self.kernel_size // 2
-        places = torch.arange(length, device=device)
-        distance = places - places[:, None]
+        pixels = torch.arange(length, device=device)
+        distance = pixels - pixels[:, None]
         return distance.clamp(-radius, radius) + radius, distance.abs() <= radius
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` ``(B, C, H, W)`` plus what its places collect and are given."""
+        """``x`` ``(B, C, H, W)`` plus the collected and distributed values of its pixels."""
         batch, _, height, width = x.shape
-        places = height * width
+        pixels = height * width
         (down, has_row), (right, has_column) = self.offsets(height, x.device), self.offsets(width, x.device)
-        entry = (down[:, None, :, None] * self.kernel_size + right[:, None, :]).view(places, places).expand(batch, -1, -1)
-        inside = (has_row[:, None, :, None] & has_column[:, None, :]).view(places, places)
+        entry = (down[:, None, :, None] * self.kernel_size + right[:, None, :]).view(pixels, pixels).expand(batch, -1, -1)
+        inside = (has_row[:, None, :, None] & has_column[:, None, :]).view(pixels, pixels)
         collected, distributed = self.reduce_collect(x), self.reduce_distribute(x)
         wanted = self.mask_collect(collected).float().flatten(2).transpose(1, 2).gather(2, entry) * inside
         given = self.mask_distribute(distributed).float().flatten(2).transpose(1, 2).gather(2, entry) * inside

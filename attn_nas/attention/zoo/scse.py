@@ -5,15 +5,15 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
-from attn_nas.attention.zoo.pooling import mean_over_places
+from attn_nas.attention.zoo.pooling import mean_over_pixels
 
 
 class ConcurrentSqueezeExcitation(nn.Module):
-    """The larger of a channel-gated and a place-gated copy: ``y = max(x * cSE(x), x * sSE(x))``.
+    """The larger of a channel-gated and a spatially gated copy: ``y = max(x * cSE(x), x * sSE(x))``.
 
     ``cSE = sigmoid(W2 relu(W1 mean_hw(x)))`` is ``(B, C, 1, 1)``, ``sSE = sigmoid(w x)`` is ``(B, 1, H, W)``. The paper
-    adds the two; the maximum is the authors' released code and the best of their journal version. Input and output are
-    ``(B, C, H, W)``; ``2 C h + C + h + C + 1`` parameters, ``h = max(min_hidden, C // reduction)``.
+    adds the two; the maximum is used in the authors' released code and is the best variant of their journal version. Input
+    and output are ``(B, C, H, W)``; ``2 C h + C + h + C + 1`` parameters, ``h = max(min_hidden, C // reduction)``.
     """
 
     def __init__(self, channels: int, *, reduction: int = 2, min_hidden: int = 4, identity_init: bool = False) -> None:
@@ -28,6 +28,6 @@ class ConcurrentSqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The larger of the two gated copies of ``x`` ``(B, C, H, W)``."""
-        channel = sigmoid_gate(self.fc2(self.fc1(mean_over_places(x)).relu()), self.identity_init)
+        channel = sigmoid_gate(self.fc2(self.fc1(mean_over_pixels(x)).relu()), self.identity_init)
         spatial = sigmoid_gate(self.conv(x), self.identity_init)
         return torch.maximum(x * channel, x * spatial)

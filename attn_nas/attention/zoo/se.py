@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
-from attn_nas.attention.zoo.pooling import mean_over_places
+from attn_nas.attention.zoo.pooling import mean_over_pixels
 
 
 class SqueezeExcitation(nn.Module):
@@ -33,7 +33,7 @@ class SqueezeExcitation(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
-        squeezed = mean_over_places(x)
+        squeezed = mean_over_pixels(x)
         return sigmoid_gate(self.fc2(self.fc1(squeezed).relu()), self.identity_init)
 
     def forward(self, x: Tensor) -> Tensor:

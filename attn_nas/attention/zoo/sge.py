@@ -8,9 +8,9 @@ from attn_nas.attention.zoo.gates import sigmoid_gate
 
 
 class SpatialGroupEnhance(nn.Module):
-    """A place gate per group of channels: ``y_g = x_g * sigmoid(w_g * norm(<x_g, mean_hw(x_g)>) + b_g)`` (Eq. 3-6).
+    """Spatial gate per group of channels: ``y_g = x_g * sigmoid(w_g * norm(<x_g, mean_hw(x_g)>) + b_g)`` (Eq. 3-6).
 
-    The similarity of each place to its group's mean vector, ``(B, G, H, W)``, is normalised over places (deviation with
+    The similarity of each pixel to the mean vector of its group, ``(B, G, H, W)``, is normalised over pixels (deviation with
     divisor ``H W - 1``, in fp32). Input and output are ``(B, C, H, W)``; ``2 G`` parameters, started at ``w = 0`` and
     ``b = 1`` as in the authors' code (0 with ``identity_init``).
     """

@@ -7,11 +7,11 @@ from attn_nas.attention.sizes import group_width
 
 
 class ShuffleAttention(nn.Module):
-    """In each group one half of the channels is gated by channel, the other by place, then all channels are shuffled.
+    """Gates half of the channels of each group by channel, the other half by pixel, then shuffles all channels.
 
-    ``y = shuffle([a * sigmoid(w1 mean_hw(a) + b1), b * sigmoid(w2 norm(b) + b2)])`` with ``norm`` over places per channel
-    (Eq. 2-4). The weights are shared by the ``groups``. Input and output are ``(B, C, H, W)``; the output's channels are in
-    another order, so it is no gate; ``C`` must be divisible by ``2 groups``; ``3 C / groups`` parameters.
+    ``y = shuffle([a * sigmoid(w1 mean_hw(a) + b1), b * sigmoid(w2 norm(b) + b2)])`` with ``norm`` over pixels per channel
+    (Eq. 2-4). The weights are shared by the ``groups``. Input and output are ``(B, C, H, W)``; the channels of the output are
+    permuted, so it is not a gate; ``C`` must be divisible by ``2 groups``; ``3 C / groups`` parameters.
     """
 
     def __init__(self, channels: int, *, groups: int = 8) -> None:

@@ -6,10 +6,10 @@ from attn_nas.attention.sizes import above_zero, positive
 
 
 class SimAM(nn.Module):
-    """Gate of every neuron from its distance to its channel's mean: ``y = x * sigmoid((x - m)^2 / (4 (v + lambda)) + 1/2)``.
+    """Gate of every activation from its distance to the channel mean: ``y = x * sigmoid((x - m)^2 / (4 (v + lambda)) + 1/2)``.
 
-    ``m`` and ``v`` are mean and variance (divisor ``H W - 1``) of the channel over places, in fp32 (squares of activations
-    beyond 256 overflow fp16). Input, output and gate are ``(B, C, H, W)``; no parameters. The paper places it behind the
+    ``m`` and ``v`` are mean and variance (divisor ``H W - 1``) of the channel over pixels, in fp32 (squares of activations
+    beyond 256 overflow fp16). Input, output and gate are ``(B, C, H, W)``; no parameters. The paper places it after the
     last spatial convolution, before its norm: ``pre_norm`` in a basic block.
     """
 
@@ -23,8 +23,8 @@ class SimAM(nn.Module):
         """The gate ``(B, C, H, W)`` for ``x`` ``(B, C, H, W)``."""
         exact = x.float()
         distance = (exact - exact.mean((2, 3), keepdim=True)).square()
-        places = max(x.shape[2] * x.shape[3] - 1, 1)
-        scale = 0.25 / (distance.sum((2, 3), keepdim=True) / places + self.e_lambda)
+        pixels = max(x.shape[2] * x.shape[3] - 1, 1)
+        scale = 0.25 / (distance.sum((2, 3), keepdim=True) / pixels + self.e_lambda)
         return (distance * scale + 0.5).sigmoid().to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:

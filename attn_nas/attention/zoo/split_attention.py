@@ -10,9 +10,9 @@ class SplitAttention(nn.Module):
 
     ``[u_1, u_2] = relu(bn(conv(x)))`` is one convolution to ``2 C`` channels in two groups,
     ``z = relu(bn(W1 mean_hw(u_1 + u_2)))`` has ``h = max(min_hidden, C // reduction)`` numbers (the paper's ``2 C / 4``
-    is reduction 2). It takes the place of a convolution: ``(B, C, H, W)`` to ``(B, C, H / stride, W / stride)``.
-    ``9 C^2 + 4 C + C h + 3 h + 2 C h + 2 C`` parameters for even ``C`` (an odd number cannot be split in two: one group
-    then, ``18 C^2``). Training needs a batch of at least 2.
+    is reduction 2). It substitutes a convolution: ``(B, C, H, W)`` to ``(B, C, H / stride, W / stride)``.
+    ``9 C^2 + 4 C + C h + 3 h + 2 C h + 2 C`` parameters for even ``C`` (for odd ``C`` the convolution has one
+    group, ``18 C^2``). Training needs a batch of at least 2.
     """
 
     def __init__(self, channels: int, *, reduction: int = 2, stride: int = 1, min_hidden: int = 4) -> None:

@@ -8,7 +8,7 @@ from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
 
 
 class PlaneGate(nn.Module):
-    """Gate of a plane of two dimensions, from maximum and mean over the third: ``sigmoid(bn(conv_k([max, mean])))``."""
+    """Gate over two dimensions, from maximum and mean over the third: ``sigmoid(bn(conv_k([max, mean])))``."""
 
     def __init__(self, kernel_size: int, identity_init: bool) -> None:
         super().__init__()
@@ -25,10 +25,10 @@ class PlaneGate(nn.Module):
 
 
 class TripletAttention(nn.Module):
-    """Mean of three gated copies, each gate a plane of ``(C, W)``, ``(H, C)`` or ``(H, W)`` (Eq. 4).
+    """Mean of three gated copies, with gates over ``(C, W)``, ``(H, C)`` and ``(H, W)`` (Eq. 4).
 
-    ``y = x * (g_cw + g_hc + g_hw) / 3``: the gates are added before the only pass over ``x``, so that no rotated copy of
-    the map is made. Input and output are ``(B, C, H, W)``; ``3 (2 k^2 + 2)`` parameters for any ``C``.
+    ``y = x * (g_cw + g_hc + g_hw) / 3``: the gates are added before they multiply ``x``, so that the map is not copied and
+    rotated. Input and output are ``(B, C, H, W)``; ``3 (2 k^2 + 2)`` parameters for any ``C``.
     """
 
     def __init__(self, channels: int, *, kernel_size: int = 7, identity_init: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The side of the search: the driver is started, asked, given jobs, and its end is noticed."""
+"""The side of the search: it starts the driver, sends it jobs, receives its messages, and notices its end."""
 
 from __future__ import annotations
 
@@ -20,44 +20,45 @@ from typing import Any
 from attn_nas.errors import AttnNasError, RunError, UsageError
 from attn_nas.execution.jobs import Failed, Finished, Job, Message
 from attn_nas.execution.local import Handle
-from attn_nas.execution.processes import deaf_children
+from attn_nas.execution.processes import ignoring_terminal_signals
 from attn_nas.execution.ray_cluster.driver import drive
 from attn_nas.execution.ray_cluster.messages import KEPT, Begin, Choose, Connected, Drop, Dropped, Notice, Slots
-from attn_nas.execution.ray_cluster.settings import RayCluster, check_address
 from attn_nas.execution.resources import Resources
+from attn_nas.execution.settings import Ray, check_address
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.genotype import Genotype
 from attn_nas.training import Numerics
-from attn_nas.training.protocol import Trainer
-from attn_nas.training.trainer import ProxyTrainer
+from attn_nas.training.protocol import Trainer, TrainFunction, declared
 
 logger = logging.getLogger(__name__)
-_TO_CONNECT = 40.0
-_TO_START = 120.0
-_TO_END = 20.0
-_LOOK_AT_HEAD = 2.0
-_HEAD_MAY_BE_AWAY = 20.0
+_CONNECT_TIMEOUT = 40.0
+_START_TIMEOUT = 120.0
+_CLOSE_TIMEOUT = 20.0
+_HEAD_CHECK_INTERVAL = 2.0
+_HEAD_TIMEOUT = 20.0
+"""Seconds without an answer after which the head counts as dead; Ray itself waits longer."""
 
 
-class RayNodes:
-    """The machines of a Ray cluster, as the place where a search trains; see `attn_nas.execution.backend.Hardware`.
+class RayBackend:
+    """The nodes of a Ray cluster as the machines that train; see `attn_nas.execution.backend.Backend`.
 
     Raises:
         UsageError: Ray is not installed, or the cluster cannot be joined.
+        RunError: Ray does not start on this machine.
 
     """
 
-    def __init__(self, cluster: RayCluster, threads: int | None) -> None:
+    def __init__(self, cluster: Ray) -> None:
         if importlib.util.find_spec("ray") is None:
             raise UsageError('trainings on Ray need the package ray: pip install "attn-nas[ray]"')
-        Resources.choose(Numerics(), 1, threads=threads and min(threads, 1))
+        Resources.choose(Numerics(), 1, threads=cluster.threads and min(cluster.threads, 1))
         self._cluster = cluster
-        self._threads = threads or 1
+        self._threads = cluster.threads or 1
         self._device = "cpu"
         self._address = _address(cluster)
         if self._address not in (None, "auto") and not _answers(self._address, 5.0):
             raise UsageError(
-                f"address = {self._address}: no Ray cluster answers there. `ray status` on its head says its address"
+                f"address = {self._address}: no Ray cluster answers there. `ray status` on its head shows its address"
             )
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
@@ -65,63 +66,61 @@ class RayNodes:
             target=drive, args=(theirs, cluster, self._address), daemon=True, name="attn-nas-ray"
         )
         try:
-            with deaf_children():
+            with ignoring_terminal_signals():
                 self._process.start()
             theirs.close()
-            self._there = self._connected()
+            self._cluster_found = self._connected()
         except BaseException:
             self.close()
             raise
 
     def _connected(self) -> Connected:
-        if not self._pipe.poll(_TO_CONNECT if self._address else _TO_START):
+        if not self._pipe.poll(_CONNECT_TIMEOUT if self._address else _START_TIMEOUT):
             self.close(0.0)
             if self._address:
-                raise UsageError(
-                    f"address = {self._address}: what answers there is no Ray cluster, or does not take this machine"
-                )
+                raise UsageError(f"address = {self._address}: the server there is not a Ray cluster, or refuses this machine")
             raise RunError("Ray does not start on this machine: its logs in /tmp/ray say why")
-        found: Connected = _word(self._pipe)
+        found: Connected = _receive(self._pipe)
         return found
 
     def numerics(self, device: str, precision: str) -> Numerics:
-        """What the nodes compute with: one of them is asked, as soon as there is one.
+        """Ask a node for its numerics, as soon as there is a node; see `Backend.numerics`.
 
         Raises:
-            DeviceError: they have not the device or the precision.
-            RunError: they cannot run attn-nas.
+            DeviceError: the nodes lack the device or the precision.
+            RunError: the nodes cannot run attn-nas.
 
         """
-        _say(self._pipe, Choose(device, precision, self._threads))
+        _send(self._pipe, Choose(device, precision, self._threads))
         while True:
-            word = _word(self._pipe)
-            if isinstance(word, Numerics):
-                self._device = word.device
-                return word
-            assert isinstance(word, Notice)
-            logger.warning(word.text)
+            message = _receive(self._pipe)
+            if isinstance(message, Numerics):
+                self._device = message.device
+                return message
+            assert isinstance(message, Notice)
+            logger.warning(message.text)
 
     def resources(
         self, numerics: Numerics, jobs: int, workers: int | None, threads: int | None, trial_timeout: float | None
     ) -> Resources:
-        """``workers`` at a time, or as many as there is room for on the nodes, of one thread each unless told otherwise.
+        """Return the resources for ``workers`` trainings at a time, or None for as many as fit, of one thread each by default.
 
         Raises:
-            UsageError: a number below one, or a time limit of nothing.
+            UsageError: a number is below 1, or the time limit is not above 0.
 
         """
         checked = Resources.choose(Numerics(), jobs, workers, threads and min(threads, 1), trial_timeout)
-        gpus = self._there.gpus if numerics.device == "cuda" else 0
-        return replace(checked, workers=workers, threads=self._threads, gpus=gpus, cores=self._there.cpus)
+        gpus = self._cluster_found.gpus if numerics.device == "cuda" else 0
+        return replace(checked, workers=workers, threads=self._threads, gpus=gpus, cores=self._cluster_found.cpus)
 
-    def executor(self, trainer: Trainer, resources: Resources, candidates: Collection[Genotype]) -> RayExecutor:
-        """Have the nodes train."""
+    def executor(self, trainer: TrainFunction, resources: Resources, candidates: Collection[Genotype]) -> RayExecutor:
+        """Return an executor that trains on the nodes; see `Backend.executor`."""
         share = self._cluster.gpus_per_trial
         gpus = float(self._device == "cuda") if share is None else share
-        _say(
+        _send(
             self._pipe,
             Begin(
-                trainer if isinstance(trainer, ProxyTrainer) else _pickled(trainer),
+                _pickled(declared(trainer)),
                 plugins.active_files(),
                 resources.workers,
                 resources.threads,
@@ -130,73 +129,73 @@ class RayNodes:
                 resources.trial_timeout,
             ),
         )
-        return RayExecutor(self._pipe, self._there.head, self._process)
+        return RayExecutor(self._pipe, self._cluster_found.head, self._process)
 
-    def close(self, patience: float = _TO_END) -> None:
-        """End the driver, and what it has begun, by force after ``patience`` seconds."""
+    def close(self, timeout: float = _CLOSE_TIMEOUT) -> None:
+        """End the driver and all that it has started, by force after ``timeout`` seconds."""
         self._pipe.close()
         if self._process.pid is not None:
-            self._process.join(patience)
+            self._process.join(timeout)
             self._process.kill()
             self._process.join()
 
 
 class RayExecutor:
-    """Hands jobs to the driver and its messages to the coordinator."""
+    """Passes jobs to the driver, and its messages to the search."""
 
     def __init__(self, pipe: Connection, head: str, driver: BaseProcess) -> None:
         self._pipe = pipe
         self._head = head
         self._driver = driver
-        self._cut = False
+        self._interrupted = False
         self._running: set[int] = set()
-        self._answered = self._looked = time.monotonic()
-        first = _word(pipe)
+        self._answered = self._checked = time.monotonic()
+        first = _receive(pipe)
         assert isinstance(first, Slots)
         self._slots = first.number
 
     @property
     def workers(self) -> int:
-        """How many jobs the cluster does at a time now."""
+        """Number of jobs that the cluster runs at a time now."""
         return self._slots
 
     @property
     def room(self) -> int:
-        """How many more that is than there are."""
+        """Number of jobs that can be submitted now."""
         return max(0, self._slots - len(self._running))
 
     def submit(self, job: Job) -> None:
         """See `Executor.submit`."""
         self._running.add(job.number)
-        _say(self._pipe, job)
+        _send(self._pipe, job)
 
     def wait(self, handle: Handle, timeout: float) -> None:
         """See `Executor.wait`.
 
         Raises:
-            RunError: the head of the cluster, or the driver, is gone; what ran is told as lost without blame before.
+            RunError: the head of the cluster or the driver is dead; running jobs are first reported as lost without blame.
 
         """
         try:
             for message in self._messages(timeout):
                 handle(message)
         except KeyboardInterrupt:
-            self._cut = True  # perhaps in the middle of a word
+            self._interrupted = True  # perhaps in the middle of a message
             raise
 
     def _messages(self, timeout: float) -> Iterator[Message]:
         try:
             waiting = self._pipe.poll(timeout)
             while waiting:
-                word = _word(self._pipe)
-                if isinstance(word, Slots):
-                    self._slots = word.number
+                message = _receive(self._pipe)
+                if isinstance(message, Slots):
+                    self._slots = message.number
                 else:
-                    if isinstance(word, Finished | Failed):
-                        self._running.discard(word.number)
-                    yield word
+                    if isinstance(message, Finished | Failed):
+                        self._running.discard(message.number)
+                    yield message
                 waiting = self._pipe.poll()
-            self._look_at_head()
+            self._check_head()
         except RunError as error:
             self._driver.kill()
             reason = str(error).removesuffix(f". {KEPT}")
@@ -204,47 +203,47 @@ class RayExecutor:
                 yield Failed(number, reason, lost=True, blameless=True)
             raise
 
-    def _look_at_head(self) -> None:
-        """Raise RunError if the head has not answered for a while; Ray waits longer, and ends its driver then."""
+    def _check_head(self) -> None:
+        """Raise RunError if the head has not answered for a while."""
         now = time.monotonic()
-        if now < self._looked + _LOOK_AT_HEAD:
+        if now < self._checked + _HEAD_CHECK_INTERVAL:
             return
         if _answers(self._head, 1.0):
             self._answered = time.monotonic()
-        elif self._looked - self._answered > _HEAD_MAY_BE_AWAY:
+        elif self._checked - self._answered > _HEAD_TIMEOUT:
             raise RunError(f"the head of the Ray cluster {self._head} does not answer any more. {KEPT}")
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
 
     def close(self) -> None:
-        """See `Executor.close`; another executor of the same nodes may follow."""
+        """See `Executor.close`; another executor of the same backend may follow."""
         try:
-            if not self._cut:
+            if not self._interrupted:
                 self._pipe.send(Drop())
-                while self._pipe.poll(_TO_END) and not isinstance(_word(self._pipe), Dropped):
+                while self._pipe.poll(_CLOSE_TIMEOUT) and not isinstance(_receive(self._pipe), Dropped):
                     pass
         except (OSError, AttnNasError):
             return  # the driver is dead
 
 
-def _say(pipe: Connection, word: object) -> None:
-    """Tell the driver; where it is dead, `_word` finds out."""
+def _send(pipe: Connection, message: object) -> None:
+    """Send ``message`` to the driver; if the driver is dead, the next `_receive` notices it."""
     with suppress(OSError):
-        pipe.send(word)
+        pipe.send(message)
 
 
-def _word(pipe: Connection) -> Any:
-    """What the driver says next; raises the error if it is one."""
+def _receive(pipe: Connection) -> Any:
+    """Return the next message of the driver, or raise it if it is an error; raises RunError if the driver is dead."""
     try:
-        word = pipe.recv()
+        message = pipe.recv()
     except (EOFError, OSError):
         raise RunError(f"the process that speaks to Ray has died. {KEPT}") from None
-    if isinstance(word, AttnNasError):
-        raise word
-    return word
+    if isinstance(message, AttnNasError):
+        raise message
+    return message
 
 
-def _address(cluster: RayCluster) -> str | None:
-    """The cluster that is asked for: said, or joined by this process already, or in the environment."""
+def _address(cluster: Ray) -> str | None:
+    """Return the address of the cluster: as given, or that this process has joined, or RAY_ADDRESS; None to start one."""
     if cluster.address:
         return cluster.address
     ray = sys.modules.get("ray")
@@ -267,16 +266,15 @@ def _answers(address: str, timeout: float) -> bool:
 
 
 def _pickled(trainer: Trainer) -> bytes:
-    """The trainer, with the module that defines it unless that belongs to an installed package, which the nodes have."""
+    """Pickle the trainer with the modules that define it, except those of installed packages, which the nodes have."""
     from ray import cloudpickle
 
-    module = sys.modules[type(trainer).__module__]
-    package = module.__name__.partition(".")[0]
-    travels = package not in {"__main__", "attn_nas", *sys.stdlib_module_names, *packages_distributions()}
-    if travels:
+    there = {"__main__", "__mp_main__", "attn_nas", *sys.stdlib_module_names, *packages_distributions()}
+    travelling = [sys.modules[name] for name in trainer.modules if name.partition(".")[0] not in there]
+    for module in travelling:
         cloudpickle.register_pickle_by_value(module)
     try:
         return bytes(cloudpickle.dumps(trainer))
     finally:
-        if travels:
+        for module in travelling:
             cloudpickle.unregister_pickle_by_value(module)

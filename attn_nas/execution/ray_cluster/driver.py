@@ -1,4 +1,4 @@
-"""The process that speaks to Ray for a search: it connects, hands out jobs as tasks, and passes on what comes back."""
+"""The process that uses Ray for a search: it joins the cluster, submits jobs as tasks, and passes on their messages."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from attn_nas.errors import AttnNasError, DeviceError, RunError, UsageError, fir
 from attn_nas.execution.jobs import Job
 from attn_nas.execution.ray_cluster import nodes
 from attn_nas.execution.ray_cluster.messages import Begin, Choose, Connected, Drop, Dropped, Notice, Slots
-from attn_nas.execution.ray_cluster.settings import RayCluster
 from attn_nas.execution.ray_cluster.tasks import Tasks
 from attn_nas.execution.resources import usable_cores
+from attn_nas.execution.settings import Ray
 from attn_nas.training import Numerics
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}
 _ON_NODES = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
-"""A worker sees all GPUs of its node: Ray gives one process now this, now that one (see `nodes._gpu`)."""
-_PATIENCE = 15.0
-_LOOK_AT_NODES = 2.0
+"""A worker sees all GPUs of its node, since Ray assigns different ones to a process over time (see `nodes._gpu`)."""
+_NOTICE_AFTER = 15.0
+_NODE_CHECK_INTERVAL = 2.0
 _TICK = 0.1
 
 
-def drive(pipe: Connection, cluster: RayCluster, address: str | None) -> None:
-    """Body of the process: it ends, and what it has begun with it, when the other side closes the pipe or dies."""
-    _be_silent()
+def drive(pipe: Connection, cluster: Ray, address: str | None) -> None:
+    """Body of the driver; it ends, with all that it has started, when the search closes the pipe or dies."""
+    _silence_output()
     os.environ.update(_QUIET)
     try:
-        connected = _joined(address)
-        signal.signal(signal.SIGTERM, _ignore)  # who sent it to all of a job's processes has sent it to the search
+        connected = _join(address)
+        signal.signal(signal.SIGTERM, _ignore)  # the search receives it too, and ends this process
         driver = _Driver(pipe, cluster, connected)
         pipe.send(connected)
     except AttnNasError as error:
@@ -61,22 +61,22 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     pass
 
 
-def _be_silent() -> None:
-    """What Ray prints is in its own logs, and would run through the live view."""
+def _silence_output() -> None:
+    """Discard the output of Ray, which would disturb the live view and is in its own logs."""
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
 
 
-def _joined(address: str | None) -> Connected:
-    """Join the cluster, or start one of this machine, which takes orders from those alone who know its token.
+def _join(address: str | None) -> Connected:
+    """Join the cluster, or without an address start one on this machine, protected by a token.
 
     Raises:
-        UsageError: it cannot be joined.
-        RunError: it cannot be started.
+        UsageError: the cluster cannot be joined.
+        RunError: no cluster can be started on this machine.
 
     """
-    if address is None:  # before Ray is imported: then it is too late
+    if address is None:  # Ray reads these when it is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
@@ -103,8 +103,8 @@ def _joined(address: str | None) -> Connected:
 
 
 @contextmanager
-def _closed_at_the_other_side() -> Iterator[None]:
-    """Errors of the pipe are its end; those of files are not."""
+def _pipe_errors_as_end() -> Iterator[None]:
+    """Raise EOFError for errors of the pipe in the block, so that they differ from errors of files."""
     try:
         yield
     except OSError:
@@ -112,75 +112,75 @@ def _closed_at_the_other_side() -> Iterator[None]:
 
 
 class _Driver:
-    def __init__(self, pipe: Connection, cluster: RayCluster, connected: Connected) -> None:
+    def __init__(self, pipe: Connection, cluster: Ray, connected: Connected) -> None:
         self._pipe = pipe
         self._cluster = cluster
         self._connected = connected
         self._tasks: Tasks | None = None
-        self._looked = 0.0
+        self._checked = 0.0
         self._slots = 0
 
     def serve(self) -> None:
-        """Do what is asked, until the pipe is closed: then EOFError is raised."""
+        """Handle messages until the pipe is closed; raises EOFError then."""
         while True:
             if self._tasks:
                 for message in self._tasks.messages(_TICK):
-                    self._say(message)
-                self._look_at_nodes(self._tasks)
-            while self._is_told(0 if self._tasks and self._tasks.running else _TICK):
-                self._heed(self._heard())
+                    self._send(message)
+                self._check_nodes(self._tasks)
+            while self._has_message(0 if self._tasks and self._tasks.running else _TICK):
+                self._handle(self._receive())
 
-    def _say(self, word: object) -> None:
-        with _closed_at_the_other_side():
-            self._pipe.send(word)
+    def _send(self, message: object) -> None:
+        with _pipe_errors_as_end():
+            self._pipe.send(message)
 
-    def _is_told(self, timeout: float = 0.0) -> bool:
-        with _closed_at_the_other_side():
+    def _has_message(self, timeout: float = 0.0) -> bool:
+        with _pipe_errors_as_end():
             return self._pipe.poll(timeout)
 
-    def _heard(self) -> Choose | Begin | Job | Drop:
-        with _closed_at_the_other_side():
-            word: Choose | Begin | Job | Drop = self._pipe.recv()
-            return word
+    def _receive(self) -> Choose | Begin | Job | Drop:
+        with _pipe_errors_as_end():
+            message: Choose | Begin | Job | Drop = self._pipe.recv()
+            return message
 
-    def _heed(self, word: Choose | Begin | Job | Drop) -> None:
-        match word:
+    def _handle(self, message: Choose | Begin | Job | Drop) -> None:
+        match message:
             case Choose():
-                self._say(self._numerics(word))
+                self._send(self._numerics(message))
             case Begin():
-                self._tasks = Tasks(word)
-                self._slots, self._looked = 0, 0.0
-                self._look_at_nodes(self._tasks)
+                self._tasks = Tasks(message)
+                self._slots, self._checked = 0, 0.0
+                self._check_nodes(self._tasks)
             case Drop():
                 if self._tasks:
                     self._tasks.close()
                 self._tasks = None
-                self._say(Dropped())
+                self._send(Dropped())
             case Job():
                 assert self._tasks
-                self._tasks.submit(word)
+                self._tasks.submit(message)
 
-    def _look_at_nodes(self, tasks: Tasks) -> None:
-        """Tell how many jobs are done at a time, now and whenever nodes come or go."""
+    def _check_nodes(self, tasks: Tasks) -> None:
+        """Report how many jobs run at a time, at first and whenever nodes join or leave."""
         import ray
 
-        if time.monotonic() < self._looked + _LOOK_AT_NODES:
+        if time.monotonic() < self._checked + _NODE_CHECK_INTERVAL:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         slots = tasks.slots([node["Resources"] for node in ray.nodes() if node["Alive"]])
         if slots != self._slots:
             self._slots = slots
-            self._say(Slots(slots))
+            self._send(Slots(slots))
 
     def _numerics(self, wanted: Choose) -> Numerics | AttnNasError:
-        """What a node says that trainings compute with."""
+        """Ask a node for the numerics of trainings; return them, or the reason why there are none."""
         import ray
 
         share = self._cluster.gpus_per_trial
         if wanted.device == "cuda" and share is None and not self._connected.gpus:
             return DeviceError(
-                f"the Ray cluster {self._connected.head} has no GPU: use --device cpu, or say with --gpus-per-trial what a "
-                "trial takes of GPUs that are still to come"
+                f"the Ray cluster {self._connected.head} has no GPU: use --device cpu, or give --gpus-per-trial if nodes with "
+                "GPUs will join later"
             )
         if share is None:
             share = float(wanted.device != "cpu" and self._connected.gpus > 0)
@@ -197,11 +197,11 @@ class _Driver:
         for waited in self._waits():
             if ray.wait([answer], timeout=1.0)[0]:
                 break
-            if waited >= self._cluster.start_timeout:
+            if waited >= self._cluster.start_seconds:
                 ray.cancel(answer)
-                return DeviceError(f"no node of the Ray cluster {self._connected.head} has come with {needs} free")
-            if waited >= _PATIENCE > waited - 1.0:
-                self._say(Notice(f"waiting for a node of the Ray cluster with {needs} free"))
+                return DeviceError(f"no node of the Ray cluster {self._connected.head} has had {needs} free")
+            if waited >= _NOTICE_AFTER > waited - 1.0:
+                self._send(Notice(f"waiting for a node of the Ray cluster with {needs} free"))
         try:
             numerics: Numerics | AttnNasError = ray.get(answer)
         except Exception as error:  # noqa: BLE001 - whatever the nodes lack
@@ -213,15 +213,15 @@ class _Driver:
         return numerics
 
     def _waits(self) -> Iterator[float]:
-        """Seconds since the first, as long as the other side lives."""
+        """Yield the seconds since the first call, while the search lives; raises EOFError when it has ended."""
         start = time.monotonic()
         while True:
-            if self._is_told():
-                raise EOFError  # nothing else is said before the answer
+            if self._has_message():
+                raise EOFError  # the search sends nothing before the answer
             yield time.monotonic() - start
 
     def close(self) -> None:
-        """Drop what runs, tidy the nodes up and leave the cluster, or end it."""
+        """Drop all tasks, clean up the nodes, and leave the cluster, or end it if it was started here."""
         import ray
 
         try:

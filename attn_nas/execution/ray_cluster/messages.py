@@ -1,4 +1,4 @@
-"""What the process of a search, the driver and the nodes say to each other, besides jobs and their messages."""
+"""Messages between the process of a search, the driver and the nodes, besides jobs and the messages about them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 
 from attn_nas.execution.jobs import Failed, Finished
 from attn_nas.plugins.registry import PluginFile
-from attn_nas.training.trainer import ProxyTrainer
 
 KEPT = "What was finished is kept: go on with --resume"
 
 
 @dataclass(frozen=True)
 class Connected:
-    """The driver has found the cluster: where its head is, what it has in all now, and whether more nodes may come."""
+    """The driver has joined the cluster: address of its head, total CPUs and GPUs now, and whether more nodes may join."""
 
     head: str
     cpus: int
@@ -24,7 +23,7 @@ class Connected:
 
 @dataclass(frozen=True)
 class Choose:
-    """Ask a node for the numerics of trainings there, each of which takes ``threads`` processors."""
+    """Ask a node for the numerics of trainings there, each of which takes ``threads`` CPUs."""
 
     device: str
     precision: str
@@ -33,13 +32,13 @@ class Choose:
 
 @dataclass(frozen=True)
 class Begin:
-    """Take jobs for this trainer: `ProxyTrainer` goes with its files, any other pickled.
+    """Accept jobs for ``trainer``, which is pickled with cloudpickle.
 
-    ``workers`` of ``threads`` processors and ``gpus`` GPUs each at a time, or as many as there is room for, but never more than
-    ``jobs``.
+    ``workers`` jobs run at a time, each with ``threads`` CPUs and ``gpus`` GPUs. If ``workers`` is None, as many run as fit on
+    the nodes, at most ``jobs``.
     """
 
-    trainer: ProxyTrainer | bytes
+    trainer: bytes
     plugins: Sequence[PluginFile]
     workers: int | None
     threads: int
@@ -50,31 +49,31 @@ class Begin:
 
 @dataclass(frozen=True)
 class Drop:
-    """Drop what runs, and what the nodes keep for it."""
+    """Drop all running jobs, and remove the files on the nodes."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """That has been done: no more is said of it."""
+    """The jobs of the last `Begin` are dropped; no more messages about them follow."""
 
 
 @dataclass(frozen=True)
 class Slots:
-    """How many jobs are done at a time now."""
+    """Number of jobs that run at a time from now on."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that the user should know."""
+    """A notice for the user."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A worker of this node has taken the job."""
+    """A worker of this node has started the job."""
 
     node: str
     host: str
@@ -82,9 +81,13 @@ class Begun:
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended on a node, with the contents of what it has written: the weights, and the files of its pause by name."""
+    """The outcome of a job on a node, with the contents by name of the files that go back to the run.
+
+    ``returned`` are the files that the run keeps (see `attn_nas.training.protocol.Trainer.returns`), ``paused`` those that hold
+    the training while it is paused, or None if they have not changed.
+    """
 
     host: str
     ended: Finished | Failed
-    weights: bytes | None = None
-    paused: Mapping[str, bytes] = field(default_factory=dict)
+    returned: Mapping[str, bytes] = field(default_factory=dict)
+    paused: Mapping[str, bytes] | None = None

@@ -1,4 +1,4 @@
-"""The jobs of a search as Ray tasks: streaming generators, each on a node of Ray's choice."""
+"""The jobs of a search as Ray tasks: streaming generators, each on a node that Ray chooses."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from attn_nas.errors import RunError, WriteError, first_line
-from attn_nas.execution.jobs import Failed, Finished, Job, Progress
+from attn_nas.execution.jobs import EpochReport, Failed, Finished, Job
 from attn_nas.execution.ray_cluster import nodes
+from attn_nas.execution.ray_cluster.carried_files import (
+    CarriedFiles,
+    Files,
+    contents_of,
+    remove_files,
+    shipped_contents,
+    write_contents,
+)
 from attn_nas.execution.ray_cluster.messages import KEPT, Begin, Begun, Done
 from attn_nas.execution.ray_cluster.nodes import Shipment
-from attn_nas.files import told_unwritable, write_whole
-from attn_nas.space.trunks import Trunk
-from attn_nas.training.trainer import ProxyTrainer
+from attn_nas.training.protocol import Trainer
 
 _MAX_DEATHS_AT_START = 4
-_MAX_TROUBLES = 4
-_LONGEST_LOOK = 10.0
-"""Seconds that count at most between two looks at the tasks: if it is more, this process was stopped."""
-_LONGEST_TIDYING = 5.0
+_MAX_NODE_FAILURES = 4
+_MAX_CHECK_GAP = 10.0
+"""The most seconds that count between two checks of the tasks; after more, this process was suspended."""
+_CLEAR_TIMEOUT = 5.0
 
 
 @dataclass
@@ -37,34 +41,42 @@ class _Task:
     seconds: float = 0.0
 
 
-class Tasks:
-    """What runs, and what it needs: see `Begin`.
+@dataclass(frozen=True)
+class _Prepared:
+    """Files that trainings share: their paths in the run, and a reference to their contents; ``kept`` once they are there."""
 
-    A job whose worker dies is told as lost; if its node has died, or was taken away, then without blame. Nothing is repeated
-    here: that is for the coordinator to decide.
+    files: Files
+    contents: Any
+    kept: bool
+
+
+class Tasks:
+    """The running jobs of a `Begin`, and the files that they need.
+
+    A job whose worker dies is reported as lost, without blame if its node has died or was removed. Whether it is repeated is
+    for the search to decide.
     """
 
     def __init__(self, begin: Begin) -> None:
         import ray
+        from ray import cloudpickle
 
         self._begin = begin
-        self._trainer = begin.trainer
-        files = _contents(self._trainer) if isinstance(self._trainer, ProxyTrainer) else {}
-        references = {name: ray.put(content) for name, content in files.items()}
-        self._shipment = Shipment(uuid.uuid4().hex, self._trainer, references, begin.plugins, begin.trial_timeout)
-        self._shipped = ray.put(self._shipment)
+        self._trainer: Trainer = cloudpickle.loads(begin.trainer)
+        references = {name: ray.put(content) for name, content in shipped_contents(self._trainer).items()}
+        self._shipped = ray.put(Shipment(uuid.uuid4().hex, begin.trainer, references, begin.plugins, begin.trial_timeout))
         options = {"num_cpus": begin.threads, "num_gpus": begin.gpus}
         self._train = ray.remote(num_returns="streaming", max_retries=0, max_calls=0, **options)(nodes.train)
-        self._warm = ray.remote(max_retries=3, max_calls=0, **options)(nodes.warm_trunk)
-        self._trunks: dict[Path, Any] = {}
+        self._prepare = ray.remote(max_retries=3, max_calls=0, **options)(nodes.prepare)
+        self._prepared: dict[tuple[Path, ...], _Prepared] = {}
         self.running: list[_Task] = []
         self._hosts: set[str] = set()
-        self._troubles: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._deaths_at_start = 0
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
 
     def slots(self, alive: Sequence[Mapping[str, float]]) -> int:
-        """How many jobs to have at a time on nodes with these resources; at least one, to be waited for."""
+        """Return how many jobs to run at a time on nodes with these resources; at least 1, which waits for a node."""
         if self._begin.workers:
             return self._begin.workers
         return max(1, min(self._begin.jobs, sum(map(self._slots_of, alive))))
@@ -78,47 +90,43 @@ class Tasks:
         return min(slots, int(gpus) * floor(1 / share + 1e-9) if share <= 1 else int(gpus // share))
 
     def submit(self, job: Job) -> None:
-        """Begin a job wherever there is room."""
-        trunk, paused, weights = None, {}, False
-        if isinstance(self._trainer, ProxyTrainer):
-            trunk = self._trunk(self._trainer, job.genotype.trunk, job.seed) if self._trainer.settings.warm_epochs else None
-            pause = self._trainer.pause_of(job.genotype, job.seed)
-            paused = pause.pack() if pause else {}
-            weights = self._trainer.weights_path(job.genotype, job.seed) is not None
-        self.running.append(_Task(job, self._train.remote(self._shipped, job, trunk, paused, weights)))
+        """Start ``job`` on a node that has room, now or later."""
+        files = CarriedFiles.of(self._trainer, job)
+        arguments = (self._prepared_for(job, files), contents_of(files.paused), tuple(files.returned))
+        self.running.append(_Task(job, self._train.remote(self._shipped, job, *arguments)))
 
-    def _trunk(self, trainer: ProxyTrainer, trunk: Trunk, seed: int) -> Any:
-        """A reference to the warm trunk: the one that the run keeps, or a task that trains it once for all nodes."""
+    def _prepared_for(self, job: Job, files: CarriedFiles) -> Any:
+        """Return the contents of the job's prepared files, from the run, or a reference to the task that makes them."""
         import ray
 
-        path = trainer.trunk_path(trunk, seed)
-        if path not in self._trunks:
-            kept = path.read_bytes() if path.exists() else None
-            self._trunks[path] = ray.put(kept) if kept else self._warm.remote(self._shipped, trunk, seed)
-        return self._trunks[path]
+        if not files.prepared:
+            return {}
+        key = tuple(files.prepared.values())
+        if key not in self._prepared:
+            there = contents_of(files.prepared)
+            made = ray.put(there) if there else self._prepare.remote(self._shipped, job.genotype, job.seed)
+            self._prepared[key] = _Prepared(files.prepared, made, kept=bool(there))
+        return self._prepared[key].contents
 
-    def _keep_trunks(self) -> None:
-        """Write the warm trunks that are done into the run; from then on they live here, whatever becomes of a node."""
+    def _keep_prepared(self) -> None:
+        """Write prepared files that are ready into the run, where they outlive their node; raises WriteError."""
         import ray
 
-        for path, reference in [*self._trunks.items()]:
-            failed = path.with_suffix(".failed")
-            if path.exists() or failed.exists() or not ray.wait([reference], timeout=0)[0]:
+        for key, prepared in [*self._prepared.items()]:
+            if prepared.kept or not ray.wait([prepared.contents], timeout=0)[0]:
                 continue
             try:
-                trunk = ray.get(reference)
-                with told_unwritable(path):
-                    path.parent.mkdir(exist_ok=True)
-                    write_whole(path if isinstance(trunk, bytes) else failed, trunk)
-                self._trunks[path] = ray.put(trunk)
+                contents = ray.get(prepared.contents)
+                write_contents(prepared.files, contents)
+                self._prepared[key] = _Prepared(prepared.files, ray.put(contents), kept=True)
             except ray.exceptions.RayError:
-                del self._trunks[path]
+                del self._prepared[key]
 
-    def messages(self, timeout: float) -> Iterator[Progress | Finished | Failed]:
-        """What has come, waiting for the first at most ``timeout`` seconds.
+    def messages(self, timeout: float) -> Iterator[EpochReport | Finished | Failed]:
+        """Yield the messages that have arrived, after at most ``timeout`` seconds of waiting for the first.
 
         Raises:
-            RunError: workers die before they do anything, again and again.
+            RunError: workers die again and again before they start a job, or a node fails again and again.
 
         """
         import ray
@@ -127,32 +135,31 @@ class Tasks:
             ray.wait([task.stream for task in self.running], timeout=timeout, fetch_local=False)
             streams = [task.stream for task in self.running]
             ready = {*map(id, ray.wait(streams, num_returns=len(streams), timeout=0, fetch_local=False)[0])}
-            if self._trunks:
-                self._keep_trunks()
+            self._keep_prepared()
             for task in [task for task in self.running if id(task.stream) in ready]:
                 yield from self._next(task)
         yield from self._overdue()
 
-    def _next(self, task: _Task) -> Iterator[Progress | Finished | Failed]:
+    def _next(self, task: _Task) -> Iterator[EpochReport | Finished | Failed]:
         import ray
 
         try:
-            word = ray.get(next(task.stream))
+            message = ray.get(next(task.stream))
         except (ray.exceptions.RayError, StopIteration) as error:
             self.running.remove(task)
             yield self._lost(task, error)
             return
-        match word:
+        match message:
             case Begun():
-                task.begun = word
-                self._hosts.add(word.node)
+                task.begun = message
+                self._hosts.add(message.node)
                 self._deaths_at_start = 0
-            case Progress():
-                yield word
+            case EpochReport():
+                yield message
             case Done():
                 self.running.remove(task)
-                yield self._kept(task.job, word)
-                self._note_troubles(word)
+                yield self._kept(task.job, message)
+                self._count_failures(message)
 
     def _lost(self, task: _Task, error: Exception) -> Failed:
         import ray
@@ -174,11 +181,11 @@ class Tasks:
         return Failed(number, f"{type(cause).__name__}: {first_line(cause)}", lost=True)
 
     def _overdue(self) -> Iterator[Failed]:
-        """End the workers that take too long; their jobs are lost."""
+        """End the workers that exceed the time limit; their jobs are lost."""
         import ray
 
         now = time.monotonic()
-        passed, self._looked = min(now - self._looked, _LONGEST_LOOK), now
+        passed, self._checked = min(now - self._checked, _MAX_CHECK_GAP), now
         limit = self._begin.trial_timeout
         for task in [task for task in self.running if task.begun]:
             task.seconds += passed
@@ -188,45 +195,40 @@ class Tasks:
                 yield Failed(task.job.number, f"its worker was ended after the time limit of {limit:g} s", lost=True)
 
     def _kept(self, job: Job, done: Done) -> Finished | Failed:
-        """How the job ended, once what it has written is in the run."""
-        if isinstance(self._trainer, ProxyTrainer):
-            pause = self._trainer.pause_of(job.genotype, job.seed)
-            path = self._trainer.weights_path(job.genotype, job.seed)
-            try:
-                if pause:
-                    with told_unwritable(pause.folder):
-                        pause.unpack(done.paused)
-                if path and done.weights:
-                    with told_unwritable(path):
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        write_whole(path, done.weights)
-            except WriteError as error:
-                return Failed(job.number, str(error), unwritable=True)
+        """Write the files of a finished job into the run, and return its outcome."""
+        files = CarriedFiles.of(self._trainer, job)
+        try:
+            write_contents(files.returned, done.returned)
+            if done.paused is not None:
+                write_contents(files.paused, done.paused)
+                remove_files(files.paused, besides=done.paused)
+        except WriteError as error:
+            return Failed(job.number, str(error), unwritable=True)
         return done.ended
 
-    def _note_troubles(self, done: Done) -> None:
-        """Count what goes wrong on a node in a row, and is no candidate's fault; raises RunError where it does not end."""
+    def _count_failures(self, done: Done) -> None:
+        """Count the failures of a node in a row that no candidate has caused; raises RunError after too many."""
         if not (isinstance(done.ended, Failed) and done.ended.blameless):
-            self._troubles.pop(done.host, None)
+            self._failures.pop(done.host, None)
             return
-        self._troubles[done.host] += 1
-        if self._troubles[done.host] >= _MAX_TROUBLES:
-            raise RunError(f"{done.ended.reason}: {_MAX_TROUBLES} times in a row. Mend that node, or leave it out. {KEPT}")
+        self._failures[done.host] += 1
+        if self._failures[done.host] >= _MAX_NODE_FAILURES:
+            raise RunError(f"{done.ended.reason}: {_MAX_NODE_FAILURES} times in a row. Repair that node, or remove it. {KEPT}")
 
     def close(self) -> None:
-        """Drop what runs, and what the nodes keep."""
+        """Cancel all tasks, and remove the files of the search on the nodes."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         for task in self.running:
             ray.cancel(task.stream, force=True)
-        for trunk in self._trunks.values():
-            ray.cancel(trunk, force=True)
-        if not self._shipment.files:
+        for prepared in self._prepared.values():
+            ray.cancel(prepared.contents, force=True)
+        if not self._trainer.can_relocate:
             return
         clear = ray.remote(nodes.clear)
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        left = alive if self._trunks else self._hosts & alive  # where a trunk was trained, nobody says
+        left = alive if self._prepared else self._hosts & alive  # the node of a task that prepares files is not known
         cleared = [
             clear.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 self._shipped
@@ -234,11 +236,4 @@ class Tasks:
             for node in left
         ]
         if cleared:
-            ray.wait(cleared, num_returns=len(cleared), timeout=_LONGEST_TIDYING)
-
-
-def _contents(trainer: ProxyTrainer) -> dict[str, Any]:
-    """The files that a training reads, by name."""
-    return {
-        path.name: np.fromfile(path, np.uint8) for path in trainer.data_folder.iterdir() if path.suffix in (".npy", ".json")
-    }
+            ray.wait(cleared, num_returns=len(cleared), timeout=_CLEAR_TIMEOUT)

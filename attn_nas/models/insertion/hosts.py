@@ -1,4 +1,4 @@
-"""What the blocks of other libraries share once they have slots."""
+"""The base class of blocks of other libraries with slots."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from attn_nas.models.slots import SlottedBlock
 
 
 def through(x: Tensor, *modules: nn.Module | None) -> Tensor:
-    """``x`` sent through the ``modules`` that there are."""
+    """Apply ``modules`` to ``x`` in order; None is skipped."""
     for module in modules:
         if module is not None:
             x = module(x)
@@ -14,10 +14,10 @@ def through(x: Tensor, *modules: nn.Module | None) -> Tensor:
 
 
 class HostBlock(SlottedBlock):
-    """A block of another library: its own parameters and modules under their own names, and a slot at every insertion point.
+    """A block of another library with a slot at every insertion point; parameters and modules keep their names.
 
-    Such a block is known by the names of the modules ``needed``, of the ``options`` that it may have besides, and of
-    further ``attributes``. ``stage_end`` is a slot behind the block.
+    A block is recognised by the names of its modules: all of ``needed``, any of ``options``, no others; and by its
+    ``attributes``. ``stage_end`` is a slot after the block. ``title`` names the kind of block in messages.
     """
 
     title: str
@@ -41,15 +41,15 @@ class HostBlock(SlottedBlock):
 
     @classmethod
     def fits(cls, block: nn.Module) -> bool:
-        """Whether ``block`` has the modules and attributes of such a block, and no others."""
+        """True if ``block`` has the modules and attributes of this kind of block, and no other modules."""
         children = {name for name, _ in block.named_children()}
         return children - set(cls.options) == set(cls.needed) and all(hasattr(block, name) for name in cls.attributes)
 
     @property
     def replaced(self) -> str:
-        """The path of the convolution whose place a mechanism at ``replace`` takes."""
+        """Dotted path of the convolution that a mechanism at ``replace`` substitutes."""
         return "conv2"
 
     def run(self, x: Tensor, *names: str) -> Tensor:
-        """``x`` sent through the modules of these names, as far as the block has them."""
+        """Apply the modules of these ``names`` to ``x`` in order; missing ones are skipped."""
         return through(x, *(getattr(self, name, None) for name in names))

@@ -1,4 +1,4 @@
-"""`insert`: from a genotype to the plan of its insertion, and into the model."""
+"""`insert`: makes the plan of a genotype's insertion, and applies it to a model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from attn_nas.errors import SpaceError, UsageError
 from attn_nas.models.build import build_trunk, site_call
 from attn_nas.models.cifar_resnet import CifarBlock
 from attn_nas.models.convnext import ConvNeXtBlock
-from attn_nas.models.insertion.geometry import observe
+from attn_nas.models.insertion.block_probe import observe
 from attn_nas.models.insertion.hosts import HostBlock
-from attn_nas.models.insertion.placing import Place, Plan, insert_places
+from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms
 from attn_nas.models.insertion.timm_hosts import (
     TimmBasicBlock,
     TimmBottleneck,
@@ -45,39 +45,49 @@ HOSTS: dict[type[nn.Module], tuple[type[HostBlock], ...]] = {
     InvertedResidualV3: (TorchvisionInvertedResidualV3, TimmSeparableBlock, TimmInvertedResidual),
     ConvNeXtBlock: (TorchvisionConvNeXtBlock, TimmConvNeXtBlock),
 }
-"""For each kind of block the blocks of other libraries that can stand for it."""
+"""For each kind of block, the equivalent blocks of other libraries."""
 
 
 def insert(model: nn.Module, genotype: Genotype | Mapping[str, Any] | str | Path, *, identity_init: bool = False) -> nn.Module:
-    """Put the placements of ``genotype`` into ``model``, in place, and return it; its weights and their names stay.
+    """Insert the placements of ``genotype`` into ``model``, in place, and return it.
 
-    ``model`` is, or contains, one of torchvision's or timm's ResNets, ConvNeXts, MobileNetV2 or V3, or a trunk of ours, with
-    the blocks of the genotype's trunk; it may be wider or narrower, and mechanisms are sized by the channels it has. Fresh
-    mechanisms are drawn from torch's global generator, on the device and with the data type of their block; with
-    ``identity_init`` all start as the identity that can, whatever the genotype says, as pretrained weights want it.
-    ``genotype`` may be given as its plain data or as the path of an exported folder or its ``config.json``.
+    All present weights keep their values and names. New modules are initialised from torch's global generator, with the
+    device and data type of their block.
+
+    Args:
+        model: a ResNet, ResNeXt, ConvNeXt, MobileNetV2 or V3 of torchvision or timm, a trunk of attn-nas, or a model that
+            contains one. It must have the blocks of the genotype's trunk; its width may differ.
+        genotype: the genotype, its plain data, or the path of an exported folder or its ``config.json``.
+        identity_init: start every mechanism that supports it as the identity, so that pretrained features are unchanged at
+            first; overrides the genotype.
 
     Raises:
-        UsageError: no such blocks, others than the trunk's (the first that differs is named), attention in the place
-            already, or a channel number that a mechanism cannot have; the model is left as it was.
-        SpaceError: not a genotype.
+        UsageError: the model lacks such blocks, a block differs from the trunk's (the first is named), has attention at an
+            insertion point already, or has channels that a mechanism cannot have. The model is not changed.
+        SpaceError: ``genotype`` is not a genotype.
 
     Warns:
-        UserWarning: convolutions whose place a mechanism has taken, so that their weights are gone.
+        UserWarning: convolutions were replaced by mechanisms, and their weights are lost.
 
     """
     if not isinstance(model, nn.Module):
-        raise UsageError(f"insert takes a model and then a genotype, and got {type(model).__name__} for the model")
+        raise UsageError(f"model is a {type(model).__name__}: give a torch module first, then a genotype")
     plan = plan_of(read_genotype(genotype))
     every_host = tuple(dict.fromkeys(host for hosts in HOSTS.values() for host in hosts))
     try:
-        return insert_places(model, plan, every_host, identity_init=identity_init)
+        return insert_mechanisms(model, plan, every_host, identity_init=identity_init)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
 def read_genotype(given: Genotype | Mapping[str, Any] | str | Path) -> Genotype:
-    """The genotype behind what `insert` was given."""
+    """The genotype of an argument of `insert`.
+
+    Raises:
+        UsageError: a file cannot be read.
+        SpaceError: it is not JSON, or not a genotype.
+
+    """
     if isinstance(given, Genotype):
         return given
     if isinstance(given, Mapping):
@@ -93,34 +103,34 @@ def read_genotype(given: Genotype | Mapping[str, Any] | str | Path) -> Genotype:
         raise SpaceError(f"{path} is not JSON: {error}") from None
 
 
-def plan_of(genotype: Genotype) -> Plan:
-    """What is to be inserted for ``genotype``, and the geometry of its trunk."""
+def plan_of(genotype: Genotype) -> InsertionPlan:
+    """The plan for ``genotype``: its insertions, and the geometry of its trunk."""
     stages = [block.stage for block in genotype.trunk.blocks]
-    return Plan(
+    return InsertionPlan(
         str(genotype.trunk),
         tuple(stages.count(stage) for stage in range(genotype.trunk.num_stages)),
         tuple(observe(block)[0] for block in bare_blocks(genotype.trunk)),
-        tuple(place_of(placement, site) for site, placement in genotype.sites if placement is not None),
+        tuple(insertion_of(placement, site) for site, placement in genotype.sites if placement is not None),
     )
 
 
-def place_of(placement: Placement, site: Site) -> Place:
-    """Where and what ``placement`` is; the stride of what it replaces is the model's affair."""
+def insertion_of(placement: Placement, site: Site) -> Insertion:
+    """The insertion of ``placement``; the stride at ``replace`` is taken from the model later."""
     mechanism, _, arguments = site_call(placement, site)
     if placement.position != "replace":
-        return Place(site.index, placement.position, mechanism, arguments)
+        return Insertion(site.index, placement.position, mechanism, arguments)
     del arguments["stride"]
-    return Place(site.index, "replace", mechanism, arguments, site.block.slot("replace"))
+    return Insertion(site.index, "replace", mechanism, arguments, site.block.slot("replace"))
 
 
 def hosts_of(trunk: Trunk) -> tuple[type[HostBlock], ...]:
-    """The blocks of other libraries that can stand for those of ``trunk``; none for a trunk of a plug-in."""
+    """The blocks of other libraries that are equivalent to those of ``trunk``; empty for trunks of plug-ins."""
     block = type(bare_blocks(trunk)[0])
     return next((hosts for kind, hosts in HOSTS.items() if issubclass(block, kind)), ())
 
 
 def bare_blocks(trunk: Trunk) -> list[nn.Module]:
-    """The blocks of the bare trunk, without memory for weights."""
+    """The blocks of the bare trunk on the meta device, which allocates no weights."""
     with torch.device("meta"):
         model: Any = build_trunk(trunk, num_classes=1)
     return list(model.blocks)

@@ -1,4 +1,4 @@
-"""The blocks of timm's trunks, computed in the same order, with a slot at every insertion point of ours."""
+"""Blocks of timm's trunks with slots; modules are applied in timm's order."""
 
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ class TimmBasicBlock(HostBlock):
     options = ("drop_block", "aa", "se", "drop_path", "downsample")
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         out = self.run(x, "pre", "conv1", "bn1", "drop_block", "act1", "aa", "inner")
         out = self.run(out, "conv2", "pre_norm", "bn2", "se", "standard", "drop_path")
         return self.run(out + self.run(x, "downsample", "identity"), "act2", "post", "stage_end")
@@ -27,14 +27,14 @@ class TimmBottleneck(HostBlock):
     options = ("drop_block", "aa", "se", "drop_path", "downsample")
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         out = self.run(x, "pre", "conv1", "bn1", "act1", "conv2", "bn2", "drop_block", "act2", "aa", "inner")
         out = self.run(out, "conv3", "pre_norm", "bn3", "se", "standard", "drop_path")
         return self.run(out + self.run(x, "downsample", "identity"), "act3", "post", "stage_end")
 
 
 class TimmMobileBlock(HostBlock):
-    """What the blocks of timm's mobile trunks share: a shortcut where ``has_skip``, activations inside the norms."""
+    """Base of the blocks of timm's mobile trunks: a shortcut if ``has_skip``, activations inside the norms."""
 
     attributes = ("has_skip",)
     options = ("aa", "se", "drop_path")
@@ -45,7 +45,7 @@ class TimmMobileBlock(HostBlock):
         return "conv_dw"
 
     def add_shortcut(self, x: Tensor, out: Tensor) -> Tensor:
-        """The block's output from its input and that of its branch."""
+        """The output of the block from its input ``x`` and the output ``out`` of its branch."""
         if self.has_skip:
             out = self.post(self.run(out, "drop_path") + self.identity(x))
         return self.stage_end(out)
@@ -58,7 +58,7 @@ class TimmSeparableBlock(TimmMobileBlock):
     needed = ("conv_dw", "bn1", "conv_pw", "bn2")
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         out = self.run(x, "pre", "conv_dw", "bn1", "aa", "inner", "se", "conv_pw", "pre_norm", "bn2", "standard")
         return self.add_shortcut(x, out)
 
@@ -70,7 +70,7 @@ class TimmInvertedResidual(TimmMobileBlock):
     needed = ("conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3")
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         out = self.run(x, "pre", "conv_pw", "bn1", "conv_dw", "bn2", "aa", "inner")
         out = self.run(out, "se", "conv_pwl", "pre_norm", "bn3", "standard")
         return self.add_shortcut(x, out)
@@ -93,7 +93,7 @@ class TimmConvNeXtBlock(HostBlock):
         return "conv_dw"
 
     def to_last(self, x: Tensor) -> Tensor:
-        """``x`` ``(B, C, H, W)`` as the norm and the MLP want it."""
+        """``x`` ``(B, C, H, W)`` with channels last, unless the MLP is convolutional."""
         return x if self.use_conv_mlp else x.permute(0, 2, 3, 1)
 
     def to_first(self, x: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class TimmConvNeXtBlock(HostBlock):
         return x if self.use_conv_mlp else x.permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to the same."""
+        """Maps ``(B, C, H, W)`` to the same shape."""
         expand, activation, drop1, norm, project, drop2 = self.mlp.children()
         out = self.norm(self.to_last(self.run(x, "pre", "conv_dw", "pre_norm")))
         out = self.inner(self.to_first(activation(expand(out))))

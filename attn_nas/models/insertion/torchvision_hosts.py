@@ -1,4 +1,4 @@
-"""The blocks of torchvision's trunks, computed in the same order, with a slot at every insertion point of ours."""
+"""Blocks of torchvision's trunks with slots; modules are applied in torchvision's order."""
 
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ class TorchvisionBasicBlock(HostBlock):
     options = ("downsample",)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         out = self.run(x, "pre", "conv1", "bn1", "relu", "inner", "conv2", "pre_norm", "bn2", "standard")
         return self.run(out + self.run(x, "downsample", "identity"), "relu", "post", "stage_end")
 
@@ -26,7 +26,7 @@ class TorchvisionBottleneck(HostBlock):
     options = ("downsample",)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         out = self.run(x, "pre", "conv1", "bn1", "relu", "conv2", "bn2", "relu", "inner")
         out = self.run(out, "conv3", "pre_norm", "bn3", "standard")
         return self.run(out + self.run(x, "downsample", "identity"), "relu", "post", "stage_end")
@@ -46,7 +46,7 @@ class TorchvisionInvertedResidualV2(HostBlock):
         return f"conv.{len(self.conv) - 3}.0"
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         *units, project, norm = self.conv
         out = through(x, self.pre, *units, self.inner, project, self.pre_norm, norm, self.standard)
         if self.use_res_connect:
@@ -69,7 +69,7 @@ class TorchvisionInvertedResidualV3(HostBlock):
         return f"block.{num_units - 2}.0"
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         *units, (project, norm) = (module for module in self.block if isinstance(module, nn.Sequential))
         gates = (module for module in self.block if not isinstance(module, nn.Sequential))
         out = through(x, self.pre, *units, self.inner, *gates, project, self.pre_norm, norm, self.standard)
@@ -93,7 +93,7 @@ class TorchvisionConvNeXtBlock(HostBlock):
         return "block.0"
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to the same."""
+        """Maps ``(B, C, H, W)`` to the same shape."""
         conv, to_last, norm, expand, activation, project, to_first = self.block
         out = through(x, self.pre, conv, self.pre_norm, to_last, norm, expand, activation, to_first, self.inner)
         out = self.layer_scale * through(out, to_last, project, to_first, self.standard)

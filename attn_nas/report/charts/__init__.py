@@ -1,1 +1,1 @@
-"""Plots as SVG: drawn for a page of either theme, and as documents of their own."""
+"""Charts as SVG: figures of a page, in its theme, and documents."""

@@ -1,18 +1,18 @@
-"""A comparison of searches as a picture."""
+"""Draw a comparison of search strategies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isnan
 
-from attn_nas.benchmark import Comparison, Summary
+from attn_nas.benchmark import StrategyComparison, Summary
 from attn_nas.report.charts.line_svg import Series, line_svg
 
 
-def bench_svg(comparison: Comparison, over: str = "trials") -> str:
-    """Regret of each strategy over ``trials`` or over simulated ``seconds``, with bands of one standard error."""
+def bench_svg(comparison: StrategyComparison, over: str = "trials") -> str:
+    """Draw the regret of each strategy over ``trials`` or over simulated ``seconds``, with bands of one standard error."""
     series = []
-    for played in comparison.played:
+    for played in comparison.results:
         if over == "seconds":
             curve = [(time, played.at(time)) for time in comparison.times]
         else:

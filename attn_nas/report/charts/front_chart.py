@@ -1,4 +1,4 @@
-"""Accuracy against one cost: all candidates as dots, and over them the front, the references and the plain trunk."""
+"""Chart of accuracy against one cost: candidates, Pareto front, references, trunks without attention."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from attn_nas.drawing.canvas import GREY, INK, PALETTE, figure, text_width
-from attn_nas.followups.trunk_points import PlainPoint
+from attn_nas.followups.trunk_points import TrunkPoint
+from attn_nas.format import reference_label
 from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis, short
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
@@ -14,55 +15,55 @@ from attn_nas.space.schema import TIMED
 
 WIDTH, HEIGHT = 860, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 20, 58
-_FRONT, _REFERENCE, _PLAIN = PALETTE[:3]
+_FRONT, _REFERENCE, _TRUNK = PALETTE[:3]
 _GRID = "#e5e5e5"
-_LABEL = 13
-_MANY = 300
-NUMBERED = 12
-"""Members of the front that have a number beside them, at most."""
+_LABEL_HEIGHT = 13
+_CROWD = 300
+MAX_NUMBERED = 12
+"""Maximum number of members of the front with a number next to the mark."""
 
-Place = tuple[float, float]
+Point = tuple[float, float]
 Link = Callable[[Candidate], str | None]
 
 
-def unlinked(candidate: Candidate) -> None:
-    """No link."""
+def no_link(candidate: Candidate) -> None:
+    """Return no link, for charts that are not part of a page."""
 
 
 class FrontChart:
-    """The picture of a ``run`` over the cost ``axis``: added to the bare trunk's, or in ``total``.
+    """Chart of a ``run`` over the cost ``axis``: extra cost over the bare trunk, or with ``total`` the whole cost.
 
-    Accuracies are believed ones, of the front with 90 % intervals; ``plain`` are trunks without attention. Parts of the
-    ``main`` picture of a page have identities.
+    Accuracies are estimates from all trainings; members of the front have 90 % intervals. ``trunks`` are trained trunks without
+    attention. Elements of the ``main`` chart of a page have ids.
     """
 
     def __init__(
-        self, run: Run, axis: str, *, total: bool = False, plain: Sequence[PlainPoint] = (), main: bool = True
+        self, run: Run, axis: str, *, total: bool = False, trunks: Sequence[TrunkPoint] = (), main: bool = True
     ) -> None:
         self._run, self.axis, self._is_main = run, axis, main
         self._front, self._references = run.front, run.references
-        self._plain = [] if axis in TIMED else plain
-        self._bare = 1.0 if axis in TIMED else float(run.meta["bare_cost"][axis])
+        self._trunks = [] if axis in TIMED else trunks
+        self._bare = 1.0 if axis in TIMED else float(getattr(run.manifest.bare_cost, axis))
         costs = [candidate.costs[axis] for candidate in run.candidates]
         bounds = [bound for each in self._front if each.belief for bound in (each.belief.low, each.belief.high)]
         accuracies = [*(candidate.accuracy for candidate in run.candidates), *bounds]
-        self.x = cost_axis([*costs, *(self._cost(point) for point in self._plain)], self._bare, axis, total=total)
-        self.y = accuracy_axis([*accuracies, *(point.accuracy.value for point in self._plain)])
+        self.x = cost_axis([*costs, *(self._cost(point) for point in self._trunks)], self._bare, axis, total=total)
+        self.y = accuracy_axis([*accuracies, *(point.accuracy.value for point in self._trunks)])
 
-    def _cost(self, point: PlainPoint) -> float:
+    def _cost(self, point: TrunkPoint) -> float:
         return float(getattr(point, self.axis))
 
-    def place(self, cost: float, accuracy: float) -> Place:
-        """Where a point lies in the picture."""
+    def place(self, cost: float, accuracy: float) -> Point:
+        """Return the position in the chart, in pixels, of a cost and an accuracy (0 to 1)."""
         x, y = self.x.share(cost), self.y.share(accuracy)
         return LEFT + x * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y * (HEIGHT - TOP - BOTTOM)
 
-    def of(self, candidate: Candidate) -> Place:
-        """Where a candidate lies."""
+    def of(self, candidate: Candidate) -> Point:
+        """Return the position of a candidate in the chart, in pixels."""
         return self.place(candidate.costs[self.axis], candidate.accuracy)
 
     def svg(self, link: Link) -> str:
-        """The picture for a page."""
+        """Draw the chart as a figure of a page; ``link`` gives the address of a candidate."""
         parts = [
             f"<g{self._identity('front-axes')}>",
             *self.axes(),
@@ -79,15 +80,15 @@ class FrontChart:
         return f' id="{name}"' if self._is_main else ""
 
     def axes(self) -> list[str]:
-        """Grid, ticks and labels."""
+        """Draw grid, ticks and labels."""
         return axes_svg(self.x, self.y, (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))
 
     def dots(self) -> list[str]:
-        """A dot for every candidate, named by the number of its trial."""
+        """Draw a dot for each candidate, with the number of its trial as id."""
         return [self.dot(candidate) for candidate in self._run.candidates]
 
     def dot(self, candidate: Candidate) -> str:
-        """That of one."""
+        """Draw the dot of one candidate."""
         x, y = self.of(candidate)
         named = f'id="t{candidate.record.number}"' if self._is_main else f'data-t="{candidate.record.number}"'
         return (
@@ -95,25 +96,25 @@ class FrontChart:
             f"<title>{escape(described(candidate))}</title></circle>"
         )
 
-    def marks(self, link: Link = unlinked) -> list[str]:
-        """The plain trunk's curve, the front with its steps and intervals, and the references."""
-        return [*self._plain_marks(), *self._steps(), *self._front_marks(link), *self._reference_marks(link)]
+    def marks(self, link: Link = no_link) -> list[str]:
+        """Draw the trunks without attention, the front with its steps and intervals, and the references."""
+        return [*self._trunk_marks(), *self._steps(), *self._front_marks(link), *self._reference_marks(link)]
 
-    def _plain_marks(self) -> list[str]:
-        if len(self._plain) < 2:
+    def _trunk_marks(self) -> list[str]:
+        if len(self._trunks) < 2:
             return []
-        places = [self.place(self._cost(point), point.accuracy.value) for point in self._plain]
+        places = [self.place(self._cost(point), point.accuracy.value) for point in self._trunks]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts = [f'<polyline class="plain" points="{line}" fill="none" stroke="{_PLAIN}" stroke-dasharray="5 3"/>']
-        for point, (x, y) in zip(self._plain, places, strict=True):
-            label = f"plain trunk, {point.name}: {point.accuracy.hundredths()} %"
+        parts = [f'<polyline class="trunk" points="{line}" fill="none" stroke="{_TRUNK}" stroke-dasharray="5 3"/>']
+        for point, (x, y) in zip(self._trunks, places, strict=True):
+            label = f"no attention, {point.name}: {point.accuracy.hundredths()} %"
             parts.append(
-                f'<rect class="plain" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{_PLAIN}">'
+                f'<rect class="trunk" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{_TRUNK}">'
                 f"<title>{escape(label)}</title></rect>"
             )
         x, y = places[-1]
         parts.append(
-            f'<text class="plain" x="{x - 8:.1f}" y="{y + 18:.1f}" text-anchor="end" fill="{_PLAIN}">plain trunks</text>'
+            f'<text class="trunk" x="{x - 8:.1f}" y="{y + 18:.1f}" text-anchor="end" fill="{_TRUNK}">no attention</text>'
         )
         return parts
 
@@ -134,7 +135,7 @@ class FrontChart:
                 )
             mark = f'<circle class="front" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{_FRONT}"/>'
             parts.append(_linked(mark, member, link))
-            if row <= NUMBERED:
+            if row <= MAX_NUMBERED:
                 parts.append(
                     f'<text class="front" x="{x - 4:.1f}" y="{y - 10:.1f}" fill="{_FRONT}" text-anchor="end">{row}</text>'
                 )
@@ -145,7 +146,7 @@ class FrontChart:
         labels = _Labels()
         for reference in self._references:
             x, y = self.of(reference)
-            name = str(reference.record.reference)
+            name = reference_label(str(reference.record.reference))
             mark = f'<path class="reference" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="{_REFERENCE}"/>'
             parts.append(_linked(mark, reference, link))
             left, below = labels.place(name, x, y + 4)
@@ -159,34 +160,34 @@ class FrontChart:
 
 
 class _Labels:
-    """Names beside marks, each moved down until it covers no other."""
+    """Places names next to marks; a name moves down until it covers no other name."""
 
     def __init__(self) -> None:
         self._taken: list[tuple[float, float, float]] = []
 
-    def place(self, name: str, x: float, y: float) -> Place:
-        """Where ``name`` begins, to the right of a mark at ``x``, or to its left where there is no room."""
-        width = text_width(name, _LABEL)
+    def place(self, name: str, x: float, y: float) -> Point:
+        """Return the position of ``name``: to the right of a mark at ``x``, or to its left at the edge of the chart."""
+        width = text_width(name, _LABEL_HEIGHT)
         left = x + 9 if x + 9 + width < WIDTH else x - 9 - width
-        while any(abs(y - other) < _LABEL and left < end and begin < left + width for begin, end, other in self._taken):
-            y += _LABEL
+        while any(abs(y - other) < _LABEL_HEIGHT and left < end and begin < left + width for begin, end, other in self._taken):
+            y += _LABEL_HEIGHT
         self._taken.append((left, left + width, y))
         return left, y
 
 
 def crowd(number: int) -> str:
-    """The class of marks that are too many to be drawn strongly."""
-    return " many" if number > _MANY else ""
+    """CSS class that draws marks faintly if there are many."""
+    return " many" if number > _CROWD else ""
 
 
 def described(candidate: Candidate) -> str:
-    """A candidate in a few words: its key, its accuracy, what it adds."""
-    name = f" ({candidate.record.reference})" if candidate.record.reference else ""
+    """Describe a candidate in one line: key, accuracy, extra FLOPs."""
+    name = f" ({reference_label(candidate.record.reference)})" if candidate.record.reference else ""
     return f"{candidate.record.key}{name}: {candidate.expected.hundredths()} %, {short(candidate.added_flops) or '0'} FLOPs"
 
 
 def axes_svg(x: Axis, y: Axis, box: tuple[float, float, float, float]) -> list[str]:
-    """Grid, ticks and labels of a plot in the ``box`` of left, top, right and bottom."""
+    """Draw grid, ticks and labels of a plot in the ``box`` (left, top, right, bottom), in pixels."""
     left, top, right, bottom = box
     parts = []
     for value, text in y.ticks:
@@ -213,7 +214,7 @@ def _linked(mark: str, candidate: Candidate, link: Link) -> str:
     return f'<a href="{escape(href)}" aria-label="{label}" data-t="{candidate.record.number}">{mark}<title>{label}</title></a>'
 
 
-def _staircase(points: Sequence[Place]) -> list[Place]:
+def _staircase(points: Sequence[Point]) -> list[Point]:
     steps = [points[0]]
     for x, y in points[1:]:
         steps += [(x, steps[-1][1]), (x, y)]

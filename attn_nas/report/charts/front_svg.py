@@ -1,4 +1,4 @@
-"""The front as one SVG picture: a plot for each cost, and a table of the front below."""
+"""Draw the front of a run as an SVG document: a chart for each cost, and a table of the front below."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from attn_nas.drawing.canvas import document
-from attn_nas.followups.trunk_points import plain_points
-from attn_nas.report.charts.front_chart import HEIGHT, LEFT, NUMBERED, WIDTH, FrontChart
+from attn_nas.followups.trunk_points import read_trunk_points
+from attn_nas.report.charts.front_chart import HEIGHT, LEFT, MAX_NUMBERED, WIDTH, FrontChart
 from attn_nas.report.charts.scales import short
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
@@ -16,16 +16,16 @@ _TITLE, _ROW = 28, 26
 
 
 def front_svg(run: Run) -> str:
-    """An SVG document; colours are told apart by colour-blind readers.
+    """Return an SVG document; its colours are distinct for colour-blind readers.
 
-    Points are what is believed, those of the front with their 90 % intervals.
+    Accuracies are estimates from all trainings; members of the front have 90 % intervals.
     """
     rows = _table(run.front)
     bottom = _TITLE + HEIGHT * len(run.axes)
-    title = f"{run.meta['space_name']}: {len(run.candidates)} candidates, front of {len(run.front)}"
-    parts, plain = [], plain_points(run)
+    title = f"{run.manifest.space_name}: {len(run.candidates)} candidates, front of {len(run.front)}"
+    parts, trunks = [], read_trunk_points(run)
     for number, axis in enumerate(run.axes):
-        chart = FrontChart(run, axis, plain=plain)
+        chart = FrontChart(run, axis, trunks=trunks)
         moved = f'<g transform="translate(0 {_TITLE + HEIGHT * number})">'
         parts += [moved, *chart.axes(), *chart.dots(), *chart.marks(), "</g>"]
     parts += [
@@ -42,8 +42,8 @@ def _short_line(text: str, limit: int = 118) -> str:
 def _table(front: Sequence[Candidate]) -> list[str]:
     rows = [
         f"{number}.  {c.expected.hundredths()} %   {short(c.added_flops)} FLOPs   ({c.record.key})   {c.record.genotype}"
-        for number, c in enumerate(front[:NUMBERED], start=1)
+        for number, c in enumerate(front[:MAX_NUMBERED], start=1)
     ]
-    if len(front) > NUMBERED:
-        rows.append(f"... and {len(front) - NUMBERED} more in front.json")
+    if len(front) > MAX_NUMBERED:
+        rows.append(f"... and {len(front) - MAX_NUMBERED} more in front.json")
     return rows

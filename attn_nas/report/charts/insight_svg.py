@@ -1,4 +1,4 @@
-"""Effects of mechanisms at sites as a heat map: as an SVG document, and as a figure of a page."""
+"""Heat map of the effects of mechanisms at sites, as an SVG document and as a figure of a page."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from attn_nas.sampling.insight import Effect, Insight
 
 _CELL_WIDTH, _CELL_HEIGHT = 84, 28
 _LEFT, _TOP, _PAGE_TOP = 150, 120, 76
-_LEAST_WIDTH = 560
+_MIN_WIDTH = 560
 _BETTER, _WORSE = "#0072b2", "#d55e00"
 _STRONG, _PALE = 0.6, 0.06
 
 
 def insight_svg(insight: Insight, title: str) -> str:
-    """An SVG document, sites down and mechanisms across: blue helps, orange harms, pale is no effect beyond noise.
+    """Return an SVG document with sites as rows and mechanisms as columns.
 
-    Colours are told apart by colour-blind readers; every cell says its figure, and its interval to who points at it.
+    Blue helps, orange harms, pale means no effect beyond noise; the colours are distinct for colour-blind readers. Each cell
+    has its effect as text, and its interval as tooltip.
     """
-    words = "points of accuracy over nothing there; pale: no effect beyond noise (90 %)"
-    parts = [f'<text x="16" y="48" fill="{GREY}">{words}</text>', *_cells(insight, _TOP)]
+    subtitle = "points of accuracy compared with an empty site; pale: no effect beyond noise (90 %)"
+    parts = [f'<text x="16" y="48" fill="{GREY}">{subtitle}</text>', *_cells(insight, _TOP)]
     return document(title, *_size(insight, _TOP), parts)
 
 
 def insight_figure(insight: Insight) -> str:
-    """The same for a page, which says in words what it is."""
-    label = f"What mechanisms do at each site, from {insight.networks} networks"
+    """Return the heat map as a figure of a page, without title and subtitle."""
+    label = f"Effect of each mechanism at each site, from {insight.networks} networks"
     return figure(label, *_size(insight, _PAGE_TOP), _cells(insight, _PAGE_TOP), "heat")
 
 
 def _size(insight: Insight, top: int) -> tuple[int, int]:
     width = _LEFT + _CELL_WIDTH * len(insight.mechanisms) + 24
-    return max(width, _LEAST_WIDTH), top + _CELL_HEIGHT * len(insight.cells) + 40
+    return max(width, _MIN_WIDTH), top + _CELL_HEIGHT * len(insight.cells) + 40
 
 
 def _cells(insight: Insight, top: int) -> list[str]:
     names = [effect.what for effect in insight.mechanisms]
-    most = max((abs(effect.change) for row in insight.cells.values() for effect in row.values()), default=0.0) or 1.0
+    largest = max((abs(effect.change) for row in insight.cells.values() for effect in row.values()), default=0.0) or 1.0
     parts = []
     for column, name in enumerate(names):
         x = _LEFT + _CELL_WIDTH * column + _CELL_WIDTH / 2
@@ -47,15 +48,15 @@ def _cells(insight: Insight, top: int) -> list[str]:
         parts.append(f'<text class="ink" x="{_LEFT - 10}" y="{y + 19}" text-anchor="end">{escape(site)}</text>')
         for column, name in enumerate(names):
             if name in row:
-                parts.append(_cell(row[name], f"{name} at {site}", _LEFT + _CELL_WIDTH * column, y, most))
+                parts.append(_cell(row[name], f"{name} at {site}", _LEFT + _CELL_WIDTH * column, y, largest))
     return parts
 
 
-def _cell(effect: Effect, what: str, x: int, y: int, most: float) -> str:
-    strength = abs(effect.change) / most if effect.beyond_noise else _PALE
+def _cell(effect: Effect, name: str, x: int, y: int, largest: float) -> str:
+    strength = abs(effect.change) / largest if effect.beyond_noise else _PALE
     fill = GREY if not effect.beyond_noise else _BETTER if effect.change > 0 else _WORSE
     ink, kind = (GREY, "pale") if not effect.beyond_noise else ("white", "on") if strength > _STRONG else (INK, "ink")
-    label = f"{what}: {100 * effect.change:+.2f} [{100 * effect.low:+.2f}, {100 * effect.high:+.2f}] points"
+    label = f"{name}: {100 * effect.change:+.2f} [{100 * effect.low:+.2f}, {100 * effect.high:+.2f}] points"
     return (
         f'<rect x="{x}" y="{y}" width="{_CELL_WIDTH - 2}" height="{_CELL_HEIGHT - 2}" fill="{fill}" '
         f'fill-opacity="{strength:.2f}"><title>{escape(label)}</title></rect>'

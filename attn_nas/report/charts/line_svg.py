@@ -1,4 +1,4 @@
-"""Curves over one horizontal axis, with bands of uncertainty: as an SVG document, and as a figure of a page."""
+"""Line charts with bands of uncertainty, as SVG documents and as figures of a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGE = 1e5
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: ``points`` ``(x, y)``, and for each of them, or not at all, half the height of its band."""
+    """A curve of a line chart: ``points`` ``(x, y)``, and optionally ``errors``, half the height of the band at each point."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -26,9 +26,9 @@ class Series:
 
 
 def line_svg(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> str:
-    """An SVG document with one curve for each of ``series``, named above the plot.
+    """Return an SVG document with one curve for each of ``series``, named above the plot.
 
-    The vertical axis begins at zero, or below that where a band reaches lower. When the palette is used up, lines are dashed.
+    The vertical axis starts at zero, or lower if a band reaches lower. Lines beyond the number of palette colours are dashed.
     """
     top = 24 + _LINE * (len(series) + 1)
     axes = _axes(series, x_label, y_label, from_zero=True)
@@ -36,9 +36,9 @@ def line_svg(title: str, x_label: str, y_label: str, series: Sequence[Series]) -
 
 
 def line_figure(label: str, x_label: str, y_label: str, series: Sequence[Series], height: int = 300) -> str:
-    """The same for a page, whose heading says what it is; the vertical axis has the extent of the curves.
+    """Return the chart as a figure of a page, without title; the vertical axis spans the curves.
 
-    A single curve is not named.
+    ``height`` is in pixels. A single curve is not named.
     """
     top = 16 + (_LINE * len(series) if len(series) > 1 else 0)
     axes = _axes(series, x_label, y_label, from_zero=False)
@@ -46,16 +46,16 @@ def line_figure(label: str, x_label: str, y_label: str, series: Sequence[Series]
 
 
 def _axes(series: Sequence[Series], x_label: str, y_label: str, *, from_zero: bool) -> tuple[Axis, Axis]:
-    least = [0.0] if from_zero else []
+    zero = [0.0] if from_zero else []
     highs = [y + error for each in series for (_, y), error in zip(each.points, _errors(each), strict=True)]
     lows = [y - error for each in series for (_, y), error in zip(each.points, _errors(each), strict=True)]
     xs = [x for each in series for x, _ in each.points]
     x_axis = _round_axis(min([0.0, *xs]), max(xs, default=1.0), x_label)
-    return x_axis, _round_axis(min([*least, *lows], default=0.0), max(highs, default=1.0), y_label)
+    return x_axis, _round_axis(min([*zero, *lows], default=0.0), max(highs, default=1.0), y_label)
 
 
 def _round_axis(low: float, high: float, label: str) -> Axis:
-    """From a round number to a round number."""
+    """Make an axis from a round number to a round number."""
     step = round_step(high - low or 1.0)
     first = floor(low / step)
     last = max(ceil(high / step), first + 1)

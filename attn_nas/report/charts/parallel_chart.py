@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line for each candidate through what it has at each site, what it costs and how accurate it is."""
+"""Parallel coordinates: a line for each candidate through its mechanism at each site, its cost and its accuracy."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from attn_nas.space.genotype import Genotype
 
 _WIDTH, _PLOT = 860, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 60, 34, 26
-_MOST_SITES = 12
+_MAX_SITES = 12
 _JITTER = 4
-_NOTHING = "-"
-_MOST_TICKS, _MOST_LABELS = 6, 20
+_EMPTY = "-"
+_MAX_TICKS, _MAX_LABELS = 6, 20
 
 
 class ParallelChart:
-    """The lines of the candidates of ``run``; one axis for each site, or, of many, for the attended sites of each stage."""
+    """Chart of the candidates of ``run`` with one axis per site; with many sites one axis per stage, for its attended sites."""
 
     def __init__(self, run: Run, cost: str) -> None:
         self._run, self._cost = run, cost
         candidates = run.candidates
         self._genes = _Genes([candidate.record.genotype for candidate in candidates])
-        bare = float(run.meta["bare_cost"].get(cost, 1.0))
+        bare = float(getattr(run.manifest.bare_cost, cost, 1.0))
         self._costs = cost_axis([candidate.costs[cost] for candidate in candidates], bare, cost)
         self._accuracies = accuracy_axis([candidate.accuracy for candidate in candidates])
         self._gap = (_WIDTH - _LEFT - _RIGHT) / (len(self._genes.names) + 1)
 
     def svg(self) -> str:
-        """The picture for a page; a script lets ranges of the axes be chosen."""
+        """Draw the chart as a figure of a page; the page's script selects ranges of the axes."""
         names = [*self._genes.names, f"+{self._cost}", "accuracy, %"]
         front = {member.record.key for member in self._run.front}
         lines = [self.line(candidate) for candidate in self._run.candidates if candidate.record.key not in front]
@@ -50,21 +50,21 @@ class ParallelChart:
         ]
         for number, name in enumerate(names):
             parts += self._axis(number, name)
-        label = f"What {len(self._run.candidates)} candidates have at each site, what they cost and how accurate they are"
+        label = f"Mechanism at each site, cost and accuracy of {len(self._run.candidates)} candidates"
         return figure(label, _WIDTH, _TOP + _PLOT + _BOTTOM, parts, "parallel", "group")
 
     @property
     def axes(self) -> str:
-        """Names what the shapes of lines depend on beside their candidates."""
+        """Fingerprint of the axes; the shapes of all lines change with it."""
         drawn = "".join(part for number in range(len(self._genes.names) + 2) for part in self._axis(number, ""))
         return f"{crc32(drawn.encode()):x}"
 
     def line(self, candidate: Candidate) -> str:
-        """The line of a candidate, named by the number of its trial."""
+        """Draw the line of a candidate, marked with the number of its trial."""
         return f'<path data-t="{candidate.record.number}" d="{self.shape(candidate)}"/>'
 
     def shape(self, candidate: Candidate) -> str:
-        """The path of a line: steps of one to the right and so many pixels down."""
+        """Return the SVG path of a line: steps of one axis to the right and a number of pixels down."""
         spread = crc32(candidate.record.key.encode()) % (2 * _JITTER + 1) - _JITTER
         levels = [round(_PLOT * (1 - share)) + spread for share in self._genes.shares(candidate.record.genotype)]
         levels.append(round(_PLOT * (1 - self._costs.share(candidate.costs[self._cost]))))
@@ -93,17 +93,17 @@ class ParallelChart:
         if number < len(self._genes.names):
             return self._genes.labels(number)
         axis: Axis = self._costs if number == len(self._genes.names) else self._accuracies
-        every = -(-len(axis.ticks) // _MOST_TICKS)
+        every = -(-len(axis.ticks) // _MAX_TICKS)
         return [(axis.share(value), text) for value, text in axis.ticks[::every] if 0 <= axis.share(value) <= 1]
 
 
 class _Genes:
-    """The choices of genotypes as axes."""
+    """The axes of genotypes: the mechanism at each used site, or the number of attended sites of each stage."""
 
     def __init__(self, genotypes: Sequence[Genotype]) -> None:
         rows = [_mechanisms(genotype) for genotype in genotypes]
-        used = [index for index in range(len(rows[0]) if rows else 0) if any(row[index] != _NOTHING for row in rows)]
-        self._by_stage = len(used) > _MOST_SITES
+        used = [index for index in range(len(rows[0]) if rows else 0) if any(row[index] != _EMPTY for row in rows)]
+        self._by_stage = len(used) > _MAX_SITES
         if self._by_stage:
             stages = [site.block.stage for site, _ in genotypes[0].sites]
             self._axes = sorted(set(stages))
@@ -112,10 +112,10 @@ class _Genes:
         else:
             self._axes = used
             self.names = [str(genotypes[0].trunk.sites[index]) for index in used]
-            self._choices = [sorted({row[index] for row in rows} | {_NOTHING}) for index in used]
+            self._choices = [sorted({row[index] for row in rows} | {_EMPTY}) for index in used]
 
     def shares(self, genotype: Genotype) -> list[float]:
-        """How high on each axis."""
+        """Return the height of a genotype on each axis, from 0 to 1."""
         row = _mechanisms(genotype)
         if self._by_stage:
             attended = [site.block.stage for site, placement in genotype.sites if placement]
@@ -125,15 +125,15 @@ class _Genes:
         return [_share(choices.index(each), choices) for each, choices in zip(chosen, self._choices, strict=True)]
 
     def labels(self, number: int) -> list[tuple[float, str]]:
-        """Where each choice of an axis stands."""
+        """Return height (0 to 1) and text of the labels of an axis."""
         choices = self._choices[number]
-        every = -(-len(choices) // _MOST_LABELS)
+        every = -(-len(choices) // _MAX_LABELS)
         return [(_share(index, choices), choice) for index, choice in enumerate(choices)][::every]
 
 
 def _mechanisms(genotype: Genotype) -> list[str]:
-    """What sits at each site."""
-    return [placement.mechanism if placement else _NOTHING for _, placement in genotype.sites]
+    """Return the mechanism at each site, or a dash."""
+    return [placement.mechanism if placement else _EMPTY for _, placement in genotype.sites]
 
 
 def _share(index: int, choices: Sequence[str]) -> float:

@@ -1,4 +1,4 @@
-"""From data to pixels: axes of accuracy and of costs, with ticks at round numbers."""
+"""Axes of accuracy and of costs, with ticks at round numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from math import ceil, copysign, floor, log10
 from attn_nas.space.schema import TIMED
 
 _LINEAR_BELOW = 1e3
-_LEAST_ACCURACY = 0.01
-_TICKS = 5
+_MIN_ACCURACY_RANGE = 0.01
+_NUM_STEPS = 5
 UNITS = {
     "flops": "FLOPs (multiply-adds)",
     "macs": "MACs",
@@ -21,14 +21,14 @@ UNITS = {
 
 
 def round_step(extent: float) -> float:
-    """The round number that divides ``extent`` into five parts or fewer."""
-    raw = extent / _TICKS
+    """Return the round number that divides ``extent`` into at most five steps."""
+    raw = extent / _NUM_STEPS
     power = 10.0 ** floor(log10(raw))
     return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw))
 
 
 def short(value: float, *, signed: bool = True) -> str:
-    """A number in three digits: ``+32.3k``."""
+    """Write a number with three digits and a unit, as ``+32.3k``."""
     size = abs(value)
     text = next(
         (f"{size / unit:.3g}{name}" for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if size >= unit), f"{size:.3g}"
@@ -39,7 +39,11 @@ def short(value: float, *, signed: bool = True) -> str:
 
 @dataclass(frozen=True)
 class Axis:
-    """Values from ``low`` to ``high``, both warped, as shares from 0 to 1; ``ticks`` are values and what is written there."""
+    """Maps values to positions from 0 to 1.
+
+    ``low`` and ``high`` are the values at the ends, after ``warp``, which makes a scale logarithmic. ``ticks`` are values with
+    their texts.
+    """
 
     low: float
     high: float
@@ -48,15 +52,15 @@ class Axis:
     warp: Callable[[float], float] = float
 
     def share(self, value: float) -> float:
-        """Where ``value`` lies between the ends."""
+        """Return the position of ``value``: 0 at the lower end, 1 at the upper end."""
         return (self.warp(value) - self.low) / (self.high - self.low)
 
 
 def accuracy_axis(accuracies: Sequence[float]) -> Axis:
-    """From a tick to a tick, in per cent."""
+    """Make an axis of accuracies (0 to 1), labelled in per cent, from a tick to a tick."""
     low, high = min(accuracies, default=0.0), max(accuracies, default=1.0)
-    if high - low < _LEAST_ACCURACY:
-        low, high = low - _LEAST_ACCURACY, high + _LEAST_ACCURACY
+    if high - low < _MIN_ACCURACY_RANGE:
+        low, high = low - _MIN_ACCURACY_RANGE, high + _MIN_ACCURACY_RANGE
     step = round_step(high - low)
     first, last = floor(low / step), ceil(high / step)
     ticks = [(step * number, f"{100 * step * number:.4g}") for number in range(first, last + 1)]
@@ -64,17 +68,17 @@ def accuracy_axis(accuracies: Sequence[float]) -> Axis:
 
 
 def cost_axis(costs: Sequence[float], bare: float, axis: str, *, total: bool = False) -> Axis:
-    """Of ``costs`` beside the bare trunk's: what is added, on a scale that is logarithmic beyond a thousand; or in ``total``.
+    """Make an axis of extra ``costs`` over the ``bare`` trunk's, linear up to a thousand and logarithmic beyond.
 
-    Times are ratios to the bare trunk's, on a linear scale.
+    With ``total`` the axis shows whole costs on a linear scale. Times are ratios to the bare trunk's, on a linear scale.
     """
     if axis in TIMED:
-        return _linear(costs, f"{UNITS[axis]}, of the bare trunk's", "{:.4g}".format)
+        return _linear(costs, f"{UNITS[axis]}, relative to the bare trunk", "{:.4g}".format)
     if total:
         return _linear(costs, UNITS[axis], lambda value: short(value, signed=False))
     added = [cost - bare for cost in (*costs, bare)]
     low, high = floor(2 * _warp(min(added)) - 0.5) / 2, ceil(2 * _warp(max(added)) + 0.5) / 2
-    label = f"{UNITS[axis]} added to the bare trunk ({bare:,.0f}); log scale, linear within 1k"
+    label = f"extra {UNITS[axis]} over the bare trunk ({bare:,.0f}); log scale, linear within 1k"
     ticks = [(bare + tick, short(tick)) for tick in _cost_ticks(min(added), max(added))]
     return Axis(low, high, ticks, label, lambda value: _warp(value - bare))
 

@@ -1,4 +1,4 @@
-"""A learning curve as small as a word."""
+"""A learning curve as a small SVG within a line of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ _WIDTH, _HEIGHT = 96, 24
 
 
 def sparkline(values: Sequence[float], length: int | None = None) -> str:
-    """A line through ``values``, shares of 1, of ``length`` when it is whole; from the lowest of them to the highest."""
+    """Draw a line through ``values``, scaled from their minimum to their maximum; empty for fewer than two values.
+
+    ``length`` is the final number of values, which sets the horizontal scale.
+    """
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)

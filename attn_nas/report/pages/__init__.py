@@ -1,1 +1,1 @@
-"""A run as pages for a browser, alike in the live dashboard and in the report of one file."""
+"""Pages of a run for a browser; the live dashboard and the report file share them."""

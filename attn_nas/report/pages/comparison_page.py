@@ -1,4 +1,4 @@
-"""The page of two to four candidates beside each other."""
+"""Page that compares two to four candidates side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 from attn_nas.report.charts.line_svg import Series, line_figure
 from attn_nas.report.pages.candidate_page import curve_points, drawing_of
 from attn_nas.report.pages.links import Links
-from attn_nas.report.pages.reading import Reading
+from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.comparison import SideBySide
 
 
-def comparison_context(reading: Reading, compared: SideBySide, links: Links) -> dict[str, Any]:
-    """What the templates are given."""
+def comparison_context(reading: RunReading, compared: SideBySide, links: Links) -> dict[str, Any]:
+    """Return the variables of the templates."""
     series = [Series(each.record.key, curve_points(each.results[0].curve)) for each in compared.candidates]
     return {
         "compared": compared,

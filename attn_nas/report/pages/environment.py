@@ -1,4 +1,4 @@
-"""The templates of the pages, and how they write numbers."""
+"""Templates of the pages, with their filters for numbers and names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from attn_nas.format import count, duration, percent
+from attn_nas.format import count, duration, percent, reference_label
 from attn_nas.report.charts.scales import short
 
 
 @cache
 def environment() -> Environment:
-    """All templates; whatever they are given is escaped unless it is said to be markup."""
+    """Make the template environment, once; variables are escaped unless a template marks them as ``markup``."""
     made = Environment(
         loader=PackageLoader("attn_nas.report.pages"),
         autoescape=True,
@@ -24,17 +24,19 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(percent=percent, count=count, duration=duration, short=short, stamp=_stamp, markup=Markup)
+    made.filters.update(
+        percent=percent, count=count, duration=duration, short=short, stamp=_stamp, markup=Markup, label=reference_label
+    )
     return made
 
 
 def render(template: str, **context: Any) -> str:
-    """The ``template`` filled in."""
+    """Render the ``template`` with the variables ``context``."""
     return environment().get_template(template).render(**context)
 
 
 def static(name: str) -> str:
-    """A style sheet or a script."""
+    """Return the text of a style sheet or a script."""
     return (files("attn_nas.report.pages") / "static" / name).read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The page of what a run has learned about placement."""
+"""Page of the effects of mechanisms, positions and sites."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from attn_nas.report.charts.insight_svg import insight_figure
 from attn_nas.report.pages.links import Links
-from attn_nas.report.pages.reading import Reading
+from attn_nas.report.pages.reading import RunReading
 from attn_nas.sampling.insight import Insight
 
 
-def insight_context(reading: Reading, insight: Insight | None, links: Links) -> dict[str, Any]:
-    """What the templates are given; ``insight`` is None where candidates are too few."""
+def insight_context(reading: RunReading, insight: Insight | None, links: Links) -> dict[str, Any]:
+    """Return the variables of the templates; ``insight`` is None if the run has too few candidates."""
     return {
         "insight": insight,
         "heat": insight_figure(insight) if insight else "",

@@ -1,4 +1,4 @@
-"""Where pages lead: addresses of a server, or places in one file."""
+"""Link targets of the pages: addresses of a server, or anchors in one file."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from attn_nas.runs.candidate import Candidate
 
 
 class Links(Protocol):
-    """What a page may point at; None where there is nothing to be reached."""
+    """Link targets of a page; None if a target does not exist."""
 
     @property
     def is_live(self) -> bool:
-        """Whether there is a server behind the page."""
+        """True if a server is behind the page."""
         ...
 
     def runs(self) -> str | None:
-        """All runs."""
+        """Target of the list of runs."""
         ...
 
     def run(self, query: Mapping[str, str] | None = None) -> str:
-        """The run, with what is chosen on its page."""
+        """Target of the run, with the choices of its page as ``query``."""
         ...
 
     def candidate(self, key: str) -> str | None:
-        """The page of a candidate."""
+        """Target of the page of a candidate."""
         ...
 
     def compare(self, keys: Sequence[str]) -> str | None:
-        """Candidates beside each other."""
+        """Target of the comparison of candidates."""
         ...
 
     def insight(self) -> str | None:
-        """Effects of mechanisms at sites."""
+        """Target of the effects of mechanisms at sites."""
         ...
 
     def file(self, candidate: Candidate, name: str) -> str | None:
-        """Something to be downloaded for a candidate."""
+        """Target of a file of a candidate."""
         ...
 
     def maps(self, candidate: Candidate) -> str | None:
-        """The picture of where it looks."""
+        """Target of the picture of a candidate's activation maps."""
         ...
 
     def raw(self) -> str | None:
-        """The study as Optuna's own dashboard shows it."""
+        """Target of the study in Optuna's dashboard."""
         ...
 
 
 class Anchors:
-    """Places in one file that has the candidates with these ``keys``; ``pictures`` are data by key."""
+    """Link targets within a report file with the candidates ``keys``; ``pictures`` maps keys to data URLs."""
 
     is_live = False
 
@@ -59,40 +59,40 @@ class Anchors:
         self._keys, self._pictures, self._has_insight = keys, pictures, has_insight
 
     def runs(self) -> None:
-        """A report is of one run."""
+        """Return None: a report has one run."""
         return
 
     def run(self, query: Mapping[str, str] | None = None) -> str:
-        """The top."""
+        """Anchor of the run."""
         return "#run"
 
     def candidate(self, key: str) -> str | None:
-        """Its section, if it has one."""
+        """Anchor of the candidate's section; None if the report lacks it."""
         return f"#candidate-{key}" if key in self._keys else None
 
     def compare(self, keys: Sequence[str]) -> str:
-        """The section with the comparison."""
+        """Anchor of the comparison."""
         return "#comparison"
 
     def insight(self) -> str | None:
-        """The section with the heat map."""
+        """Anchor of the heat map; None if the report lacks it."""
         return "#insight" if self._has_insight else None
 
     def file(self, candidate: Candidate, name: str) -> None:
-        """A report has no files beside it."""
+        """Return None: a report has no files."""
         return
 
     def maps(self, candidate: Candidate) -> str | None:
-        """The picture itself."""
+        """Picture as a data URL; None if the run lacks it."""
         return self._pictures.get(candidate.record.key)
 
     def raw(self) -> None:
-        """There is no server."""
+        """Return None: a report has no server."""
         return
 
 
 class Addresses:
-    """Addresses of the server for the run called ``name``."""
+    """Addresses on the server of the run ``name``."""
 
     is_live = True
 
@@ -100,37 +100,37 @@ class Addresses:
         self._base, self._has_runs = f"/runs/{name}", has_runs
 
     def runs(self) -> str | None:
-        """The list of runs, if there is more than one."""
+        """Address of the list of runs; None if the server has only one run."""
         return "/" if self._has_runs else None
 
     def run(self, query: Mapping[str, str] | None = None) -> str:
-        """The page of the run."""
+        """Address of the page of the run."""
         return f"{self._base}?{urlencode(query)}" if query else self._base
 
     def part(self, name: str, query: Mapping[str, str]) -> str:
-        """A part of its page, or what changes."""
+        """Address of a part of the run's page, or of its updates."""
         return f"{self._base}/{name}?{urlencode(query)}"
 
     def candidate(self, key: str) -> str:
-        """Its page."""
+        """Address of the page of a candidate."""
         return f"{self._base}/candidates/{key}"
 
     def compare(self, keys: Sequence[str]) -> str:
-        """Their page."""
+        """Address of the comparison of candidates."""
         return f"{self._base}/compare?{urlencode([('key', key) for key in keys])}"
 
     def insight(self) -> str:
-        """Its page."""
+        """Address of the effects of mechanisms at sites."""
         return f"{self._base}/insight"
 
     def file(self, candidate: Candidate, name: str) -> str:
-        """Its address."""
+        """Address of a file of a candidate."""
         return f"{self._base}/candidates/{candidate.record.key}/{name}"
 
     def maps(self, candidate: Candidate) -> str:
-        """Made when it is asked for."""
+        """Address of the picture of a candidate's activation maps; the server draws it on request."""
         return self.file(candidate, "maps.png")
 
     def raw(self) -> str:
-        """The study of this run in Optuna's dashboard."""
+        """Address of the study in Optuna's dashboard."""
         return f"{self._base}/raw"

@@ -1,4 +1,4 @@
-"""A run as it was at one moment: what all pages are made of."""
+"""The state of a run at one moment, from which all pages are made."""
 
 from __future__ import annotations
 
@@ -10,73 +10,79 @@ from typing import Literal
 
 from attn_nas.cost import CostTable
 from attn_nas.events.log import EventLog
-from attn_nas.events.progress import Progress
-from attn_nas.followups.trunk_points import PlainPoint, plain_points
+from attn_nas.events.progress import SearchProgress
+from attn_nas.followups.trunk_points import TrunkPoint, read_trunk_points
 from attn_nas.report.growth import Growth, growth_of
 from attn_nas.runs.run import Run
 
 State = Literal["running", "finished", "stopped"]
-NEWS_AFTER = 120.0
-"""Seconds without an event after which a running search is said to be silent."""
+SILENT_SECONDS = 120.0
+"""Seconds without an event after which the page of a running search says so."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """``run`` read at the time ``now``, with where its search stands.
+class RunReading:
+    """``run`` and the ``progress`` of its search, read at the Unix time ``now``.
 
-    ``is_believed`` is false while beliefs are computed, and ``version`` names what was read, where a run is read again.
+    ``is_worked_in`` is true while a process works on the run. ``is_believed`` is false while the estimates (beliefs) are still
+    being computed. ``version`` identifies the reading if a run is read several times.
     """
 
     run: Run
-    progress: Progress
+    progress: SearchProgress
     is_worked_in: bool
     now: float = field(default_factory=time.time)
     is_believed: bool = True
     version: str = ""
 
     @classmethod
-    def of(cls, path: str | Path) -> Reading:
-        """The run in the folder ``path``, read whole; raises RunError."""
+    def of(cls, path: str | Path) -> RunReading:
+        """Read the run in the folder ``path``.
+
+        Raises:
+            RunError: ``path`` is not a run, or cannot be read.
+
+        """
         run = Run(path)
-        progress = Progress()
+        progress = SearchProgress()
         for event in EventLog(run.folder.events).new():
             progress(event)
         return cls(run, progress, run.folder.is_worked_in)
 
     @property
     def name(self) -> str:
-        """The name of the run's folder."""
+        """Name of the run's folder."""
         return self.run.folder.path.resolve().name
 
     @property
     def state(self) -> State:
-        """Whether its search goes on, has come to its end, or was stopped before."""
+        """State of the search: running, finished, or stopped before its end."""
         if self.progress.ended:
             return "stopped" if self.progress.ended.why == "interrupted" else "finished"
         return "running" if self.is_worked_in else "stopped"
 
     @property
     def seconds_silent(self) -> float | None:
-        """How long a running search has said nothing, if that is long."""
+        """Seconds since the last event of a running search; None unless that is long."""
         silent = self.now - self.progress.last
-        return silent if self.state == "running" and self.progress.last and silent > NEWS_AFTER else None
+        return silent if self.state == "running" and self.progress.last and silent > SILENT_SECONDS else None
 
     @property
     def seconds_left(self) -> float | None:
-        """See `Progress.seconds_left`."""
+        """Predicted seconds until the end of a running search; see `SearchProgress.seconds_left`."""
         return self.progress.seconds_left(self.now) if self.state == "running" else None
 
     @cached_property
     def growth(self) -> list[Growth]:
-        """How the front grew."""
+        """Growth of the front over trials and time."""
         return growth_of(self.run)
 
     @cached_property
-    def plain(self) -> tuple[PlainPoint, ...]:
-        """Trunks without attention that were trained beside the run."""
-        return plain_points(self.run)
+    def trunks(self) -> tuple[TrunkPoint, ...]:
+        """Trunks without attention, trained by ``attn-nas baseline``."""
+        return read_trunk_points(self.run)
 
     @cached_property
     def costs(self) -> CostTable:
-        """What each site costs."""
+        """Cost of each placement at each site."""
         return CostTable(self.run.records[0].genotype.trunk, self.run.task)

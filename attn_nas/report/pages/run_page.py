@@ -1,4 +1,4 @@
-"""The page of a run, whole or part by part."""
+"""Page of a run, whole or in parts."""
 
 from __future__ import annotations
 
@@ -14,80 +14,83 @@ from attn_nas.report.charts.parallel_chart import ParallelChart
 from attn_nas.report.charts.sparkline import sparkline
 from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
-from attn_nas.report.pages.reading import Reading
-from attn_nas.report.pages.trials import COLUMNS, PAGE, STATES, TrialTable
+from attn_nas.report.pages.reading import RunReading
+from attn_nas.report.pages.trial_table import COLUMNS, PAGE_SIZE, STATES, TrialTable
 from attn_nas.runs.candidate import Candidate
 from attn_nas.space.schema import TIMED
 
 RESTLESS_PARTS, LIVE_PARTS = ("status", "workers"), ("front", "growth", "failures")
-"""What changes with the clock, and what changes with the trials."""
+"""Parts that change with time, and parts that change with the trials."""
 
 
 @dataclass(frozen=True)
 class RunPage:
-    """The page of the run in ``reading``; ``query`` has what was chosen: x, cost, and what `TrialTable` takes."""
+    """Content of the page of the run in ``reading``.
 
-    reading: Reading
+    ``query`` holds the choices of the page: ``x``, ``cost``, and those of `TrialTable`.
+    """
+
+    reading: RunReading
     links: Links
     query: Mapping[str, str]
 
     @property
     def cost(self) -> str:
-        """The cost of the horizontal axis."""
+        """Cost on the horizontal axis."""
         axes = self.reading.run.axes
         asked = self.query.get("cost", "")
         return asked if asked in axes else axes[0]
 
     @property
     def is_total(self) -> bool:
-        """Whether costs are shown in all, and not over the bare trunk's."""
+        """True if the chart shows total costs, false if extra costs over the bare trunk."""
         return self.query.get("x") == "total" and self.cost not in TIMED
 
     @property
     def view(self) -> dict[str, str]:
-        """What was chosen of the front's picture."""
+        """Choices that the chart of the front depends on."""
         return {"x": "total" if self.is_total else "added", "cost": self.cost}
 
     @cached_property
     def chart(self) -> FrontChart:
-        """The picture of the front."""
-        return FrontChart(self.reading.run, self.cost, total=self.is_total, plain=self.reading.plain)
+        """Chart of the front."""
+        return FrontChart(self.reading.run, self.cost, total=self.is_total, trunks=self.reading.trunks)
 
     def link(self, candidate: Candidate) -> str | None:
-        """The page of a candidate."""
+        """Return the link to the page of a candidate."""
         return self.links.candidate(candidate.record.key)
 
     @property
     def trials(self) -> TrialTable:
-        """All of them in a report, a page of them otherwise."""
-        return TrialTable(self.reading.run, self.query, PAGE if self.links.is_live else None)
+        """Table of the trials: one page of it on a server, all trials in a report."""
+        return TrialTable(self.reading.run, self.query, PAGE_SIZE if self.links.is_live else None)
 
     @property
     def figure(self) -> str:
-        """The front as SVG."""
+        """Chart of the front as SVG."""
         return self.chart.svg(self.link)
 
     @property
     def further_figures(self) -> list[tuple[str, str]]:
-        """Where there is no server to choose them from: the other costs, and costs in total; what it is, and the picture."""
+        """Charts of the other costs, extra and total, with their titles; only in a report, which cannot switch the axis."""
         if self.links.is_live:
             return []
         run, found = self.reading.run, []
         for cost in run.axes:
             for total in (False, True):
                 if (cost, total) != (self.cost, False) and not (total and cost in TIMED):
-                    chart = FrontChart(run, cost, total=total, plain=self.reading.plain, main=False)
-                    found.append((f"{cost}, {'in total' if total else 'over the trunk'}", chart.svg(self.link)))
+                    chart = FrontChart(run, cost, total=total, trunks=self.reading.trunks, main=False)
+                    found.append((f"{cost}, {'total' if total else 'extra'}", chart.svg(self.link)))
         return found
 
     @cached_property
     def parallel(self) -> ParallelChart:
-        """Parallel coordinates."""
+        """Chart of parallel coordinates."""
         return ParallelChart(self.reading.run, self.cost)
 
     @property
     def growth(self) -> list[tuple[str, str]]:
-        """The hypervolume over trials and over time: what over, and the picture."""
+        """Charts of the hypervolume over trials and over time, each with the name of its horizontal axis."""
         grown, found = self.reading.growth, []
         volume = " x ".join(("accuracy", *self.reading.run.axes))
         if len(grown) < 2:
@@ -112,25 +115,25 @@ class RunPage:
         return found
 
     def spark(self, underway: Underway) -> str:
-        """The learning curve of what trains."""
+        """Draw the learning curve of a running training."""
         started = self.reading.progress.started
         return sparkline([accuracy for _, accuracy in underway.curve], started.epochs if started else None)
 
     def is_scored(self, key: str) -> bool:
-        """Whether what trains under ``key`` has a page already, of a training with another seed."""
+        """True if the candidate ``key`` has a page, because a training with another seed has ended."""
         return any(candidate.record.key == key for candidate in self.reading.run.candidates)
 
     def part(self, name: str) -> str:
-        """One part of the page."""
+        """Render one part of the page."""
         return render(f"parts/{name}.html", **self.context)
 
     def html(self) -> str:
-        """The whole page."""
+        """Render the whole page."""
         return render("run.html", **self.context)
 
     @property
     def context(self) -> dict[str, Any]:
-        """What the templates are given."""
+        """Variables of the templates."""
         return {
             "page": self,
             "reading": self.reading,

@@ -1,1 +1,1 @@
-"""The live view: a search as a picture that fits its window."""
+"""Live view of a search in a terminal, redrawn as the search goes on."""

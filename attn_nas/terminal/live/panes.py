@@ -1,4 +1,4 @@
-"""What each worker trains, the front, and what has failed: rows of the picture of a search."""
+"""Rows of the live view: workers with their trainings, the Pareto front, failures."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from attn_nas.events.progress import Progress, Underway
+from attn_nas.events.progress import SearchProgress, Underway
 from attn_nas.events.types import FrontPoint
 from attn_nas.terminal.live.frame import Frame
 
 _T = TypeVar("_T")
 
 
-def worker_rows(progress: Progress, frame: Frame, room: int) -> list[Text]:
-    """Each worker with its training and learning curve, in at most ``room`` rows."""
+def worker_rows(progress: SearchProgress, frame: Frame, room: int) -> list[Text]:
+    """At most ``room`` rows: each worker with its training and learning curve."""
     workers = progress.workers
     if not workers or room < 2:
         return []
@@ -49,7 +49,7 @@ def _worker(
 
 
 def front_rows(front: Sequence[FrontPoint], frame: Frame, room: int) -> list[Text]:
-    """The front with its placements in at most ``room`` rows, the dearest members if there is no room for all."""
+    """At most ``room`` rows: the measured front with its placements; without space for all, the most accurate members."""
     if not front or room < 1:
         return []
     title = f"front of {len(front)}, as measured"
@@ -62,16 +62,16 @@ def front_rows(front: Sequence[FrontPoint], frame: Frame, room: int) -> list[Tex
     return [frame.row(title, "bold"), head, *_rest(len(front) - len(shown), "that cost less", frame), *rows]
 
 
-def failure_rows(progress: Progress, frame: Frame, room: int) -> list[Text]:
-    """The last failures with their reasons."""
+def failure_rows(progress: SearchProgress, frame: Frame, room: int) -> list[Text]:
+    """At most ``room`` rows: the last failures with their reasons."""
     last = list(progress.failures)[-room:] if room > 0 else []
     return [frame.row(f"failed: {each.key} {each.reason}", "yellow") for each in last]
 
 
 def _fitting(items: Sequence[_T], room: int) -> Sequence[_T]:
-    """The first of them, with a row to spare where they are not all."""
+    """Return the first items that fit into ``room`` rows, with one row left for the count of the others."""
     return items if len(items) <= room else items[: max(0, room - 1)]
 
 
-def _rest(number: int, what: str, frame: Frame) -> list[Text]:
-    return [frame.row(f"... and {number} more {what}", "dim")] if number > 0 else []
+def _rest(number: int, noun: str, frame: Frame) -> list[Text]:
+    return [frame.row(f"... and {number} more {noun}", "dim")] if number > 0 else []

@@ -1,4 +1,4 @@
-"""Where a search stands as a picture that fits its window."""
+"""The state of a search as rows that fit the terminal."""
 
 from __future__ import annotations
 
@@ -8,45 +8,46 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import SearchStarted
 from attn_nas.terminal.lines import opening
 from attn_nas.terminal.live.frame import Frame
 from attn_nas.terminal.live.heading import heading, hypervolume
 from attn_nas.terminal.live.panes import failure_rows, front_rows, worker_rows
 
-_MOST_FAILURES = 3
-_SHARE_OF_FAILURES = 6
+_MAX_FAILURES = 3
+_ROWS_PER_FAILURE = 6
+"""One failure is shown for each six rows of the terminal."""
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What Ctrl-C does: ``before`` a stop was asked for, and ``after``."""
+    """Sentences about Ctrl-C: ``before`` a stop is requested, and ``after``."""
 
     before: str
     after: str
 
 
 STOP = Hints("Ctrl-C stops after the running trials", "stopping after the running trials; Ctrl-C again stops now")
-LEAVE = Hints("Ctrl-C leaves, the search goes on", "stopping after the running trials; Ctrl-C leaves")
+LEAVE = Hints("Ctrl-C ends this view; the search continues", "stopping after the running trials; Ctrl-C ends this view")
 
 
-def picture(progress: Progress, hints: Hints = STOP, now: float | None = None) -> RenderableType:
-    """Budget, workers with what they train, front, trend and failures, as far as the window has room for them.
+def picture(progress: SearchProgress, hints: Hints = STOP, now: float | None = None) -> RenderableType:
+    """Draw budget, workers, front, hypervolume and failures, as far as the terminal has rows for them.
 
-    ``now`` is the time at which it is drawn, unless it is given.
+    ``now`` is a Unix time in seconds; by default the time of each drawing.
     """
     return _Picture(progress, hints, now)
 
 
 @dataclass(frozen=True)
 class _Picture:
-    progress: Progress
+    progress: SearchProgress
     hints: Hints
     now: float | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Its rows in the window as it is now."""
+        """Yield the rows for the present size of the terminal."""
         start = self.progress.started
         if start is None:
             yield Text("preparing the data and the cost table ...")
@@ -55,7 +56,7 @@ class _Picture:
             yield Group(*self._rows(start, frame, options.size.height - 1))
 
     def _rows(self, start: SearchStarted, frame: Frame, height: int) -> list[Text]:
-        """At most ``height`` rows: the front is cut first, then the workers."""
+        """Return at most ``height`` rows; the front is cut first, then the workers."""
         progress = self.progress
         above = [
             *frame.wrapped(opening(start), "dim"),
@@ -63,7 +64,7 @@ class _Picture:
         ]
         trend, notes = hypervolume(progress, frame), self._notes(frame)
         room = height - len(above) - len(trend) - len(notes)
-        failures = failure_rows(progress, frame, min(_MOST_FAILURES, room // _SHARE_OF_FAILURES))
+        failures = failure_rows(progress, frame, min(_MAX_FAILURES, room // _ROWS_PER_FAILURE))
         room -= len(failures)
         workers = [] if progress.ended else worker_rows(progress, frame, room - bool(progress.front))
         front = front_rows(progress.front, frame, room - len(workers))
@@ -71,7 +72,8 @@ class _Picture:
 
     def _notes(self, frame: Frame) -> list[Text]:
         progress = self.progress
-        counts = [f"{what} {number}" for what, number in (("failed", progress.failed), ("paused", progress.paused)) if number]
+        numbers = {"failed": progress.failed, "paused": progress.paused}
+        counts = [f"{outcome} {number}" for outcome, number in numbers.items() if number]
         found = [frame.row("  ".join(counts), "yellow")] if counts else []
         if progress.waiting:
             found.append(frame.row(f"waiting for the storage: {progress.waiting}", "yellow"))

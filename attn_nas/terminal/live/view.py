@@ -1,4 +1,4 @@
-"""A search as a picture that stays at the bottom of the terminal, drawn anew as it goes on and as the window changes."""
+"""Live view at the bottom of the terminal, redrawn as the search goes on and as the window changes its size."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from threading import RLock, Thread
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import Event, Listener
 from attn_nas.terminal.live.picture import STOP, Hints, picture
 
-_EVERY = 0.25
-"""Seconds between two pictures."""
+_REDRAW_SECONDS = 0.25
 
 
 class _Shown:
-    """A listener and its picture, which are of different threads."""
+    """A listener and its picture, guarded by a lock: events arrive in one thread, another thread draws."""
 
-    def __init__(self, progress: Progress, hints: Hints) -> None:
+    def __init__(self, progress: SearchProgress, hints: Hints) -> None:
         self._progress = progress
         self._hints = hints
         self._lock = RLock()
 
     def __call__(self, event: Event) -> None:
-        """Take ``event`` in."""
+        """Add ``event`` to the progress."""
         with self._lock:
             self._progress(event)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The picture of this moment."""
+        """Render the picture of the present state."""
         with self._lock:
             yield from console.render(picture(self._progress, self._hints), options)
 
 
 @contextmanager
-def live_view(console: Console, progress: Progress | None = None, hints: Hints = STOP) -> Iterator[Listener]:
-    """A listener whose picture stays at the bottom of the terminal until the block ends; it begins with ``progress``."""
-    shown, over = _Shown(progress or Progress(), hints), Signal()
+def live_view(console: Console, progress: SearchProgress | None = None, hints: Hints = STOP) -> Iterator[Listener]:
+    """Yield a listener whose picture stays at the bottom of the terminal until the block ends.
+
+    ``progress`` is the state to start from, by default that of a new search.
+    """
+    shown, over = _Shown(progress or SearchProgress(), hints), Signal()
     drawing = Thread(target=_draw, args=(console, shown, over), daemon=True)
     drawing.start()
     try:
@@ -56,11 +58,11 @@ def _draw(console: Console, shown: _Shown, over: Signal) -> None:
 
 
 def _draw_at_one_size(console: Console, shown: _Shown, over: Signal) -> None:
-    """Draw until the end, or until the window has another size."""
+    """Draw until the block ends or the window changes its size."""
     size = console.size
     with Live(shown, console=console, transient=True, auto_refresh=False) as live:
-        while not over.wait(_EVERY) and console.size == size:
+        while not over.wait(_REDRAW_SECONDS) and console.size == size:
             live.refresh()
     if not over.is_set():
-        # The terminal has broken the old lines anew: where the old picture begins is not known any more.
+        # The terminal has wrapped the old lines differently, so the first row of the old picture is unknown.
         console.clear()

@@ -29,7 +29,7 @@ def test_a_name_can_be_registered_once():
         ({"family": "chanel"}, "unknown family 'chanel': choose from channel, .*did you mean channel"),
         ({"positions": ("middle",)}, "choose from standard, pre"),
         ({"positions": ()}, "choose from standard, pre"),
-        ({"positions": ("stage_end", "post")}, "let it stand alone"),
+        ({"positions": ("stage_end", "post")}, "cannot be combined with other positions: give it alone"),
         ({"positions": ("replace",)}, "takes_stride=True"),
         ({"reductions": (4, 0)}, "reductions = 0: choose an integer"),
         ({"kernel_sizes": (3, 4)}, "kernel_size = 4: choose an odd integer"),

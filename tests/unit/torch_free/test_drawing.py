@@ -106,7 +106,7 @@ stage 2: 32 → 64 channels, stride 2
     └─ subsample pad ───────────────────────────┘
   blocks 7-8       64
 
-◆ attention   ─ a place where it may sit   └ the shortcut"""
+◆ attention   ─ possible position   └ shortcut"""
     )
 
 
@@ -294,7 +294,7 @@ def test_the_terminal_colours_the_drawing_and_changes_no_letter():
 def test_drawing_does_not_import_torch():
     """A report or a dashboard draws at once."""
     code = (
-        "import sys; from attn_nas import Genotype, Trunk, draw_svg, draw_text;"
+        "import sys; from attn_nas.drawing import draw_svg, draw_text; from attn_nas import Genotype, Trunk;"
         "g = Genotype.bare(Trunk('convnext', 59, 96)); draw_svg(g), draw_text(g); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -302,6 +302,6 @@ def test_drawing_does_not_import_torch():
 
 
 def test_the_documented_picture_is_up_to_date():
-    """docs/placements.svg is what this code draws; the same as text stands in the README."""
+    """docs/placements.svg is what this code draws; the same as text stands in the documentation."""
     assert (ROOT / "docs" / "placements.svg").read_text() == draw_svg(_documented())
-    assert draw_text(_documented()) in (ROOT / "README.md").read_text()
+    assert draw_text(_documented()) in (ROOT / "docs" / "reading.md").read_text()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from attn_nas.events.log import EventLog, event_of
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
     EpochFinished,
@@ -44,7 +44,7 @@ def ended(number, finished, time=1100.0):
 
 def follow(*events):
     """Where a search stands after ``events``."""
-    progress = Progress()
+    progress = SearchProgress()
     for event in events:
         progress(event)
     return progress

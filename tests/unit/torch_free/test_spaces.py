@@ -10,12 +10,13 @@ import yaml
 
 from attn_nas.attention import catalog
 from attn_nas.attention.mechanism import Mechanism
-from attn_nas.errors import SpaceError
+from attn_nas.errors import AttnNasError, SpaceError
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import builtin_spaces, load_space, parse_space
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.schema import json_schema
+from attn_nas.space.schema import LimitSettings, SearchSpace, json_schema
+from attn_nas.space.trunks import Trunk
 
 FOLDER = Path(__file__).parents[3] / "search_spaces"
 SHIPPED = [
@@ -136,7 +137,7 @@ def test_a_batch_must_be_large_enough_for_every_mechanism(monkeypatch):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("warm_epochs: 3", "proxy.warm_epochs = 3: leave an epoch to the candidates: choose less than the 3 of proxy.epochs"),
+        ("warm_epochs: 3", "proxy.warm_epochs = 3: candidates need an epoch: choose less than the 3 of proxy.epochs"),
         ("warm_epochs: -1", "proxy.warm_epochs = -1: input should be greater than or equal to 0"),
         ("averaging: mean", "proxy.averaging = mean: choose from none, ema, last"),
         ("averaging_epochs: 0", "proxy.averaging_epochs = 0: input should be greater than 0"),
@@ -278,7 +279,7 @@ def test_a_genotype_outside_the_space_is_refused(tiny_space):
 
 
 def test_the_committed_schema_is_current():
-    """`attn-nas schema` prints the file beside the spaces."""
+    """`attn-nas catalog schema` prints the file beside the spaces."""
     assert json.loads((FOLDER / "search_space.schema.json").read_text()) == json_schema()
 
 
@@ -294,3 +295,162 @@ def test_the_schema_rejects_what_the_loader_rejects():
     for change in ({"mechanisms": [{"name": "se", "positions": ["standart"]}]}, {"proxy2": 1}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**data, **change}, json_schema())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_keywords_and_a_file_of_the_same_content_give_equal_spaces(name):
+    """Every shipped space, its sections as keywords."""
+    assert SearchSpace(**yaml.safe_load((FOLDER / f"{name}.yaml").read_text())) == load_space(name)
+
+
+def test_short_forms_stand_for_mappings():
+    """A trunk with its depth, mechanisms and data by name, limits at the top."""
+    written = """\
+trunk: {name: resnet, depth: 18}
+data: {name: cifar10}
+mechanisms: [{name: se}, {name: eca}, {name: cbam, reductions: [8]}]
+limits: {max_flops: +5%, max_params: 12000000}
+proxy: {epochs: 12, batch_size: 64, lr: 0.1, label_smoothing: 0.1}
+"""
+    mechanisms = ("se", catalog.get_mechanism("eca"), {"name": "cbam", "reductions": [8]})
+    limits = {"max_flops": "+5%", "max_params": 12_000_000}
+    from_file = parse_space(written)
+    assert SearchSpace(trunk="resnet18", mechanisms=mechanisms, data="cifar10", **limits) == from_file
+    for spelling in ("resnet-18", "resnet_18", {"name": "resnet", "depth": 18}, from_file.trunk):
+        assert SearchSpace(trunk=spelling, mechanisms=mechanisms, data=from_file.data, limits=limits) == from_file
+    mixed = SearchSpace(
+        trunk="resnet18",
+        mechanisms=from_file.mechanisms,
+        data={"name": "cifar10"},
+        limits=LimitSettings(max_flops="+5%"),
+        max_params=12_000_000,
+    )
+    assert mixed == from_file
+    assert SearchSpace.model_validate(from_file.model_dump()) == SearchSpace(**from_file.model_dump()) == from_file
+
+
+@pytest.mark.parametrize(
+    ("trunk", "expected"),
+    [
+        ("mobilenet_v2", Trunk("mobilenet_v2", 53, 32)),
+        ("mobilenet_v3_large", Trunk("mobilenet_v3_large", 48, 16)),
+        ("cifar_resnet20", Trunk("cifar_resnet", 20, 16)),
+        ("convnext113", Trunk("convnext", 113, 96)),
+        (Trunk("resnet", 50, 32), Trunk("resnet", 50, 32)),
+    ],
+)
+def test_a_trunk_is_named_by_family_and_depth(trunk, expected):
+    """The depth may be left out where the family has a single one; the width is the family's own."""
+    assert SearchSpace(trunk=trunk, mechanisms=["se"]).trunk.trunk() == expected
+
+
+GOOD = {"trunk": "resnet18", "mechanisms": ["se"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "messages"),
+    [
+        ({"trnk": 1, "mechanism": 2}, ["trnk: no such key: choose from plugins, trunk, ", "(did you mean mechanisms?)"]),
+        ({"max_flop": "+5%"}, ["max_flop: no such key: ", "max_flops, max_params (did you mean max_flops?)"]),
+        ({"trunk": None, "mechanisms": None}, ["trunk: this key is missing", "mechanisms: this key is missing"]),
+        ({"trunk": "resnet19"}, ["trunk.depth = 19: resnet has no depth 19: choose from 18, 34, 50, 101"]),
+        ({"trunk": "resnett18"}, ["trunk.name = resnett18: unknown trunk 'resnett18'", "did you mean resnet"]),
+        ({"trunk": "cifar_resnet"}, ["trunk.depth: cifar_resnet needs a depth: choose from 6n + 2"]),
+        ({"trunk": 18}, ["trunk: write a mapping with name, depth, width"]),
+        ({"trunk": "resnet" + "9" * 5000}, ["unknown trunk 'resnet999"]),
+        ({"mechanisms": "se"}, ["mechanisms = se: input should be a valid list"]),
+        ({"mechanisms": []}, ["mechanisms: list should have at least 1 item"]),
+        ({"mechanisms": ["se", "SELayer"]}, ["mechanisms: se appears twice"]),
+        (
+            {"mechanisms": ["sq", 3]},
+            ["mechanisms[0].name = sq: unknown mechanism 'sq'", "mechanisms[1]: write a mapping with name"],
+        ),
+        (
+            {"mechanisms": [{"name": "se", "reductions": [4, 0]}], "granularity": "per_blok"},
+            [
+                "mechanisms[0].reductions[1] = 0: input should be greater",
+                "granularity = per_blok: choose from per_block, per_stage",
+            ],
+        ),
+        ({"max_flops": "5%"}, ["limits.max_flops = 5%: '5%' is not a limit: write a total (45M)"]),
+        (
+            {"max_flops": 5.5, "max_params": True},
+            ["limits.max_flops = 5.5: write a total", "limits.max_params = True: write a total"],
+        ),
+        ({"max_flops": 0}, ["limits.max_flops = 0: choose a number of at least 1"]),
+        ({"max_flops": 9, "limits": {"max_flops": 9}}, ["max_flops: leave it out, or limits.max_flops: both are given"]),
+        (
+            {"limits": {"max_flop": 9}},
+            ["limits.max_flop: no such key: choose from max_flops, max_params (did you mean max_flops?)"],
+        ),
+        ({"limits": "+5%", "max_params": 9}, ["limits: write a mapping with max_flops, max_params"]),
+        ({"data": "cifar"}, ["data.name = cifar: choose from cued_digits", "did you mean cifar10?"]),
+        ({"data": 3}, ["data: write a mapping with name, root"]),
+        ({"proxy": {"epochs": 3, "batch_size": 8}}, ["proxy.lr: this key is missing"]),
+        ({"plugins": ["nowhere.py"]}, ["plugins: the plug-in", "No such file"]),
+    ],
+)
+def test_wrong_keywords_are_named_with_their_values(changes, messages):
+    """As in a file: the path of the key, the value, and how to correct it; all wrong values at once."""
+    with pytest.raises(SpaceError) as caught:
+        SearchSpace(**{**GOOD, **changes})
+    for message in messages:
+        assert message in str(caught.value)
+
+
+def test_a_mechanism_record_must_be_the_registered_one():
+    """Another record of a taken name is not replaced in silence."""
+    other = Mechanism("se", "no_such_module:Class", "channel", "", title="", year=2026)
+    with pytest.raises(SpaceError, match="mechanisms: another mechanism is registered as 'se'"):
+        SearchSpace(trunk="resnet18", mechanisms=[other])
+
+
+def test_plugins_of_keywords_are_run_from_the_working_folder(tmp_path, monkeypatch):
+    """As a path or as text; the caller has named them, so that they are trusted."""
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        "import attn_nas",
+        'attn_nas.register_mechanism(attn_nas.Mechanism("own", "m:C", "channel", "", title="", year=2026))',
+    ]
+    Path("own.py").write_text("\n".join(lines))
+    space = SearchSpace(trunk="resnet18", mechanisms=["own"], plugins=[Path("own.py")])
+    assert space.plugins == [str(tmp_path / "own.py")]
+    assert space == SearchSpace(trunk="resnet18", mechanisms=["own"], plugins=["own.py"])
+
+
+def test_data_limits_and_training_are_given_later():
+    """Each gives a new space with the rest unchanged, and refuses wrong values by their path."""
+    space = SearchSpace(trunk="resnet18", mechanisms=["se"], max_flops="+5%")
+    assert space.data is None
+    assert space.with_data("digits") == SearchSpace(**GOOD, max_flops="+5%", data="digits")
+    assert space.with_data({"name": "image_folder", "root": Path("photos")}).data.root == "photos"
+    assert space.with_limits(max_params="12M") == SearchSpace(**GOOD, max_flops="+5%", max_params="12M")
+    longer = space.with_training(epochs=30, precision="fp32")
+    assert (longer.proxy.epochs, longer.proxy.precision, longer.proxy.lr) == (30, "fp32", space.proxy.lr)
+    assert longer.model_copy(update={"proxy": space.proxy}) == space
+    for change, message in [
+        (lambda: space.with_data("cifar"), "data.name = cifar: choose from cued_digits"),
+        (lambda: space.with_limits(max_flops="5%"), "limits.max_flops = 5%: '5%' is not a limit"),
+        (lambda: space.with_training(epoch=3), "proxy.epoch: no such key"),
+        (lambda: space.with_training(batch_size=1), "proxy.batch_size = 1: input should be greater than or equal to 2"),
+    ]:
+        with pytest.raises(SpaceError) as caught:
+            change()
+        assert message in str(caught.value)
+
+
+def test_training_given_later_fits_the_mechanisms(monkeypatch):
+    """Batches too small for a mechanism of the space are refused."""
+    large = Mechanism("needs_eight", "no_such_module:Class", "channel", "", title="", year=2026, min_batch=8)
+    monkeypatch.setitem(catalog._CATALOG._records, "needs_eight", large)
+    space = SearchSpace(trunk="resnet18", mechanisms=["needs_eight"])
+    with pytest.raises(SpaceError, match=r"proxy\.batch_size = 4: needs_eight cannot be trained on batches of less than 8"):
+        space.with_training(batch_size=4)
+
+
+def test_a_space_without_data_cannot_be_loaded():
+    """The error says which data sets there are."""
+    from attn_nas.data import load_dataset
+
+    with pytest.raises(AttnNasError, match="the search space has no data: give data, choose from cued_digits"):
+        load_dataset(SearchSpace(**GOOD).data)

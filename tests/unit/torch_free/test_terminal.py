@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from attn_nas.drawing.colours import FAMILY_COLOURS
-from attn_nas.events.progress import Progress
+from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
     EpochFinished,
@@ -27,9 +27,9 @@ from attn_nas.format import count, duration
 from attn_nas.terminal.console import console
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
-from attn_nas.terminal.live.sparkline import sparkline
+from attn_nas.terminal.live.text_sparkline import sparkline
 from attn_nas.terminal.live.view import live_view
-from attn_nas.terminal.placements import cells, coloured
+from attn_nas.terminal.placement_text import block_cells, coloured_placements
 
 POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, costs=(100.0,), added_flops=12345)
 
@@ -61,7 +61,7 @@ def _render(progress, width=80, height=24):
 
 def test_the_picture_follows_the_search():
     """Earlier results at once, then what trains with its last accuracy, the new front, failures and the stop."""
-    progress = Progress()
+    progress = SearchProgress()
     assert "preparing" in _render(progress)
     progress(STARTED)
     assert "trial 2/10" in _render(progress)
@@ -87,7 +87,7 @@ def test_the_picture_follows_the_search():
 
 def _busy(workers, members, failures):
     """A search with much to show."""
-    progress = Progress()
+    progress = SearchProgress()
     front = tuple(
         FrontPoint(key=f"{index:012}", placements="se r4 x9 | - x9", accuracy=index / 100, costs=(index,), added_flops=index)
         for index in range(members)
@@ -113,7 +113,7 @@ def test_the_picture_fits_its_window(width, height, many):
 @pytest.mark.parametrize("width", [50, 80, 200])
 def test_the_run_is_named_however_narrow_the_window(width):
     """What does not fit into the first row goes on in the next."""
-    progress = Progress()
+    progress = SearchProgress()
     progress(replace(STARTED, space="a_space_with_a_long_name", run="runs/a-folder-with-a-long-name"))
     assert "runs/a-folder-with-a-long-name\n" in _render(progress, width)
 
@@ -144,7 +144,7 @@ def test_a_terminal_without_unicode_gets_ascii():
 
 def test_rounds_to_come_are_told_beside_the_time_left():
     """The time is that of what is counted alone, on the narrowest terminal too."""
-    progress = Progress()
+    progress = SearchProgress()
     progress(replace(STARTED, confirm=2))
     assert "left --:-- + 2 rounds of confirmation\n" in _render(progress)
     assert "left --:-- + 2 rounds\n" in _render(progress, width=40)
@@ -201,9 +201,9 @@ def test_bars_lie_between_the_lowest_and_the_highest():
 )
 def test_a_network_is_a_cell_for_each_block(placements, drawn):
     """In the colour of what is there; the words in colour are the same words."""
-    assert cells(placements).plain == drawn
-    assert coloured(placements).plain == placements
-    assert any(span.style == FAMILY_COLOURS["second order"] for span in cells("gsop r2@pre").spans)
+    assert block_cells(placements).plain == drawn
+    assert coloured_placements(placements).plain == placements
+    assert any(span.style == FAMILY_COLOURS["second order"] for span in block_cells("gsop r2@pre").spans)
 
 
 def test_who_comes_late_reads_the_opening_alone():

@@ -1,7 +1,7 @@
-// What is looked at follows the search: parts that change, points that move; the list of runs is renewed now and then.
+// Live updates: replaces changed parts of a run's page and moves points of its charts; reloads the list of runs every 15 s.
 (() => {
-  // A way to find the same element again in a part that was replaced.
-  const named = (element) => {
+  // A selector that finds the same element again after its part was replaced.
+  const selectorOf = (element) => {
     const href = element.getAttribute("href"), label = element.getAttribute("aria-label");
     if (element.id) return `#${CSS.escape(element.id)}`;
     if (href) return `[href="${CSS.escape(href)}"]`;
@@ -10,11 +10,11 @@
   };
 
   const swap = (element, html) => {
-    const focused = element.contains(document.activeElement) ? named(document.activeElement) : null;
+    const focused = element.contains(document.activeElement) ? selectorOf(document.activeElement) : null;
     const chosen = new Set([...element.querySelectorAll("input:checked")].map((input) => input.value));
     const scrolled = [...element.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
     element.innerHTML = html;
-    for (const input of element.querySelectorAll("input[type=checkbox]")) input.checked = chosen.delete(input.value); // one may stand in two rows
+    for (const input of element.querySelectorAll("input[type=checkbox]")) input.checked = chosen.delete(input.value); // a candidate may be in two rows: only the first stays checked
     element.querySelectorAll(".scroll").forEach((each, index) => { each.scrollLeft = scrolled[index] || 0; });
     if (focused) element.querySelector(focused)?.focus({ preventScroll: true });
   };
@@ -23,7 +23,7 @@
   if (list) {
     setInterval(async () => {
       if (document.hidden) return;
-      const answer = await fetch(location.href).catch(() => null); // it may answer the next time
+      const answer = await fetch(location.href).catch(() => null); // try again at the next interval
       if (!answer?.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const renewed = page.getElementById("runs");
@@ -61,12 +61,12 @@
   };
 
   const refetch = async (element, address) => {
-    const answer = await fetch(address).catch(() => null); // the stream will say that nobody answers
+    const answer = await fetch(address).catch(() => null); // the event stream reports a lost connection
     if (answer?.ok) swap(element, await answer.text());
     return Boolean(answer?.ok);
   };
 
-  // The table of trials is left alone while somebody works in it.
+  // The table of trials is not replaced while it has the focus.
   let trials = null, areOld = false;
   const renewTrials = async (version, state) => {
     areOld ||= trials === null ? version !== run.dataset.version : trials !== state;
@@ -80,7 +80,7 @@
   const show = async (update) => {
     const life = (version) => version.split("-")[0];
     if (life(update.version) !== life(run.dataset.version)) {
-      location.reload(); // another run has taken the place of this one
+      location.reload(); // the run was replaced by another run of the same name
       return;
     }
     for (const [name, html] of Object.entries(update.parts)) {
@@ -105,13 +105,13 @@
     if (status.parentElement.querySelector(".lost")) return;
     const note = Object.assign(document.createElement("p"), {
       className: "note lost",
-      textContent: "The dashboard does not answer; this page goes on by itself when it does.",
+      textContent: "The dashboard does not answer; this page updates again as soon as it does.",
     });
     note.setAttribute("role", "status");
     status.after(note);
   };
 
-  // One update after the other; a hidden page gives up its connection, of which a browser has few.
+  // Updates are applied one after the other. A hidden page closes its connection: browsers limit them per host.
   let source = null, work = Promise.resolve();
   const follow = () => {
     source?.close();
@@ -122,7 +122,7 @@
     source.onmessage = ({ data }) => { work = work.catch(() => {}).then(() => show(JSON.parse(data))); };
     source.onerror = ({ target }) => {
       lose();
-      // A browser goes on trying unless it was given an answer.
+      // A browser reconnects by itself, except after an HTTP error.
       if (target.readyState === EventSource.CLOSED) setTimeout(() => { if (source === target) follow(); }, 5000);
     };
   };

@@ -1,4 +1,4 @@
-// What a page does by itself: tips, links between pictures and tables, ranges on axes, copying, sorting a report's table.
+// Interaction within a page: tooltips, highlights of a trial in charts and tables, ranges on axes, copying, sorting in a report.
 (() => {
   const marked = (number) => document.querySelectorAll(`#t${number}, [data-t="${number}"]`);
   const numberOf = (target) => {
@@ -6,7 +6,7 @@
     return found ? found.dataset.t || found.id.slice(1) : null;
   };
 
-  // Tips and highlights.
+  // Tooltips and highlights.
   const tip = Object.assign(document.createElement("div"), { className: "tip", hidden: true });
   document.body.append(tip);
   let hot = null;
@@ -28,7 +28,7 @@
   });
   document.addEventListener("focusin", (event) => light(numberOf(event.target)));
 
-  // A dot leads to its candidate: its key is the first word of its title.
+  // A click on a dot or line opens its candidate; the title of the dot starts with the key (12 characters).
   document.addEventListener("click", (event) => {
     const dot = event.target.closest?.(".dots circle, .wires path");
     if (!dot) return;
@@ -38,7 +38,7 @@
     else if (document.getElementById(`candidate-${key}`)) location.hash = `candidate-${key}`;
   });
 
-  // Ranges on the axes of the parallel coordinates.
+  // Ranges on the axes of the parallel coordinates, in pixels from the top of the plot.
   const ranges = new Map();
   const known = new WeakMap();
   const heights = (path) => {
@@ -141,7 +141,7 @@
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
 
-  // Sorting where there is no server.
+  // Sorting in a report, which has no server.
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.(".sortable thead button");
     if (!button) return;

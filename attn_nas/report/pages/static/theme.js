@@ -1,4 +1,4 @@
-// The theme is chosen before anything is drawn: what was chosen before, or else what the system prefers.
+// Sets the theme before the page is drawn: the last choice of the user, by default that of the system.
 (() => {
   const root = document.documentElement;
   const stored = () => { try { return localStorage.getItem("theme"); } catch { return null; } };

@@ -1,0 +1,27 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MAX_SEEDS, MAX_EPOCHS = 1000, 100_000
+"""Upper limits of plausible values: a typing error is refused before trainings are planned."""
+
+RunArgument = Annotated[Path, typer.Argument(help="Run folder.")]
+KeysArgument = Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Keys of candidates, or the beginnings of keys.")]
+KneeOption = Annotated[bool, typer.Option("--knee", help="Select the knee of the front.")]
+FrontOption = Annotated[bool, typer.Option("--front", help="Select all members of the front.")]
+BestUnderOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Select the most accurate candidate up to a number of FLOPs: in all (45M), or over the bare trunk (+1%)."
+    ),
+]
+WorkersOption = Annotated[int | None, typer.Option(help="Number of processes that train; by default one per core on a CPU.")]
+ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of each process; by default cores / workers.")]
+PlanOption = Annotated[bool, typer.Option("--plan", help="Print the planned trainings and their time, and train nothing.")]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -1,0 +1,137 @@
+"""``attn-nas show``, with the former ``front`` and ``compare``: the front of a run, one candidate, candidates side by side."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attn_nas.cli.options import JsonOption, KeysArgument, RunArgument
+from attn_nas.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from attn_nas.training import StepProfile
+
+
+def show(
+    run: RunArgument,
+    keys: KeysArgument = None,
+    svg: Annotated[Path | None, typer.Option(help="With one KEY, also draw the network to this file.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the Pareto front of a run; with a KEY one candidate, with two to four KEYs a comparison of candidates.
+
+    The front is printed with the references and the hypervolume. One candidate is drawn block by block, with its costs and
+    learning curves. A comparison marks the sites that differ, and gives the leads of the first candidate.
+    """
+    chosen = keys or []
+    if svg is not None and len(chosen) != 1:
+        raise UsageError(f"--svg {svg} draws one candidate: give one KEY")
+    if not chosen:
+        front(run, json)
+    elif len(chosen) == 1:
+        _show_candidate(run, chosen[0], svg, json)
+    else:
+        compare(run, chosen, json)
+
+
+def front(run: RunArgument, json: JsonOption = False) -> None:
+    """Show the Pareto front of a run and its references; same as attn-nas show RUN."""
+    from attn_nas.runs.run import Run
+
+    opened = Run(run)
+    if json:
+        print(json_module.dumps(opened.to_dict(), indent=2))
+        return
+    from attn_nas.terminal.console import console
+    from attn_nas.terminal.tables import front_table
+
+    out = console()
+    out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}", out.width))
+    out.print()
+    out.print(front_table(opened.references, "References", out.width))
+    out.print(
+        f"\nhypervolume {opened.hypervolume:,.4g} {' x '.join(('accuracy', *opened.axes))}, "
+        f"reference point ({', '.join(f'{worst:,}' for worst in opened.reference_point)})",
+        highlight=False,
+    )
+    for record in opened.failures:
+        out.print(f"failed: {record.key} {record.genotype}: {record.reason}", markup=False, highlight=False, soft_wrap=True)
+
+
+def compare(
+    run: RunArgument,
+    keys: Annotated[list[str], typer.Argument(help="Keys of two to four candidates, or the beginnings of keys.")],
+    json: JsonOption = False,
+) -> None:
+    """Compare two to four candidates side by side; same as attn-nas show RUN KEY KEY."""
+    from attn_nas.runs.comparison import SideBySide
+    from attn_nas.runs.run import Run
+
+    compared = SideBySide.of(Run(run), keys)
+    if json:
+        print(json_module.dumps(compared.to_dict(), indent=2))
+        return
+    from attn_nas.terminal.comparing import comparison_notes, comparison_table
+    from attn_nas.terminal.console import console
+
+    out = console(highlight=False)
+    out.print(comparison_table(compared))
+    out.print()
+    for line in comparison_notes(compared):
+        out.print(line, markup=False, soft_wrap=not out.is_terminal)
+
+
+def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
+    from attn_nas.drawing import draw_svg
+    from attn_nas.report.result_files import write_file
+    from attn_nas.runs.run import Run
+
+    candidate = Run(run).candidate(key)
+    record, result = candidate.record, candidate.results[0]
+    if svg:
+        write_file(draw_svg(record.genotype), svg)
+    if json:
+        results = [result.to_dict() for result in candidate.results]
+        print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
+        return
+    from attn_nas.format import percent, reference_label
+    from attn_nas.terminal.console import console
+    from attn_nas.terminal.drawing import drawing
+
+    out = console(highlight=False)
+    name = f", reference {reference_label(record.reference)!r}" if record.reference else ""
+    out.print(f"candidate {record.key} (trial {record.number}{name})\n")
+    out.print(drawing(record.genotype), soft_wrap=True)
+    out.print()
+    belief = candidate.belief
+    if belief:
+        out.print(
+            f"accuracy {candidate.expected.hundredths()} % (validation), with a probability of 90 % between "
+            f"{percent(belief.low)} and {percent(belief.high)}; on the front with a probability of {belief.chance:.0%}",
+            soft_wrap=not out.is_terminal,
+        )
+    for each in candidate.results:
+        out.print(f"seed {each.seed:<4} {percent(each.accuracy)}, loss {each.loss:.4f}")
+        out.print(f"curve     {'  '.join(percent(value) for value in each.curve)}")
+    out.print(
+        f"cost     {record.cost.flops:,} FLOPs ({candidate.added_flops:+,}), {record.cost.macs:,} MACs, "
+        f"{record.cost.fvcore_default:,} by fvcore alone, {record.cost.params:,} parameters"
+    )
+    if record.profile:
+        _print_profile(out, record.profile)
+    out.print(f"trained  {result.seconds:.1f} s, peak memory of its process {result.peak_memory_mb:.0f} MB")
+
+
+def _print_profile(out: Console, profile: StepProfile) -> None:
+    out.print(
+        f"time     training step {1e3 * profile.step_seconds:.1f} ms ({profile.step_ratio:.2f} x the bare trunk's), "
+        f"inference of 1 image {1e3 * profile.latency_1:.2f} ms ({profile.latency_1_ratio:.2f} x), of 128 images "
+        f"{1e3 * profile.latency_128:.1f} ms ({profile.latency_128_ratio:.2f} x)",
+        soft_wrap=not out.is_terminal,
+    )
+    out.print(f"memory   {profile.step_memory_mb:.1f} MB in a training step ({profile.step_memory_ratio:.2f} x)")

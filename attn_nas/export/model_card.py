@@ -1,0 +1,102 @@
+"""Texts of an exported folder: docstring of ``model.py``, ``config.json``, model card."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attn_nas.drawing import draw_text
+from attn_nas.export.winner import Winner
+from attn_nas.format import markdown
+
+_WIDTH = 120
+
+
+def docstring(winner: Winner, loading: str) -> str:
+    """Return the docstring of ``model.py``: drawing of the network, measurements, and ``loading``, the code to load weights."""
+    drawing = textwrap.indent(draw_text(winner.genotype), "    ")
+    measured = [line for paragraph in winner.summary for line in ("", *textwrap.wrap(paragraph, _WIDTH))]
+    code = textwrap.indent(loading, "    ")
+    return "\n".join([_title(winner) + ".", "", drawing, *measured, "", "To load the weights:", "", code, ""])
+
+
+def config(winner: Winner, verified: Mapping[str, Any]) -> str:
+    """Return ``config.json``: the network, its measurements, and the results of its verification."""
+    described = {
+        "key": winner.key,
+        "genotype": winner.genotype.to_dict(),
+        "num_classes": winner.task.num_classes,
+        "in_channels": winner.task.channels,
+        "task": vars(winner.task),
+        "normalization": winner.normalization,
+        **winner.facts,
+        "verified": verified,
+    }
+    return json.dumps(described, indent=2) + "\n"
+
+
+def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple[str, str]], verified: Iterable[str]) -> str:
+    """Return ``README.md`` of a folder, with the metadata block for model hubs.
+
+    ``files`` maps file names to descriptions, ``loading`` has pairs of a file name and the Python code that loads it, and
+    ``verified`` has a line for each verified file.
+    """
+    rows = [
+        f"| {site} | {site.block.stage} | {placement or '-'} |"
+        for site, placement in winner.genotype.sites
+        if placement or not site.at_stage_end
+    ]
+    snippets = [line for name, code in loading for line in (f"`{name}`:", "", "```python", *code.splitlines(), "```", "")]
+    return "\n".join(
+        [
+            "---",
+            *(f"{name}: {json.dumps(value)}" for name, value in _metadata(winner).items()),
+            "---",
+            "",
+            f"# {_title(winner)}",
+            "",
+            f"![{winner.genotype}](placements.svg)",
+            "",
+            "| site | stage | attention |",
+            "| --- | --- | --- |",
+            *rows,
+            *(line for paragraph in winner.summary for line in ("", markdown(paragraph))),
+            "",
+            "## Files",
+            "",
+            "| file | content |",
+            "| --- | --- |",
+            *(f"| `{name}` | {description} |" for name, description in files.items()),
+            "",
+            "To load, from inside this folder:",
+            "",
+            *snippets,
+            "## Verified",
+            "",
+            "In a separate process in which attn-nas cannot be imported:",
+            "",
+            *(f"- {line}" for line in verified),
+            "",
+        ]
+    )
+
+
+def _title(winner: Winner) -> str:
+    attention = "with attention" if winner.genotype.num_attended else "without attention"
+    return f"{winner.genotype.trunk} {attention}, candidate {winner.key}"
+
+
+def _metadata(winner: Winner) -> dict[str, Any]:
+    results = {
+        "task": {"type": "image-classification"},
+        "dataset": {"name": winner.data, "type": winner.data, "split": winner.split},
+        "metrics": [{"type": "accuracy", "value": round(winner.accuracy, 4)}],
+    }
+    return {
+        "tags": ["image-classification", "attention", "neural-architecture-search"],
+        "library_name": "pytorch",
+        "pipeline_tag": "image-classification",
+        "model-index": [{"name": f"attn-nas {winner.key}", "results": [results]}],
+    }

@@ -1,0 +1,97 @@
+"""The choices that a user makes when a search begins: the first entries of the manifest, read without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from attn_nas.errors import RunError, SpaceError
+from attn_nas.plugins import registry as plugins
+from attn_nas.space.schema import SearchSpace
+from attn_nas.storage.formats import upgraded
+
+_MOST_SHOWN = 60
+"""Characters of a damaged value that a message shows."""
+Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+class StoredSpace(BaseModel):
+    """A search space as a run stores it; it is checked when it is loaded, since that runs its plug-ins."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    plugins: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> StoredSpace:
+        """The stored form of ``space``."""
+        return cls.model_validate(space.model_dump(mode="json"))
+
+    def load(self, folder: Path) -> SearchSpace:
+        """The search space, whose plug-ins are files of the run ``folder``; registers the plug-ins.
+
+        Raises:
+            SpaceError: this version, or this machine, cannot use it any more.
+
+        """
+        try:
+            return SearchSpace.model_validate(self.to_dict(), context={"folder": folder})
+        except ValidationError as error:
+            reasons = "; ".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
+            raise SpaceError(f"the search space of {folder} cannot be used any more: {reasons}") from None
+
+    @property
+    def trunk_name(self) -> str | None:
+        """The trunk's family, if the space names one."""
+        trunk = self.to_dict().get("trunk")
+        return str(trunk["name"]) if isinstance(trunk, dict) and "name" in trunk else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a search-space file has it."""
+        return self.model_dump(mode="json")
+
+
+def settings_with_sources(space: SearchSpace) -> dict[str, Any]:
+    """The settings of ``space``, with the source text of its plug-ins, which must be those that were run last."""
+    return {**space.model_dump(), "plugins": [plugins.active_file(path).source for path in space.plugins]}
+
+
+class RunChoices(BaseModel):
+    """The choices of the user; ``budget`` is None where time alone ends the search."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    space_name: str
+    space: StoredSpace
+    seed: Count
+    budget: Count | None
+    confirm: Count
+    early_stopping: bool
+
+    @classmethod
+    def from_stored(cls, stored: object, where: object) -> Self:
+        """The choices in the ``stored`` manifest of the run at ``where``, which may be of an older format.
+
+        Raises:
+            RunError: the format is unknown, or a choice is missing or not of its type.
+
+        """
+        entries = upgraded(stored, where)
+        return cls._checked({name: entries[name] for name in cls.model_fields if name in entries}, where)
+
+    @classmethod
+    def _checked(cls, entries: Mapping[str, Any], where: object) -> Self:
+        """The model of ``entries``; raises RunError with the first that is damaged."""
+        try:
+            return cls.model_validate(entries)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path, shown = ".".join(map(str, first["loc"])), repr(first["input"])
+            value = "" if first["type"] == "missing" else f" = {shown[:_MOST_SHOWN]}{'...' * (len(shown) > _MOST_SHOWN)}"
+            raise RunError(
+                f"{where}: the manifest in its study is damaged, {path}{value}: {first['msg']}. "
+                "Restore study.db, or begin a new run"
+            ) from None
