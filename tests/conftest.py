@@ -125,6 +125,13 @@ def swept() -> SimpleNamespace:
     return SimpleNamespace(found=found, digest=catalogue_digest(), trunks=[*map(str, FAMILIES)])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give several processes the slow files first, so that they end together: files of the system, then the others."""
+    if hasattr(config, "workerinput"):
+        folders = ["system", "integration", "unit"]
+        items.sort(key=lambda item: folders.index(item.path.relative_to(Path(__file__).parent).parts[0]))
+
+
 def pytest_collection_finish() -> None:
     """Give torch one thread, where a test module has imported it."""
     if "torch" in sys.modules:
