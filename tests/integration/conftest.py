@@ -46,6 +46,7 @@ def verified_here(monkeypatch) -> Callable[..., subprocess.CompletedProcess[str]
         with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
             patched.setattr(sys, "path", [*sys.path])
             patched.setattr(sys, "argv", ["isolated.py", command[-1]])
+            patched.setattr(sys, "dont_write_bytecode", True)
             try:
                 isolated.main()
             finally:
