@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import socket
 import sys
 import threading
@@ -123,6 +124,12 @@ def swept() -> SimpleNamespace:
     """The committed sweep, the digest that it should have, and the names of all trunks."""
     found = json.loads(SWEEP.read_text(encoding="utf-8"))
     return SimpleNamespace(found=found, digest=catalogue_digest(), trunks=[*map(str, FAMILIES)])
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, to which what a shell starts in the background is deaf, and so is all that it starts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
