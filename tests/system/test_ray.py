@@ -381,7 +381,7 @@ def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, 
             os.kill(head, signal.SIGKILL)
 
     search = Search(tiny_space, run=tmp_path / "run", training=trainer)
-    with pytest.raises(RunError, match=r"does not answer any more\. What was finished is kept: go on with --resume"):
+    with pytest.raises(RunError, match=r"does not answer any more\. What was finished is kept: resume the run"):
         search.optimize(n_trials=50, confirm=0, execution=Ray(workers=2), callbacks=[kill_the_head])
     assert not Path(f"/proc/{drivers[0]}").exists()
     records = Run(tmp_path / "run").records
