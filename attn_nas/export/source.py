@@ -169,8 +169,9 @@ class Collector:
 
     def module(self, docstring: str, *rest: str) -> str:
         """Return the Python module: docstring, imports, the added definitions, then ``rest``."""
-        parts = [f'"""{_quoted(docstring)}"""', self.imports(), *self.definitions, *rest]
-        return "\n\n\n".join(part.strip("\n") for part in parts).replace('"""\n\n\n', '"""\n\n', 1) + "\n"
+        body = "\n\n\n".join(part.strip("\n") for part in (*self.definitions, *rest))
+        space = "\n\n\n" if body.startswith(("class ", "def ", "@")) else "\n\n"
+        return f'"""{_quoted(docstring)}"""\n\n{self.imports()}{space}{body}\n'
 
     def imports(self) -> str:
         """Return the import statements, standard library first."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width, positive
-from attn_nas.attention.zoo.gates import attend
+from attn_nas.attention.zoo.gates import attend, exact_bmm
 
 
 class PositionAttention(nn.Module):
@@ -25,7 +25,7 @@ class PositionAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` plus the attended values of its pixels."""
-        query, key, value = (conv(x).flatten(2) for conv in (self.query_conv, self.key_conv, self.value_conv))
+        query, key, value = self.query_conv(x).flatten(2), self.key_conv(x).flatten(2), self.value_conv(x).flatten(2)
         return x + (self.gamma * attend(query, key, value).view_as(x)).to(x.dtype)
 
 
@@ -44,8 +44,7 @@ class ChannelRelation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` plus the attended values of its channels."""
-        with torch.autocast(x.device.type, enabled=False):
-            exact = x.float().flatten(2)
-            energy = torch.bmm(exact, exact.transpose(1, 2))
-            attended = torch.bmm((-energy).softmax(2), exact)
+        exact = x.float().flatten(2)
+        energy = exact_bmm(exact, exact.transpose(1, 2))
+        attended = exact_bmm((-energy).softmax(2), exact)
         return x + (self.gamma * attended.view_as(x)).to(x.dtype)

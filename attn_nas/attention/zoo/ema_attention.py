@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import group_width
-from attn_nas.attention.zoo.gates import widened
+from attn_nas.attention.zoo.gates import exact_bmm, widened
 
 
 class EfficientMultiScaleAttention(nn.Module):
@@ -33,10 +33,9 @@ class EfficientMultiScaleAttention(nn.Module):
         gn = self.gn
         directed = torch.group_norm(grouped * rows * columns.transpose(2, 3), gn.num_groups, gn.weight, gn.bias, gn.eps)
         local = self.conv3x3(grouped)
-        with torch.autocast(x.device.type, enabled=False):
-            directed, local = widened(directed).flatten(2), widened(local).flatten(2)
-            of_directed = gn.bias.softmax(0).to(local.dtype).expand(local.shape[0], 1, -1)
-            of_local = local.mean(2).softmax(1).unsqueeze(1)
-            logits = torch.bmm(of_directed, local) + torch.bmm(of_local, directed.to(local.dtype))
+        directed, local = widened(directed).flatten(2), widened(local).flatten(2)
+        of_directed = gn.bias.softmax(0).to(local.dtype).expand(local.shape[0], 1, -1)
+        of_local = local.mean(2).softmax(1).to(local.dtype).unsqueeze(1)
+        logits = exact_bmm(of_directed, local) + exact_bmm(of_local, directed.to(local.dtype))
         gate = logits.sigmoid().to(x.dtype).view(-1, 1, height, width)
         return (grouped * gate).view(batch, channels, height, width)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function, has_torch_function_unary
 
 
 def sigmoid_gate(logits: Tensor, identity_init: bool) -> Tensor:
@@ -12,18 +13,29 @@ def sigmoid_gate(logits: Tensor, identity_init: bool) -> Tensor:
 
 def widened(x: Tensor) -> Tensor:
     """``x`` in fp32 if it is fp16, in which products of activations overflow; other types unchanged."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(widened, (x,), x)
     return x.float() if x.dtype == torch.float16 else x
 
 
 def wide_product(x: Tensor, gate: Tensor) -> Tensor:
     """``x * gate``, in fp32 under autocast; for gates that grow with the input."""
+    if has_torch_function((x, gate)):
+        return handle_torch_function(wide_product, (x, gate), x, gate)
     return x * (gate.float() if torch.is_autocast_enabled(x.device.type) else gate)
+
+
+def exact_bmm(x: Tensor, y: Tensor) -> Tensor:
+    """The products ``(B, N, M)`` of matrices ``(B, N, K)`` and ``(B, K, M)`` in the type of these, also under autocast."""
+    if has_torch_function((x, y)):
+        return handle_torch_function(exact_bmm, (x, y), x, y)
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.bmm(x, y)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention ``V softmax(Q^T K)^T`` ``(B, C', N)`` for query and key ``(B, h, N)`` and value ``(B, C', N)``."""
-    with torch.autocast(query.device.type, enabled=False):
-        energy = torch.bmm(widened(query).transpose(1, 2), widened(key))
+    energy = exact_bmm(widened(query).transpose(1, 2), widened(key))
     attention = energy.softmax(2).to(value.dtype)
     return torch.bmm(attention, value.transpose(1, 2)).transpose(1, 2).contiguous()
 

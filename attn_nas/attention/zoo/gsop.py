@@ -1,10 +1,9 @@
 """Global second-order pooling. Gao et al., "Global Second-order Pooling Convolutional Networks", arXiv 1811.12006."""
 
-import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import hidden_width
-from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
+from attn_nas.attention.zoo.gates import exact_bmm, sigmoid_gate, zero_init
 
 
 class GlobalSecondOrderPooling(nn.Module):
@@ -32,10 +31,9 @@ class GlobalSecondOrderPooling(nn.Module):
 
     def covariance(self, z: Tensor) -> Tensor:
         """Covariance ``(B, d, d)`` over the pixels of ``z`` ``(B, d, H, W)``, in fp32."""
-        with torch.autocast(z.device.type, enabled=False):
-            flat = z.float().flatten(2)
-            centred = flat - flat.mean(2, keepdim=True)
-            return torch.bmm(centred, centred.transpose(1, 2)) / flat.shape[2]
+        flat = z.float().flatten(2)
+        centred = flat - flat.mean(2, keepdim=True)
+        return exact_bmm(centred, centred.transpose(1, 2)) / flat.shape[2]
 
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import group_width, positive
-from attn_nas.attention.zoo.gates import widened
+from attn_nas.attention.zoo.gates import exact_bmm, widened
 
 
 class MultiHeadSelfAttention(nn.Module):
@@ -38,16 +38,15 @@ class MultiHeadSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The attended values ``(B, C, H / stride, W / stride)`` of ``x`` ``(B, C, H, W)``."""
         batch, channels, height, width = x.shape
-        parts = self.qkv(x).chunk(3, dim=1)
-        query, key, value = (part.reshape(-1, self.head_width, height * width) for part in parts)
-        with torch.autocast(x.device.type, enabled=False):
-            query, key = widened(query).transpose(1, 2) * self.head_width**-0.5, widened(key)
-            logits = torch.bmm(query, key).view(-1, height, width, height, width)
-            pixels = query.view(-1, height, width, self.head_width)
-            rows = pixels.transpose(0, 1).reshape(height, -1, self.head_width)
-            columns = pixels.permute(2, 0, 1, 3).reshape(width, -1, self.head_width)
-            by_row = torch.bmm(rows, self.embeddings(self.row_embedding, height).to(rows.dtype).transpose(1, 2))
-            by_column = torch.bmm(columns, self.embeddings(self.column_embedding, width).to(rows.dtype).transpose(1, 2))
+        query, key, value = self.qkv(x).reshape(batch, 3, -1, self.head_width, height * width).unbind(1)
+        query, key, value = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
+        query, key = widened(query).transpose(1, 2) * self.head_width**-0.5, widened(key)
+        logits = exact_bmm(query, key).view(-1, height, width, height, width)
+        pixels = query.view(-1, height, width, self.head_width)
+        rows = pixels.transpose(0, 1).reshape(height, -1, self.head_width)
+        columns = pixels.permute(2, 0, 1, 3).reshape(width, -1, self.head_width)
+        by_row = exact_bmm(rows, self.embeddings(self.row_embedding, height).to(rows.dtype).transpose(1, 2))
+        by_column = exact_bmm(columns, self.embeddings(self.column_embedding, width).to(rows.dtype).transpose(1, 2))
         by_row = by_row.view(height, -1, width, height).permute(1, 0, 2, 3)
         by_column = by_column.view(width, -1, height, width).permute(1, 2, 0, 3)
         logits = logits + by_row.unsqueeze(4) + by_column.unsqueeze(3)

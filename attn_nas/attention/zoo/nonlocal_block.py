@@ -26,6 +26,6 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` plus the attended values of its pixels."""
-        theta, phi, value = (conv(x).flatten(2) for conv in (self.theta, self.phi, self.g))
+        theta, phi, value = self.theta(x).flatten(2), self.phi(x).flatten(2), self.g(x).flatten(2)
         attended = attend(theta, phi, value).unflatten(2, x.shape[2:])
         return x + self.bn(self.expand(attended)).to(x.dtype)

@@ -4,11 +4,15 @@ The gradient of ``Tensor.mean`` is contiguous even if the map is in channels_las
 map can take longer than the convolution before it. In the backward pass, ``max`` sends the gradient to a stored index, whereas
 ``amax`` compares the whole map again to divide the gradient among equal values. Without gradients ``amax`` is faster: over
 channels by a factor of two to thirty.
+
+Symbolic tracing (torch.fx) cannot look into these functions, whose way depends on the map: as with those of
+``torch.nn.functional``, a call becomes one node of the graph. None has an operator that torch refuses to run
+deterministically.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 def is_channels_last(x: Tensor) -> bool:
@@ -18,6 +22,8 @@ def is_channels_last(x: Tensor) -> bool:
 
 def mean_over_pixels(x: Tensor) -> Tensor:
     """The mean of each channel, ``(B, C, 1, 1)`` from ``(B, C, H, W)``."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(mean_over_pixels, (x,), x)
     if is_channels_last(x):
         return x.permute(0, 2, 3, 1).mean((1, 2))[:, :, None, None]
     return x.mean((2, 3), keepdim=True)
@@ -25,13 +31,19 @@ def mean_over_pixels(x: Tensor) -> Tensor:
 
 def max_over_pixels(x: Tensor) -> Tensor:
     """The maximum of each channel, ``(B, C, 1, 1)`` from ``(B, C, H, W)``."""
-    if x.requires_grad or is_channels_last(x):
-        return F.adaptive_max_pool2d(x, 1)
-    return x.amax((2, 3), keepdim=True)
+    if has_torch_function_unary(x):
+        return handle_torch_function(max_over_pixels, (x,), x)
+    if not x.requires_grad:
+        return x.amax((2, 3), keepdim=True)
+    if is_channels_last(x):
+        return x.permute(0, 2, 3, 1).flatten(1, 2).max(1)[0][:, :, None, None]
+    return x.flatten(2).max(2)[0][:, :, None, None]
 
 
 def mean_over_channels(x: Tensor) -> Tensor:
     """The mean at each pixel, ``(B, 1, H, W)`` from ``(B, C, H, W)``."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(mean_over_channels, (x,), x)
     if is_channels_last(x):
         return x.permute(0, 2, 3, 1).mean(3).unsqueeze(1)
     return x.mean(1, keepdim=True)
@@ -39,8 +51,20 @@ def mean_over_channels(x: Tensor) -> Tensor:
 
 def max_over_channels(x: Tensor) -> Tensor:
     """The maximum at each pixel, ``(B, 1, H, W)`` from ``(B, C, H, W)``."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(max_over_channels, (x,), x)
     if not x.requires_grad:
         return x.amax(1, keepdim=True)
     if is_channels_last(x):
-        return x.permute(0, 2, 3, 1).max(3).values.unsqueeze(1)
-    return x.max(1, keepdim=True).values
+        return x.permute(0, 2, 3, 1).max(3)[0].unsqueeze(1)
+    return x.max(1, keepdim=True)[0]
+
+
+def free_pixels(x: Tensor) -> int:
+    """The divisor of an unbiased variance over the pixels of ``x`` ``(B, C, H, W)``: ``H W - 1``, but 1 for a single pixel."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(free_pixels, (x,), x)  # type: ignore[no-any-return]
+    pixels = x.shape[2] * x.shape[3]
+    if torch.jit.is_tracing():
+        return pixels - 1 + (pixels == 1)
+    return max(pixels - 1, 1)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import above_zero, group_width
-from attn_nas.attention.zoo.gates import sigmoid_gate
+from attn_nas.attention.zoo.gates import exact_bmm, sigmoid_gate
+from attn_nas.attention.zoo.pooling import free_pixels
 
 
 class SpatialGroupEnhance(nn.Module):
@@ -28,11 +29,10 @@ class SpatialGroupEnhance(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """The gate ``(B, G, 1, H, W)`` for ``x`` ``(B, C, H, W)``."""
         batch, _, height, width = x.shape
-        with torch.autocast(x.device.type, enabled=False):
-            grouped = x.float().reshape(batch * self.groups, -1, height * width)
-            similarity = torch.bmm(grouped.mean(2, keepdim=True).transpose(1, 2), grouped).view(batch, self.groups, -1)
+        grouped = x.float().reshape(batch * self.groups, -1, height * width)
+        similarity = exact_bmm(grouped.mean(2, keepdim=True).transpose(1, 2), grouped).view(batch, self.groups, -1)
         centred = similarity - similarity.mean(2, keepdim=True)
-        variance = centred.square().sum(2, keepdim=True) / max(height * width - 1, 1)
+        variance = centred.square().sum(2, keepdim=True) / free_pixels(x)
         logits = centred / (variance.clamp_min(1e-20).sqrt() + self.eps) * self.weight + self.bias
         return sigmoid_gate(logits, self.identity_init).view(batch, self.groups, 1, height, width).to(x.dtype)
 

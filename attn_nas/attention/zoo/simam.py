@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import above_zero, positive
+from attn_nas.attention.zoo.pooling import free_pixels
 
 
 class SimAM(nn.Module):
@@ -23,8 +24,8 @@ class SimAM(nn.Module):
         """The gate ``(B, C, H, W)`` for ``x`` ``(B, C, H, W)``."""
         exact = x.float()
         distance = (exact - exact.mean((2, 3), keepdim=True)).square()
-        pixels = max(x.shape[2] * x.shape[3] - 1, 1)
-        scale = 0.25 / (distance.sum((2, 3), keepdim=True) / pixels + self.e_lambda)
+        variance = distance.sum((2, 3), keepdim=True) / free_pixels(x)
+        scale = 0.25 / (variance + self.e_lambda)
         return (distance * scale + 0.5).sigmoid().to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:

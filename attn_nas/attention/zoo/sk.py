@@ -39,7 +39,7 @@ class SelectiveKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The branches of ``x`` ``(B, C, H, W)``, weighted channel by channel."""
-        small, large = (branch(x) for branch in self.branches)
+        small, large = self.branches[0](x), self.branches[1](x)
         squeezed = mean_over_pixels(small + large)
         scores = self.select(self.bn(self.reduce(squeezed)).relu())
         weights = scores.unflatten(1, (2, -1)).softmax(1)

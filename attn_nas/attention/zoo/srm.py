@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from attn_nas.attention.sizes import above_zero, positive
 from attn_nas.attention.zoo.gates import sigmoid_gate
+from attn_nas.attention.zoo.pooling import free_pixels
 
 
 class StyleRecalibration(nn.Module):
@@ -28,7 +29,7 @@ class StyleRecalibration(nn.Module):
         """The gate ``(B, C, 1, 1)`` for ``x`` ``(B, C, H, W)``."""
         exact = x.float()
         mean = exact.mean((2, 3), keepdim=True)
-        variance = (exact - mean).square().sum((2, 3), keepdim=True) / max(x.shape[2] * x.shape[3] - 1, 1)
+        variance = (exact - mean).square().sum((2, 3), keepdim=True) / free_pixels(x)
         of_mean, of_deviation = self.cfc[:, :, None, None].unbind(1)
         style = of_mean * mean + of_deviation * (variance + self.eps).sqrt()
         return sigmoid_gate(self.bn(style), self.identity_init).to(x.dtype)

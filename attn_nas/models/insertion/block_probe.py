@@ -1,12 +1,16 @@
-"""Measures the geometry of a block by running a copy of it on a feature map."""
+"""Measures blocks, and compares them with their hosts, by running copies without hooks: nothing of a block is changed."""
 
 import copy
-from typing import NamedTuple
+import random
+from collections import Counter, OrderedDict
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 SLOTS = ("pre", "inner", "pre_norm", "standard", "identity", "post")
+SHORTCUTS = ("downsample", "shortcut")
+"""Names of the modules in the shortcut of a block."""
 
 
 class Geometry(NamedTuple):
@@ -42,16 +46,36 @@ class ChannelRecorder(nn.Module):
         return x
 
 
+class Step(NamedTuple):
+    """A forward and backward pass in training mode: output, states of the random generators afterwards, calls by layer."""
+
+    output: Tensor
+    random_states: tuple[bytes, ...]
+    calls: Counter[str]
+
+
 def probe(block: nn.Module, side: int = 8) -> Tensor:
-    """A feature map ``(1, C_in, side, side)`` that fits ``block``."""
+    """Two feature maps ``(2, C_in, side, side)`` that fit ``block``."""
     conv = next(module for module in block.modules() if isinstance(module, nn.Conv2d))
-    insertions = torch.arange(conv.in_channels * side * side, device=conv.weight.device)
-    return insertions.sin().reshape(1, conv.in_channels, side, side).to(conv.weight.dtype)
+    values = torch.arange(2 * conv.in_channels * side * side, device=conv.weight.device)
+    return values.sin().reshape(2, conv.in_channels, side, side).to(conv.weight.dtype)
+
+
+def twin_of(block: nn.Module) -> nn.Module:
+    """A deep copy of ``block`` without the hooks of its modules, which are neither copied nor called."""
+    known: dict[int, Any] = {}
+    for module in block.modules():
+        for name, value in vars(module).items():
+            if "_hooks" in name:
+                known[id(value)] = OrderedDict()
+            elif isinstance(value, Tensor) and not value.is_leaf:
+                known[id(value)] = value.detach()
+    return copy.deepcopy(block, known)
 
 
 def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
     """The geometry of a block with slots, and the channels at each slot that is used; the block is not changed."""
-    twin = copy.deepcopy(block).eval()
+    twin = twin_of(block).eval()
     witnesses = {position: ChannelRecorder() for position in (*SLOTS, "stage_end")}
     for position, witness in witnesses.items():
         setattr(twin, position, witness)
@@ -61,23 +85,72 @@ def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
     num_layers = sum(
         isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear))
         for path, module in twin.named_modules()
-        if path.partition(".")[0] != "downsample"
+        if path.partition(".")[0] not in SHORTCUTS
     )
     seen = {position: witness.channels for position, witness in witnesses.items() if witness.channels}
     return Geometry(x.shape[1], y.shape[1], x.shape[2] // y.shape[2], "identity" in seen, num_layers), seen
 
 
-def computes_the_same(block: nn.Module, other: nn.Module) -> bool:
-    """True if copies of two blocks give equal outputs for the same feature map in eval mode.
+def difference(block: nn.Module, host: nn.Module) -> str:
+    """What ``block`` does unlike ``host``, as the end of a sentence; empty if they behave the same.
 
+    Copies of both run on the same feature maps in eval mode, then forward and backward in training mode from the same state
+    of the random generators, which is restored. Outputs, random draws and the calls of each layer with weights must agree.
     Scales that are zero, such as those of the last norm of a branch, are set to one in the copies, so that the branch has an
-    effect.
+    effect. Blocks on the meta device cannot be compared.
     """
     x = probe(block)
-    twins = [copy.deepcopy(each).eval() for each in (block, other)]
+    if x.is_meta:
+        return ""
+    with torch.inference_mode(False), torch.enable_grad():
+        twins = [with_effect(twin_of(each)) for each in (block, host)]
+        with torch.no_grad():
+            outputs = [twin.eval()(x.clone()) for twin in twins]
+        if not is_close(*outputs):
+            return "gives other outputs"
+        theirs, ours = (train_step(twin, x) for twin in twins)
+    if theirs.calls != ours.calls:
+        return (
+            "runs its layers another number of times in training, as with checkpointing in its forward method, which would be "
+            "lost: checkpoint the call of the block instead, in the forward method of the model"
+        )
+    if theirs.random_states != ours.random_states or not is_close(theirs.output, ours.output):
+        return (
+            "gives other outputs in training mode, as with dropout or stochastic depth in its forward method, which would be "
+            "lost: use the block of the library, and apply what you have added around the call of the block"
+        )
+    return ""
+
+
+def with_effect(block: nn.Module) -> nn.Module:
+    """``block`` with scales and biases that are all zero set to one."""
     with torch.no_grad():
-        for parameter in (parameter for twin in twins for parameter in twin.parameters()):
-            if parameter.ndim == 1 and not parameter.is_meta and not parameter.any():
+        for parameter in block.parameters():
+            if parameter.ndim == 1 and not parameter.any():
                 parameter.fill_(1.0)
-        y, z = (twin(x) for twin in twins)
-    return x.is_meta or torch.allclose(y, z, rtol=1e-2, atol=1e-5, equal_nan=True)
+    return block
+
+
+def is_close(y: Tensor, z: Tensor) -> bool:
+    """True if two outputs are equal but for rounding."""
+    return y.shape == z.shape and torch.allclose(y, z, rtol=1e-2, atol=1e-5, equal_nan=True)
+
+
+def train_step(block: nn.Module, x: Tensor) -> Step:
+    """Run ``block`` forward and backward on a copy of ``x`` in training mode; random generators are restored."""
+    calls: Counter[str] = Counter()
+    for path, module in block.named_modules():
+        if path.partition(".")[0] not in (*SLOTS, "stage_end") and any(True for _ in module.parameters(recurse=False)):
+            module.register_forward_hook(lambda *_, path=path: calls.update([path]))
+    python = random.getstate()
+    places = [] if x.device.type == "cpu" else [x.device]
+    try:
+        with torch.random.fork_rng(places, device_type=x.device.type if places else "cuda"):
+            output = block.train()(x.clone().requires_grad_() * 1)
+            if output.requires_grad:
+                output.sum().backward()
+            states = [torch.get_rng_state(), *(torch.get_device_module(x.device).get_rng_state(place) for place in places)]
+            drawn = (repr(random.getstate()).encode(), *(bytes(state.tolist()) for state in states))
+    finally:
+        random.setstate(python)
+    return Step(output.detach(), drawn, calls)

@@ -1,55 +1,66 @@
 """The base class of blocks of other libraries with slots."""
 
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from torch import nn
+
+from attn_nas.models.insertion.block_probe import SLOTS
 from attn_nas.models.slots import SlottedBlock
 
 
-def through(x: Tensor, *modules: nn.Module | None) -> Tensor:
-    """Apply ``modules`` to ``x`` in order; None is skipped."""
-    for module in modules:
-        if module is not None:
-            x = module(x)
-    return x
-
-
 class HostBlock(SlottedBlock):
-    """A block of another library with a slot at every insertion point; parameters and modules keep their names.
+    """The class that a block of another library gets, with a slot at every insertion point.
 
-    A block is recognised by the names of its modules: all of ``needed``, any of ``options``, no others; and by its
-    ``attributes``. ``stage_end`` is a slot after the block. ``title`` names the kind of block in messages.
+    The block itself stays: its modules, parameters, hooks and attributes. A block is recognised by the names of its modules:
+    all of ``needed``, any of ``options``, no others but ``nn.Identity``; and by its ``attributes``. ``stage_end`` is a slot
+    after the block. ``title`` names the kind of block in messages.
     """
 
-    title: str
-    needed: tuple[str, ...]
-    options: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
+    title: ClassVar[str]
+    needed: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[str, ...]] = ()
+    attributes: ClassVar[tuple[str, ...]] = ()
+    __jit_unused_properties__: ClassVar[list[str]] = ["replaced"]
 
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.stage_end = nn.Identity()
-        self.train(block.training)
-        for name, value in vars(block).items():
-            if not name.startswith("_"):
-                setattr(self, name, value)
-        for name, parameter in block.named_parameters(recurse=False):
-            self.register_parameter(name, parameter)
-        for name, buffer in block.named_buffers(recurse=False):
-            self.register_buffer(name, buffer, name not in block._non_persistent_buffers_set)
-        for name, module in block.named_children():
-            self.add_module(name, module)
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A module or parameter of the block."""
 
     @classmethod
     def fits(cls, block: nn.Module) -> bool:
         """True if ``block`` has the modules and attributes of this kind of block, and no other modules."""
+        return cls.has_needed(block) and not cls.additions(block)
+
+    @classmethod
+    def has_needed(cls, block: nn.Module) -> bool:
+        """True if ``block`` has the modules that this kind of block must have, and its attributes."""
         children = {name for name, _ in block.named_children()}
-        return children - set(cls.options) == set(cls.needed) and all(hasattr(block, name) for name in cls.attributes)
+        return children >= set(cls.needed) and all(hasattr(block, name) for name in cls.attributes)
+
+    @classmethod
+    def additions(cls, block: nn.Module) -> list[str]:
+        """Names of the modules of ``block`` that this kind of block does not have; ``nn.Identity`` does not count."""
+        known = {*cls.needed, *cls.options}
+        return [name for name, module in block.named_children() if name not in known and type(module) is not nn.Identity]
+
+    @classmethod
+    def take(cls, block: nn.Module) -> nn.Module:
+        """Make ``block`` a block of this class, in place, with empty slots, and return it.
+
+        Raises:
+            TypeError: objects of the block's class cannot change their class.
+
+        """
+        block.__class__ = cls
+        for position in (*SLOTS, "stage_end"):
+            block.add_module(position, nn.Identity().train(block.training))
+        for name in cls.options:
+            if not hasattr(block, name):
+                setattr(block, name, None)
+        return block
 
     @property
     def replaced(self) -> str:
         """Dotted path of the convolution that a mechanism at ``replace`` substitutes."""
         return "conv2"
-
-    def run(self, x: Tensor, *names: str) -> Tensor:
-        """Apply the modules of these ``names`` to ``x`` in order; missing ones are skipped."""
-        return through(x, *(getattr(self, name, None) for name in names))

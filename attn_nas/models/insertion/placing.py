@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from attn_nas.models.insertion.block_probe import SLOTS, Geometry, computes_the_same, observe
+from attn_nas.models.insertion.block_probe import SHORTCUTS, SLOTS, Geometry, difference, observe, twin_of
 from attn_nas.models.insertion.hosts import HostBlock
+from attn_nas.models.insertion.model_kinds import check_no_wrapper, check_plain
 
 
 class Insertion(NamedTuple):
@@ -34,10 +35,15 @@ class InsertionPlan(NamedTuple):
 
 
 class ModelBlock(NamedTuple):
-    """A block of the model: its path, the block, the block with slots (itself or a host), geometry, channels at slots."""
+    """A block of the model, with its path.
+
+    ``host`` is the class that gives it slots, None if it has them. ``slotted`` is the block with slots: itself, or a copy
+    without weights. ``channels`` are those at its slots.
+    """
 
     path: str
     block: nn.Module
+    host: type[HostBlock] | None
     slotted: nn.Module
     geometry: Geometry
     channels: dict[str, int]
@@ -48,58 +54,78 @@ def insert_mechanisms(
 ) -> nn.Module:
     """Insert the mechanisms of ``plan`` into ``model``, in place, and return it; other weights keep values and names.
 
-    A block that gets a mechanism is replaced by a host, which takes over its modules. Blocks are recognised by their
-    structure: those of the trunk itself, and those of ``hosts``. Mechanisms have the channels of the model, and the device
-    and data type of their block. With ``identity_init``, mechanisms that support it start as the identity.
+    A block that gets a mechanism stays, with its modules and hooks, and gets the class of a host, which calls them in the same
+    order, with the mechanism between them. Blocks are recognised by their structure: those of the trunk itself, and those of
+    ``hosts``. Mechanisms have the channels of the model, and the device and data type of their block. With ``identity_init``,
+    mechanisms that support it start as the identity.
 
     Raises:
-        ValueError: the model has no such blocks, differs from the trunk, or has attention at an insertion point already;
-            it is not changed.
+        ValueError: the model has no such blocks, differs from the trunk, has attention already, has weights that are not plain
+            or behaviour in training that would be lost, or has a wrapper that fixed its parameters; it is not changed.
 
     """
+    check_no_wrapper(model)
     found = find_blocks(model, hosts)
     check_number(model, found, plan, hosts)
     targets = [find_target(model, found, plan, insertion) for insertion in plan.insertions]
     check_blocks(found, plan)
+    dilated = [
+        target
+        for target, insertion in zip(targets, plan.insertions, strict=True)
+        if insertion.position == "replace" and is_dilated(model.get_submodule(target))
+    ]
     modules = [make(insertion, found[block_of(plan, insertion)], identity_init) for insertion in plan.insertions]
-    for index in sorted({block_of(plan, insertion) for insertion in plan.insertions}):
-        put(model, found[index].path, found[index].slotted)
+    for index in {block_of(plan, insertion) for insertion in plan.insertions}:
+        _, block, host, *_ = found[index]
+        if host:
+            host.take(block)
     for target, module in zip(targets, modules, strict=True):
         put(model, target, module)
-    warn_of_replaced(targets, plan)
+    warn_of_replaced(targets, dilated, plan)
     return model
 
 
 def find_blocks(model: nn.Module, hosts: Sequence[type[HostBlock]]) -> list[ModelBlock]:
-    """The blocks of ``model`` from input to output."""
+    """The blocks of ``model`` from input to output.
+
+    Raises:
+        ValueError: a block has weights that are not plain, or behaves unlike its host.
+
+    """
     found: list[ModelBlock] = []
     for path, module in model.named_modules():
         if any(path.startswith(f"{each.path}.") for each in found):
             continue
         if all(isinstance(getattr(module, position, None), nn.Module) for position in SLOTS):
-            found.append(ModelBlock(path, module, module, *observe(module)))
+            check_plain(path, module)
+            found.append(ModelBlock(path, module, None, module, *observe(module)))
+            continue
         for host in hosts:
             if host.fits(module):
-                found.append(ModelBlock(path, module, *settle(path, module, host)))
+                check_plain(path, module)
+                found.append(ModelBlock(path, module, host, *settle(path, module, host)))
     return found
 
 
 def settle(path: str, block: nn.Module, host: type[HostBlock]) -> tuple[nn.Module, Geometry, dict[str, int]]:
-    """The host of ``block``, its geometry and the channels at its slots.
+    """A copy of ``block`` as a host without weights, its geometry and the channels at its slots.
 
     Raises:
-        ValueError: the host does not compute the same as the block.
+        ValueError: the host would not do the same as the block.
 
     """
-    slotted = host(block)
+    named = f"{path} has the modules of {host.title}, but"
+    if "forward" in vars(block):
+        raise ValueError(f"{named} a forward method of its own on the object: take off what has wrapped it, then insert")
     try:
+        slotted = host.take(twin_of(block))
         geometry, channels = observe(slotted)
-        same = computes_the_same(block, slotted)
+        different = difference(block, slotted)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has the modules of {host.title}, but cannot be run like it: {error}") from error
-    if not same:
-        raise ValueError(f"{path} has the modules of {host.title}, but gives other outputs")
-    return slotted, geometry, channels
+        raise ValueError(f"{named} cannot be run like it: {error}") from error
+    if different:
+        raise ValueError(f"{named} {different}")
+    return slotted.to("meta"), geometry, channels
 
 
 def check_number(model: nn.Module, found: list[ModelBlock], plan: InsertionPlan, hosts: Sequence[type[HostBlock]]) -> None:
@@ -110,20 +136,37 @@ def check_number(model: nn.Module, found: list[ModelBlock], plan: InsertionPlan,
 
     """
     if not found:
+        check_plain("", model)
         known = ", ".join([*(host.title for host in hosts), f"the bare {plan.trunk} itself"])
-        raise ValueError(f"{type(model).__name__} has no block of a supported kind: supported are those of {known}")
+        raise ValueError(
+            extended_block(model, hosts)
+            or f"{type(model).__name__} has no block of a supported kind: supported are those of {known}"
+        )
     if len(found) != len(plan.blocks):
         stages = ", ".join(map(str, plan.stage_lengths))
         raise ValueError(
             f"the model has {len(found)} blocks; {plan.trunk}, on which the placements were found, "
-            f"has {len(plan.blocks)} (stages of {stages})"
+            f"has {len(plan.blocks)} (stages of {stages})" + f"; {extended_block(model, hosts)}".rstrip("; ")
         )
+
+
+def extended_block(model: nn.Module, hosts: Sequence[type[HostBlock]]) -> str:
+    """A sentence about the first block of ``model`` with all modules of a host and others, such as attention; else empty."""
+    for path, module in model.named_modules():
+        for host in hosts:
+            added = [f"{name} ({type(getattr(module, name)).__name__})" for name in host.additions(module)]
+            if added and host.has_needed(module):
+                return (
+                    f"{path} has the modules of {host.title}, and {', '.join(added)}: if this is attention, the block has it "
+                    f"already, so put an nn.Identity in its place first"
+                )
+    return ""
 
 
 def check_blocks(found: list[ModelBlock], plan: InsertionPlan) -> None:
     """Check that the blocks of the model have the geometry of the trunk's.
 
-    Channels may differ, and therefore shortcuts.
+    Channels may differ, and therefore shortcuts; and dilation from a block on may take the place of its stride.
 
     Raises:
         ValueError: a block differs; the message names the first.
@@ -131,14 +174,30 @@ def check_blocks(found: list[ModelBlock], plan: InsertionPlan) -> None:
     """
     theirs, ours = [each.geometry for each in found], list(plan.blocks)
     for index, (their, our) in enumerate(zip(traits(theirs), traits(ours), strict=True)):
-        if their != our:
-            more = theirs[index].num_layers > ours[index].num_layers
+        path, block, *_ = found[index]
+        stride = our[0] if their[0] == 1 and any(is_dilated(each.block) for each in found[index:]) else their[0]
+        if (stride, *their[1:]) != our:
+            gate = own_attention(block) if theirs[index].num_layers > ours[index].num_layers else ""
             raise ValueError(
-                f"block {index} ({found[index].path}) has {theirs[index]}; in {plan.trunk}, on which the placements were "
+                f"block {index} ({path}) has {theirs[index]}; in {plan.trunk}, on which the placements were "
                 f"found, it has {ours[index]}"
-                + more
-                * ": if it has attention of its own, put an nn.Identity in its place first"
+                + (gate and f": it has attention already, {path}.{gate}: put an nn.Identity in its place first")
             )
+
+
+def is_dilated(block: nn.Module) -> bool:
+    """True if a convolution of ``block`` is dilated."""
+    return any(isinstance(module, nn.Conv2d) and max(module.dilation) > 1 for module in block.modules())
+
+
+def own_attention(block: nn.Module) -> str:
+    """Path and class of the first module in the branch of ``block`` that is neither a layer of torch nor a sequence of some."""
+    for path, module in block.named_modules():
+        usual = isinstance(module, (nn.Sequential, nn.Conv2d, nn.modules.batchnorm._BatchNorm)) or not path
+        outside = type(module).__module__.startswith("torch.nn.") or path.partition(".")[0] in SHORTCUTS
+        if not usual and not outside and any(True for _ in module.parameters()):
+            return f"{path} ({type(module).__name__})"
+    return ""
 
 
 def traits(blocks: list[Geometry]) -> list[tuple[int, int, bool]]:
@@ -161,13 +220,13 @@ def find_target(model: nn.Module, found: list[ModelBlock], plan: InsertionPlan, 
         ValueError: there is attention already, or the block has no shortcut.
 
     """
-    path, _, slotted, _, channels = found[block_of(plan, insertion)]
+    path, _, _, slotted, _, channels = found[block_of(plan, insertion)]
     if insertion.position == "stage_end" and not hasattr(slotted, "stage_end"):
         ends = next(name for name, _ in model.named_modules() if name.rpartition(".")[2] == "stage_ends")
         target, there = f"{ends}.{insertion.site}", model.get_submodule(f"{ends}.{insertion.site}")
     else:
         slot = slot_of(insertion, slotted)
-        target, there = f"{path}.{slot}", slotted.get_submodule(slot)
+        target, there = f"{path}.{slot}".strip("."), slotted.get_submodule(slot)
     if insertion.position in SLOTS and insertion.position not in channels:
         raise ValueError(f"{path} of the model has no shortcut, and therefore no position {insertion.position}")
     if not isinstance(there, nn.Conv2d if insertion.position == "replace" else nn.Identity):
@@ -202,13 +261,17 @@ def make(insertion: Insertion, found: ModelBlock, identity_init: bool) -> nn.Mod
 
 
 def put(model: nn.Module, path: str, module: nn.Module) -> None:
-    """Replace the module at the dotted ``path`` by ``module``."""
+    """Replace the module at the dotted ``path`` by ``module``, which gets its hooks of forward and backward passes."""
+    for name, hooks in vars(model.get_submodule(path)).items():
+        if name.startswith(("_forward", "_backward")) and "_hooks" in name:
+            setattr(module, name, hooks)
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, module)
 
 
-def warn_of_replaced(targets: list[str], plan: InsertionPlan) -> None:
-    """Warn about convolutions that were replaced, and whose weights are lost."""
+def warn_of_replaced(targets: list[str], dilated: list[str], plan: InsertionPlan) -> None:
+    """Warn about convolutions that were replaced, whose weights are lost, and their dilation if they had it."""
     replaced = [target for target, insertion in zip(targets, plan.insertions, strict=True) if insertion.position == "replace"]
     if replaced:
-        warnings.warn(f"convolutions were replaced, and their weights are lost: {', '.join(replaced)}", stacklevel=4)
+        more = f"; their substitutes have no dilation as {', '.join(dilated)} had" if dilated else ""
+        warnings.warn(f"convolutions were replaced, and their weights are lost: {', '.join(replaced)}{more}", stacklevel=4)

@@ -15,6 +15,7 @@ from attn_nas.models.build import build_trunk, site_call
 from attn_nas.models.cifar_resnet import CifarBlock
 from attn_nas.models.convnext import ConvNeXtBlock
 from attn_nas.models.insertion.block_probe import observe
+from attn_nas.models.insertion.cifar_hosts import CifarBasicBlock, CifarBottleneck
 from attn_nas.models.insertion.hosts import HostBlock
 from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms
 from attn_nas.models.insertion.timm_hosts import (
@@ -38,9 +39,9 @@ from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk
 
 HOSTS: dict[type[nn.Module], tuple[type[HostBlock], ...]] = {
-    CifarBlock: (TorchvisionBasicBlock, TimmBasicBlock),
-    BasicBlock: (TorchvisionBasicBlock, TimmBasicBlock),
-    Bottleneck: (TorchvisionBottleneck, TimmBottleneck),
+    CifarBlock: (TorchvisionBasicBlock, TimmBasicBlock, CifarBasicBlock),
+    BasicBlock: (TorchvisionBasicBlock, TimmBasicBlock, CifarBasicBlock),
+    Bottleneck: (TorchvisionBottleneck, TimmBottleneck, CifarBottleneck),
     InvertedResidualV2: (TorchvisionInvertedResidualV2, TimmSeparableBlock, TimmInvertedResidual),
     InvertedResidualV3: (TorchvisionInvertedResidualV3, TimmSeparableBlock, TimmInvertedResidual),
     ConvNeXtBlock: (TorchvisionConvNeXtBlock, TimmConvNeXtBlock),
@@ -51,19 +52,22 @@ HOSTS: dict[type[nn.Module], tuple[type[HostBlock], ...]] = {
 def insert(model: nn.Module, genotype: Genotype | Mapping[str, Any] | str | Path, *, identity_init: bool = False) -> nn.Module:
     """Insert the placements of ``genotype`` into ``model``, in place, and return it.
 
-    All present weights keep their values and names. New modules are initialised from torch's global generator, with the
-    device and data type of their block.
+    All present weights keep their values and names, and the blocks of the model their hooks. New modules are initialised from
+    torch's global generator, with the device and data type of their block.
 
     Args:
-        model: a ResNet, ResNeXt, ConvNeXt, MobileNetV2 or V3 of torchvision or timm, a trunk of attn-nas, or a model that
-            contains one. It must have the blocks of the genotype's trunk; its width may differ.
+        model: a ResNet, ResNeXt, ConvNeXt, MobileNetV2 or V3 of torchvision or timm, a ResNet for CIFAR, a trunk of attn-nas,
+            or a model that contains one. It must have the blocks of the genotype's trunk; its width may differ, and dilation
+            may take the place of a stride.
         genotype: the genotype, its plain data, or the path of an exported folder or its ``config.json``.
         identity_init: start every mechanism that supports it as the identity, so that pretrained features are unchanged at
             first; overrides the genotype.
 
     Raises:
-        UsageError: the model lacks such blocks, a block differs from the trunk's (the first is named), has attention at an
-            insertion point already, or has channels that a mechanism cannot have. The model is not changed.
+        UsageError: the model lacks such blocks; a block differs from the trunk's (the first is named), has attention already,
+            has channels that a mechanism cannot have, or does in training what would be lost; the model is pruned,
+            parametrised or quantised, or is in a wrapper that has fixed its parameters, such as DistributedDataParallel. The
+            model is not changed.
         SpaceError: ``genotype`` is not a genotype.
 
     Warns:

@@ -1,36 +1,62 @@
 """Blocks of timm's trunks with slots; modules are applied in timm's order."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_nas.models.insertion.hosts import HostBlock
 
 
-class TimmBasicBlock(HostBlock):
+class TimmResidualHost(HostBlock):
+    """Base of the blocks of timm's ResNets, in which these modules are optional."""
+
+    options = ("drop_block", "aa", "se", "drop_path", "downsample")
+
+    def blurred(self, x: Tensor) -> Tensor:
+        """``x`` after the anti-aliasing that has the stride of the block, if there is any."""
+        return x if self.aa is None else self.aa(x)
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """``x`` after DropBlock, if there is any."""
+        return x if self.drop_block is None else self.drop_block(x)
+
+    def branched(self, x: Tensor) -> Tensor:
+        """The end of the branch: the gate of the block, the slot ``standard``, and stochastic depth."""
+        if self.se is not None:
+            x = self.se(x)
+        x = self.standard(x)
+        return x if self.drop_path is None else self.drop_path(x)
+
+    def past(self, x: Tensor) -> Tensor:
+        """The shortcut of ``x`` ``(B, C_in, H, W)``, ``(B, C_out, H / stride, W / stride)``."""
+        return self.identity(x if self.downsample is None else self.downsample(x))
+
+
+class TimmBasicBlock(TimmResidualHost):
     """``BasicBlock`` of timm's ResNet-18 and -34."""
 
     title = "timm's ResNet (BasicBlock)"
     needed = ("conv1", "bn1", "act1", "conv2", "bn2", "act2")
-    options = ("drop_block", "aa", "se", "drop_path", "downsample")
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        out = self.run(x, "pre", "conv1", "bn1", "drop_block", "act1", "aa", "inner")
-        out = self.run(out, "conv2", "pre_norm", "bn2", "se", "standard", "drop_path")
-        return self.run(out + self.run(x, "downsample", "identity"), "act2", "post", "stage_end")
+        out = self.act1(self.dropped(self.bn1(self.conv1(self.pre(x)))))
+        out = self.conv2(self.inner(self.blurred(out)))
+        out = self.branched(self.bn2(self.pre_norm(out)))
+        return self.stage_end(self.post(self.act2(out + self.past(x))))
 
 
-class TimmBottleneck(HostBlock):
+class TimmBottleneck(TimmResidualHost):
     """``Bottleneck`` of timm's ResNet-50 and larger, ResNeXt and Wide ResNet."""
 
     title = "timm's ResNet (Bottleneck)"
     needed = ("conv1", "bn1", "act1", "conv2", "bn2", "act2", "conv3", "bn3", "act3")
-    options = ("drop_block", "aa", "se", "drop_path", "downsample")
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        out = self.run(x, "pre", "conv1", "bn1", "act1", "conv2", "bn2", "drop_block", "act2", "aa", "inner")
-        out = self.run(out, "conv3", "pre_norm", "bn3", "se", "standard", "drop_path")
-        return self.run(out + self.run(x, "downsample", "identity"), "act3", "post", "stage_end")
+        out = self.act1(self.bn1(self.conv1(self.pre(x))))
+        out = self.act2(self.dropped(self.bn2(self.conv2(out))))
+        out = self.conv3(self.inner(self.blurred(out)))
+        out = self.branched(self.bn3(self.pre_norm(out)))
+        return self.stage_end(self.post(self.act3(out + self.past(x))))
 
 
 class TimmMobileBlock(HostBlock):
@@ -44,10 +70,19 @@ class TimmMobileBlock(HostBlock):
         """The depthwise convolution."""
         return "conv_dw"
 
+    def gated(self, x: Tensor) -> Tensor:
+        """``x`` after the depthwise convolution: anti-aliasing, the slot ``inner``, and the gate of the block."""
+        if self.aa is not None:
+            x = self.aa(x)
+        x = self.inner(x)
+        return x if self.se is None else self.se(x)
+
     def add_shortcut(self, x: Tensor, out: Tensor) -> Tensor:
         """The output of the block from its input ``x`` and the output ``out`` of its branch."""
         if self.has_skip:
-            out = self.post(self.run(out, "drop_path") + self.identity(x))
+            if self.drop_path is not None:
+                out = self.drop_path(out)
+            out = self.post(out + self.identity(x))
         return self.stage_end(out)
 
 
@@ -59,8 +94,8 @@ class TimmSeparableBlock(TimmMobileBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        out = self.run(x, "pre", "conv_dw", "bn1", "aa", "inner", "se", "conv_pw", "pre_norm", "bn2", "standard")
-        return self.add_shortcut(x, out)
+        out = self.gated(self.bn1(self.conv_dw(self.pre(x))))
+        return self.add_shortcut(x, self.standard(self.bn2(self.pre_norm(self.conv_pw(out)))))
 
 
 class TimmInvertedResidual(TimmMobileBlock):
@@ -71,9 +106,8 @@ class TimmInvertedResidual(TimmMobileBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        out = self.run(x, "pre", "conv_pw", "bn1", "conv_dw", "bn2", "aa", "inner")
-        out = self.run(out, "se", "conv_pwl", "pre_norm", "bn3", "standard")
-        return self.add_shortcut(x, out)
+        out = self.bn2(self.conv_dw(self.bn1(self.conv_pw(self.pre(x)))))
+        return self.add_shortcut(x, self.standard(self.bn3(self.pre_norm(self.conv_pwl(self.gated(out))))))
 
 
 class TimmConvNeXtBlock(HostBlock):
@@ -83,9 +117,6 @@ class TimmConvNeXtBlock(HostBlock):
     needed = ("conv_dw", "norm", "mlp")
     options = ("shortcut", "drop_path")
     attributes = ("gamma", "use_conv_mlp")
-    norm: nn.Module
-    mlp: nn.Module
-    gamma: nn.Parameter | None
 
     @property
     def replaced(self) -> str:
@@ -102,11 +133,19 @@ class TimmConvNeXtBlock(HostBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C, H, W)`` to the same shape."""
-        expand, activation, drop1, norm, project, drop2 = self.mlp.children()
-        out = self.norm(self.to_last(self.run(x, "pre", "conv_dw", "pre_norm")))
-        out = self.inner(self.to_first(activation(expand(out))))
-        out = drop2(project(norm(drop1(self.to_last(out)))))
-        out = self.standard(self.to_first(out))
+        mlp = self.mlp
+        out = self.norm(self.to_last(self.pre_norm(self.conv_dw(self.pre(x)))))
+        out = self.inner(self.to_first(mlp.act(mlp.fc1(out))))
+        out = mlp.drop1(self.to_last(out))
+        if hasattr(mlp, "grn"):
+            out = mlp.grn(out)
+        else:
+            out = mlp.norm(out)
+        out = self.standard(self.to_first(mlp.drop2(mlp.fc2(out))))
         if self.gamma is not None:
             out = out * self.gamma.reshape(1, -1, 1, 1)
-        return self.run(self.run(out, "drop_path") + self.run(x, "shortcut", "identity"), "post", "stage_end")
+        if self.drop_path is not None:
+            out = self.drop_path(out)
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        return self.stage_end(self.post(out + self.identity(x)))

@@ -2,34 +2,48 @@
 
 from torch import Tensor, nn
 
-from attn_nas.models.insertion.hosts import HostBlock, through
+from attn_nas.models.insertion.hosts import HostBlock
 
 
-class TorchvisionBasicBlock(HostBlock):
+class ResidualHost(HostBlock):
+    """Base of residual blocks whose shortcut is ``downsample`` or ``shortcut``, or the input where both are missing."""
+
+    options = ("downsample", "shortcut")
+
+    def past(self, x: Tensor) -> Tensor:
+        """The shortcut of ``x`` ``(B, C_in, H, W)``, ``(B, C_out, H / stride, W / stride)``."""
+        if self.downsample is not None:
+            x = self.downsample(x)
+        elif self.shortcut is not None:
+            x = self.shortcut(x)
+        return self.identity(x)
+
+
+class TorchvisionBasicBlock(ResidualHost):
     """``BasicBlock`` of torchvision's ResNet-18 and -34, and of the many small ResNets copied from it."""
 
     title = "torchvision's ResNet (BasicBlock)"
     needed = ("conv1", "bn1", "relu", "conv2", "bn2")
-    options = ("downsample",)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        out = self.run(x, "pre", "conv1", "bn1", "relu", "inner", "conv2", "pre_norm", "bn2", "standard")
-        return self.run(out + self.run(x, "downsample", "identity"), "relu", "post", "stage_end")
+        out = self.inner(self.relu(self.bn1(self.conv1(self.pre(x)))))
+        out = self.standard(self.bn2(self.pre_norm(self.conv2(out))))
+        return self.stage_end(self.post(self.relu(out + self.past(x))))
 
 
-class TorchvisionBottleneck(HostBlock):
+class TorchvisionBottleneck(ResidualHost):
     """``Bottleneck`` of torchvision's ResNet-50 and larger, ResNeXt and Wide ResNet."""
 
     title = "torchvision's ResNet (Bottleneck)"
     needed = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "relu")
-    options = ("downsample",)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        out = self.run(x, "pre", "conv1", "bn1", "relu", "conv2", "bn2", "relu", "inner")
-        out = self.run(out, "conv3", "pre_norm", "bn3", "standard")
-        return self.run(out + self.run(x, "downsample", "identity"), "relu", "post", "stage_end")
+        out = self.relu(self.bn1(self.conv1(self.pre(x))))
+        out = self.inner(self.relu(self.bn2(self.conv2(out))))
+        out = self.standard(self.bn3(self.pre_norm(self.conv3(out))))
+        return self.stage_end(self.post(self.relu(out + self.past(x))))
 
 
 class TorchvisionInvertedResidualV2(HostBlock):
@@ -38,7 +52,6 @@ class TorchvisionInvertedResidualV2(HostBlock):
     title = "torchvision's MobileNetV2"
     needed = ("conv",)
     attributes = ("use_res_connect",)
-    conv: nn.Sequential
 
     @property
     def replaced(self) -> str:
@@ -47,8 +60,14 @@ class TorchvisionInvertedResidualV2(HostBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        *units, project, norm = self.conv
-        out = through(x, self.pre, *units, self.inner, project, self.pre_norm, norm, self.standard)
+        out = self.pre(x)
+        for index, layer in enumerate(self.conv):
+            if index == len(self.conv) - 2:
+                out = self.inner(out)
+            if index == len(self.conv) - 1:
+                out = self.pre_norm(out)
+            out = layer(out)
+        out = self.standard(out)
         if self.use_res_connect:
             out = self.post(self.identity(x) + out)
         return self.stage_end(out)
@@ -60,19 +79,31 @@ class TorchvisionInvertedResidualV3(HostBlock):
     title = "torchvision's MobileNetV3"
     needed = ("block",)
     attributes = ("use_res_connect",)
-    block: nn.Sequential
+    num_units: int
+
+    @classmethod
+    def take(cls, block: nn.Module) -> nn.Module:
+        """See `HostBlock.take`."""
+        host = super().take(block)
+        assert isinstance(host, cls)
+        host.num_units = sum(isinstance(module, nn.Sequential) for module in host.block)
+        return host
 
     @property
     def replaced(self) -> str:
         """The depthwise convolution."""
-        num_units = sum(isinstance(module, nn.Sequential) for module in self.block)
-        return f"block.{num_units - 2}.0"
+        return f"block.{self.num_units - 2}.0"
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        *units, (project, norm) = (module for module in self.block if isinstance(module, nn.Sequential))
-        gates = (module for module in self.block if not isinstance(module, nn.Sequential))
-        out = through(x, self.pre, *units, self.inner, *gates, project, self.pre_norm, norm, self.standard)
+        out = self.pre(x)
+        for index, layer in enumerate(self.block):
+            if index == self.num_units - 1:
+                out = self.inner(out)
+            if index < len(self.block) - 1:
+                out = layer(out)
+        out = self.block[-1][0](out)
+        out = self.standard(self.block[-1][1](self.pre_norm(out)))
         if self.use_res_connect:
             out = self.post(out + self.identity(x))
         return self.stage_end(out)
@@ -84,8 +115,6 @@ class TorchvisionConvNeXtBlock(HostBlock):
     title = "torchvision's ConvNeXt"
     needed = ("block", "stochastic_depth")
     attributes = ("layer_scale",)
-    block: nn.Sequential
-    layer_scale: nn.Parameter
 
     @property
     def replaced(self) -> str:
@@ -94,7 +123,8 @@ class TorchvisionConvNeXtBlock(HostBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C, H, W)`` to the same shape."""
-        conv, to_last, norm, expand, activation, project, to_first = self.block
-        out = through(x, self.pre, conv, self.pre_norm, to_last, norm, expand, activation, to_first, self.inner)
-        out = self.layer_scale * through(out, to_last, project, to_first, self.standard)
-        return through(self.run(out, "stochastic_depth") + self.identity(x), self.post, self.stage_end)
+        out = self.block[1](self.pre_norm(self.block[0](self.pre(x))))
+        out = self.inner(self.block[6](self.block[4](self.block[3](self.block[2](out)))))
+        out = self.standard(self.block[6](self.block[5](self.block[1](out))))
+        out = self.stochastic_depth(self.layer_scale * out) + self.identity(x)
+        return self.stage_end(self.post(out))
