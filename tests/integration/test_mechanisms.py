@@ -13,7 +13,7 @@ from attn_nas.attention.measured import measured_costs
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.attention.zoo.cbam import CBAM
 from attn_nas.attention.zoo.eca import EfficientChannelAttention
-from attn_nas.attention.zoo.fca import cosine_planes
+from attn_nas.attention.zoo.fca import COLUMNS, ROWS, cosine_planes
 from attn_nas.attention.zoo.gsop import GlobalSecondOrderPooling
 from attn_nas.attention.zoo.mhsa import MultiHeadSelfAttention
 from attn_nas.attention.zoo.se import SqueezeExcitation
@@ -409,7 +409,7 @@ def test_triplet_attention_is_the_mean_of_three_rotated_gates():
 
 def test_the_frequencies_of_fca_are_orthonormal_cosines():
     """On a 7 x 7 map the planes of different frequencies are an orthonormal set, the first of them constant."""
-    planes = cosine_planes(32, 32, 7, 7, torch.device("cpu"), False)[0].flatten(1)
+    planes = cosine_planes(torch.zeros(1, 32, 7, 7), list(ROWS), list(COLUMNS))[0].flatten(1)
     torch.testing.assert_close(planes @ planes.T, torch.eye(32), atol=1e-5, rtol=0)
     torch.testing.assert_close(planes[0], torch.full((49,), 1 / 7))
 

@@ -1,35 +1,50 @@
 """Frequency channel attention. Qin et al., "FcaNet: Frequency Channel Attention Networks", arXiv 2012.11879."""
 
-from math import pi
+import math
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from attn_nas.attention.sizes import group_width, hidden_width
 from attn_nas.attention.zoo.gates import sigmoid_gate, zero_init
 from attn_nas.attention.zoo.pooling import is_channels_last
 
-GRID = 7
-"""Side of the grid, in pixels, on which the paper ranks the frequencies."""
 ROWS = (0, 0, 6, 0, 0, 1, 1, 4, 5, 1, 3, 0, 0, 0, 3, 2, 4, 6, 3, 5, 5, 2, 6, 5, 5, 3, 3, 4, 2, 2, 6, 1)
 COLUMNS = (0, 1, 0, 5, 2, 0, 2, 0, 0, 6, 0, 4, 6, 3, 5, 2, 6, 3, 3, 3, 5, 1, 1, 2, 4, 2, 1, 1, 3, 0, 5, 3)
-"""The 32 best pairs of frequencies, best first, as in the authors' code."""
+"""The 32 best pairs of frequencies, best first, of the paper's grid of 7 x 7 pixels, as in the authors' code."""
 
 
-def cosines(frequencies: tuple[int, ...], length: int, device: torch.device) -> Tensor:
-    """Orthonormal cosines ``(G, L)``, one per frequency of the grid, scaled to ``length`` pixels."""
-    frequency = torch.tensor(frequencies, device=device) * max(length // GRID, 1)
+def grid_scale(length: int) -> int:
+    """The factor from frequencies of the grid to those of ``length`` pixels: ``length // 7``, but at least 1."""
+    scale = length // 7
+    return scale + (scale == 0) if torch.jit.is_tracing() else max(scale, 1)
+
+
+def cosines(frequencies: list[int], length: int, device: torch.device) -> Tensor:
+    """Orthonormal cosines ``(G, L)``, one per frequency of the 7 x 7 grid, scaled to ``length`` pixels."""
+    frequency = torch.tensor(frequencies, device=device) * grid_scale(length)
     pixels = (torch.arange(length, device=device) + 0.5) / length
     norm = (torch.where(frequency > 0, 2.0, 1.0) / length).sqrt()
-    return (pi * frequency[:, None] * pixels).cos() * norm[:, None]
+    return (math.pi * frequency[:, None] * pixels).cos() * norm[:, None]
 
 
-def cosine_planes(groups: int, channels: int, height: int, width: int, device: torch.device, last: bool) -> Tensor:
-    """The cosine plane of each channel's group, ``(1, C, H, W)``; in channels_last memory format if ``last``."""
-    with torch.inference_mode(False), torch.no_grad():
-        rows, columns = cosines(ROWS[:groups], height, device), cosines(COLUMNS[:groups], width, device)
-        planes = (rows.unsqueeze(2) * columns.unsqueeze(1)).repeat_interleave(channels // groups, dim=0)[None]
-        return planes.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+def cosine_planes(x: Tensor, rows: list[int], columns: list[int]) -> Tensor:
+    """The cosine plane ``(1, C, H, W)`` of each channel of ``x`` ``(B, C, H, W)``, in the memory format of ``x``.
+
+    ``rows`` and ``columns`` are the frequencies of the groups of channels.
+    """
+    channels, height, width = x.shape[1], x.shape[2], x.shape[3]
+    by_row, by_column = cosines(rows, height, x.device), cosines(columns, width, x.device)
+    planes = (by_row.unsqueeze(2) * by_column.unsqueeze(1)).repeat_interleave(channels // len(rows), dim=0)[None]
+    return planes.contiguous(memory_format=torch.channels_last) if is_channels_last(x) else planes.contiguous()
+
+
+def frequency_sum(x: Tensor, rows: list[int], columns: list[int]) -> Tensor:
+    """The component ``(B, C)`` of each channel of ``x`` ``(B, C, H, W)`` at the frequency of its group, in fp32."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(frequency_sum, (x,), x, rows, columns)
+    return (x * cosine_planes(x, rows, columns)).sum((2, 3))
 
 
 class FrequencyChannelAttention(nn.Module):
@@ -41,6 +56,8 @@ class FrequencyChannelAttention(nn.Module):
     Input and output are ``(B, C, H, W)``; the gate is ``(B, C, 1, 1)``; ``2 C h`` parameters, ``h = max(min_hidden, C //
     reduction)``.
     """
+
+    __jit_ignored_attributes__ = ("planes",)
 
     def __init__(
         self,
@@ -56,9 +73,9 @@ class FrequencyChannelAttention(nn.Module):
         if groups > len(ROWS):
             raise ValueError(f"groups = {groups}: choose at most {len(ROWS)}, the number of ranked frequencies")
         hidden = hidden_width(channels, reduction, min_hidden)
-        self.groups = groups
+        self.rows, self.columns = list(ROWS[:groups]), list(COLUMNS[:groups])
         self.identity_init = identity_init
-        self.planes: dict[tuple[int, int, torch.device, bool], Tensor] = {}
+        self.planes: dict[object, Tensor] = {}
         self.fc1 = nn.Linear(channels, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, channels, bias=False)
         if identity_init:
@@ -66,13 +83,12 @@ class FrequencyChannelAttention(nn.Module):
 
     def squeeze(self, x: Tensor) -> Tensor:
         """The component ``(B, C)`` of each channel of ``x`` ``(B, C, H, W)`` at its group's frequency, in fp32."""
-        channels, height, width = x.shape[1:]
-        last = is_channels_last(x)
-        if torch.jit.is_tracing() or torch.compiler.is_compiling():
-            return (x * cosine_planes(self.groups, channels, height, width, x.device, last)).sum((2, 3))
-        size = (height, width, x.device, last)
+        if torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling() or has_torch_function_unary(x):
+            return frequency_sum(x, self.rows, self.columns)
+        size = (x.shape[2], x.shape[3], x.device, is_channels_last(x))
         if size not in self.planes:
-            self.planes[size] = cosine_planes(self.groups, channels, height, width, x.device, last)
+            with torch.inference_mode(False), torch.no_grad():
+                self.planes[size] = cosine_planes(x, self.rows, self.columns)
         return (x * self.planes[size]).sum((2, 3))
 
     def gate(self, x: Tensor) -> Tensor:

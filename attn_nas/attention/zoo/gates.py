@@ -18,17 +18,13 @@ def widened(x: Tensor) -> Tensor:
     return x.float() if x.dtype == torch.float16 else x
 
 
-def wide_product(x: Tensor, gate: Tensor) -> Tensor:
-    """``x * gate``, in fp32 under autocast; for gates that grow with the input."""
-    if has_torch_function((x, gate)):
-        return handle_torch_function(wide_product, (x, gate), x, gate)
-    return x * (gate.float() if torch.is_autocast_enabled(x.device.type) else gate)
-
-
 def exact_bmm(x: Tensor, y: Tensor) -> Tensor:
     """The products ``(B, N, M)`` of matrices ``(B, N, K)`` and ``(B, K, M)`` in the type of these, also under autocast."""
     if has_torch_function((x, y)):
         return handle_torch_function(exact_bmm, (x, y), x, y)
+    if torch.jit.is_scripting():
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            return torch.bmm(x, y)
     with torch.autocast(x.device.type, enabled=False):
         return torch.bmm(x, y)
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from attn_nas.attention.sizes import positive
-from attn_nas.attention.zoo.gates import constant_one, wide_product
+from attn_nas.attention.zoo.gates import constant_one
 
 
 class LargeKernelAttention(nn.Module):
     """Linear gate with a receptive field of 23 x 23 pixels: ``y = x * conv1x1(dwconv7_dilated3(dwconv5(x)))`` (LKA, Eq. 2-3).
 
-    Input, output and gate are ``(B, C, H, W)``; ``77 C + C^2`` parameters. The product is taken in fp32 under autocast, and
-    so is the output, because gate and input both grow with the input. With ``identity_init`` the output of the 1x1
-    convolution starts as 1.
+    Input, output and gate are ``(B, C, H, W)``; ``77 C + C^2`` parameters. The product is taken in the type of the weights,
+    fp32 under autocast, and so is the output, because gate and input both grow with the input. With ``identity_init`` the
+    output of the 1x1 convolution starts as 1.
     """
 
     def __init__(self, channels: int, *, identity_init: bool = False) -> None:
@@ -34,7 +34,7 @@ class LargeKernelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
-        return wide_product(x, self.gate(x))
+        return x * self.gate(x).to(self.conv1.weight.dtype)
 
 
 class LargeSelectiveKernel(nn.Module):
@@ -43,7 +43,8 @@ class LargeSelectiveKernel(nn.Module):
     ``u1 = conv1x1(dwconv5(x))`` and ``u2 = conv1x1(dwconv7_dilated3(dwconv5(x)))`` have ``C // 2`` channels each;
     ``[s1, s2] = sigmoid(conv7([mean_c(u), max_c(u)]))`` and ``y = x * conv1x1(u1 s1 + u2 s2)``. Input, output and gate are
     ``(B, C, H, W)`` with ``C`` of at least 2; ``76 C + 2 (C h + h) + h C + C + 198`` parameters, ``h = C // 2``.
-    The product is taken in fp32 under autocast, and so is the output, because gate and input both grow with the input.
+    The product is taken in the type of the weights, fp32 under autocast, and so is the output, because gate and input both
+    grow with the input.
     """
 
     def __init__(self, channels: int, *, identity_init: bool = False) -> None:
@@ -72,4 +73,4 @@ class LargeSelectiveKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` ``(B, C, H, W)`` times its gate."""
-        return wide_product(x, self.gate(x))
+        return x * self.gate(x).to(self.conv.weight.dtype)

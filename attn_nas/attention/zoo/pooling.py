@@ -33,7 +33,7 @@ def max_over_pixels(x: Tensor) -> Tensor:
     """The maximum of each channel, ``(B, C, 1, 1)`` from ``(B, C, H, W)``."""
     if has_torch_function_unary(x):
         return handle_torch_function(max_over_pixels, (x,), x)
-    if not x.requires_grad:
+    if not (x.requires_grad or torch.jit.is_tracing()):
         return x.amax((2, 3), keepdim=True)
     if is_channels_last(x):
         return x.permute(0, 2, 3, 1).flatten(1, 2).max(1)[0][:, :, None, None]
@@ -53,7 +53,7 @@ def max_over_channels(x: Tensor) -> Tensor:
     """The maximum at each pixel, ``(B, 1, H, W)`` from ``(B, C, H, W)``."""
     if has_torch_function_unary(x):
         return handle_torch_function(max_over_channels, (x,), x)
-    if not x.requires_grad:
+    if not (x.requires_grad or torch.jit.is_tracing()):
         return x.amax(1, keepdim=True)
     if is_channels_last(x):
         return x.permute(0, 2, 3, 1).max(3)[0].unsqueeze(1)

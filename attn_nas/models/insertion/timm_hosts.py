@@ -137,10 +137,7 @@ class TimmConvNeXtBlock(HostBlock):
         out = self.norm(self.to_last(self.pre_norm(self.conv_dw(self.pre(x)))))
         out = self.inner(self.to_first(mlp.act(mlp.fc1(out))))
         out = mlp.drop1(self.to_last(out))
-        if hasattr(mlp, "grn"):
-            out = mlp.grn(out)
-        else:
-            out = mlp.norm(out)
+        out = mlp.grn(out) if hasattr(mlp, "grn") else mlp.norm(out)
         out = self.standard(self.to_first(mlp.drop2(mlp.fc2(out))))
         if self.gamma is not None:
             out = out * self.gamma.reshape(1, -1, 1, 1)
