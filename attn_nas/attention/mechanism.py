@@ -54,6 +54,11 @@ class Mechanism:
         closed: True if kernel sizes and groups outside the lists do not exist.
         takes_stride: True if the class has an argument ``stride``; required for ``replace``.
         min_batch: smallest batch of a training step on a feature map of any size, down to 1 x 1 pixels.
+        trains_on_one_image: False if a training step on a single image fails at every size of the map, because the statistics
+            of a batch norm would come from one number per channel.
+        untraceable: which of ``torch.fx``, ``torch.jit.trace`` and ``torch.jit.script`` cannot take the module.
+        deterministic: False if it uses an operator that torch refuses to run on CUDA under
+            ``torch.use_deterministic_algorithms(True)``.
         cost_class: complete FLOPs at 64 channels and 32 x 32 pixels, relative to a basic block of two 3x3 convolutions:
             A below 0.5 %, B below 5 %, C below 50 %, D above.
         gate_scale: mean size of the output divided by that of the input, for a new module in training mode and standard
@@ -89,6 +94,9 @@ class Mechanism:
     closed: bool = False
     takes_stride: bool = False
     min_batch: int = 1
+    trains_on_one_image: bool = True
+    untraceable: tuple[str, ...] = ()
+    deterministic: bool = True
     cost_class: CostClass | None = None
     gate_scale: float | None = None
     identity_init: bool = False

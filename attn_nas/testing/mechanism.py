@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from attn_nas.attention.mechanism import CostClass, Hyperparameters, Mechanism
 from attn_nas.cost.count import count_module
 from attn_nas.testing.placements import perturbed
+from attn_nas.testing.tracers import TRACERS, passed_tracers, refused_operators
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,8 +30,9 @@ class MechanismContract:
 
     A module keeps the shape of its input (apart from its stride) and does not change the input. Gradients reach every weight,
     and every argument has an effect. It is deterministic in eval mode; it works in bf16, in fp16 with large activations, in
-    channels_last, after a copy and from a state dict, and exports to ONNX if its record says so. Its cost can be counted. A
-    batch that is too small for training, and every impossible argument, is refused. All that its record says of it is true.
+    channels_last, after a copy and from a state dict, and exports to ONNX if its record says so. Symbolic tracing, tracing and
+    scripting give the same network, unless its record says that they cannot. Its cost can be counted. A batch that is too
+    small for training, and every impossible argument, is refused. All that its record says of it is true.
     """
 
     mechanism: Mechanism
@@ -78,6 +80,38 @@ class MechanismContract:
         if self.mechanism.min_batch > 1:
             with pytest.raises(ValueError):  # noqa: PT011  modules word the message themselves
                 self._build(channels).train()(torch.randn(self.mechanism.min_batch - 1, channels, 1, 1))
+
+    def test_it_trains_on_one_image_if_its_record_says_so(self) -> None:
+        """A training step on one large map works, or raises ValueError."""
+        import torch
+
+        module, x = self._build(self.channels[-1]).train(), torch.randn(1, self.channels[-1], 32, 32, requires_grad=True)
+        try:
+            module(x).sum().backward()
+            trains = True
+        except ValueError:
+            trains = False
+        assert trains == self.mechanism.trains_on_one_image
+
+    def test_tracers_give_the_same_network(self) -> None:
+        """Each tracer that the record does not exclude gives the module's outputs, also at a size that was not traced."""
+        import torch
+
+        channels = self.channels[-1]
+        module = perturbed(self._build(channels)).eval()
+        maps = [torch.randn(2, channels, 9, 10), torch.randn(1, channels, 16, 7)]
+        passed = passed_tracers(module, *maps)
+        assert passed == [name for name in TRACERS if name not in self.mechanism.untraceable]
+
+    def test_deterministic_algorithms_exist_if_its_record_says_so(self) -> None:
+        """Forward and backward pass have no operator that torch refuses to run deterministically on CUDA."""
+        import torch
+
+        refused = set()
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = torch.randn(2, self.channels[-1], 9, 10).contiguous(memory_format=layout)
+            refused |= refused_operators(self._build(self.channels[-1]).train(), x)
+        assert (not refused) == self.mechanism.deterministic, refused
 
     def test_gradient_reaches_every_weight_and_the_input(self) -> None:
         """Every weight has an effect on the output, except biases, which a following norm or softmax may cancel."""

@@ -66,6 +66,46 @@ def test_the_contract_tells_a_dead_weight_from_an_unlucky_draw(seed):
         contract.test_gradient_reaches_every_weight_and_the_input()
 
 
+class Sorted(torch.nn.Module):
+    """Control flow on the values of the map, statistics of one number per channel, and a sum that CUDA cannot repeat."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        gate = F.adaptive_max_pool2d(self.norm(x.mean((2, 3), keepdim=True)), 1).sigmoid()
+        return x * gate if x.sum() < 1e9 else x
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        "it_trains_on_one_image_if_its_record_says_so",
+        "tracers_give_the_same_network",
+        "deterministic_algorithms_exist_if_its_record_says_so",
+    ],
+)
+def test_the_contract_finds_a_record_that_promises_too_much(promise):
+    """A module that cannot train on one image, be traced, or run deterministically, and a record that says nothing of it."""
+    contract = MechanismContract()
+    contract.mechanism = Mechanism("sorted", f"{__name__}:Sorted", "channel", "", title="", year=2026)
+    contract._build = Sorted
+    with pytest.raises(AssertionError):
+        getattr(contract, f"test_{promise}")()
+
+
+def test_every_operator_that_torch_documents_is_known():
+    """The documentation of the installed torch names no function that our list lacks."""
+    documented = torch.use_deterministic_algorithms.__doc__.split("will throw a")[-1].split("In addition")[0]
+    known = (
+        "AvgPool3d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool2d FractionalMaxPool2d FractionalMaxPool3d MaxUnpool1d "
+        "MaxUnpool2d MaxUnpool3d interpolate ReflectionPad1d ReflectionPad2d ReflectionPad3d NLLLoss CTCLoss EmbeddingBag put_ "
+        "histc bincount kthvalue median grid_sample cumsum scatter_reduce resize_ RuntimeError"
+    )
+    assert {name.rpartition(".")[2] for name in re.findall(r":\w+:`([\w.]+)`", documented)} <= set(known.split())
+
+
 def se(c, h, w):
     n, d = h * w, max(4, c // 16)
     return {"reduction": 16}, 2 * c * d, 2 * c * d, c * n + c + c * n

@@ -91,6 +91,7 @@ RECORDS = (
         year=2019,
         arxiv="1903.10829",
         min_batch=2,
+        trains_on_one_image=False,
         cost_class="A",
         gate_scale=0.50,
         identity_init=True,

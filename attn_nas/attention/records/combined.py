@@ -80,6 +80,7 @@ RECORDS = (
         typical=Hyperparameters(reduction=16),
         positions=("stage_end",),
         min_batch=2,
+        trains_on_one_image=False,
         cost_class="B",
         gate_scale=1.5,
         identity_init=True,

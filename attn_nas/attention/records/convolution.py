@@ -5,7 +5,13 @@ from typing import Any
 from attn_nas.attention.mechanism import Hyperparameters, Mechanism
 
 _ZOO = "attn_nas.attention.zoo"
-_REPLACES: Any = {"positions": ("replace",), "takes_stride": True, "min_batch": 2, "dynamic_onnx": True}
+_REPLACES: Any = {
+    "positions": ("replace",),
+    "takes_stride": True,
+    "min_batch": 2,
+    "trains_on_one_image": False,
+    "dynamic_onnx": True,
+}
 
 RECORDS = (
     Mechanism(
