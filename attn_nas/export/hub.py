@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-HUBCONF = '''"""Loads this folder as hubs do: ``torch.hub.load(folder, "attn_model", source="local")``."""
+HUBCONF = r'''"""Loads this folder as hubs do: ``torch.hub.load(folder, "attn_model", source="local")``."""
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import nn
 
 dependencies = ["torch", "safetensors"]
+_WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 
 
 def attn_model(pretrained: bool = True) -> nn.Module:
@@ -21,9 +23,13 @@ def attn_model(pretrained: bool = True) -> nn.Module:
 
 
 def from_pretrained(folder: str | Path) -> nn.Module:
-    """Load the network of ``model.py``, ``config.json`` and ``model.safetensors`` in ``folder``, in evaluation mode."""
+    """Load the network of ``model.py``, ``config.json`` and ``model.safetensors`` in ``folder``, in evaluation mode.
+
+    Weights may have the prefixes of wrappers, such as ``module.`` and ``_orig_mod.``, after a training of your own.
+    """
     network = _network(Path(folder))
-    network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    names, weights = network.state_dict().keys(), load_file(Path(folder) / "model.safetensors")
+    network.load_state_dict({name if name in names else _WRAPPERS.sub("", name): weights[name] for name in weights})
     return network.eval()
 
 

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attn_nas.attention.catalog import get_mechanism
 from attn_nas.drawing import draw_text
 from attn_nas.export.winner import Winner
 from attn_nas.format import markdown
@@ -62,7 +63,7 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "| site | stage | attention |",
             "| --- | --- | --- |",
             *rows,
-            *(line for paragraph in winner.summary for line in ("", markdown(paragraph))),
+            *(line for paragraph in (*winner.summary, *_training_notes(winner)) for line in ("", markdown(paragraph))),
             "",
             "## Files",
             "",
@@ -81,6 +82,19 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "",
         ]
     )
+
+
+def _training_notes(winner: Winner) -> list[str]:
+    """Return what to know before the network is trained further."""
+    placed = {placement.mechanism: None for _, placement in winner.genotype.sites if placement}
+    names = [name for name in placed if not get_mechanism(name).trains_on_one_image]
+    if not names:
+        return []
+    return [
+        f"To train it further, every batch needs at least two images: {', '.join(names)} cannot be trained on one image, where "
+        "a batch norm would see one number per channel. Drop the last batch of an epoch if it may have one image "
+        "(drop_last=True in a DataLoader)."
+    ]
 
 
 def _title(winner: Winner) -> str:

@@ -1,12 +1,14 @@
-"""Checks of a file of trunk weights that a full training starts from."""
+"""Reads and checks a file of trunk weights that a full training starts from."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from attn_nas.errors import UsageError, first_line
 from attn_nas.models.build import build_trunk
@@ -16,21 +18,58 @@ from attn_nas.space.trunks import Trunk
 _NAMED = 3
 
 
-def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
-    """Return the names of the trunk's tensors that the file cannot initialise: a classifier for another number of classes.
+_WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod|state_dict|model_state_dict|net)\.)+")
+"""Names that wrappers, compilation and checkpoints put before the names of weights."""
+_PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl")
+_CONVERT = (
+    "import torch; from safetensors.torch import save_file; d = torch.load({given!r}, map_location='cpu', weights_only=True); "
+    "d = next((d[k] for k in ('state_dict', 'model', 'model_state_dict', 'net') if k in d), d); "
+    "save_file({{k: v.clone().contiguous() for k, v in d.items() if isinstance(v, torch.Tensor)}}, {made!r})"
+)
+"""Python that makes a safetensors file of a checkpoint of torch.save, without running code that is in it."""
+
+
+def trunk_weights(path: Path, trunk: Trunk) -> dict[str, Tensor]:
+    """Read the safetensors file ``path``; names that ``trunk`` lacks lose the prefixes of wrappers, such as ``module.``.
 
     Raises:
-        UsageError: ``path`` is not a safetensors file, or its other weights are not those of the trunk.
+        UsageError: ``path`` is not a safetensors file.
 
     """
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path} cannot be read as safetensors: {first_line(error)}") from None
+        raise UsageError(f"{path} cannot be read as safetensors: {first_line(error)}{_conversion(path)}") from None
+    with torch.device("meta"):
+        names = build_trunk(trunk, num_classes=1).state_dict().keys()
+    return {name if name in names else _WRAPPERS.sub("", name): tensor for name, tensor in weights.items()}
+
+
+def _conversion(path: Path) -> str:
+    """Return how to convert ``path``, if it is a file of torch.save; else nothing."""
+    if not path.is_file() or not (path.suffix in _PICKLED or path.read_bytes()[:2] in (b"PK", b"\x80\x02")):
+        return ""
+    made = path.with_suffix(".safetensors" if path.suffix in _PICKLED else ".converted.safetensors")
+    command = _CONVERT.format(given=str(path), made=str(made))
+    return f'; files of torch.save may run code and are not read, so convert it: python -c "{command}"'
+
+
+def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
+    """Return the names of the trunk's tensors that the file cannot initialise: a classifier that it lacks, or of other classes.
+
+    Raises:
+        UsageError: ``path`` is not a safetensors file, or its other weights are not those of the trunk.
+
+    """
+    weights = trunk_weights(path, trunk)
     model = build_trunk(trunk, task.num_classes, task.channels)
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     head = _classifier(model)
-    fresh = [name for name in wanted if name in weights and name.startswith(head) and weights[name].shape != wanted[name].shape]
+    fresh = [
+        name
+        for name, tensor in wanted.items()
+        if name.startswith(head) and (name not in weights or weights[name].shape != tensor.shape)
+    ]
     wrong = [
         f"{name} {tuple(tensor.shape)}" + (f", there {tuple(weights[name].shape)}" if name in weights else "")
         for name, tensor in wanted.items()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from attn_nas.cost import count_cost
@@ -40,6 +40,7 @@ from attn_nas.training import (
     warm_trunk,
 )
 from attn_nas.training.pauses import Pause
+from attn_nas.training.pretrained import trunk_weights
 from attn_nas.training.protocol import DryRun, Replicate, Throughput, Trained, Trainer
 from attn_nas.training.step import TrainingStep
 from attn_nas.training.step_profile import most_memory
@@ -169,7 +170,7 @@ class ProxyTrainer(Trainer):
 
     def _start(self, genotype: Genotype, seed: int) -> Checkpoint | None:
         if self.pretrained:
-            return Checkpoint.before_training(load_file(self.pretrained), seed)
+            return Checkpoint.before_training(trunk_weights(self.pretrained, genotype.trunk), seed)
         return self.warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
 
     def _test(self, model: nn.Module, micro_batch: int) -> Scores:

@@ -9,6 +9,7 @@ from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.measured import measured_costs, measured_where
 from attn_nas.attention.mechanism import GATE_POSITIONS, Mechanism
 from attn_nas.drawing.colours import FAMILY_COLOURS
+from attn_nas.testing.tracers import TRACERS
 from generators.commands import invocation
 from generators.flow import trace
 from generators.flow_svg import draw_flow
@@ -44,6 +45,15 @@ def page() -> str:
         ),
         "FLOPs count one multiply-add as one. Training step and inference: the time of a basic block with the mechanism over "
         f"that of the bare block, measured on {measured_where()}.",
+        "## What passes what {: #tracing }\n\nThe contract in `attn_nas.testing` runs every mechanism through each of these, and "
+        "compares the outputs, also at a size that was not traced. *Deterministic*: no operator that torch refuses to run on "
+        "CUDA under `torch.use_deterministic_algorithms(True)`. *One image*: a training step on one image of 32 x 32 pixels "
+        "works; the others have a batch norm that would see one number per channel, so drop a last batch of one image "
+        "(`drop_last=True`). torchvision's `create_feature_extractor` uses torch.fx.",
+        table(
+            ("mechanism", *TRACERS, "deterministic", "one image", "ONNX of any size", "starts as the identity"),
+            (_passes(record) for record in records),
+        ),
     ]
     for family, described in _FAMILIES.items():
         parts.append(f"## {family[0].upper()}{family[1:]} {{: #{family.replace(' ', '-')} }}\n\n{described}")
@@ -58,6 +68,12 @@ def _row(record: Mechanism, cost: dict[str, Any]) -> tuple[str, ...]:
     return (f"[`{record.name}`](#{record.name})", record.family, *numbers, *times)
 
 
+def _passes(record: Mechanism) -> tuple[str, ...]:
+    facts = (record.deterministic, record.trains_on_one_image, record.dynamic_onnx, record.identity_init)
+    found = (*(name not in record.untraceable for name in TRACERS), *facts)
+    return (f"[`{record.name}`](#{record.name})", *("yes" if each else "no" for each in found))
+
+
 def _section(record: Mechanism, cost: dict[str, Any]) -> str:
     where = f"https://arxiv.org/abs/{record.arxiv}" if record.arxiv else record.url
     title = f"[{record.title}]({where})" if where else record.title
@@ -70,6 +86,7 @@ def _section(record: Mechanism, cost: dict[str, Any]) -> str:
             ("as published", published),
             ("positions", "any" if record.positions == GATE_POSITIONS else ", ".join(map(code, record.positions))),
             ("cost", f"{cost['params']:,} parameters, {cost['flops']:,} FLOPs" if "params" in cost else ""),
+            ("training", "" if record.trains_on_one_image else "needs batches of at least two images"),
             ("also called", ", ".join(map(code, record.aliases))),
             ("note", record.note),
         ]

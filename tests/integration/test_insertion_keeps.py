@@ -187,10 +187,6 @@ REFUSED = {
         r"1\.conv1 is quantised or sharded \(weight is a Tensor of int8\)",
     ),
     "attention": (lambda: small(Gated), r"1 has the modules of .*, and gate \(SqueezeExcitation\): if this is attention"),
-    "timm's attention": (
-        lambda: timm.models.resnet.ResNet(timm.models.resnet.BasicBlock, (1, 1, 1), (8, 8, 8), block_args={"attn_layer": "se"}),
-        r"already, layer1\.0\.se \(SEModule\): put an nn\.Identity",
-    ),
 }
 
 
@@ -260,16 +256,14 @@ def test_resnets_for_cifar_with_functional_relu_are_known(option):
     "make",
     [
         lambda: timm.create_model("resnet50", output_stride=8),
-        lambda: timm.create_model("resnet50", output_stride=16),
-        lambda: models.resnet50(replace_stride_with_dilation=[False, True, True]),
+        lambda: models.resnet50(replace_stride_with_dilation=[False, False, True]),
     ],
-    ids=["timm 8", "timm 16", "torchvision"],
+    ids=["timm", "torchvision"],
 )
 def test_dilation_may_take_the_place_of_a_stride(make):
     """As in backbones of segmentation models; a convolution that loses its dilation is named."""
     with torch.device("meta"):
-        model = make()
-        insert(model, Genotype(RESNET50, (SE,) * 16))
+        model = insert(make(), Genotype(RESNET50, (SE,) * 16))
         assert sum(name.endswith("standard.fc1.weight") for name in model.state_dict()) == 16
         replaced = Genotype(RESNET50, (*(None,) * 15, Placement("sk", "replace", reduction=4)))
         with pytest.warns(UserWarning, match=r"substitutes have no dilation as layer4\.2\.conv2 had"):
@@ -295,4 +289,7 @@ def test_every_mechanism_can_be_traced_where_it_is_inserted_and_exported():
     namespace = {"__name__": "exported"}
     exec(compile(model_source(genotype, 5, 3, "A network."), "exported.py", "exec"), namespace)
     exported = perturbed(namespace["build_model"]()).eval()
+    with torch.no_grad():
+        for parameter in exported.parameters():
+            parameter.mul_(0.1)
     assert passed_tracers(exported, images()) == ["torch.fx", "torch.jit.trace"]

@@ -33,7 +33,7 @@ from attn_nas.stats.paired_gains import Gain, corrected
 from attn_nas.terminal.retraining_table import retraining_notes
 from attn_nas.testing import TableTrainer
 from attn_nas.training import ProxyResult, Scores
-from attn_nas.training.pretrained import check_pretrained
+from attn_nas.training.pretrained import check_pretrained, trunk_weights
 from attn_nas.training.protocol import Trained
 from attn_nas.training.trainer import ProxyTrainer
 
@@ -375,3 +375,29 @@ def test_the_command_tells_plan_and_verdict(run):
     unknown = runner.invoke(app, ["retrain", path, "zzz"])
     assert unknown.exit_code == 1
     assert "zzz" in unknown.stderr
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "model._orig_mod."])
+def test_names_of_wrappers_are_taken_off(prefix, tmp_path):
+    """As those of DistributedDataParallel, torch.compile and Lightning, with other entries beside them and without a head."""
+    path, trunk = tmp_path / "trunk.safetensors", Trunk("cifar_resnet", 8, 8)
+    weights = build_trunk(trunk, 10).state_dict()
+    body = {f"{prefix}{name}": tensor for name, tensor in weights.items() if not name.startswith("fc.")}
+    save_file({**body, "loss.weight": torch.ones(3)}, path)
+    assert check_pretrained(path, trunk, Task(3, 32, 32, 10)) == ["fc.weight", "fc.bias"]
+    taken = trunk_weights(path, trunk)
+    assert all(torch.equal(taken[name], tensor) for name, tensor in weights.items() if not name.startswith("fc."))
+
+
+@pytest.mark.parametrize("wrapped", [None, "state_dict", "model", "model_state_dict", "net"])
+def test_files_of_torch_save_come_with_the_command_that_converts_them(wrapped, tmp_path):
+    """The command of the message, as it stands, makes a file that is taken."""
+    trunk, path = Trunk("cifar_resnet", 8, 8), tmp_path / "trunk.pth"
+    weights = build_trunk(trunk, 10).state_dict()
+    torch.save({wrapped: weights, "epoch": 3} if wrapped else weights, path)
+    with pytest.raises(
+        UsageError, match="files of torch.save may run code and are not read, so convert it: python -c"
+    ) as refused:
+        check_pretrained(path, trunk, Task(3, 32, 32, 10))
+    exec(str(refused.value).split('python -c "')[1].removesuffix('"'), {})
+    assert check_pretrained(tmp_path / "trunk.safetensors", trunk, Task(3, 32, 32, 10)) == []
