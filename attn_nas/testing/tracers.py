@@ -79,6 +79,6 @@ def refused_operators(module: nn.Module, x: Tensor) -> set[str]:
             used.add(func.overloadpacket.__name__)
             return func(*args, **(kwargs or {}))
 
-    with Recorded():
+    with Recorded():  # type: ignore[no-untyped-call]
         module(x.requires_grad_()).sum().backward()
     return used & NONDETERMINISTIC

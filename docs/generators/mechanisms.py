@@ -45,8 +45,8 @@ def page() -> str:
         ),
         "FLOPs count one multiply-add as one. Training step and inference: the time of a basic block with the mechanism over "
         f"that of the bare block, measured on {measured_where()}.",
-        "## What passes what {: #tracing }\n\nThe contract in `attn_nas.testing` runs every mechanism through each of these, and "
-        "compares the outputs, also at a size that was not traced. *Deterministic*: no operator that torch refuses to run on "
+        "## What passes what {: #tracing }\n\nThe contract in `attn_nas.testing` puts every mechanism through these, and "
+        "compares outputs, also at a size that was not traced. *Deterministic*: no operator that torch refuses to run on "
         "CUDA under `torch.use_deterministic_algorithms(True)`. *One image*: a training step on one image of 32 x 32 pixels "
         "works; the others have a batch norm that would see one number per channel, so drop a last batch of one image "
         "(`drop_last=True`). torchvision's `create_feature_extractor` uses torch.fx.",

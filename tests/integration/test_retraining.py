@@ -395,9 +395,7 @@ def test_files_of_torch_save_come_with_the_command_that_converts_them(wrapped, t
     trunk, path = Trunk("cifar_resnet", 8, 8), tmp_path / "trunk.pth"
     weights = build_trunk(trunk, 10).state_dict()
     torch.save({wrapped: weights, "epoch": 3} if wrapped else weights, path)
-    with pytest.raises(
-        UsageError, match="files of torch.save may run code and are not read, so convert it: python -c"
-    ) as refused:
+    with pytest.raises(UsageError, match=r"files of torch\.save may run code and are not read, so convert") as refused:
         check_pretrained(path, trunk, Task(3, 32, 32, 10))
     exec(str(refused.value).split('python -c "')[1].removesuffix('"'), {})
     assert check_pretrained(tmp_path / "trunk.safetensors", trunk, Task(3, 32, 32, 10)) == []

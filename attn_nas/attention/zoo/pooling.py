@@ -63,7 +63,7 @@ def max_over_channels(x: Tensor) -> Tensor:
 def free_pixels(x: Tensor) -> int:
     """The divisor of an unbiased variance over the pixels of ``x`` ``(B, C, H, W)``: ``H W - 1``, but 1 for a single pixel."""
     if has_torch_function_unary(x):
-        return handle_torch_function(free_pixels, (x,), x)  # type: ignore[no-any-return]
+        return handle_torch_function(free_pixels, (x,), x)
     pixels = x.shape[2] * x.shape[3]
     if torch.jit.is_tracing():
         return pixels - 1 + (pixels == 1)
