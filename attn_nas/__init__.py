@@ -9,7 +9,7 @@
     print(search.run.front)
 
 The public names below are loaded when they are first used, so that importing this package takes no time. Everything else is
-imported from its room, such as `attn_nas.cost` or `attn_nas.models.slots`.
+imported from its subpackage, such as `attn_nas.cost` or `attn_nas.models.slots`.
 """
 
 from importlib import import_module
@@ -72,10 +72,13 @@ _OF_OLDER_PLUGINS = {
     "Layout": ("attn_nas.space.geometry", "Layout"),
     "SlottedBlock": ("attn_nas.models.slots", "SlottedBlock"),
     "SlottedTrunk": ("attn_nas.models.slots", "SlottedTrunk"),
+    "CostTable": ("attn_nas.cost", "CostTable"),
+    "Task": ("attn_nas.space.task", "Task"),
+    "count_cost": ("attn_nas.cost", "count_cost"),
     "Target": ("attn_nas.plugins.lazy_class", "LazyClass"),
     "TrunkFamily": ("attn_nas.space.geometry", "TrunkFamily"),
 }
-"""Names that plug-ins import from here which were written, and kept in runs, before they had their rooms."""
+"""Names that plug-ins of older versions import from here; runs keep such plug-ins."""
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from attn_nas.space.schema import ProxySettings
 from attn_nas.training import choose_numerics
 from attn_nas.training.protocol import Replicate, Trained, Trainer
 from attn_nas.training.trainer import ProxyTrainer
+
+_STARTED = time.monotonic()
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -60,6 +63,7 @@ def present(chosen: argparse.Namespace, headline: float, text: str, **results: A
         "version": {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "command": " ".join(["python", *(Path(word).name if Path(word).exists() else word for word in sys.argv)]),
         "quick": chosen.quick,
+        "seconds": time.monotonic() - _STARTED,
         **results,
     }
     print(json.dumps(document, indent=1))

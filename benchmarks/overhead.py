@@ -3,8 +3,8 @@
 Searches the embedded space with a trainer that answers at once, so that all wall time is the coordinator's, with one worker
 (in its process) and with two. What a real worker does beside training (cost, weights, profile) is timed apart. Both, and the
 start of the search, give the share outside training for candidates that take as long as those of ``results/main_job.json``.
-Memory is that of the coordinator's process, and of one process that really trains ``--train`` tiny candidates. With ``--json``
-(and not ``--quick``) it is drawn in ``results/overhead_memory.svg``.
+Memory is that of the coordinator's process, and of one process that really trains ``--train`` tiny candidates.
+``reproduce.py overhead --to FOLDER`` draws it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from attn_nas.data import load_dataset
 from attn_nas.engine.search import Search
 from attn_nas.events.types import Event, SearchStarted, TrialFailed, TrialFinished
 from attn_nas.execution.settings import Local
-from attn_nas.report.charts.line_svg import Series, line_svg
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
 from attn_nas.space.references import reference_genotypes
@@ -243,16 +242,13 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, draw, print."""
+    """Measure, print."""
     parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument("--train", type=int, help="tiny candidates that are really trained (default 200, or 5 with --quick)")
     chosen = parser.parse_args()
     quick = chosen.quick
     train = (5 if quick else 200) if chosen.train is None else chosen.train
     results = measure(QUICK_CHECKPOINTS if quick else CHECKPOINTS, 25 if quick else 100, train, 2 if quick else 7)
-    if chosen.json and not quick:
-        series = [Series(row["what"], row["mb"]) for row in results["memory"]]
-        (RESULTS / "overhead_memory.svg").write_text(line_svg("Memory over trials", "finished trials", "memory, MB", series))
     present(chosen, results["rows"][-1]["share_outside_training"], table(results), **results)
 
 

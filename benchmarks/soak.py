@@ -49,6 +49,8 @@ TINY = Path(__file__).parents[1] / "tests" / "data" / "tiny.yaml"
 TASK = Task(3, 16, 16, 10)
 FAKE, POOLED, REAL = 6, 16, 4
 """Budgets of the runs: those that answer at once, with workers, and really trained ones."""
+FEW_POOLED = 8
+"""That of runs with workers, with ``--quick``."""
 MODEL_FILES = ("model.py", "model.safetensors", "insert.py", "config.json", "README.md", "placements.svg")
 _PATIENCE = 180.0
 
@@ -62,6 +64,7 @@ class Soak:
 
     folder: Path
     chance: random.Random
+    pooled: int = POOLED
     kills: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
     violations: Violations = field(default_factory=list)
@@ -373,9 +376,12 @@ def soak_workers(soak: Soak, number: int) -> None:
     kind, runs = "a worker", 0
     while soak.kills[kind] < number:
         run, runs = soak.folder / f"worker-{runs}", runs + 1
-        work = partial(fake_search, run, POOLED, 2, 0.1)
+        work = partial(fake_search, run, soak.pooled, 2, 0.1)
         process = begin(work)
-        for wanted in (soak.chance.randrange(1, 6), soak.chance.randrange(7, 14)):
+        for wanted in (
+            soak.chance.randrange(1, soak.pooled // 2 - 2),
+            soak.chance.randrange(soak.pooled // 2 - 1, soak.pooled - 2),
+        ):
             wait_until(has_told(run, wanted), process)
             time.sleep(soak.chance.uniform(0, 0.3))
             if workers := workers_of(process):
@@ -383,7 +389,7 @@ def soak_workers(soak: Soak, number: int) -> None:
                 soak.kills[kind] += 1
         if ended := end_of(process):
             soak.violations.append(f"{kind}, {run.name}: the search ended with {ended}")
-        soak.finish(kind, run, work, ended_wrong(POOLED, real=False))
+        soak.finish(kind, run, work, ended_wrong(soak.pooled, real=False))
 
 
 def soak_both(soak: Soak, number: int) -> None:
@@ -391,15 +397,15 @@ def soak_both(soak: Soak, number: int) -> None:
     kind = "the coordinator and a worker"
     for index in range(number):
         run = soak.folder / f"both-{index}"
-        work = partial(fake_search, run, POOLED, 2, 0.1)
+        work = partial(fake_search, run, soak.pooled, 2, 0.1)
         process = begin(work)
-        wait_until(has_told(run, soak.chance.randrange(1, 14)), process)
+        wait_until(has_told(run, soak.chance.randrange(1, soak.pooled - 2)), process)
         time.sleep(soak.chance.uniform(0, 0.3))
         for worker in workers_of(process)[:1]:
             os.kill(worker, signal.SIGKILL)
         soak.kills[kind] += killed(process, lambda: True)
         soak.examine(kind, run, cut_wrong)
-        soak.finish(kind, run, work, ended_wrong(POOLED, real=False))
+        soak.finish(kind, run, work, ended_wrong(soak.pooled, real=False))
 
 
 def soak_real(soak: Soak, number: int) -> None:
@@ -443,7 +449,7 @@ def main() -> None:
     chosen = parser.parse_args()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), random.Random(chosen.seed))
+        soak = Soak(Path(folder), random.Random(chosen.seed), FEW_POOLED if chosen.quick else POOLED)
         for kind in chosen.kinds:
             kill, number, few = KINDS[kind]
             kill(soak, few if chosen.quick else number)

@@ -70,25 +70,40 @@ _swept: dict[str, dict[str, dict[str, list[str]]]] = {}
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Function) -> Iterator[None]:
-    """Note what a sweep has found: by test, trunk and outcome the mechanisms."""
+def pytest_runtest_makereport(item: pytest.Function, call: pytest.CallInfo) -> Iterator[None]:
+    """Let the report of a case say what it is of, in whichever process it was run."""
     report = yield
-    if item.get_closest_marker("sweep") and (report.when == "call" or report.failed):
-        name, trunk = item.callspec.params["name"], str(item.callspec.params["trunk"])
-        _swept.setdefault(item.originalname, {}).setdefault(trunk, {}).setdefault(report.outcome, []).append(name)
+    if item.get_closest_marker("sweep") and (report.when == "call" or report.outcome != "passed"):
+        report.swept = [item.originalname, item.callspec.params["name"], str(item.callspec.params["trunk"])]
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note it: by test, trunk and outcome the mechanisms."""
+    if hasattr(report, "swept"):
+        test, name, trunk = report.swept
+        _swept.setdefault(test, {}).setdefault(trunk, {}).setdefault(report.outcome, []).append(name)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what a sweep has found."""
-    if session.config.getoption("--sweep") and _swept:
+    if session.config.getoption("--sweep") and _swept and not hasattr(session.config, "workerinput"):
         import torch
 
         from attn_nas.version import __version__
 
         versions = {"attn_nas": __version__, "torch": torch.__version__, "python": platform.python_version()}
-        found = {"catalogue": catalogue_digest(), "versions": versions, "tests": _swept}
-        SWEEP.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        in_order, trunks = mechanism_names().index, [*map(str, FAMILIES)]
+        found = {
+            test: {
+                trunk: {outcome: sorted(names, key=in_order) for outcome, names in by_trunk[trunk].items()}
+                for trunk in trunks
+                if trunk in by_trunk
+            }
+            for test, by_trunk in sorted(_swept.items())
+        }
+        document = {"catalogue": catalogue_digest(), "versions": versions, "tests": found}
+        SWEEP.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def catalogue_digest() -> str:
@@ -101,13 +116,6 @@ def catalogue_digest() -> str:
     trunks = {str(trunk): [repr(block) for block in trunk.blocks] for trunk in FAMILIES}
     document = json.dumps([mechanisms, trunks, list(FORMATS)], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()
-
-
-@pytest.fixture(scope="session")
-def swept() -> SimpleNamespace:
-    """The committed sweep, the digest that it should have, and the names of all trunks."""
-    found = json.loads(SWEEP.read_text(encoding="utf-8"))
-    return SimpleNamespace(found=found, digest=catalogue_digest(), trunks=[*map(str, FAMILIES)])
 
 
 def pytest_collection_finish() -> None:

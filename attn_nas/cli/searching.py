@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,8 @@ def search(
         device=device,
         trial_timeout=trial_timeout,
     )
+    _check_least(budget=(budget, 1), confirm=(confirm, 0))
+    seconds = None if time_budget is None else parse_seconds("--time-budget", time_budget)
     out, err = console(), console(stderr=True)
     ended: list[SearchFinished] = []
 
@@ -110,14 +113,13 @@ def search(
         else:
             shown = Lines(out)
         if resume:
-            if max_flops is not None or max_params is not None or warm_start is not None:
-                raise UsageError("limits and a warm start are for new runs: leave them out, or start a new run")
-            chosen = _loaded(space, run, seed, precision, storage, download=download)
+            limits = (max_flops, max_params, warm_start)
+            chosen = _loaded(space, run, seed, precision, storage, only_new=limits, download=download)
         else:
             chosen = _new(space, max_flops, max_params, run, seed, precision, storage, warm_start, download=download)
         found = chosen.optimize(
             budget,
-            None if time_budget is None else parse_seconds("--time-budget", time_budget),
+            seconds,
             confirm=confirm,
             early_stopping=early_stopping,
             execution=execution,
@@ -143,18 +145,33 @@ def search(
         raise typer.Exit(1)
 
 
+def _check_least(**options: tuple[int | None, int]) -> None:
+    """Raise UsageError for an option, by name, that is below the least allowed."""
+    for name, (number, least) in options.items():
+        if number is not None and number < least:
+            raise UsageError(f"{name} = {number}: choose an integer of at least {least}")
+
+
 def _loaded(
-    space: str | None, run: Path | None, seed: int | None, precision: str | None, storage: str | None, *, download: bool
+    space: str | None,
+    run: Path | None,
+    seed: int | None,
+    precision: str | None,
+    storage: str | None,
+    *,
+    only_new: Sequence[object],
+    download: bool,
 ) -> Search:
-    """Load the search of an earlier run.
+    """The search of an earlier run.
 
     Raises:
-        UsageError: the run was started with another space, seed or precision.
-        RunError: there is no such run.
+        UsageError: it was begun with another space, seed or precision, or an option that is ``only_new`` is given.
 
     """
     from attn_nas.engine.search import Search
 
+    if any(option is not None for option in only_new):
+        raise UsageError("limits and a warm start are for new runs: leave them out, or start a new run")
     found = Search.load(run, storage=storage, download=download)
     found.check(space=space, seed=seed, precision=precision)
     return found

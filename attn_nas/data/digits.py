@@ -24,6 +24,7 @@ SCAN = 8
 HUES = np.array([[1.0, 0.25, 0.25], [0.25, 1.0, 0.25], [0.35, 0.35, 1.0], [0.9, 0.9, 0.15]], dtype=np.float32)
 _NOISE = 0.04
 _CHUNK = 4000
+_NUM_TEST = 4000
 _PART_SEEDS: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 
 # Cued digits. These values are calibrated so that placements differ in accuracy at the default proxy: benchmarks/fidelity.py.
@@ -81,7 +82,7 @@ def _composed(settings: DataSettings, name: str, height: int, width: int, paint:
 
     train = make("train", settings.num_train or num_train)
     validation = make("validation", settings.num_validation or 4000)
-    return Dataset(name, Task(3, height, width, 10), train, validation, Augmentation(), partial(make, "test", 4000))
+    return Dataset(name, Task(3, height, width, 10), train, validation, Augmentation(), partial(make, "test", _NUM_TEST))
 
 
 def _memory() -> int:

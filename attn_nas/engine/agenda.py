@@ -20,7 +20,7 @@ _CONFIRMED_PER_POINT = 2
 
 @dataclass(frozen=True)
 class Planned:
-    """The training that is next, of which ``reached`` epochs are done already; a proposal is to be made if there is none."""
+    """The next training, and the number of its epochs that are done already; without a replicate a proposal is made."""
 
     replicate: Replicate | None
     reached: int = 0
@@ -79,7 +79,7 @@ class Agenda:
         self._queue.insert(0, replicate)
 
     def until(self, replicate: Replicate, reached: int) -> int | None:
-        """The epoch at which a training that has ``reached`` so many may be paused; None if it is trained to its end."""
+        """The epoch at which a training may be paused, if ``reached`` epochs are done; None if it is trained to its end."""
         if self._early_stopping is None or replicate.seed != self._ledger.seed:
             return None
         return None if replicate.genotype.key in self._reference_keys else self._early_stopping.next_rung(reached)

@@ -97,7 +97,11 @@ class Search:
         name: str | None = None,
         download: bool = False,
     ) -> None:
+        if seed is None:
+            raise UsageError("seed = None: choose an integer of at least 0")
         _check_number("seed", seed, 0)
+        if name is not None and not isinstance(name, str):
+            raise UsageError(f"name = {name!r}: give text")
         default, loaded = _named_space(space)
         if data is not None:
             loaded = loaded.with_data(data)
@@ -105,12 +109,14 @@ class Search:
             loaded = loaded.with_training(**training)
         if loaded.data is None:
             raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
+        trainer = None if isinstance(training, Mapping) else training
+        _check_callables(trainer, sampler)
         prior = prior_trainings(Run(warm_start), loaded) if warm_start else []
-        folder = RunFolder(run) if run else new_run_folder(name or default)
-        folder.check_free()
+        folder = RunFolder(run) if run else None
+        if folder:
+            folder.check_free()
         if storage is not None:
             check_storage(storage)
-        trainer = None if isinstance(training, Mapping) else training
         self._set(folder, _NewRun(name or default, loaded, seed, prior, storage), trainer, sampler, download=download)
 
     @classmethod
@@ -133,6 +139,11 @@ class Search:
             RunError: the run cannot be read, or another process works on it.
 
         """
+        if isinstance(training, Mapping):
+            raise UsageError(
+                "training: the recipe is fixed when a run begins; leave it out, or give a trainer that can be called"
+            )
+        _check_callables(training, sampler)
         folder = RunFolder(run) if run else latest_run_folder()
         if storage is not None:
             with folder.locked():
@@ -143,12 +154,14 @@ class Search:
         return search
 
     def _set(
-        self, folder: RunFolder, new: _NewRun | None, trainer: TrainFunction | None, sampler: SamplerFactory, *, download: bool
+        self,
+        folder: RunFolder | None,
+        new: _NewRun | None,
+        trainer: TrainFunction | None,
+        sampler: SamplerFactory,
+        *,
+        download: bool,
     ) -> None:
-        if not callable(sampler):
-            raise UsageError(f"sampler = {sampler}: give a function that makes a sampler from (space, costs, seed)")
-        if trainer is not None and not callable(trainer):
-            raise UsageError(f"training = {trainer!r}: give a mapping of the recipe, or a trainer that can be called")
         self._folder = folder
         self._new = new
         self._trainer = trainer
@@ -160,15 +173,21 @@ class Search:
     def run(self) -> Run:
         """The run as it was after the last `optimize`, or as it is in the folder; raises RunError if it has not begun."""
         if self._run is None:
-            self._run = Run(self._folder.path)
+            self._run = Run(self._begun_folder.path)
         return self._run
+
+    @property
+    def _begun_folder(self) -> RunFolder:
+        if self._folder is None:
+            raise RunError("the search has not begun: call optimize first")
+        return self._folder
 
     def check(
         self, *, space: SearchSpace | str | PathLike[str] | None = None, seed: int | None = None, precision: str | None = None
     ) -> None:
         """Raise UsageError if a loaded run was begun with another space, seed or precision; None is not checked."""
-        manifest = RunManifest.read(self._folder)
-        manifest.check(self._folder.path, space=None if space is None else _named_space(space)[1], seed=seed)
+        manifest = RunManifest.read(self._begun_folder)
+        manifest.check(self._begun_folder.path, space=None if space is None else _named_space(space)[1], seed=seed)
         if precision not in (None, "auto", manifest.numerics.precision):
             raise UsageError(
                 f"the run was begun in {manifest.numerics.precision}: leave --precision {precision} out, or begin a new run"
@@ -211,28 +230,33 @@ class Search:
         _check_number("confirm", confirm, 0)
         seconds = None if timeout is None else parse_seconds("timeout", str(timeout))
         execution = Local() if execution is None else execution
+        if not isinstance(execution, Local | Ray):
+            raise UsageError(f"execution = {execution!r}: give Local(...) or Ray(...)")
+        if early_stopping not in (None, True, False):
+            raise UsageError(f"early_stopping = {early_stopping!r}: choose True or False")
+        if callable(callbacks) or not all(map(callable, callbacks)):
+            raise UsageError(f"callbacks = {callbacks!r}: give a list of functions that take an event")
         choices = self._choices(n_trials, seconds, confirm, early_stopping)
         if choices.early_stopping and self._trainer is not None and not declared(self._trainer).can_pause:
             raise UsageError(
                 f"{declared(self._trainer).name} cannot pause a training: give it train_until (see "
                 "attn_nas.training.protocol.Trainer), or leave early_stopping out"
             )
+        folder = self._folder or new_run_folder(choices.space_name)
         with connected(execution) as backend:
-            setting = Setting(
-                choices, self._folder.path, device=execution.device, download=self._download, choose=backend.numerics
-            )
+            setting = Setting(choices, folder.path, device=execution.device, download=self._download, choose=backend.numerics)
             jobs = setting.manifest.budget or _MAX_INTEGER
             resources = backend.resources(setting.numerics, jobs, execution.workers, execution.threads, execution.trial_seconds)
-            self._folder.create()
-            with self._folder.locked():
+            folder.create()
+            with folder.locked():
                 if self._new:
-                    _begin(self._folder, setting, self._new)
-                    self._new = None
+                    _begin(folder, setting, self._new)
+                    self._folder, self._new = folder, None
                 try:
-                    with open_log(self._folder.events) as log:
+                    with open_log(folder.events) as log:
                         run_session(
                             setting,
-                            self._folder,
+                            folder,
                             TimeBudget(start, seconds),
                             backend,
                             resources,
@@ -244,10 +268,10 @@ class Search:
                     raise
                 except STORAGE_ERRORS as error:
                     raise RunError(
-                        f"{self._folder.path} cannot be written any more: {reason_of(error)}. What was finished is kept: make "
+                        f"{folder.path} cannot be written any more: {reason_of(error)}. What was finished is kept: make "
                         "room, or give leave to write, then go on with --resume"
                     ) from error
-        self._run = Run(self._folder.path)
+        self._run = Run(folder.path)
         return self._run
 
     def _choices(
@@ -255,7 +279,7 @@ class Search:
     ) -> RunChoices:
         """The manifest of a run that goes on, or the choices for a new one."""
         if self._new is None:
-            return RunManifest.read(self._folder).resumed(
+            return RunManifest.read(self._begun_folder).resumed(
                 budget=n_trials, time_budget=seconds, confirm=confirm, early_stopping=early_stopping
             )
         return RunChoices(
@@ -284,6 +308,14 @@ def search(
 
     """
     return Search(space, run=run, seed=seed).optimize(n_trials, timeout, execution=Local(workers=workers))
+
+
+def _check_callables(trainer: object, sampler: object) -> None:
+    """Raise UsageError for a trainer or a sampler that cannot be called; None is no trainer."""
+    if not callable(sampler):
+        raise UsageError(f"sampler = {sampler}: give a function that makes a sampler from (space, costs, seed)")
+    if trainer is not None and not callable(trainer):
+        raise UsageError(f"training = {trainer!r}: give a mapping of the recipe, or a trainer that can be called")
 
 
 def _check_number(name: str, number: int | None, least: int) -> None:

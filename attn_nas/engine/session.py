@@ -1,4 +1,4 @@
-"""One sitting of a search: puts its parts together for the process that runs it, until the search ends or is stopped."""
+"""One session of a search: builds its parts and runs them until the search ends or is stopped."""
 
 from __future__ import annotations
 

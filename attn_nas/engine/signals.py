@@ -23,7 +23,7 @@ class StopSignals:
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle the signals in the block. In another than the main thread nothing changes: Python delivers none there."""
+        """Handle the signals in the block. Outside the main thread nothing changes, since Python delivers no signals there."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -77,7 +77,7 @@ def train_replicates(replicates: Sequence[Replicate], folder: ReplicateFolder, e
     numbers = count()
 
     def ignore(progress: EpochReport) -> None:
-        """Nobody follows the epochs of a replicate."""
+        """Do nothing: the epochs of a replicate are not reported."""
 
     def end(outcome: Outcome, began: float) -> None:
         if outcome.fate == "unwritable":

@@ -24,6 +24,9 @@ class _Execution:
             raise UsageError(f"device = {self.device!r}: choose from {', '.join(_DEVICES)}")
         if self.trial_timeout is not None:
             object.__setattr__(self, "trial_timeout", parse_seconds("trial_timeout", str(self.trial_timeout)))
+        for name, number in (("workers", self.workers), ("threads", self.threads)):
+            if number is not None and type(number) is not int:
+                raise UsageError(f"{name} = {number!r}: choose an integer of at least 1")
 
     @property
     def trial_seconds(self) -> float | None:
@@ -57,7 +60,7 @@ class Ray(_Execution):
         address: the cluster's head, ``host:port``; ``"auto"`` for the cluster that this machine is a node of. By default that
             of ``ray.init`` or of the variable RAY_ADDRESS, else a cluster that is started on this machine for the search.
         gpus_per_trial: GPUs that a training takes, a share (``0.25``) or a whole number; a whole GPU where there are any.
-        start_timeout: seconds to wait for the first node that can train.
+        start_timeout: seconds, or text such as ``"5m"``, to wait for the first node that can train.
         workers: largest number of trainings at a time; as many as the nodes have room for by default.
         threads: processor cores that a training takes; one by default.
         device: as of `Local`.
@@ -70,17 +73,23 @@ class Ray(_Execution):
 
     address: str | None = None
     gpus_per_trial: float | None = None
-    start_timeout: float = 600.0
+    start_timeout: float | str = 600.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         share = self.gpus_per_trial
-        if share is not None and not (_LEAST_GPU <= share <= 1 or (share > 1 and share.is_integer())):
+        if share is not None and not isinstance(share, int | float):
+            raise UsageError(f"gpus_per_trial = {share!r}: give a number")
+        if share is not None and not (_LEAST_GPU <= share <= 1 or (share > 1 and float(share).is_integer())):
             raise UsageError(f"gpus_per_trial = {share}: choose a share of a GPU, such as 0.25, or a whole number of GPUs")
-        if not self.start_timeout > 0:
-            raise UsageError(f"start_timeout = {self.start_timeout}: choose a number of seconds above 0")
+        object.__setattr__(self, "start_timeout", parse_seconds("start_timeout", str(self.start_timeout)))
         if self.address is not None:
             check_address(self.address)
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds to wait for the first node that can train."""
+        return float(self.start_timeout)
 
 
 def check_address(address: str) -> None:

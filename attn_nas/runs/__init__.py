@@ -1,1 +1,1 @@
-"""A run on disk: its folder, its manifest, its trials, and what they amount to."""
+"""A run on disk: its folder, its manifest, its trials, and the results that follow from them."""

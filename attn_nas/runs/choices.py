@@ -54,12 +54,8 @@ class StoredSpace(BaseModel):
         return self.model_dump(mode="json")
 
 
-def are_same_space(one: SearchSpace, other: SearchSpace) -> bool:
-    """Whether two spaces have the same settings, and plug-ins of the same source text."""
-    return _with_sources(one) == _with_sources(other)
-
-
-def _with_sources(space: SearchSpace) -> dict[str, Any]:
+def settings_with_sources(space: SearchSpace) -> dict[str, Any]:
+    """The settings of ``space``, with the source text of its plug-ins, which must be those that were run last."""
     return {**space.model_dump(), "plugins": [plugins.active_file(path).source for path in space.plugins]}
 
 

@@ -15,7 +15,7 @@ from attn_nas.cost import CONVENTION, Cost
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.data.rules import DataRules
 from attn_nas.errors import DataError, RunError, UsageError
-from attn_nas.runs.choices import RunChoices, are_same_space
+from attn_nas.runs.choices import RunChoices, settings_with_sources
 from attn_nas.runs.data_identity import DataIdentity, Normalization
 from attn_nas.runs.folder import RunFolder
 from attn_nas.space.schema import SearchSpace
@@ -135,8 +135,10 @@ class RunManifest(RunChoices):
             SpaceError: the stored space cannot be used any more.
 
         """
-        if space is not None and not are_same_space(space, self.space.load(where)):
-            raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
+        if space is not None:
+            given = settings_with_sources(space)  # before the plug-ins of the stored space take the place of its own
+            if given != settings_with_sources(self.space.load(where)):
+                raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
         if seed is not None and seed != self.seed:
             raise UsageError(f"{where} was begun with seed {self.seed}: leave --seed out, or begin a new run")
 

@@ -21,10 +21,10 @@ _KINDS: dict[type, str] = {int: "integer", float: "number", str: "text", Path: "
 def page() -> str:
     """All commands with their arguments and options."""
     group: Any = get_command(app)
-    shown = dict(_commands(group))
+    shown = dict(_visible(group, PROGRAM))
     overview = table(
         ("command", "what it does"),
-        ((f"[`{name}`](#{_anchor(name)})", _summary(command)) for name, command in shown.items()),
+        ((f"[`{name.removeprefix(f'{PROGRAM} ')}`](#{_anchor(name)})", _summary(command)) for name, command in shown.items()),
     )
     return "\n\n".join(
         [
@@ -40,27 +40,40 @@ def page() -> str:
     )
 
 
-def _commands(group: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the visible commands by name; those of a group by the names of group and command."""
+def invocation(name: str) -> str:
+    """How a command is called, ``attn-nas NAME``, also where it belongs to a group.
+
+    Raises:
+        ValueError: there is no visible command of this name.
+
+    """
+    found = [called for called, _ in _visible(get_command(app), PROGRAM) if called.rsplit(" ", 1)[1] == name]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} commands are called {name}")
+    return found[0]
+
+
+def _visible(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """How each command is called, and the command; those of groups as well."""
     for name, command in group.commands.items():
         if command.hidden:
             continue
         if hasattr(command, "commands"):
-            yield from ((f"{name} {inner}", each) for inner, each in _commands(command))
+            yield from _visible(command, f"{prefix} {name}")
         else:
-            yield name, command
+            yield f"{prefix} {name}", command
 
 
-def _anchor(name: str) -> str:
-    return f"{PROGRAM}-{name.replace(' ', '-')}"
+def _anchor(called: str) -> str:
+    return called.replace(" ", "-")
 
 
-def _section(name: str, command: Any) -> str:
+def _section(called: str, command: Any) -> str:
     arguments = [each for each in command.params if isinstance(each, TyperArgument)]
-    usage = " ".join([PROGRAM, name, *(_metavar(each) for each in arguments), "[OPTIONS]"])
+    usage = " ".join([called, *(_metavar(each) for each in arguments), "[OPTIONS]"])
     return "\n\n".join(
         [
-            f"## {PROGRAM} {name} {{: #{_anchor(name)} }}",
+            f"## {called} {{: #{_anchor(called)} }}",
             _paragraphs(command.help or ""),
             f"```text\n{usage}\n```",
             _parameters(command),

@@ -9,6 +9,7 @@ from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.measured import measured_costs, measured_where
 from attn_nas.attention.mechanism import GATE_POSITIONS, Mechanism
 from attn_nas.drawing.colours import FAMILY_COLOURS
+from generators.commands import invocation
 from generators.flow import trace
 from generators.flow_svg import draw_flow
 from generators.markdown import code, definitions, drawing, front_matter, table
@@ -27,6 +28,7 @@ _FAMILIES = {
 def page() -> str:
     """All mechanisms that come with the package, family by family."""
     costs = measured_costs(CHANNELS, SIZE)
+    listed = invocation("mechanisms")
     records = [get_mechanism(name) for name in mechanism_names()]
     parts = [
         front_matter("Every attention mechanism of the catalogue: formula, paper, cost, positions and a drawing.")
@@ -34,8 +36,8 @@ def page() -> str:
         f"Every mechanism, with a drawing of what it computes on {CHANNELS} channels and {SIZE} x {SIZE} places. The drawings "
         "are traced from the modules. Coloured boxes have weights that are learned, grey boxes have none. Below each box "
         "stands the shape of its result, without the batch. Hyperparameters are those of the paper, or the nearest that fit.",
-        "`attn-nas catalog mechanisms` prints this list, `attn-nas catalog mechanisms NAME` one entry. A mechanism of your own "
-        "is added by a plug-in: [extending](../extending.md). Where a mechanism may be placed: [positions](../positions.md).",
+        f"`{listed}` prints this list, `{listed} NAME` one entry. A mechanism of your own is added by a "
+        "plug-in: [extending](../extending.md). Where a mechanism may sit in a block: [positions](../positions.md).",
         table(
             ("mechanism", "family", "parameters", "FLOPs", "training step", "inference"),
             (_row(record, costs.get(record.name, {})) for record in records),

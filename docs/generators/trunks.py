@@ -8,6 +8,7 @@ from attn_nas.drawing import draw_svg
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import TrunkFamily
 from attn_nas.space.trunks import Trunk, get_family, trunk_names
+from generators.commands import invocation
 from generators.markdown import code, definitions, drawing, front_matter
 
 _SHOWN = Placement("eca", "standard", kernel_size=3)
@@ -22,8 +23,8 @@ def page() -> str:
             front_matter("The convolutional networks whose blocks receive attention: depths, widths, insertion points.")
             + "# Trunks",
             "A trunk is the convolutional network whose blocks receive attention. A search space names its family, and its "
-            "depth where there are several: `trunk: {name: resnet, depth: 18}`. `attn-nas catalog trunks` prints this list. "
-            "A trunk of your own is added by a plug-in: [extending](../extending.md).",
+            "depth where there are several: `trunk: {name: resnet, depth: 18}`. "
+            f"`{invocation('trunks')}` prints this list. A plug-in adds a trunk of your own: [extending](../extending.md).",
             "In each drawing the first block holds an example, ECA at `standard`, so that its layers are shown. Circles are "
             "[positions](../positions.md) where attention may sit. A square is a block without attention.",
             *(_section(get_family(name)) for name in trunk_names()),

@@ -7,6 +7,7 @@ from typing import Any
 
 from attn_nas.space.loading import builtin_spaces
 from attn_nas.space.schema import json_schema
+from generators.commands import invocation
 from generators.markdown import code, front_matter, table
 
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -27,8 +28,8 @@ def page() -> str:
         [
             front_matter("Every key of a search-space file with its type, default and limits.") + "# Search-space files",
             "A search space is a YAML file. This page is made from the schema that checks these files. "
-            "`attn-nas catalog schema` prints the schema as JSON, for editors that complete keys. "
-            "`attn-nas catalog spaces NAME` prints a search space of the package, to be copied and changed.",
+            f"`{invocation('schema')}` prints the schema as JSON, for editors that complete keys. "
+            f"`{invocation('spaces')} NAME` prints a search space that comes with the package, to be copied and changed.",
             "A key without a default must be given. Unknown keys are an error.",
             *_sections(schema),
             "## Shipped search spaces {: #shipped }",

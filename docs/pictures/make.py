@@ -20,6 +20,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from safetensors import safe_open
+from safetensors.torch import save_file
+
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent
 RUN = HERE / "run.tar.xz"
@@ -27,7 +30,8 @@ sys.path.insert(0, str(DOCS))
 
 from generators.positions import draw_positions  # noqa: E402
 
-from attn_nas import Genotype, Placement, Trunk, draw_svg  # noqa: E402
+from attn_nas import Genotype, Placement, Trunk  # noqa: E402
+from attn_nas.drawing import draw_svg  # noqa: E402
 from attn_nas.runs.candidate import Candidate  # noqa: E402
 from attn_nas.runs.run import Run  # noqa: E402
 
@@ -53,7 +57,10 @@ def shown(run: Run) -> Candidate:
 
 
 def pack(folder: Path) -> None:
-    """Put what the pictures need of a run into the committed file: study, events, space, and weights of three networks."""
+    """Put what the pictures need of a run into the committed file: study, events, space, and weights of three networks.
+
+    Weights are rounded to half precision, so that the file is small.
+    """
     run = Run(folder)
     references = {each.record.reference: each.record.key for each in run.references}
     keys = {shown(run).record.key, references["none"], references["cbam everywhere"]}
@@ -65,9 +72,19 @@ def pack(folder: Path) -> None:
         for name in _KEPT:
             shutil.copy(folder / name, packed / name)
         for key in keys:
-            shutil.copy(run.folder.weights_of(key), packed / "weights")
+            _round(run.folder.weights_of(key), packed / "weights" / f"{key}.safetensors")
         with tarfile.open(RUN, "w:xz", preset=9) as archive:
             archive.add(packed, packed.name, filter=_anonymous)
+
+
+def _round(weights: Path, to: Path) -> None:
+    with safe_open(weights, "pt") as file:
+        rounded = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+        metadata = file.metadata()
+    for name, tensor in rounded.items():
+        if tensor.is_floating_point():
+            rounded[name] = tensor.half().to(tensor.dtype)
+    save_file(rounded, to, metadata)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -99,7 +116,7 @@ def draw_files(folder: Path) -> None:
     for written, name in ((write_front(run, folder), "front.svg"), (write_insight(run.insight, run, folder), "insight.svg")):
         (path,) = (each for each in written if each.name == name)
         shutil.copy(path, DOCS / name)
-    (path,) = write_maps(compare(run, [shown(run)], images=4), folder / "maps")
+    (path,) = write_maps(compare(run, [shown(run)], images=6), folder / "maps")
     shutil.copy(path, DOCS / "maps.png")
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from attn_nas.data import digits
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.export import isolated, verify
@@ -17,10 +18,11 @@ from attn_nas.training import step_profile
 
 @pytest.fixture(autouse=True, scope="session")
 def many_rounds() -> Iterator[dict[str, int]]:
-    """In this process networks are timed in one round instead of many, which are given to those who test the timing."""
+    """In this process networks are timed in one round, and tested on 400 composed images; gives the usual rounds."""
     many = step_profile._ROUNDS
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(step_profile, "_ROUNDS", dict.fromkeys(many, 1))
+        patched.setattr(digits, "_NUM_TEST", 400)
         yield many
 
 
@@ -44,6 +46,7 @@ def verified_here(monkeypatch) -> Callable[..., subprocess.CompletedProcess[str]
         with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
             patched.setattr(sys, "path", [*sys.path])
             patched.setattr(sys, "argv", ["isolated.py", command[-1]])
+            patched.setattr(sys, "dont_write_bytecode", True)
             try:
                 isolated.main()
             finally:

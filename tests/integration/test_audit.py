@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from attn_nas.execution.replicates import ReplicateFolder, train_replicates
 from attn_nas.execution.resources import Resources
 from attn_nas.execution.settings import Local
 from attn_nas.followups.audit import Audit, stratified
+from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 from attn_nas.testing import TableTrainer
@@ -31,12 +33,16 @@ from attn_nas.training.protocol import Replicate, Trained
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
+@pytest.fixture(scope="module")
+def searched(search_in, tmp_path_factory):
     """Twenty scored candidates."""
-    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
-        n_trials=20, confirm=0, execution=Local(workers=1)
-    )
+    return search_in(tmp_path_factory.mktemp("searched"), n_trials=20).folder.path
+
+
+@pytest.fixture
+def run(searched, tmp_path):
+    """A copy of it."""
+    return Run(shutil.copytree(searched, tmp_path / "run"))
 
 
 def _trained(accuracy, epochs):
@@ -211,7 +217,7 @@ def test_a_training_whose_workers_die_is_tried_again_the_next_time(run, tmp_path
     """It is told after three of them; it may have been chance, so nothing is kept."""
     replicate, folder, told = Replicate(run.candidates[0].record.genotype, 0), ReplicateFolder(tmp_path / "kept"), []
     train_replicates([replicate], folder, DyingExecutor(), lambda replicate, outcome: told.append(outcome))
-    assert told == ["its worker died"]
+    assert told == ["its worker died, 3 times"]
     assert folder.missing([replicate]) == [replicate]
 
 

@@ -162,7 +162,7 @@ def test_resume_takes_the_latest_run(searched, here):
     [
         (["search", "--space", "nowhere.yaml"], 2, "no search space 'nowhere.yaml'"),
         (["search", "--device", "tpu"], 2, "choose from auto, cpu, cuda"),
-        (["search", "--precision", "fp8"], 2, "unknown precision 'fp8': choose from auto, fp32, bf16"),
+        (["search", "--precision", "fp8"], 2, "proxy.precision = fp8: choose from auto, fp32, bf16"),
         (["search", "--workers", "512", "--threads", "2"], 2, "512 workers of 2 threads need more than the"),
         (["search", "--threads", "0"], 2, "threads = 0: choose an integer of at least 1"),
         (["audit", "nowhere"], 1, "nowhere is not a run"),
@@ -351,7 +351,7 @@ def test_costs_of_mechanisms_are_given_at_any_size(here):
     assert shown["cost"]["slowdown"] is None
     refused = json.loads(here("mechanisms", "shuffle", "--channels", "9", "--json").stdout)["cost"]["why_not"]
     assert refused == "shuffle: groups = 64 with channels = 9: choose channels divisible by 2"
-    assert "not beyond 64 a side" in here("mechanisms", "nonlocal", "--size", "224").stdout
+    assert "not counted beyond 64 a side" in here("mechanisms", "nonlocal", "--size", "224").stdout
     assert json.loads(here("mechanisms", "se", "--measure", "--size", "8", "--json").stdout)["cost"]["slowdown"]["step"] > 0
 
 

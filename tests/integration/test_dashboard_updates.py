@@ -257,7 +257,7 @@ def test_updates_and_events_are_streamed_while_a_search_runs(grow, tmp_path, ser
     """As server-sent events and as lines; the lines end with the search, the events with the server."""
     folder = tmp_path / "run"
     grow(folder, 2)
-    searching = threading.Thread(target=grow, args=(folder, 6), kwargs={"trainer": TableTrainer(tiny_task, seconds=0.2)})
+    searching = threading.Thread(target=grow, args=(folder, 6), kwargs={"training": TableTrainer(tiny_task, seconds=0.2)})
     with serving(tmp_path) as served:
         events, lines = (http.client.HTTPConnection("127.0.0.1", served.port, timeout=30) for _ in range(2))
         with closing(events), closing(lines):

@@ -214,7 +214,7 @@ def test_the_command_offers_every_format():
 
     option = signature(export_command, eval_str=True).parameters["format"]
     assert option.default == ",".join(DEFAULT_FORMATS)
-    assert f"Formats: {', '.join(FORMATS)};" in option.annotation.__metadata__[0].help
+    assert f"Formats, separated by commas: {', '.join(FORMATS)}." in option.annotation.__metadata__[0].help
 
 
 @pytest.mark.parametrize("name", ["source", "onnx"])

@@ -128,12 +128,11 @@ def test_a_run_is_resumed_with_its_own_space_under_another_name(tutorial):
     copy.mkdir()
     for name in ("my_space.yaml", "my_attention.py"):
         shutil.copy(tutorial / name, copy / name)
-    Search.load(tutorial / "run").optimize(n_trials=2, confirm=0, execution=Local(workers=1))
-    assert len(Run(tutorial / "run").candidates) == 2
+    Search.load(tutorial / "run").check(space=copy / "my_space.yaml")
     source = (copy / "my_attention.py").read_text()
     (copy / "my_attention.py").write_text(source.replace("1e-3", "1e-2"))
     with pytest.raises(UsageError, match="begun with another search space"):
-        Search.load(tutorial / "run").optimize(n_trials=3, confirm=0, execution=Local(workers=1))
+        Search.load(tutorial / "run").check(space=copy / "my_space.yaml")
     Search.load(tutorial / "run").optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     shutil.rmtree(tutorial / "run" / "plugins")
     with pytest.raises(SpaceError, match=r"the search space of .*run cannot be used any more: the plug-in .* cannot be read"):

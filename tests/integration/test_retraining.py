@@ -1,6 +1,7 @@
 """Full retraining: networks, recipe, gains and their significance, what is kept and resumed, and pretrained starts."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,12 +40,16 @@ from attn_nas.training.trainer import ProxyTrainer
 ONE = Resources(workers=1, threads=1, gpus=0, cores=1, jobs=8)
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
+@pytest.fixture(scope="module")
+def searched(search_in, tmp_path_factory):
     """Eight scored candidates, the references among them."""
-    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
-        n_trials=8, confirm=0, execution=Local(workers=1)
-    )
+    return search_in(tmp_path_factory.mktemp("searched"), n_trials=8).folder.path
+
+
+@pytest.fixture
+def run(searched, tmp_path):
+    """A copy of it."""
+    return Run(shutil.copytree(searched, tmp_path / "run"))
 
 
 def _winner(run):

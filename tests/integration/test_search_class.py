@@ -93,6 +93,8 @@ def test_the_short_cut_is_the_class(tiny_file, tmp_path, monkeypatch):
         ({"space": "no_such_space"}, SpaceError, "no_such_space"),
         ({"space": None, "seed": -1}, UsageError, "seed = -1: choose an integer of at least 0"),
         ({"space": None, "seed": 1.5}, UsageError, "seed = 1.5: choose an integer"),
+        ({"space": None, "seed": None}, UsageError, "seed = None: choose an integer of at least 0"),
+        ({"space": None, "name": 5}, UsageError, "name = 5: give text"),
         ({"space": None, "seed": True}, UsageError, "seed = True: choose an integer"),
         ({"space": None, "sampler": "tpe"}, UsageError, "sampler = tpe: give a function that makes a sampler"),
         ({"space": None, "training": "fast"}, UsageError, "training = 'fast': give a mapping of the recipe, or a trainer"),
@@ -121,6 +123,11 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, monkeypa
         ({"timeout": "soon"}, "timeout soon: write a duration like 1h30m"),
         ({"timeout": 0}, "timeout 0: write a duration like 1h30m"),
         ({"timeout": float("nan")}, "timeout nan: write a duration like 1h30m"),
+        ({"execution": "ray"}, "execution = 'ray': give Local(...) or Ray(...)"),
+        ({"execution": an.Local}, "give Local(...) or Ray(...)"),
+        ({"early_stopping": "no"}, "early_stopping = 'no': choose True or False"),
+        ({"callbacks": print}, "give a list of functions that take an event"),
+        ({"callbacks": (None,)}, "give a list of functions that take an event"),
         ({"early_stopping": True}, "TableTrainer cannot pause a training"),
     ],
 )
@@ -140,6 +147,9 @@ def test_bad_ends_are_refused_before_anything_is_written(tiny_space, table, tmp_
         (lambda: an.Local(trial_timeout=-1), "trial_timeout -1: write a duration like"),
         (lambda: an.Ray(address="http://head"), "address = http://head"),
         (lambda: an.Ray(gpus_per_trial=1.5), "gpus_per_trial = 1.5"),
+        (lambda: an.Ray(gpus_per_trial="half"), "gpus_per_trial = 'half': give a number"),
+        (lambda: an.Ray(start_timeout=0), "start_timeout 0: write a duration like"),
+        (lambda: an.Local(workers="2"), "workers = '2': choose an integer of at least 1"),
     ],
 )
 def test_bad_executions_are_refused(made, message):
@@ -187,3 +197,19 @@ def test_a_run_that_goes_on_is_checked_against_space_seed_and_precision(tiny_spa
     ):
         with pytest.raises(UsageError, match=message):
             search.check(**arguments)
+
+
+def test_two_searches_without_a_folder_get_two(tiny_space, table, tmp_path, monkeypatch):
+    """Also when both are made before one of them begins."""
+    monkeypatch.chdir(tmp_path)
+    searches = [an.Search(tiny_space, training=table) for _ in range(2)]
+    with pytest.raises(RunError, match="has not begun"):
+        _ = searches[0].run
+    paths = {search.optimize(1, confirm=0, execution=ONE).folder.path for search in searches}
+    assert len(paths) == 2
+
+
+def test_the_recipe_of_a_run_is_fixed(tiny_space, table, tmp_path):
+    an.Search(tiny_space, run=tmp_path / "run", training=table).optimize(1, confirm=0, execution=ONE)
+    with pytest.raises(UsageError, match="the recipe is fixed when a run begins"):
+        an.Search.load(tmp_path / "run", training={"epochs": 3})

@@ -257,7 +257,7 @@ def test_a_captured_step_is_replayed_and_a_failed_capture_goes_on(dataset, monke
         graph = ReplayedStep(step)
         if mode != "eager":
             step._stream = "a stream"
-            monkeypatch.setattr(TrainingStep, "_beside", staticmethod(lambda call, stream: call()))
+            monkeypatch.setattr(TrainingStep, "_on_stream", staticmethod(lambda call, stream: call()))
             monkeypatch.setattr(step, "_captured", lambda mode=mode, graph=graph: graph if mode == "captured" else None)
         for row, rate in zip(plan, rates, strict=True):
             step(row, rate)

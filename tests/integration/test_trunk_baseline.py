@@ -1,6 +1,7 @@
 """Trunks without attention: which trunks, the search's seeds, what is kept and resumed, and attention beside it."""
 
 import json
+import shutil
 from dataclasses import replace
 from math import isnan
 
@@ -36,12 +37,16 @@ PROXY = ProxySettings(epochs=2, batch_size=32, lr=0.1)
 BARE = Trunk("cifar_resnet", 8, 8)
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
+@pytest.fixture(scope="module")
+def searched(search_in, tmp_path_factory):
     """Twelve scored candidates, confirmed with one new seed."""
-    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
-        n_trials=12, confirm=1, execution=Local(workers=1)
-    )
+    return search_in(tmp_path_factory.mktemp("searched"), n_trials=12, confirm=1).folder.path
+
+
+@pytest.fixture
+def run(searched, tmp_path):
+    """A copy of it."""
+    return Run(shutil.copytree(searched, tmp_path / "run"))
 
 
 def _fill(baseline, accuracy):

@@ -127,7 +127,7 @@ def test_a_page_follows_its_search(page, searched, tmp_path, serving, tiny_task)
         _dots(page, 3)
         for budget in (8, 11):
             trainer = HeldTrainer(tiny_task, epochs=3, seconds=0.1)
-            with _behind(searched, folder, budget, trainer=trainer):
+            with _behind(searched, folder, budget, training=trainer):
                 page.wait_for_selector("#part-workers .spark")
                 assert "epoch 2/" in page.locator("#part-workers").inner_text()
                 assert page.locator("#part-status .running").count() == 1

@@ -84,7 +84,9 @@ def found(nodes, monkeypatch, tiny_space, tmp_path):
         given = {"confirm": 0, **arguments}
         ray = {name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given}
         begun = {name: given.pop(name) for name in ("training", "seed", "storage", "data") if name in given}
-        return Search(space, run=tmp_path / "run", **begun).optimize(execution=Ray(**ray), **given)
+        resume = given.pop("resume", False)
+        search = Search.load(tmp_path / "run", **begun) if resume else Search(space, run=tmp_path / "run", **begun)
+        return search.optimize(execution=Ray(**ray), **given)
 
     return run
 
@@ -441,7 +443,7 @@ def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
         ({"gpus_per_trial": -1.0}, "gpus_per_trial = -1.0: choose"),
         ({"gpus_per_trial": float("nan")}, "gpus_per_trial = nan: choose"),
         ({"gpus_per_trial": float("inf")}, "gpus_per_trial = inf: choose"),
-        ({"start_timeout": 0.0}, "start_timeout = 0.0: choose a number of seconds above 0"),
+        ({"start_timeout": 0.0}, "start_timeout 0.0: write a duration like"),
     ],
 )
 def test_what_is_no_cluster_is_refused(given, message):

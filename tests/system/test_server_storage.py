@@ -474,7 +474,7 @@ def test_a_missing_driver_is_named(monkeypatch):
     """With the extra that brings it."""
     monkeypatch.setattr("attn_nas.storage.address.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'postgresql://host/db needs a driver: pip install "attn-nas\[postgresql\]"'):
-        _ = ServerAddress.parse("postgresql://host/db").to_connect
+        _ = ServerAddress.parse("postgresql://host/db").driver_url
 
 
 @pytest.mark.parametrize(

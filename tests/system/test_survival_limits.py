@@ -95,7 +95,7 @@ def test_a_day_asleep_is_not_a_day_of_training(tiny_space, monkeypatch, tiny_tas
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 def test_a_limit_of_nothing_is_refused(tiny_space, tmp_path, limit, tiny_task):
     """Before anything is written."""
-    with pytest.raises(UsageError, match=r"trial_timeout = .*: choose a number of seconds above 0"):
+    with pytest.raises(UsageError, match=r"trial_timeout .*: write a duration like 1h30m"):
         Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
             n_trials=2, execution=Local(workers=1, trial_timeout=limit)
         )

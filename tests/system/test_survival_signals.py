@@ -149,7 +149,7 @@ def test_a_stopped_retraining_goes_on_where_it_was(run, monkeypatch, capfd):
 
     monkeypatch.setattr(ReplicateFolder, "keep", keep_and_stop)
     assert _called(monkeypatch, "audit", "run", "--candidates", "4", *BESIDE) == 130
-    assert "stopped; what is done is kept: the same command goes on" in capfd.readouterr().out
+    assert "stopped; finished trainings are kept: the same command continues" in capfd.readouterr().out
     assert len(kept) == 2
     assert _called(monkeypatch, "audit", "run", "--candidates", "4", *BESIDE) == 0
     assert len(kept) == len(set(kept)) == 8

@@ -71,11 +71,10 @@ def test_three_networks_say_nothing(tiny_space):
     assert Insight.of(_trainings(encoding, _first_se, number=3), encoding) is None
 
 
-@pytest.fixture
-def run(tiny_space, tmp_path, tiny_task):
-    return Search(tiny_space, run=tmp_path / "run", training=TableTrainer(tiny_task)).optimize(
-        n_trials=12, confirm=0, execution=Local(workers=1)
-    )
+@pytest.fixture(scope="module")
+def run(search_in, tmp_path_factory):
+    """Twelve scored candidates, to be read only."""
+    return search_in(tmp_path_factory.mktemp("searched"), n_trials=12)
 
 
 def test_a_run_has_its_insight_as_files(run, tmp_path):

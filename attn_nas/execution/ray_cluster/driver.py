@@ -197,7 +197,7 @@ class _Driver:
         for waited in self._waits():
             if ray.wait([answer], timeout=1.0)[0]:
                 break
-            if waited >= self._cluster.start_timeout:
+            if waited >= self._cluster.start_seconds:
                 ray.cancel(answer)
                 return DeviceError(f"no node of the Ray cluster {self._connected.head} has had {needs} free")
             if waited >= _NOTICE_AFTER > waited - 1.0:
