@@ -56,10 +56,10 @@ from attn_nas.training.protocol import TrainFunction
 
 WORKERS, TRAINING = 64, 10.0
 """Simulated workers, and simulated seconds of a training."""
-FRESH, QUICK_FRESH = 640, 128
+FRESH, QUICK_FRESH = 640, 256
 """Trials of a search from nothing."""
 SIZES, QUICK_SIZES = (1000, 10_000), (200,)
-MORE = 128
+MORE = 256
 """Trials of a search that goes on."""
 REPEATS, QUICK_REPEATS = 2, 1
 _CHUNK = 500
@@ -159,8 +159,9 @@ class Meter:
             self._ended.append((self._workers.spent(), self._counts.copy()))
 
     def figures(self) -> dict[str, float]:
-        """Means per trial, once all workers have had a training."""
-        (first, before), (last, after), trials = self._ended[WORKERS - 1], self._ended[-1], len(self._ended) - WORKERS
+        """Means per trial while all workers train: without the first training of each, and without the last ones."""
+        (first, before), (last, after) = self._ended[WORKERS - 1], self._ended[-1 - WORKERS]
+        trials = len(self._ended) - 2 * WORKERS
         per_trial = {name: (after[name] - before[name]) / trials for name in ("statements", "transactions")}
         return {"processor": (last - first) / trials, **per_trial, "resume": self._resumed}
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import socket
 import sys
 import threading
@@ -116,6 +117,26 @@ def catalogue_digest() -> str:
     trunks = {str(trunk): [repr(block) for block in trunk.blocks] for trunk in FAMILIES}
     document = json.dumps([mechanisms, trunks, list(FORMATS)], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def swept() -> SimpleNamespace:
+    """The committed sweep, the digest that it should have, and the names of all trunks."""
+    found = json.loads(SWEEP.read_text(encoding="utf-8"))
+    return SimpleNamespace(found=found, digest=catalogue_digest(), trunks=[*map(str, FAMILIES)])
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, to which what a shell starts in the background is deaf, and so is all that it starts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give several processes the slow files first, so that they end together: files of the system, then the others."""
+    if hasattr(config, "workerinput"):
+        folders = ["system", "integration", "unit"]
+        items.sort(key=lambda item: folders.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 
 def pytest_collection_finish() -> None:

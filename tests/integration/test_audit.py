@@ -285,12 +285,16 @@ def test_an_interrupted_audit_keeps_what_is_done(tmp_path, tiny_file):
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a background job inherits is deaf to it
     process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
     signal.signal(signal.SIGINT, inherited)
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "run").rglob("audit/*/*.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(30) == 130
+    with process:
+        try:
+            deadline = time.monotonic() + 300
+            while not list((tmp_path / "run").rglob("audit/*/*.json")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(300) == 130
+        finally:
+            process.kill()
     kept = len(list((tmp_path / "run").rglob("audit/*/*.json")))
     assert 1 <= kept < 500
     assert f"500 trainings, {kept} done before" in subprocess.check_output([*command, "--plan"], text=True)

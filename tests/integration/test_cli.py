@@ -88,6 +88,7 @@ def test_front_prints_a_table_or_one_document(searched, here):
     assert "References" in table
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_export_writes_to_a_folder(searched, here):
     """Model folders and the three files of the front, their paths printed; of other candidates the folders alone."""
     folder, _ = searched

@@ -10,8 +10,8 @@ from attn_nas.data import DATASETS, Augmentation, Dataset, Split, load_dataset
 from attn_nas.data.augment import crop_and_flip, cutout, draw
 from attn_nas.data.dataset import hold_out
 from attn_nas.data.scans import scans
-from attn_nas.errors import DataError
-from attn_nas.space.schema import DataSettings
+from attn_nas.errors import AttnNasError, DataError
+from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 
 COMPOSED = ["cued_digits", "cluttered_digits"]
@@ -150,3 +150,10 @@ def test_no_augmentation_changes_nothing():
 def test_every_data_set_of_the_schema_has_a_loader():
     """The YAML names and the registry agree."""
     assert list(DATASETS) == DataSettings.model_json_schema()["properties"]["name"]["enum"]
+
+
+def test_a_space_without_data_cannot_be_loaded():
+    """The error says which data sets there are."""
+    space = SearchSpace(trunk="cifar_resnet8", mechanisms=["se"])
+    with pytest.raises(AttnNasError, match="the search space has no data: give data, choose from cued_digits"):
+        load_dataset(space.data)

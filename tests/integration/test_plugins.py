@@ -59,28 +59,31 @@ def test_the_tutorials_contracts_pass(tutorial):
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 19
 
 
-def test_the_tutorials_mechanism_is_in_the_catalogue(tutorial):
+@pytest.mark.usefixtures("tutorial")
+def test_the_tutorials_mechanism_is_in_the_catalogue(command):
     """By name and in the table, with its costs."""
-    shown = _run(tutorial, "attn_nas", "mechanisms", "energy_gate", "--plugin", "my_attention.py")
-    assert "x * sigmoid(W2 relu(W1 rms_hw(x)))" in shown.stdout, shown.stderr
-    assert "\nenergy_gate " in _run(tutorial, "attn_nas", "mechanisms", "--plugin", "my_attention.py").stdout
+    _, shown, told = command("mechanisms", "energy_gate", "--plugin", "my_attention.py")
+    assert "x * sigmoid(W2 relu(W1 rms_hw(x)))" in shown, told
+    assert "\nenergy_gate " in command("mechanisms", "--plugin", "my_attention.py")[1]
 
 
-def test_the_tutorials_search_runs_and_its_run_can_move(tutorial, tmp_path):
+@pytest.mark.usefixtures("verified_here")
+def test_the_tutorials_search_runs_and_its_run_can_move(tutorial, tmp_path, command, monkeypatch):
     """Two workers train the user's mechanism; without the user's files the moved run is read, resumed and exported."""
-    options = ("--run", "run", "--workers", "2", "--confirm", "0", "--no-export")
-    done = _run(tutorial, "attn_nas", "search", "--space", "my_space.yaml", "--budget", "5", *options)
+    options = ("--run", "run", "--confirm", "0", "--no-export")
+    begin = ("search", "--space", "my_space.yaml", "--budget", "5", "--workers", "2")
+    done = _run(tutorial, "attn_nas", *begin, *options)
     assert done.returncode == 0, done.stderr
     assert "energy_gate everywhere" in done.stdout
     moved = tmp_path / "elsewhere" / "run"
     moved.parent.mkdir()
     shutil.move(tutorial / "run", moved)
     (tutorial / "my_attention.py").unlink()
-    front = _run(moved.parent, "attn_nas", "front", "run", "--json")
-    references = {found["reference"]: found["key"] for found in json.loads(front.stdout)["references"]}
+    monkeypatch.chdir(moved.parent)
+    references = {found["reference"]: found["key"] for found in json.loads(command("front", "run", "--json")[1])["references"]}
     assert "energy_gate everywhere" in references
-    resumed = _run(moved.parent, "attn_nas", "search", "--resume", "--budget", "6", *options)
-    assert resumed.returncode == 0, resumed.stderr
+    code, _, told = command("search", "--resume", "--budget", "6", "--workers", "1", *options)
+    assert code == 0, told
     run = Run(moved)
     ours = next(candidate for candidate in run.candidates if candidate.record.reference == "energy_gate everywhere")
     (folder,) = export_candidates(run, [ours], tmp_path / "models")
@@ -89,7 +92,8 @@ def test_the_tutorials_search_runs_and_its_run_can_move(tutorial, tmp_path):
     assert "attn_nas" not in source.split('"""')[2]
 
 
-def test_the_tutorials_trunk_is_searched_and_exported(tutorial):
+@pytest.mark.usefixtures("verified_here")
+def test_the_tutorials_trunk_is_searched_and_exported(tutorial, command):
     """A space may name both files; the exported model carries the source of trunk and slots."""
     text = (tutorial / "my_space.yaml").read_text().replace("[my_attention.py]", "[my_attention.py, my_trunk.py]")
     text = text.replace("{name: cifar_resnet, depth: 8, width: 8}", "{name: plain_net, depth: 1, width: 8}")
@@ -101,7 +105,7 @@ def test_the_tutorials_trunk_is_searched_and_exported(tutorial):
     folders = export_candidates(run, run.references, tutorial / "models")
     assert len(folders) == 3
     assert all("class PlainNet(SlottedTrunk)" in (folder / "model.py").read_text() for folder in folders)
-    assert "plain_net" in _run(tutorial, "attn_nas", "trunks", "--plugin", "my_trunk.py").stdout
+    assert "plain_net" in command("trunks", "--plugin", "my_trunk.py")[1]
 
 
 def test_a_plugin_is_what_it_was_when_it_was_read(tutorial):

@@ -233,6 +233,7 @@ def test_trainings_are_done_once_and_keep_weights(run):
     assert result.networks[0].profile.step_seconds > 0
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_winners_are_exported_with_the_weights_of_their_full_training(run, tmp_path):
     """By default the winners of the last retraining, verified; the card has the test split's accuracy; others are refused."""
     winner = _winner(run)

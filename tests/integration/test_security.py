@@ -137,6 +137,7 @@ def _is_harmless(page):
     return parser.found == [] and "49|[a]" not in page
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_hostile_names_stay_text_in_exported_folders(hostile, tmp_path, command):
     """Sources have the classes and functions that they should have, and no more; the card's metadata is what it was."""
     code, _, err = command("export", hostile, "--knee", "--to", "out", "--format", "source,safetensors,insert,hub")

@@ -1,7 +1,6 @@
 """Kill -9 at writes of the study and at random moments: a short soak; and who may work on a run."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from attn_nas.runs.run import Run
 from attn_nas.testing import TableTrainer
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 HOLDER = """
 import os, signal, sys
@@ -24,7 +22,7 @@ with RunFolder(sys.argv[1]).locked():
 """
 
 
-def test_a_run_survives_being_killed(tmp_path):
+def test_a_run_survives_being_killed(tmp_path, child_env):
     """At writes of its study, at random moments, and with its workers: the budget is exact, nothing lost, nothing left."""
     command = [
         sys.executable,
@@ -37,7 +35,7 @@ def test_a_run_survives_being_killed(tmp_path):
         "coordinator",
         "both",
     ]
-    environment = {**ENVIRONMENT, "TMPDIR": str(tmp_path), "PYTHONPATH": str(BENCHMARKS)}
+    environment = {**child_env, "TMPDIR": str(tmp_path), "PYTHONPATH": str(BENCHMARKS)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     found = json.loads(done.stdout)
     assert found["violations"] == []
@@ -50,14 +48,14 @@ def test_a_run_survives_being_killed(tmp_path):
     assert found["resumed"] >= 5
 
 
-def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path, tiny_task):
+def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path, tiny_task, child_env):
     """While a process holds the run, even one that does nothing; the lock of a killed one is taken over at once."""
     run = tmp_path / "run"
     Search(tiny_space, run=run, training=TableTrainer(tiny_task)).optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     command = [sys.executable, "-m", "attn_nas", "search", "--resume", "--run", "run", "--budget", "4", "--workers", "1"]
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        second = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        second = subprocess.run(command, cwd=tmp_path, env=child_env, capture_output=True, text=True, check=False)
         holder.kill()
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1] == "attn-nas: another process works in run: wait for it, or name another folder"

@@ -121,17 +121,12 @@ if __name__ == "__main__":
 """
 
 
-def test_not_even_stopped_workers_outlive_their_search(tmp_path, tiny_file):
+def test_not_even_stopped_workers_outlive_their_search(tmp_path, tiny_file, wait_until):
     """The kernel ends them with a coordinator that was killed."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     with subprocess.Popen([sys.executable, str(script), str(tmp_path), str(tiny_file)]) as process:
-        deadline = time.monotonic() + 300
-        while len(found := list(tmp_path.glob("*.worker"))) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: len(list(tmp_path.glob("*.worker"))) == 2)
         process.kill()
-    workers = [Path("/proc", path.stem) for path in found]
-    while any(worker.exists() and "(zombie)" not in (worker / "status").read_text() for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    workers = [Path("/proc", path.stem) for path in tmp_path.glob("*.worker")]
+    wait_until(lambda: not any(w.exists() and "(zombie)" not in (w / "status").read_text() for w in workers))

@@ -22,9 +22,7 @@ from attn_nas.execution.replicates import ReplicateFolder
 from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 COMMAND = [sys.executable, "-m", "attn_nas"]
-PATIENCE = 300
 
 
 @pytest.fixture
@@ -67,13 +65,6 @@ def _called(monkeypatch, *arguments):
     except SystemExit as ended:
         return ended.code or 0
     return 0
-
-
-def _wait_until(found):
-    deadline = time.monotonic() + PATIENCE
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _begun(folder, number=1):
@@ -168,7 +159,7 @@ def test_a_search_cut_while_it_exports_has_its_models_later(run, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_path, number, tiny_file):
+def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_path, number, tiny_file, child_env, wait_until):
     """An image that never comes: here a pipe into which nobody writes."""
     for label in ("cats", "dogs"):
         (tmp_path / "images" / "train" / label).mkdir(parents=True)
@@ -181,7 +172,7 @@ def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_pa
     data = {"name": "image_folder", "root": str(tmp_path / "images"), "image_size": 16, "num_validation": 4}
     (tmp_path / "space.yaml").write_text(yaml.safe_dump({**space, "data": data}))
     command = [*COMMAND, "search", "--space", "space.yaml", "--run", "run"]
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, cwd=tmp_path, env=child_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         writers = []
 
         def is_read():
@@ -190,10 +181,10 @@ def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_pa
             return writers or process.poll() is not None
 
         try:
-            _wait_until(is_read)
+            wait_until(is_read)
             time.sleep(0.3)  # it has opened the file, and begins to wait in it
             process.send_signal(number)
-            assert process.communicate(timeout=PATIENCE) == (b"", b"")
+            assert process.communicate(timeout=300) == (b"", b"")
         finally:
             process.kill()
         os.close(*writers)
@@ -250,40 +241,40 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path, tiny_file):
+def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path, tiny_file, child_env, wait_until):
     (tmp_path / "hangs.py").write_text(HANGS)
-    with subprocess.Popen([sys.executable, "hangs.py", str(tiny_file)], cwd=tmp_path, env=ENVIRONMENT) as process:
-        _wait_until(lambda: len([*tmp_path.glob("hangs-*")]) == 2)
+    with subprocess.Popen([sys.executable, "hangs.py", str(tiny_file)], cwd=tmp_path, env=child_env) as process:
+        wait_until(lambda: len([*tmp_path.glob("hangs-*")]) == 2)
         left = [*_children(process.pid), *_workers(process.pid)]
         process.kill()
     assert len(left) >= 3
-    _wait_until(lambda: not any(map(_runs, left)))
+    wait_until(lambda: not any(map(_runs, left)))
 
 
-def test_sigterm_to_all_processes_stops_now_and_keeps_everything(search_command, tmp_path):
+def test_sigterm_to_all_processes_stops_now_and_keeps_everything(search_command, tmp_path, child_env, wait_until):
     """As a scheduler sends it: exit code 130, no worker left, nothing half-written, and --resume goes on."""
     command = [*search_command, "--budget", "40", "--workers", "2"]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=tmp_path, env=child_env, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        _wait_until(lambda: _begun(tmp_path, 4))
+        wait_until(lambda: _begun(tmp_path, 4))
         workers = _workers(process.pid)
         os.killpg(process.pid, signal.SIGTERM)
-        output, complaints = process.communicate(timeout=PATIENCE)
+        output, complaints = process.communicate(timeout=300)
     assert process.returncode == 130
     assert complaints == b""
     assert b"Continue with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
     assert len(workers) == 2
-    _wait_until(lambda: not any(map(_runs, workers)))
+    wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))
 
 
-def test_a_search_whose_terminal_goes_away_ends_in_order(search_command, tmp_path):
+def test_a_search_whose_terminal_goes_away_ends_in_order(search_command, tmp_path, child_env, wait_until):
     """As by SIGTERM: nothing runs on, neither trials nor processes, and nobody is written to who is not there."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(tmp_path)
-        os.execve(sys.executable, [*search_command, "--budget", "40", "--workers", "2"], {**ENVIRONMENT, "TERM": "xterm"})
+        os.execve(sys.executable, [*search_command, "--budget", "40", "--workers", "2"], {**child_env, "TERM": "xterm"})
     os.set_blocking(terminal, False)
     shown = b""
 
@@ -293,29 +284,29 @@ def test_a_search_whose_terminal_goes_away_ends_in_order(search_command, tmp_pat
             shown += os.read(terminal, 65536)
         return _begun(tmp_path, 4)
 
-    _wait_until(is_begun)
+    wait_until(is_begun)
     workers = _workers(child)
     os.close(terminal)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 130
     assert b"Ctrl-C stops after the running trials" in shown
     assert len(workers) == 2
-    _wait_until(lambda: not any(map(_runs, workers)))
+    wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))
 
 
-def test_a_search_under_nohup_outlives_its_terminal(search_command, tmp_path):
+def test_a_search_under_nohup_outlives_its_terminal(search_command, tmp_path, child_env, wait_until):
     """SIGHUP that was ignored stays ignored."""
     command = ["nohup", *search_command, "--budget", "2", "--workers", "1", "--no-export"]
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        _wait_until(lambda: _begun(tmp_path))
+    with subprocess.Popen(command, cwd=tmp_path, env=child_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: _begun(tmp_path))
         process.send_signal(signal.SIGHUP)
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=300)
     assert process.returncode == 0
     assert len(Run(tmp_path / "run").candidates) == 2
 
 
-def test_ctrl_c_during_the_first_imports_ends_without_a_word(tmp_path, tiny_file):
+def test_ctrl_c_during_the_first_imports_ends_without_a_word(tmp_path, tiny_file, child_env):
     """Here when torch begins to be loaded, and when the command line itself is."""
     for module in ("typer", "torch"):
         hook = f"""
@@ -328,7 +319,7 @@ sys.argv = ["attn-nas", "search", "--run", "run", "--space", {str(tiny_file)!r}]
 from attn_nas.__main__ import main
 main()
 """
-        ended = subprocess.run([sys.executable, "-c", hook], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=False)
+        ended = subprocess.run([sys.executable, "-c", hook], cwd=tmp_path, env=child_env, capture_output=True, check=False)
         assert ended.stderr == ended.stdout == b""
         assert ended.returncode in (130, -signal.SIGINT)  # the interpreter may end itself as interrupted: a shell says 130
         assert not (tmp_path / "run").exists()

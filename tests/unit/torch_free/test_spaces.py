@@ -10,7 +10,7 @@ import yaml
 
 from attn_nas.attention import catalog
 from attn_nas.attention.mechanism import Mechanism
-from attn_nas.errors import AttnNasError, SpaceError
+from attn_nas.errors import SpaceError
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import builtin_spaces, load_space, parse_space
@@ -446,11 +446,3 @@ def test_training_given_later_fits_the_mechanisms(monkeypatch):
     space = SearchSpace(trunk="resnet18", mechanisms=["needs_eight"])
     with pytest.raises(SpaceError, match=r"proxy\.batch_size = 4: needs_eight cannot be trained on batches of less than 8"):
         space.with_training(batch_size=4)
-
-
-def test_a_space_without_data_cannot_be_loaded():
-    """The error says which data sets there are."""
-    from attn_nas.data import load_dataset
-
-    with pytest.raises(AttnNasError, match="the search space has no data: give data, choose from cued_digits"):
-        load_dataset(SearchSpace(**GOOD).data)
