@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from attn_nas.data.dataset import Dataset
 from attn_nas.data.digits import cluttered_digits, cued_digits, plain_digits
-from attn_nas.data.torchvision_sets import image_folder, packed_set
+from attn_nas.data.image_folder import image_folder
+from attn_nas.data.torchvision_sets import packed_set
 from attn_nas.errors import UsageError, choose_from
 from attn_nas.space.schema import DataSettings
 

@@ -199,7 +199,7 @@ class Loop:
                 with self._lookahead.handling(began):
                     self._take(outcome.number, outcome.trained)
             elif outcome.fate == "unwritable":
-                raise RunError(f"{outcome.reason}. What was finished is kept: make room, then go on with --resume")
+                raise RunError(f"{outcome.reason}. What was finished is kept: make room, then resume the run")
             else:
                 self._end(outcome.number, "failed" if outcome.fate == "given up" else outcome.fate, outcome.reason)
                 if outcome.again:

@@ -190,7 +190,7 @@ class Search:
         manifest.check(self._begun_folder.path, space=None if space is None else _named_space(space)[1], seed=seed)
         if precision not in (None, "auto", manifest.numerics.precision):
             raise UsageError(
-                f"the run was begun in {manifest.numerics.precision}: leave --precision {precision} out, or begin a new run"
+                f"the run was begun in {manifest.numerics.precision}: leave the precision {precision} out, or begin a new run"
             )
 
     def optimize(
@@ -269,7 +269,7 @@ class Search:
                 except STORAGE_ERRORS as error:
                     raise RunError(
                         f"{folder.path} cannot be written any more: {reason_of(error)}. What was finished is kept: make "
-                        "room, or give leave to write, then go on with --resume"
+                        "room, or give leave to write, then resume the run"
                     ) from error
         self._run = Run(folder.path)
         return self._run

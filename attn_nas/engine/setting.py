@@ -88,7 +88,7 @@ class Setting:
             return choose(device, self.space.proxy.precision)
         stored = choices.numerics
         if device not in ("auto", stored.device):
-            raise UsageError(f"the run was begun on {stored.device}: leave --device {device} out, or begin a new run")
+            raise UsageError(f"the run was begun on {stored.device}: leave the device {device} out, or begin a new run")
         choose(stored.device, "auto")
         return stored
 

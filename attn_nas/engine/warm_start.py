@@ -22,11 +22,11 @@ def prior_trainings(run: Run, space: SearchSpace) -> list[PriorTraining]:
     """
     trunk = space.trunk.trunk()
     if run.space.trunk.trunk() != trunk:
-        raise UsageError(f"--warm-start {run.folder.path}: a run on {run.space.trunk.trunk()} says nothing about {trunk}")
+        raise UsageError(f"a warm start from {run.folder.path}: a run on {run.space.trunk.trunk()} says nothing about {trunk}")
     names = {settings.name for settings in space.mechanisms}
     usable = [each for each in run.candidates if _mechanisms(each.record.genotype) <= names]
     if not any(_mechanisms(each.record.genotype) for each in usable):
-        raise UsageError(f"--warm-start {run.folder.path}: it has no candidate whose mechanisms the space has")
+        raise UsageError(f"a warm start from {run.folder.path}: it has no candidate whose mechanisms the space has")
     if len(usable) > _MOST:
         references = [each for each in usable if each.record.reference]
         ordered = sorted((each for each in usable if not each.record.reference), key=lambda each: -each.accuracy)

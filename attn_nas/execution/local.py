@@ -84,7 +84,7 @@ class InProcess:
         if job:
             ended = run_job(self._trainer, job, handle)
             if isinstance(ended, Failed) and ended.lost:
-                raise RunError(f"{ended.reason}. What was finished is kept: go on with --resume in a fresh process")
+                raise RunError(f"{ended.reason}. What was finished is kept: resume the run in a fresh process")
 
     def close(self) -> None:
         """Do nothing: no job runs between calls."""
@@ -218,7 +218,7 @@ class LocalPool:
         why = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         self._deaths_at_start += not dead.ready
         if self._deaths_at_start > _MAX_DEATHS_AT_START:
-            raise RunError(f"worker processes die as soon as they start ({why}): try --workers 1 to see why")
+            raise RunError(f"worker processes die as soon as they start ({why}): try one worker to see why")
         dead.pipe.close()
         self._workers[index] = self._start(dead.trainer)
         return why

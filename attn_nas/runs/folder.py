@@ -69,7 +69,9 @@ class RunFolder:
     def check_free(self) -> None:
         """Raise UsageError if the folder holds a run already, or other files with the names of a run's files."""
         if self.study.exists():
-            raise UsageError(f"{self.path} holds a run already: add --resume to go on with it, or name another folder")
+            raise UsageError(
+                f"{self.path} holds a run already: resume it (--resume, in Python Search.load), or name another folder"
+            )
         for path in (self.space, self.plugins):
             if path.exists() and not self._lock.exists():
                 raise UsageError(f"{self.path} has a {path.name} of its own, which a run would replace: name another folder")

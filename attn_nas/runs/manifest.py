@@ -138,9 +138,9 @@ class RunManifest(RunChoices):
         if space is not None:
             given = settings_with_sources(space)  # before the plug-ins of the stored space take the place of its own
             if given != settings_with_sources(self.space.load(where)):
-                raise UsageError(f"{where} was begun with another search space: leave --space out, or begin a new run")
+                raise UsageError(f"{where} was begun with another search space: leave the space out, or begin a new run")
         if seed is not None and seed != self.seed:
-            raise UsageError(f"{where} was begun with seed {self.seed}: leave --seed out, or begin a new run")
+            raise UsageError(f"{where} was begun with seed {self.seed}: leave the seed out, or begin a new run")
 
     def resumed(
         self,

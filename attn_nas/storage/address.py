@@ -42,7 +42,7 @@ class ServerAddress:
         except (ArgumentError, ValueError):
             raise UsageError(f"the storage is no address of a database: {_EXAMPLE}") from None
         if backend == "sqlite":
-            raise UsageError(f"the storage is an SQLite file, which every run has without --storage; for a server {_EXAMPLE}")
+            raise UsageError(f"the storage is an SQLite file, which every run has by itself; for a server {_EXAMPLE}")
         if backend != "postgresql":
             raise UsageError(f"the storage {backend} is not known, only PostgreSQL is: {_EXAMPLE}")
         if not url.database:

@@ -89,5 +89,5 @@ def move_study(folder: Path, storage: str) -> None:
     """
     server = ServerStudy(folder)
     if not server.exists():
-        raise UsageError(f"{folder} keeps its study in a file of its own: leave --storage out, or begin a new run")
+        raise UsageError(f"{folder} keeps its study in a file of its own: leave the storage out, or begin a new run")
     server.move_to(ServerAddress.parse(storage))

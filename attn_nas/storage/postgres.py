@@ -380,8 +380,8 @@ class _Connector:
 def _gone(address: ServerAddress, error: BaseException) -> StudyError:
     """The error of a search whose storage did not answer within the time of its retry policy."""
     return StudyError(
-        f"the storage {address} does not answer any more: {address.masked(reason_of(error))}. What was finished is kept: go on "
-        "with --resume when it is back"
+        f"the storage {address} does not answer any more: {address.masked(reason_of(error))}. What was finished is kept: "
+        "resume the run when it is back"
     )
 
 
@@ -399,6 +399,6 @@ def _explained(address: ServerAddress) -> Iterator[None]:
         ) from None
     except STORAGE_ERRORS as error:
         raise StudyError(
-            f"the storage {address} cannot be used: {address.masked(reason_of(error))}. A password is taken from --storage, "
+            f"the storage {address} cannot be used: {address.masked(reason_of(error))}. A password is taken from the address, "
             f"from {VARIABLE}, or from where the driver finds it (PGPASSWORD, ~/.pgpass)"
         ) from None

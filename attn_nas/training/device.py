@@ -59,7 +59,7 @@ def resolve_device(wanted: str) -> Device:
     if wanted not in ("auto", "cpu", "cuda"):
         raise DeviceError(f"unknown device {wanted!r}: choose from auto, cpu, cuda")
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("no CUDA device is available: use --device cpu, or install a CUDA build of torch")
+        raise DeviceError("no CUDA device is available: choose the device cpu, or install a CUDA build of torch")
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 

@@ -116,7 +116,7 @@ def test_precision_workers_and_threads_are_set_by_hand_and_recorded(tmp_path, he
     assert started["cores"] >= 1
     refused = here("search", "--resume", "--run", "run", "--precision", "bf16", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "the run was begun in fp32: leave --precision bf16 out" in refused.stderr
+    assert "the run was begun in fp32: leave the precision bf16 out" in refused.stderr
 
 
 def test_every_candidate_is_timed_beside_its_trunk(searched):

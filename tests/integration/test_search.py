@@ -239,11 +239,11 @@ def test_resume_refuses_what_does_not_fit(tiny_space, tmp_path, table_search):
         table_search(other, resume=True)
     with pytest.raises(UsageError, match="begun with seed 0"):
         Search.load(tmp_path / "run").check(seed=5)
-    with pytest.raises(UsageError, match="begun on cpu: leave --device cuda out"):
+    with pytest.raises(UsageError, match="begun on cpu: leave the device cuda out"):
         table_search(device="cuda", resume=True)
     with pytest.raises(RunError, match="is not a run"):
         table_search(run=tmp_path / "nowhere", resume=True)
-    with pytest.raises(UsageError, match="holds a run already: add --resume"):
+    with pytest.raises(UsageError, match="holds a run already: resume it"):
         table_search(n_trials=3)
     for arguments in ({"n_trials": 0}, {"workers": 0}, {"seed": -1}, {"seed": 2**31}):
         with pytest.raises(UsageError, match="choose an integer of at least"):

@@ -193,7 +193,7 @@ def test_a_run_that_goes_on_is_checked_against_space_seed_and_precision(tiny_spa
     for arguments, message in (
         ({"space": space.with_data(DATA)}, "was begun with another search space"),
         ({"seed": 1}, "was begun with seed 0"),
-        ({"precision": other}, f"was begun in {precision}: leave --precision {other} out"),
+        ({"precision": other}, f"was begun in {precision}: leave the precision {other} out"),
     ):
         with pytest.raises(UsageError, match=message):
             search.check(**arguments)

@@ -47,6 +47,14 @@ SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
 PATIENCE = 60.0
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_other_tests():
+    """Workers of Ray run at niceness 15 by default, and would hardly run beside other tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_worker_niceness", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A head that trains nothing, and two nodes: four processors and something like a GPU, and one processor."""
@@ -381,7 +389,7 @@ def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, 
             os.kill(head, signal.SIGKILL)
 
     search = Search(tiny_space, run=tmp_path / "run", training=trainer)
-    with pytest.raises(RunError, match=r"does not answer any more\. What was finished is kept: go on with --resume"):
+    with pytest.raises(RunError, match=r"does not answer any more\. What was finished is kept: resume the run"):
         search.optimize(n_trials=50, confirm=0, execution=Ray(workers=2), callbacks=[kill_the_head])
     assert not Path(f"/proc/{drivers[0]}").exists()
     records = Run(tmp_path / "run").records

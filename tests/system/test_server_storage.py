@@ -177,7 +177,7 @@ def test_the_password_may_come_with_the_address(server, table_search, tmp_path, 
     monkeypatch.delenv("PGPASSWORD")
     assert len(table_search(n_trials=4, storage=server.url()).candidates) == 4
     monkeypatch.setattr(address, "_given", {})
-    with pytest.raises(RunError, match="A password is taken from --storage"):
+    with pytest.raises(RunError, match="A password is taken from the address"):
         Run(tmp_path / "run")
     _check(table_search(n_trials=6, resume=True, storage=server.url()), 6)
     assert PASSWORD not in (tmp_path / "run" / "storage.json").read_text()
@@ -248,7 +248,7 @@ def test_a_server_that_stays_away_ends_the_search_and_loses_nothing(server, tabl
         if isinstance(what, TrialFinished) and what.finished == 5:
             server.stop()
 
-    with pytest.raises(RunError, match=r"does not answer any more: .* go on with --resume when it is back"):
+    with pytest.raises(RunError, match=r"does not answer any more: .* resume the run when it is back"):
         table_search(n_trials=12, storage=server.url(), callbacks=[listen])
     with pytest.raises(RunError, match="cannot be used"):
         Run(tmp_path / "run")
@@ -354,7 +354,7 @@ def test_a_study_may_move_to_another_server(server, table_search, tmp_path):
         table_search(n_trials=5, resume=True, storage=server.url(database="empty"))
     assert str(server.port) in file.read_text()
     table_search(folder=tmp_path / "here", n_trials=3)
-    with pytest.raises(UsageError, match="keeps its study in a file of its own: leave --storage out"):
+    with pytest.raises(UsageError, match="keeps its study in a file of its own: leave the storage out"):
         table_search(folder=tmp_path / "here", n_trials=5, resume=True, storage=server.url())
 
 

@@ -121,7 +121,7 @@ def test_events_that_find_no_room_end_the_search(table_search, tmp_path):
     log = tmp_path / "run" / "events.jsonl"
     log.unlink()
     log.symlink_to("/dev/full")
-    with pytest.raises(RunError, match=r"cannot be written any more: .*No space left on device.*go on with --resume"):
+    with pytest.raises(RunError, match=r"cannot be written any more: .*No space left on device.*resume the run"):
         table_search(n_trials=4, resume=True)
     log.unlink()
     assert len(table_search(n_trials=4, resume=True).candidates) == 4
@@ -240,7 +240,7 @@ def test_want_of_memory_fails_a_candidate_and_a_lost_gpu_ends_a_search_of_one_pr
     """The one counts, the other is trained again with --resume."""
     events = []
     with pytest.raises(
-        RunError, match=r"fallen off the bus\. What was finished is kept: go on with --resume in a fresh process"
+        RunError, match=r"fallen off the bus\. What was finished is kept: resume the run in a fresh process"
     ):
         table_search(training=Exhausted(tiny_task), callbacks=[events.append])
     (failed,) = [event for event in events if isinstance(event, TrialFailed) and event.counts]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from attn_nas.execution.jobs import Failed, Finished
 from attn_nas.plugins.registry import PluginFile
 
-KEPT = "What was finished is kept: go on with --resume"
+KEPT = "What was finished is kept: resume the run"
 
 
 @dataclass(frozen=True)
