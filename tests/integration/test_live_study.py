@@ -60,7 +60,7 @@ def test_the_only_writer_sees_what_any_reader_sees(place):
             state = {"fail": TrialState.FAIL, "prune": TrialState.PRUNED}.get(action)
             live.end(number, {"ended": action}, values, state)
         assert _content(live.study) == _content(place.open())
-    assert running
+    running.append(_begin(live))
     event.listen(live._storage.engine, "before_cursor_execute", statements.append)
     assert len(live.study.get_trials(states=(TrialState.RUNNING,))) == len(running)
     assert statements == []

@@ -455,7 +455,7 @@ def test_tables_of_another_optuna_are_refused(server, table_search, tmp_path):
     [
         ("server", UsageError, "no address of a database: write postgresql://USER@HOST/DATABASE"),
         ("postgresql://host", UsageError, "postgresql://host names no database"),
-        ("sqlite:///study.db", UsageError, "an SQLite file, which every run has without --storage"),
+        ("sqlite:///study.db", UsageError, "an SQLite file, which every run has by itself"),
         ("oracle://host/db", UsageError, "the storage oracle is not known, only PostgreSQL is"),
         ("postgresql+asyncpg://host/db", UsageError, "needs a driver"),
         (f"postgresql://nas:{PASSWORD}@127.0.0.1:1/db", RunError, "postgresql://nas@127.0.0.1:1/db cannot be used: .*refused"),
