@@ -52,7 +52,7 @@ from attn_nas.storage import postgres, sqlite
 from attn_nas.storage.live_study import LiveStudy
 from attn_nas.storage.optuna_db import engine_of
 from attn_nas.testing import TableTrainer
-from attn_nas.training.protocol import TrainFunction
+from attn_nas.training.protocol import TrainFunction, declared
 
 WORKERS, TRAINING = 64, 10.0
 """Simulated workers, and simulated seconds of a training."""
@@ -95,7 +95,7 @@ class SimulatedWorkers:
     workers = WORKERS
 
     def __init__(self, trainer: TrainFunction) -> None:
-        self._trainer = trainer
+        self._trainer = declared(trainer)
         self._jobs: list[tuple[float, int, Job]] = []
         self._trained = self._waited = 0.0
 
