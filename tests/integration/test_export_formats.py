@@ -428,7 +428,7 @@ class _Amplifying(torch.nn.Module):
 
 
 def test_a_file_need_not_be_nearer_to_the_network_than_the_network_is_to_itself():
-    """Differences that the order of sums explains are allowed, and no larger ones."""
+    """Differences that roundings explain are allowed, and no larger ones."""
     torch.manual_seed(0)
     model, inputs = _Amplifying().eval(), {"8": torch.randn(8, 3, 32, 32)}
     written = Written(SimpleNamespace(key="network"), model, None, ("onnx",))
