@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.plugins import registry as plugins
+from attn_nas.space.mistakes import dotted, mistakes_of
 from attn_nas.space.schema import SearchSpace
 from attn_nas.storage.formats import upgraded
 
@@ -40,7 +41,7 @@ class StoredSpace(BaseModel):
         try:
             return SearchSpace.model_validate(self.to_dict(), context={"folder": folder})
         except ValidationError as error:
-            reasons = "; ".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
+            reasons = "; ".join(f"{dotted(mistake.path)}: {mistake.text}" for mistake in mistakes_of(error, SearchSpace))
             raise SpaceError(f"the search space of {folder} cannot be used any more: {reasons}") from None
 
     @property

@@ -14,11 +14,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
-import yaml
-
 from attn_nas.errors import RunError, UsageError
 from attn_nas.files import write_whole
 from attn_nas.plugins import registry as plugins
+from attn_nas.space import core_yaml
 from attn_nas.storage.location import StudyLocation, location_in
 
 _MOMENT = 1.0
@@ -64,7 +63,7 @@ class RunFolder:
 
     def keep_space(self, settings: Mapping[str, Any]) -> None:
         """Write ``space.yaml`` from the ``settings`` of a space whose plug-ins are files of the run; raises OSError."""
-        write_whole(self.space, yaml.safe_dump(dict(settings), sort_keys=False))
+        write_whole(self.space, core_yaml.write(settings))
 
     def check_free(self) -> None:
         """Raise UsageError if the folder holds a run already, or other files with the names of a run's files."""

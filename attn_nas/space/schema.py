@@ -12,7 +12,23 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, Valida
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
-from attn_nas.space.fields import Epochs, Fraction, Images, PathText, Problem, Seed, SettingsSection, choice, refuse, suggested
+from attn_nas.space.fields import (
+    AS_INTEGER,
+    AS_NUMBER,
+    Epochs,
+    Fraction,
+    Images,
+    Integer,
+    Number,
+    PathText,
+    Problem,
+    Seed,
+    SettingsSection,
+    Text,
+    choice,
+    refuse,
+    suggested,
+)
 from attn_nas.space.keywords import expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
@@ -34,20 +50,16 @@ def _family(value: object) -> object:
 class TrunkSettings(SettingsSection):
     """The convolutional network whose blocks receive attention."""
 
-    name: Annotated[str, BeforeValidator(_family)] = Field(
+    name: Annotated[Text, BeforeValidator(_family)] = Field(
         description="Family of the trunk.", json_schema_extra=suggested(trunk_names)
     )
-    depth: int | None = Field(
+    depth: Integer | None = Field(
         None,
         validate_default=True,
         description="Number of weighted layers, as in ResNet-20; by default the only depth of the family.",
     )
-    width: int | None = Field(
-        None,
-        ge=1,
-        le=MAX_CHANNELS,
-        strict=True,
-        description="Channels of the first stage; by default the family's published width.",
+    width: Annotated[int, Field(ge=1, le=MAX_CHANNELS), AS_INTEGER] | None = Field(
+        None, description="Channels of the first stage; by default the family's published width."
     )
 
     @field_validator("depth")
@@ -79,7 +91,7 @@ class DataSettings(SettingsSection):
         None,
         description="Images that candidates are scored on; held out from the training images, unless they are generated.",
     )
-    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(
+    image_size: Annotated[int, Field(ge=8, le=4096), AS_INTEGER] = Field(
         224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
     )
     seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
@@ -96,13 +108,13 @@ class ProxySettings(SettingsSection):
     """The short training run that scores a candidate."""
 
     epochs: Epochs = Field(description="Number of passes over the training images.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="Number of images of one training step.")
-    lr: float = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
+    batch_size: Annotated[int, Field(ge=2), AS_INTEGER] = Field(description="Number of images of one training step.")
+    lr: Number = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
     momentum: Fraction = Field(0.9, description="Nesterov momentum.")
-    weight_decay: float = Field(
+    weight_decay: Number = Field(
         5e-4, ge=0, description="Weight decay of matrices and filters; not applied to norms and biases."
     )
-    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
+    warmup: Annotated[float, Field(gt=0, lt=1), AS_NUMBER] = Field(
         0.25, description="Fraction of the steps in which the learning rate rises."
     )
     label_smoothing: Fraction = Field(0.0, description="Fraction of the target that is spread over all classes.")
@@ -110,11 +122,11 @@ class ProxySettings(SettingsSection):
         "none",
         description="Weights to score: the final ones, an exponential moving average, or the mean of the last steps.",
     )
-    averaging_epochs: float = Field(0.5, gt=0, description="Half-life of ema, or span of last, in epochs.")
-    initial_resolution: Annotated[float, Field(ge=0.25, le=1)] = Field(
+    averaging_epochs: Number = Field(0.5, gt=0, description="Half-life of ema, or span of last, in epochs.")
+    initial_resolution: Annotated[float, Field(ge=0.25, le=1), AS_NUMBER] = Field(
         1.0, description="Side of the images in the first epoch, as a fraction; it reaches 1 at two thirds of the epochs."
     )
-    warm_epochs: Annotated[int, Field(ge=0, strict=True)] = Field(
+    warm_epochs: Annotated[int, Field(ge=0), AS_INTEGER] = Field(
         0,
         description="First epochs in which the bare trunk is trained, once per seed; candidates start from its weights.",
     )

@@ -16,6 +16,23 @@ _LARGE = 2**60
 _LINKS = {"mechanisms.name": "[any mechanism](mechanisms.md)", "trunk.name": "[any trunk](trunks.md)"}
 """Where the choices are listed that are too many for a table."""
 
+_TYPES = """## Numbers, text and truth values {: #values }
+
+A file is read as [YAML 1.2](https://yaml.org/spec/1.2.2/#103-core-schema) in UTF-8. A value counts only as the type in which it
+is written; any other is an error with its line and column, never another number:
+
+| written | is |
+| --- | --- |
+| `12`, `0o17`, `0x1F` | an integer |
+| `0.05`, `5e-2`, `4.5e+7` | a number; not an integer, also where it is whole |
+| `true`, `false` | a truth value |
+| `null`, `~`, nothing | no value: the default of a key that is optional |
+| `010`, `1:30`, `1_000`, `yes`, `no`, `on`, `off`, `2024-01-01` | text, an error where another type is needed |
+| `'12'`, `"0.05"` | text, an error where a number is needed: remove the quotes |
+
+A number where text is needed (`root: 2024`) is an error too: put it in quotes. Names are written in the case of the reference.
+The same rule holds in Python, where numbers of NumPy are numbers."""
+
 
 def page() -> str:
     """All keys of a search-space file, section by section."""
@@ -31,6 +48,7 @@ def page() -> str:
             f"`{invocation('schema')}` prints the schema as JSON, for editors that complete keys. "
             f"`{invocation('spaces')} NAME` prints a search space that comes with the package, to be copied and changed.",
             "A key without a default must be given. Unknown keys are an error.",
+            _TYPES,
             *_sections(schema),
             "## Shipped search spaces {: #shipped }",
             *shipped,
