@@ -36,4 +36,6 @@ def image_folder(settings: DataSettings, download: bool) -> Dataset:
             raise DataError(f"{root / 'val'} has other classes than {root / 'train'}")
         return decode(test.samples, settings.image_size)
 
-    return Dataset(settings.name, task, chosen, validation, Augmentation(crop=crop, flip=True), read_test)
+    return Dataset(
+        settings.name, task, chosen, validation, Augmentation(crop=crop, flip=True), read_test, tuple(folder.classes)
+    )
