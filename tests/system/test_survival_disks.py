@@ -239,9 +239,7 @@ class Exhausted(TableTrainer):
 def test_want_of_memory_fails_a_candidate_and_a_lost_gpu_ends_a_search_of_one_process(table_search, tiny_task):
     """The one counts, the other is trained again with --resume."""
     events = []
-    with pytest.raises(
-        RunError, match=r"fallen off the bus\. What was finished is kept: resume the run in a fresh process"
-    ):
+    with pytest.raises(RunError, match=r"fallen off the bus\. What was finished is kept: resume the run in a fresh process"):
         table_search(training=Exhausted(tiny_task), callbacks=[events.append])
     (failed,) = [event for event in events if isinstance(event, TrialFailed) and event.counts]
     assert failed.reason.startswith("MemoryError")
