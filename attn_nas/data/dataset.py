@@ -63,10 +63,14 @@ class Augmentation:
 class Dataset:
     """A classification task with its training and validation split.
 
-    ``load_test`` loads the test split; a search never calls it.
+    ``load_test`` loads the test split; a search never calls it. ``classes`` are the names of the classes in the order of their
+    labels; classes without names are numbered from 0. ``notes`` are sentences about the data that a user should read before a
+    search. ``made_with`` names the software that computed the pixels, which other versions of it may compute in another way;
+    it is empty where the pixels are those of a file.
 
     Raises:
-        DataError: there are fewer than two classes, a split is empty, or a label is out of range.
+        DataError: there are fewer than two classes, a split is empty, a label is out of range, or the number of names is not
+            that of the classes.
 
     """
 
@@ -76,10 +80,17 @@ class Dataset:
     validation: Split
     augmentation: Augmentation
     load_test: Callable[[], Split]
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    made_with: str = ""
 
     def __post_init__(self) -> None:
         if self.task.num_classes < 2:
             raise DataError(f"{self.name} has {self.task.num_classes} class: a search needs at least 2")
+        if not self.classes:
+            object.__setattr__(self, "classes", tuple(map(str, range(self.task.num_classes))))
+        if len(self.classes) != self.task.num_classes:
+            raise DataError(f"{self.name} has {self.task.num_classes} classes, but {len(self.classes)} names of classes")
         for name, split in (("training", self.train), ("validation", self.validation)):
             if not len(split):
                 raise DataError(f"{self.name} has no {name} images")

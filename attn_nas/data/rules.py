@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1,), "split": (1,), "digest": (0,)}
+KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1, 2), "split": (1,), "digest": (0,)}
 """The numbers that this version can follow, by rule; the last is that of new runs."""
 
 
@@ -13,8 +13,8 @@ KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1,), "split": (1,), "digest
 class DataRules:
     """Numbers of the rules that a run follows to read its data.
 
-    ``decoding`` says how files become pixels, ``split`` how training and validation images are drawn, ``digest`` how the
-    identity of the images is computed; digest 0 keeps none.
+    ``decoding`` says which files count and how they become pixels, ``split`` how training and validation images are drawn,
+    ``digest`` how the identity of the images is computed; digest 0 keeps none.
     """
 
     decoding: int = KNOWN["decoding"][-1]

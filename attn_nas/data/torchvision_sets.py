@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +65,14 @@ def packed_set(settings: DataSettings, download: bool) -> Dataset:
     """CIFAR-10, CIFAR-100, FashionMNIST or SVHN; 10,000 training images are held out for validation by default."""
     root, source = data_root(settings), _SOURCES[settings.name]
 
-    def read(part: dict[str, Any]) -> Split:
+    def read(part: dict[str, Any]) -> tuple[Split, tuple[str, ...]]:
         opened = _open(source.loader, root, download, **part)
-        return _to_split(opened.data, getattr(opened, source.labels), channels_last=source.loader.startswith("CIFAR"))
+        split = _to_split(opened.data, getattr(opened, source.labels), channels_last=source.loader.startswith("CIFAR"))
+        return split, tuple(getattr(opened, "classes", ()))
 
-    pool = read(source.train)
+    pool, classes = read(source.train)
     num_validation = settings.num_validation or 10_000
     chosen, validation = hold_out(pool, num_validation, settings.num_train, settings.seed, settings.name)
     channels, height, width = pool.images.shape[1:]
     task = Task(channels, height, width, source.num_classes)
-    return Dataset(settings.name, task, chosen, validation, source.augmentation, partial(read, source.test))
+    return Dataset(settings.name, task, chosen, validation, source.augmentation, lambda: read(source.test)[0], classes)
