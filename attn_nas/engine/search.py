@@ -19,7 +19,7 @@ from attn_nas.execution.backend import connected
 from attn_nas.execution.settings import Local, Ray
 from attn_nas.format import parse_seconds
 from attn_nas.runs.choices import RunChoices, StoredSpace
-from attn_nas.runs.folder import RunFolder, latest_run_folder, new_run_folder
+from attn_nas.runs.folder import RunFolder, latest_run_folder, reserve_run_folder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
 from attn_nas.sampling import KnownCostSampler
@@ -242,11 +242,12 @@ class Search:
                 f"{declared(self._trainer).name} cannot pause a training: give it train_until (see "
                 "attn_nas.training.protocol.Trainer), or leave early_stopping out"
             )
-        folder = self._folder or new_run_folder(choices.space_name)
+        plugins_in = self._folder.path if self._folder else Path()
         with connected(execution) as backend:
-            setting = Setting(choices, folder.path, device=execution.device, download=self._download, choose=backend.numerics)
+            setting = Setting(choices, plugins_in, device=execution.device, download=self._download, choose=backend.numerics)
             jobs = setting.manifest.budget or _MAX_INTEGER
             resources = backend.resources(setting.numerics, jobs, execution.workers, execution.threads, execution.trial_seconds)
+            folder = self._folder or reserve_run_folder(choices.space_name)
             folder.create()
             with folder.locked():
                 if self._new:
@@ -347,7 +348,7 @@ def _begin(folder: RunFolder, setting: Setting, new: _NewRun) -> None:
         if new.storage is not None:
             attributes[PLUGIN_SOURCES] = sources
         attributes[MANIFEST] = setting.manifest.to_stored()  # last: a study with a manifest is a run
-        create_study(folder.path, new.storage, len(setting.space.objectives.costs), attributes)
+        create_study(folder.path, new.storage, setting.space.objectives.costs, attributes)
     except OSError as error:
         raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
     finally:

@@ -24,7 +24,7 @@ from attn_nas.files import discard_unfinished
 from attn_nas.runs.folder import RunFolder
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
 from attn_nas.storage.open_trials import cache_open_trials
-from attn_nas.storage.optuna_db import MANIFEST
+from attn_nas.storage.optuna_db import MANIFEST, name_metrics
 from attn_nas.storage.retry import RetryPolicy
 from attn_nas.training.protocol import TrainFunction
 from attn_nas.training.trainer import ProxyTrainer, share_dataset
@@ -64,6 +64,7 @@ def run_session(
         study = location.open_to_write(retry)
         cache_open_trials(study)
         study.set_user_attr(MANIFEST, manifest.to_stored())
+        name_metrics(study, setting.space.objectives.costs)  # studies of older versions have no names
         sampled = Proposer(setting.encoding, sampler(setting.space, setting.table, manifest.seed), manifest.seed)
         trained = trainer or _proxy_trainer(setting, resources, folder)
         executor = backend.executor(trained, resources, setting.affordable_references)

@@ -158,11 +158,27 @@ def _locked_within(path: Path, seconds: float) -> TextIO | None:
         time.sleep(0.02)
 
 
-def new_run_folder(name: str) -> RunFolder:
-    """A new folder under ``runs`` for a search of the space ``name``; it is not made yet."""
+def reserve_run_folder(name: str) -> RunFolder:
+    """Make a new folder under ``runs`` for a search of the space ``name``; no other process gets the same.
+
+    Raises:
+        RunError: the folder cannot be made.
+
+    """
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    names = (Path("runs") / f"{name}-{stamp}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
-    return RunFolder(next(path for path in names if not path.exists()))
+    first = Path("runs") / f"{name}-{stamp}"
+    RunFolder(first.parent).create()
+    path, number = first, 1
+    while True:
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+            path = first.with_name(f"{first.name}-{number}")
+        except OSError as error:
+            raise RunError(f"the run folder {path} cannot be made: {error.strerror}") from None
+        else:
+            return RunFolder(path)
 
 
 def latest_run_folder() -> RunFolder:

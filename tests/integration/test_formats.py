@@ -72,8 +72,10 @@ def test_an_older_run_is_read_where_nothing_can_be_written(old, monkeypatch):
 def test_an_older_run_goes_on_and_is_kept_as_it_was(old, tiny_task):
     """It is brought to the present format; the study as it was is beside it."""
     before = (old / "study.db").read_bytes()
+    assert Run(old).study.metric_names is None
     run = Search.load(old, training=TableTrainer(tiny_task)).optimize(n_trials=8, execution=Local(workers=1))
     assert len(run.candidates) == 8
+    assert Run(old).study.metric_names == ["accuracy", "flops"]
     assert run.manifest.budget == 8
     (kept,) = old.glob("study-format-*.db")
     assert kept.read_bytes() == before

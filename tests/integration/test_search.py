@@ -433,7 +433,7 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
 def test_what_runs_is_read_once_and_as_it_is(tmp_path):
     """Whatever is written in whatever order, the only writer of a study sees what any reader sees."""
     place = SqliteStudy(tmp_path / "study.db")
-    place.create(1, {MANIFEST: {"format": FORMAT}})
+    place.create(["flops"], {MANIFEST: {"format": FORMAT}})
     study, chance = place.open_to_write(NO_RETRY), random.Random(0)
     cache_open_trials(study)
     storage, running = backend_of(study), []
