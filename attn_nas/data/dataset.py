@@ -99,25 +99,31 @@ class Dataset:
 
 
 def hold_out(pool: Split, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Split, Split]:
-    """Divide ``pool`` at random into a training and a validation split.
+    """Divide the images of ``pool`` as `hold_out_indices` does."""
+    train, validation = hold_out_indices(len(pool), num_validation, num_train, seed, name)
+    return pool.take(train), pool.take(validation)
+
+
+def hold_out_indices(count: int, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Tensor, Tensor]:
+    """Divide the indices of images at random into those of a training and of a validation split.
 
     Args:
-        pool: all images.
+        count: number of all images.
         num_validation: number of validation images.
         num_train: number of training images; None for all others.
         seed: seed of the division.
         name: name of the data set, for messages.
 
     Raises:
-        DataError: the pool has too few images.
+        DataError: there are too few images.
 
     """
-    available = len(pool) - num_validation
+    available = count - num_validation
     if available < 1 or (num_train is not None and num_train > available):
         raise DataError(
-            f"{name} has {len(pool)} training images: cannot hold out {num_validation} for validation and "
+            f"{name} has {count} training images: cannot hold out {num_validation} for validation and "
             f"train on {num_train or 'the rest'}"
         )
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     end = None if num_train is None else num_validation + num_train
-    return pool.take(order[num_validation:end]), pool.take(order[:num_validation])
+    return order[num_validation:end], order[:num_validation]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from attn_nas.data.dataset import Augmentation, Dataset, Split, hold_out
-from attn_nas.data.decoding import decode
+from attn_nas.data.dataset import Augmentation, Dataset, Split, hold_out_indices
+from attn_nas.data.decoding import decode, decode_parts
 from attn_nas.data.listing import list_images
 from attn_nas.data.root import data_root
 from attn_nas.data.rules import DataRules
@@ -26,8 +26,8 @@ def image_folder(settings: DataSettings, download: bool) -> Dataset:
     num_validation = settings.num_validation or max(1, len(order) // 10)
     wanted = len(order) if settings.num_train is None else settings.num_train + num_validation
     samples = [folder.samples[i] for i in order[:wanted].tolist()]
-    pool = decode(samples, settings.image_size, rule).split
-    chosen, validation = hold_out(pool, num_validation, settings.num_train, settings.seed, str(root))
+    parts = hold_out_indices(len(samples), num_validation, settings.num_train, settings.seed, str(root))
+    chosen, validation = decode_parts([[samples[i] for i in part.tolist()] for part in parts], settings.image_size, rule)
     task = Task(3, settings.image_size, settings.image_size, len(folder.classes))
     crop = settings.image_size // 8
 
@@ -38,5 +38,11 @@ def image_folder(settings: DataSettings, download: bool) -> Dataset:
         return decode(test.samples, settings.image_size, rule).split
 
     return Dataset(
-        settings.name, task, chosen, validation, Augmentation(crop=crop, flip=True), read_test, tuple(folder.classes)
+        settings.name,
+        task,
+        chosen.split,
+        validation.split,
+        Augmentation(crop=crop, flip=True),
+        read_test,
+        tuple(folder.classes),
     )

@@ -24,9 +24,6 @@ _OTHER_FOLDERS = (
 )  # fmt: skip
 """Names, in small letters, that operating systems and file servers add to folders."""
 
-_NOT_READ = ("EPS", "MPEG")
-"""Formats that Pillow recognises, but draws with another program or cannot decode."""
-
 
 @dataclass(frozen=True)
 class ImageListing:
@@ -98,23 +95,12 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
 @lru_cache(maxsize=1)
 def readable_suffixes() -> frozenset[str]:
     """Suffixes of the files that this installation of Pillow can read, in small letters, such as ``.jpg``."""
-    formats = readable_formats()
     from PIL import Image
 
+    from attn_nas.data.pixels import readable_formats
+
+    formats = readable_formats()
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
-
-
-@lru_cache(maxsize=1)
-def readable_formats() -> tuple[str, ...]:
-    """Formats that this installation of Pillow can decode by itself, such as ``JPEG``."""
-    from PIL import Image, ImageFile
-
-    Image.init()
-    return tuple(
-        name
-        for name, (reader, _) in Image.OPEN.items()
-        if name not in _NOT_READ and not (isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile))
-    )
 
 
 def shown(path: Path) -> str:
