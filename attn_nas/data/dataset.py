@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -34,6 +36,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    @cached_property
+    def hashes(self) -> tuple[bytes, ...]:
+        """SHA-256 of the pixels of each image: equal images have equal hashes. Computed once; the images are on the CPU."""
+        return tuple(hashlib.sha256(image).digest() for image in self.images.contiguous().numpy())
+
     def to(self, device: str) -> Split:
         """A copy of the split on ``device``."""
         return Split(self.images.to(device), self.labels.to(device))
@@ -57,6 +64,14 @@ class Augmentation:
     crop: int = 0
     flip: bool = False
     cutout: int = 0
+
+    def __str__(self) -> str:
+        """What happens to training images, as ``shifted by up to 4 pixels, half of them mirrored left to right``."""
+        parts = [f"shifted by up to {self.crop} pixels" if self.crop else "not shifted"]
+        parts.append("half of them mirrored left to right" if self.flip else "not mirrored")
+        if self.cutout:
+            parts.append(f"a square of {self.cutout} pixels set to zero")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,16 +114,21 @@ class Dataset:
 
 
 def hold_out(pool: Split, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Split, Split]:
-    """Divide the images of ``pool`` as `hold_out_indices` does."""
-    train, validation = hold_out_indices(len(pool), num_validation, num_train, seed, name)
+    """Divide ``pool`` at random into a training and a validation split; see `random_division`.
+
+    Raises:
+        DataError: the pool has too few images.
+
+    """
+    train, validation = random_division(len(pool), num_validation, num_train, seed, name)
     return pool.take(train), pool.take(validation)
 
 
-def hold_out_indices(count: int, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Tensor, Tensor]:
-    """Divide the indices of images at random into those of a training and of a validation split.
+def random_division(available: int, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Tensor, Tensor]:
+    """Divide ``available`` images at random; returns the indices of the training and of the validation images.
 
     Args:
-        count: number of all images.
+        available: number of images.
         num_validation: number of validation images.
         num_train: number of training images; None for all others.
         seed: seed of the division.
@@ -118,12 +138,17 @@ def hold_out_indices(count: int, num_validation: int, num_train: int | None, see
         DataError: there are too few images.
 
     """
-    available = count - num_validation
-    if available < 1 or (num_train is not None and num_train > available):
-        raise DataError(
-            f"{name} has {count} training images: cannot hold out {num_validation} for validation and "
-            f"train on {num_train or 'the rest'}"
-        )
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    check_numbers(available, num_validation, num_train, name)
+    order = torch.randperm(available, generator=torch.Generator().manual_seed(seed))
     end = None if num_train is None else num_validation + num_train
     return order[num_validation:end], order[:num_validation]
+
+
+def check_numbers(available: int, num_validation: int, num_train: int | None, name: str) -> None:
+    """Raise DataError unless ``available`` images are enough for both splits; ``num_train`` is None for all others."""
+    left = available - num_validation
+    if left < 1 or (num_train is not None and num_train > left):
+        raise DataError(
+            f"{name} has {available} training images: cannot hold out {num_validation} for validation and "
+            f"train on {num_train or 'the rest'}"
+        )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
 from attn_nas.cost import CostTable, Limits
 from attn_nas.data import load_dataset
 from attn_nas.data.dataset import Dataset
+from attn_nas.data.root import located
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.runs.choices import RunChoices
 from attn_nas.runs.manifest import RunManifest
@@ -27,9 +29,10 @@ class Setting:
 
     Args:
         choices: the choices for a new run, or the manifest of the run in ``folder`` that goes on. `manifest` is then that of
-            the run.
+            the run. Its space, and `space`, name the folder where the files of the data set were found.
         folder: the run folder, where a stored space has its plug-ins.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a run that goes on keeps its own.
+        data_root: the folder where the files of the data set are, in the place of the one that the space names.
         download: whether missing data may be downloaded.
         choose: asks the machines that train for their numerics, from a device and a precision.
 
@@ -44,12 +47,20 @@ class Setting:
         folder: Path,
         *,
         device: str = "auto",
+        data_root: str | PathLike[str] | None = None,
         download: bool = False,
         choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
         self.space = choices.space.load(folder)
         self.numerics = self._numerics(choices, device, choose)
-        self.dataset: Dataset = load_dataset(self.space.data, download=download)
+        if self.space.data is not None:
+            root = located(self.space.data, data_root, download=download).root
+            self.space, choices = self.space.with_data_root(root), choices.with_data_root(root)
+        self.dataset: Dataset = (
+            choices.load_dataset(self.space, download=download)
+            if isinstance(choices, RunManifest)
+            else load_dataset(self.space.data, download=download)
+        )
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)
@@ -102,8 +113,6 @@ class Setting:
         )
 
     def _resumed(self, manifest: RunManifest) -> RunManifest:
-        if not manifest.data.matches(self.dataset):
-            raise UsageError(f"the data set {self.dataset.name} is not the one the run was begun with: begin a new run")
         if manifest.bare_cost != self.table.bare:
             raise UsageError("costs are counted in another way than when the run was begun: begin a new run")
         return manifest

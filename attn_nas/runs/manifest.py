@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -16,7 +17,7 @@ from attn_nas.data import Dataset, load_dataset
 from attn_nas.data.rules import DataRules
 from attn_nas.errors import DataError, RunError, UsageError
 from attn_nas.runs.choices import RunChoices, settings_with_sources
-from attn_nas.runs.data_identity import DataIdentity, Normalization
+from attn_nas.runs.data_identity import DataDigest, DataIdentity, Normalization
 from attn_nas.runs.folder import RunFolder
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
@@ -71,12 +72,15 @@ class RunManifest(RunChoices):
     """All that is fixed when a run begins; `resumed` makes that of a search that goes on.
 
     ``bare_cost`` is the cost of the trunk without attention, ``reference_point`` the worst accuracy (a share of 1) and costs
-    that the hypervolume is measured from, and ``flops_convention`` says in words how FLOPs are counted.
+    that the hypervolume is measured from, and ``flops_convention`` says in words how FLOPs are counted. ``classes`` are the
+    names of the classes in the order of their labels; these and ``digest`` are None in runs of versions that kept none.
     """
 
     numerics: Annotated[Numerics, _without_defaults(Numerics)]
     task: Task
     normalization: Normalization
+    classes: tuple[str, ...] | None
+    digest: Annotated[DataDigest, _without_defaults(DataDigest)] | None
     bare_cost: Annotated[Cost, AfterValidator(_not_negative)]
     reference_point: Annotated[tuple[_Number, ...], Field(min_length=2, max_length=3)]
     flops_convention: str
@@ -95,6 +99,8 @@ class RunManifest(RunChoices):
             numerics=numerics,
             task=identity.task,
             normalization=identity.normalization,
+            classes=identity.classes,
+            digest=identity.digest,
             bare_cost=bare_cost,
             reference_point=reference_point,
             flops_convention=CONVENTION,
@@ -169,11 +175,24 @@ class RunManifest(RunChoices):
     @property
     def data(self) -> DataIdentity:
         """The identity of the data set that the run was begun with."""
-        return DataIdentity(self.task, self.normalization)
+        return DataIdentity(self.task, self.normalization, self.classes, self.digest)
 
-    def load_dataset(self, space: SearchSpace, *, download: bool = False) -> Dataset:
-        """The data set that the run of this ``space`` was begun with; raises DataError if it is missing, or is another one."""
-        dataset = load_dataset(space.data, download=download)
-        if not self.data.matches(dataset):
-            raise DataError(f"{dataset.name} is not the data set that the run was begun with")
-        return dataset
+    def load_dataset(
+        self, space: SearchSpace, *, data_root: str | PathLike[str] | None = None, download: bool = False
+    ) -> Dataset:
+        """The data set that the run of this ``space`` was begun with, read from the folder ``data_root`` if that is given.
+
+        Its notes say what cannot be compared with the data of then.
+
+        Raises:
+            DataError: it is missing, or has changed; the message says what.
+
+        """
+        dataset = load_dataset(space.data, data_root=data_root, rules=self.rules, download=download)
+        compared = self.data.compare(dataset)
+        if compared.changes:
+            raise DataError(
+                f"{dataset.name} is not the data set that the run was begun with: {'; '.join(compared.changes)}. Restore the "
+                "data, name their folder if they have moved, or begin a new run"
+            )
+        return replace(dataset, notes=(*dataset.notes, *compared.notes))
