@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from os import PathLike
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def readable_formats() -> tuple[str, ...]:
     )
 
 
-def read_square(path: str | PathLike[str], size: int, rule: int) -> NDArray[np.uint8]:
+def read_square(path: str | PathLike[str] | IO[bytes], size: int, rule: int) -> NDArray[np.uint8]:
     """Read an image as a square ``(size, size, 3)`` of RGB bytes: its short side is resized to ``size``, its middle cut out.
 
     Rule 2 turns the image upright by its EXIF orientation, scales values of more than 8 bits by the range of their type, puts
@@ -54,19 +55,29 @@ def read_square(path: str | PathLike[str], size: int, rule: int) -> NDArray[np.u
         Exception: Pillow cannot read the file; its decoders raise exceptions of many types.
 
     """
+    with Image.open(path, formats=None if rule == 1 else readable_formats()) as opened:
+        return fitted(in_colours(opened, size, rule), size, size)
+
+
+def in_colours(opened: Image.Image, size: int, rule: int) -> Image.Image:
+    """An image as RGB of 8 bits, by `read_square`'s rule; a JPEG that is not loaded yet is decoded at a reduced width.
+
+    Raises:
+        UnsuitableImageError, Exception: see `read_square`.
+
+    """
     if rule == 1:
-        with Image.open(path) as opened:
-            return _fitted(opened.convert("RGB"), size)
-    with Image.open(path, formats=readable_formats()) as opened:
-        opened.draft(None, (2 * size, 2 * size))
-        opened.load()
-        colours = _in_colours(opened)
-        turn = _UPRIGHT.get(_orientation(opened))
-    return _fitted(colours if turn is None else colours.transpose(turn), size)
+        return opened.convert("RGB")
+    opened.draft(None, (2 * size, 2 * size))
+    opened.load()
+    colours = _eight_bits_of(opened)
+    turn = _UPRIGHT.get(_orientation(opened))
+    return colours if turn is None else colours.transpose(turn)
 
 
-def _fitted(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    return np.array(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR))
+def fitted(image: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
+    """The middle of an image in the proportions of ``width`` and ``height``, resized to them, as ``(height, width, bands)``."""
+    return np.array(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -77,8 +88,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _in_colours(image: Image.Image) -> Image.Image:
-    """A loaded image as RGB of 8 bits."""
+def _eight_bits_of(image: Image.Image) -> Image.Image:
+    """A loaded image as RGB of 8 bits, not turned."""
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_in_eight_bits(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:

@@ -90,7 +90,7 @@ class AugmentSettings(SettingsSection):
         description="Mirror half of the training images left to right; by default true for cifar10, cifar100 and "
         "fashion_mnist, else false. Set it only where a mirrored image belongs to the same class.",
     )
-    crop: Annotated[int, Field(ge=0, le=4096, strict=True)] | None = Field(
+    crop: Annotated[int, Field(ge=0, le=4096), AS_INTEGER] | None = Field(
         None,
         description="Largest shift of a training image in pixels, in each direction; 0 for none. By default an eighth of "
         "image_size for an image_folder, 4 for cifar10 and cifar100, 2 for fashion_mnist and svhn, else 0.",

@@ -32,7 +32,7 @@ from attn_nas.storage.formats import FORMAT
 from attn_nas.storage.optuna_db import MANIFEST
 
 SHAPE = (3, 16, 16)
-ALWAYS = {"README.md", "config.json", "placements.svg"}
+ALWAYS = {"README.md", "config.json", "placements.svg", "predict.py"}
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_what_was_not_asked_for_is_not_kept(run, candidate, tmp_path):
 
 def test_exported_python_is_clean(folder):
     """As ruff would format it at 128 columns, no lint, and no line longer than that."""
-    for name in ("model.py", "hubconf.py"):
+    for name in ("model.py", "hubconf.py", "predict.py"):
         for command in (["format", "--check"], ["check", "--select", "E,W,F,I,UP,B,ANN,RET,SIM", "--ignore", "ANN401"]):
             options = ["--isolated", "--line-length", "128", "--target-version", "py311", "--quiet", str(folder / name)]
             done = subprocess.run(

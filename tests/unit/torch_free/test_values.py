@@ -182,7 +182,7 @@ def test_a_byte_order_mark_of_utf_8_is_not_part_of_the_text(tmp_path):
     """Some editors of Windows write it."""
     path = tmp_path / "space.yaml"
     path.write_bytes(SPACE.replace("photos", "größe").encode("utf-8-sig"))
-    assert load_space(path).data.root == "größe"
+    assert Path(load_space(path).data.root).name == "größe"
 
 
 def test_a_merge_key_adds_keys():
