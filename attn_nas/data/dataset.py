@@ -112,6 +112,13 @@ class Dataset:
             if int(split.labels.min()) < 0 or int(split.labels.max()) >= self.task.num_classes:
                 raise DataError(f"{self.name} has {name} labels outside 0..{self.task.num_classes - 1}")
 
+    def __str__(self) -> str:
+        """Name, numbers of images and augmentation, in one line."""
+        return (
+            f"{self.name}: {len(self.train):,} training and {len(self.validation):,} validation images of "
+            f"{self.task.num_classes} classes; training images are {self.augmentation}"
+        )
+
 
 def hold_out(pool: Split, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Split, Split]:
     """Divide ``pool`` at random into a training and a validation split; see `random_division`.

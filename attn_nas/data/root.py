@@ -14,12 +14,18 @@ VARIABLE = "ATTN_NAS_DATA"
 _OTHERWISE = "data"
 
 
-def located(settings: DataSettings, data_root: str | PathLike[str] | None = None, *, download: bool = False) -> DataSettings:
+def located(
+    settings: DataSettings,
+    data_root: str | PathLike[str] | None = None,
+    *,
+    kept: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> DataSettings:
     """``settings`` with the absolute path of the folder where the files are now; embedded data sets have no files.
 
-    The folder is ``data_root`` if it is given. Else it is the first that exists of the root in ``settings`` and the folder
-    that the environment variable ``ATTN_NAS_DATA`` names; without both it is the folder ``data``. ``download`` says that
-    files may be downloaded, for which the folder need not exist.
+    The folder is ``data_root`` if it is given. Else it is the first that exists of: ``kept``, where a run found the files last;
+    the root in ``settings``; the folder that the environment variable ``ATTN_NAS_DATA`` names. Without these it is the folder
+    ``data``. ``download`` says that files may be downloaded, for which the folder need not exist.
 
     Raises:
         DataError: no such folder exists; the message names all of them.
@@ -33,7 +39,9 @@ def located(settings: DataSettings, data_root: str | PathLike[str] | None = None
         folders = {"the given data root": data_root}
     else:
         folders = {"data.root of the search space": settings.root, VARIABLE: variable}
-        if not settings.root and not variable:
+        if kept and kept != settings.root:
+            folders = {"data.root in the run folder's space.yaml": kept, **folders}
+        if not settings.root and not variable and not kept:
             folders["the usual folder"] = _OTHERWISE
     named = {name: Path(folder).expanduser().absolute() for name, folder in folders.items() if folder}
     found = next((folder for folder in named.values() if folder.is_dir()), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1,), "split": (1, 2), "digest": (0, 1), "augmentation": (1, 2)}
+KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1, 2), "split": (1, 2), "digest": (0, 1), "augmentation": (1, 2)}
 """The numbers that this version can follow, by rule; the last is that of new runs."""
 
 

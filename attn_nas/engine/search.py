@@ -360,7 +360,8 @@ def _keep_place_of_data(folder: RunFolder, setting: Setting) -> None:
         RunError: its file cannot be written.
 
     """
-    if RunManifest.read(folder).space == setting.manifest.space:
+    data = setting.space.data
+    if data is None or data.root in (None, folder.kept_data_root):
         return
     try:
         _keep_space(folder, setting, setting.manifest.space.plugins)

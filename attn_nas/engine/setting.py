@@ -13,6 +13,7 @@ from attn_nas.data.dataset import Dataset
 from attn_nas.data.root import located
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.runs.choices import RunChoices
+from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
@@ -29,7 +30,7 @@ class Setting:
 
     Args:
         choices: the choices for a new run, or the manifest of the run in ``folder`` that goes on. `manifest` is then that of
-            the run. Its space, and `space`, name the folder where the files of the data set were found.
+            the run. `space` names the folder where the files of the data set were found.
         folder: the run folder, where a stored space has its plug-ins.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a run that goes on keeps its own.
         data_root: the folder where the files of the data set are, in the place of the one that the space names.
@@ -53,14 +54,7 @@ class Setting:
     ) -> None:
         self.space = choices.space.load(folder)
         self.numerics = self._numerics(choices, device, choose)
-        if self.space.data is not None:
-            root = located(self.space.data, data_root, download=download).root
-            self.space, choices = self.space.with_data_root(root), choices.with_data_root(root)
-        self.dataset: Dataset = (
-            choices.load_dataset(self.space, download=download)
-            if isinstance(choices, RunManifest)
-            else load_dataset(self.space.data, download=download)
-        )
+        self.dataset: Dataset = self._load(choices, RunFolder(folder).kept_data_root, data_root, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)
@@ -68,6 +62,16 @@ class Setting:
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
         self.limits = Limits.of(self.space.limits, self.table.bare)
         self.manifest = self._resumed(choices) if isinstance(choices, RunManifest) else self._begun(choices)
+
+    def _load(self, choices: RunChoices, kept: str | None, data_root: str | PathLike[str] | None, *, download: bool) -> Dataset:
+        """The data set, whose folder `space` names then; raises UsageError for a space without data, and DataError."""
+        if self.space.data is None:
+            return load_dataset(None)
+        found = located(self.space.data, data_root, kept=kept, download=download)
+        self.space = self.space.with_data_root(found.root)
+        if isinstance(choices, RunManifest):
+            return choices.load_dataset(found, download=download)
+        return load_dataset(found, download=download)
 
     def _check_resolution(self) -> None:
         """Raise SpaceError if the trunk cannot take the smallest training images."""
@@ -104,8 +108,9 @@ class Setting:
         return stored
 
     def _begun(self, choices: RunChoices) -> RunManifest:
+        assert self.space.data is not None
         return RunManifest.begun(
-            choices,
+            choices.with_data_root(self.space.data.root),
             numerics=self.numerics,
             dataset=self.dataset,
             bare_cost=self.table.bare,

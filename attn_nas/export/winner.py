@@ -119,6 +119,7 @@ def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tu
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
         f"{_times(candidate.record.profile)}",
         f"Input: {task.channels} x {task.height} x {task.width} (C x H x W). {Preprocessing.of(run)}",
+        f"Training images were {run.augmentation}.",
         f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {manifest.numerics.precision} on "
         f"{manifest.numerics.device}.",
     )
@@ -166,6 +167,7 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
     profile = candidate.record.profile
     return {
         "data": run.data.model_dump(mode="json", exclude={"root"}),
+        "augmentation": vars(run.augmentation),
         "numerics": run.manifest.numerics.to_dict(),
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from os import PathLike
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,12 +19,14 @@ from attn_nas.errors import DataError, RunError, UsageError
 from attn_nas.runs.choices import RunChoices, settings_with_sources
 from attn_nas.runs.data_identity import DataDigest, DataIdentity, Normalization
 from attn_nas.runs.folder import RunFolder
-from attn_nas.space.schema import SearchSpace
+from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point
 from attn_nas.storage.formats import FORMAT, upgraded
 from attn_nas.training.device import Numerics
 from attn_nas.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 def _without_defaults(kind: type[Any]) -> BeforeValidator:
@@ -177,22 +179,22 @@ class RunManifest(RunChoices):
         """The identity of the data set that the run was begun with."""
         return DataIdentity(self.task, self.normalization, self.classes, self.digest)
 
-    def load_dataset(
-        self, space: SearchSpace, *, data_root: str | PathLike[str] | None = None, download: bool = False
-    ) -> Dataset:
-        """The data set that the run of this ``space`` was begun with, read from the folder ``data_root`` if that is given.
+    def load_dataset(self, settings: DataSettings, *, download: bool = False) -> Dataset:
+        """The data set that the run was begun with, read by its rules; ``settings`` are those of its space.
 
-        Its notes say what cannot be compared with the data of then.
+        What cannot be compared with the data of then is logged as a warning.
 
         Raises:
             DataError: it is missing, or has changed; the message says what.
 
         """
-        dataset = load_dataset(space.data, data_root=data_root, rules=self.rules, download=download)
+        dataset = load_dataset(settings, rules=self.rules, download=download)
         compared = self.data.compare(dataset)
         if compared.changes:
             raise DataError(
                 f"{dataset.name} is not the data set that the run was begun with: {'; '.join(compared.changes)}. Restore the "
                 "data, name their folder if they have moved, or begin a new run"
             )
-        return replace(dataset, notes=(*dataset.notes, *compared.notes))
+        for note in compared.notes:
+            logger.warning(note)
+        return dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from attn_nas.data import Augmentation, Dataset
 from attn_nas.data.augment import augmentation_of
+from attn_nas.data.root import located
 from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
@@ -99,7 +101,8 @@ class Run:
             DataError: it is missing, or has changed; the message says what.
 
         """
-        return self.manifest.load_dataset(self.space, data_root=self.data_root, download=download)
+        data = located(self.data, self.data_root, kept=self.folder.kept_data_root, download=download)
+        return self.manifest.load_dataset(data, download=download)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -265,6 +268,7 @@ class Run:
             "run": str(self.folder.path),
             "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
             "flops_convention": self.manifest.flops_convention,
+            "augmentation": asdict(self.augmentation),
             "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
