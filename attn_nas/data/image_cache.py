@@ -98,12 +98,12 @@ class ImageCache:
         """Keep ``images`` and ``faults`` under ``key``, and remove what was used longest ago; without effect if that fails."""
         if images.numel() > self.most:
             return
-        described = json.dumps({"checksum": _checksum(images), "faults": faults})
+        described = json.dumps({"checksum": _checksum(images), "faults": faults}).encode() + b"\n"
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._make_room(images.numel())
+            self._make_room(len(described) + images.numel())
             with whole(self._path(key), f".{token_hex(8)}.unfinished") as unfinished, unfinished.open("xb") as file:
-                file.write(described.encode() + b"\n")
+                file.write(described)
                 file.write(images.numpy().data.cast("B"))
 
     def _path(self, key: str) -> Path:

@@ -110,6 +110,8 @@ def _in_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     most = 1 if floats else 65535
     if not (low >= 0 and high <= most):
         kind = "floats must be from 0 to 1" if floats else "integers of more than 16 bits must be from 0 to 65535"
-        raise UnsuitableImageError(f"its values are from {low:g} to {high:g}, but {kind}: scale them, or save 8 bits per value")
+        raise UnsuitableImageError(
+            f"its values are from {low:.10g} to {high:.10g}, but {kind}: scale them, or save 8 bits per value"
+        )
     scaled = values.astype(np.float32) * (255 / most)
     return (scaled + 0.5).astype(np.uint8)
