@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from os import PathLike
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +42,7 @@ def readable_formats() -> tuple[str, ...]:
     )
 
 
-def read_square(path: str | PathLike[str] | IO[bytes], size: int, rule: int) -> NDArray[np.uint8]:
+def read_square(path: str | PathLike[str], size: int, rule: int) -> NDArray[np.uint8]:
     """Read an image as a square ``(size, size, 3)`` of RGB bytes: its short side is resized to ``size``, its middle cut out.
 
     Rule 2 turns the image upright by its EXIF orientation, scales values of more than 8 bits by the range of their type, puts

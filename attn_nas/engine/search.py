@@ -249,11 +249,10 @@ class Search:
                 f"{declared(self._trainer).name} cannot pause a training: give it train_until (see "
                 "attn_nas.training.protocol.Trainer), or leave early_stopping out"
             )
-        plugins_in = self._folder.path if self._folder else Path()
         with connected(execution) as backend:
             setting = Setting(
                 choices,
-                plugins_in,
+                self._folder.path if self._folder else None,
                 device=execution.device,
                 data_root=self._data_root,
                 download=self._download,

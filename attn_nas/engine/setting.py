@@ -31,7 +31,7 @@ class Setting:
     Args:
         choices: the choices for a new run, or the manifest of the run in ``folder`` that goes on. `manifest` is then that of
             the run. `space` names the folder where the files of the data set were found.
-        folder: the run folder, where a stored space has its plug-ins.
+        folder: the run folder, where a stored space has its plug-ins; None for a new run whose folder is not chosen yet.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a run that goes on keeps its own.
         data_root: the folder where the files of the data set are, in the place of the one that the space names.
         download: whether missing data may be downloaded.
@@ -45,16 +45,17 @@ class Setting:
     def __init__(
         self,
         choices: RunChoices,
-        folder: Path,
+        folder: Path | None,
         *,
         device: str = "auto",
         data_root: str | PathLike[str] | None = None,
         download: bool = False,
         choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
-        self.space = choices.space.load(folder)
+        self.space = choices.space.load(folder or Path())
         self.numerics = self._numerics(choices, device, choose)
-        self.dataset: Dataset = self._load(choices, RunFolder(folder).kept_data_root, data_root, download=download)
+        kept = RunFolder(folder).kept_data_root if folder else None
+        self.dataset: Dataset = self._load(choices, kept, data_root, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)

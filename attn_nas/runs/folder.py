@@ -14,6 +14,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
+from yaml import YAMLError
+
 from attn_nas.errors import RunError, UsageError
 from attn_nas.files import write_whole
 from attn_nas.plugins import registry as plugins
@@ -69,8 +71,9 @@ class RunFolder:
     def kept_data_root(self) -> str | None:
         """The folder of the data set that ``space.yaml`` names, relative to the run folder; None if it cannot be read."""
         try:
-            root = yaml.safe_load(self.space.read_bytes())["data"]["root"]
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+            _, document = core_yaml.read(self.space.read_text(encoding="utf-8"))
+            root = document["data"]["root"]
+        except (OSError, UnicodeDecodeError, YAMLError, RecursionError, KeyError, TypeError):
             return None
         return str(self.path.absolute() / Path(root).expanduser()) if isinstance(root, str) else None
 
