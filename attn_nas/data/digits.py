@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.data.scans import Part, scans
 from attn_nas.errors import DataError
+from attn_nas.machine import usable_memory
 from attn_nas.space.schema import DataSettings
 from attn_nas.space.task import Task
 
@@ -71,7 +71,7 @@ def plain_digits(settings: DataSettings, download: bool) -> Dataset:
 def _composed(settings: DataSettings, name: str, height: int, width: int, paint: Painter, num_train: int) -> Dataset:
     def make(part: Part, number: int) -> Split:
         needed = 2 * number * 3 * height * width
-        if needed > _memory():
+        if needed > usable_memory():
             raise DataError(
                 f"{number:,} {part} images of {name} need {needed / 2**30:,.0f} GB of memory: choose fewer in data.num_*"
             )
@@ -83,11 +83,6 @@ def _composed(settings: DataSettings, name: str, height: int, width: int, paint:
     train = make("train", settings.num_train or num_train)
     validation = make("validation", settings.num_validation or 4000)
     return Dataset(name, Task(3, height, width, 10), train, validation, Augmentation(), partial(make, "test", _NUM_TEST))
-
-
-def _memory() -> int:
-    """Physical memory of this machine in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _cued(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Ints]:
