@@ -24,9 +24,6 @@ _OTHER_FOLDERS = (
 )  # fmt: skip
 """Names, in small letters, that operating systems and file servers add to folders."""
 
-_NOT_READ = ("EPS", "MPEG")
-"""Formats that Pillow recognises, but draws with another program or cannot decode."""
-
 
 @dataclass(frozen=True)
 class ImageListing:
@@ -80,7 +77,7 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
     suffixes: Counter[str] = Counter()
     empty: list[str] = []
     for label, name in enumerate(classes):
-        files = [file for _, found in sorted(_walk(folder / name, rule, ())) for file in found]
+        files = [file for _, found in sorted(_walk(folder / name, rule, [os.path.realpath(folder)])) for file in found]
         images = [file for file in files if _counts(file.name, rule)]
         samples += [(file, label) for file in images]
         others = [file.suffix.lower() for file in files if not _counts(file.name, rule)]
@@ -88,7 +85,8 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
         if others and rule > 1:
             skipped[name] = len(others)
         if not images:
-            empty.append(f"{name} ({len(others)} files of other formats)" if others else name)
+            kinds = f"{len(others)} files of other formats" if len(others) > 1 else "1 file of another format"
+            empty.append(f"{name} ({kinds})" if others else name)
     if empty:
         which = f"no images of {'these classes' if len(empty) > 1 else 'the class'}: {_listed(empty)}"
         raise DataError(f"{_without_images(folder, which)}. Add images, or remove the folder of the class")
@@ -98,23 +96,12 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
 @lru_cache(maxsize=1)
 def readable_suffixes() -> frozenset[str]:
     """Suffixes of the files that this installation of Pillow can read, in small letters, such as ``.jpg``."""
-    formats = readable_formats()
     from PIL import Image
 
+    from attn_nas.data.pixels import readable_formats
+
+    formats = readable_formats()
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
-
-
-@lru_cache(maxsize=1)
-def readable_formats() -> tuple[str, ...]:
-    """Formats that this installation of Pillow can decode by itself, such as ``JPEG``."""
-    from PIL import Image, ImageFile
-
-    Image.init()
-    return tuple(
-        name
-        for name, (reader, _) in Image.OPEN.items()
-        if name not in _NOT_READ and not (isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile))
-    )
 
 
 def shown(path: Path) -> str:
@@ -145,15 +132,15 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
         raise DataError(f"{shown(folder)} cannot be read ({error.strerror}): give the right to read it") from None
 
 
-def _walk(folder: Path, rule: int, above: tuple[str, ...]) -> Iterator[tuple[str, list[Path]]]:
+def _walk(folder: Path, rule: int, above: list[str]) -> Iterator[tuple[str, list[Path]]]:
     """Yield each folder from ``folder`` downwards with its files in order; ``above`` are the real paths that led to it."""
     real = os.path.realpath(folder)
-    if real in above:
+    if any(Path(path).is_relative_to(real) for path in above):
         return
     entries = [(name, is_folder) for name, is_folder in _entries(folder) if rule == 1 or not _ignored(name, is_folder)]
     yield str(folder), [folder / name for name in sorted(name for name, is_folder in entries if not is_folder)]
     for name in sorted(name for name, is_folder in entries if is_folder):
-        yield from _walk(folder / name, rule, (*above, real))
+        yield from _walk(folder / name, rule, [*above, real])
 
 
 def _without_images(folder: Path, reason: str) -> str:
