@@ -121,17 +121,17 @@ class Dataset:
 
 
 def hold_out(pool: Split, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Split, Split]:
-    """Divide ``pool`` at random into a training and a validation split; see `random_division`.
+    """Divide ``pool`` at random into a training and a validation split; see `hold_out_indices`.
 
     Raises:
         DataError: the pool has too few images.
 
     """
-    train, validation = random_division(len(pool), num_validation, num_train, seed, name)
+    train, validation = hold_out_indices(len(pool), num_validation, num_train, seed, name)
     return pool.take(train), pool.take(validation)
 
 
-def random_division(available: int, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Tensor, Tensor]:
+def hold_out_indices(available: int, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Tensor, Tensor]:
     """Divide ``available`` images at random; returns the indices of the training and of the validation images.
 
     Args:

@@ -112,8 +112,9 @@ def _decode_into(tensors: Sequence[Tensor], parts: Sequence[Sequence[Sample]], s
         DataError: values of more than 8 bits have no known range.
 
     """
-    from attn_nas.data.pixels import UnsuitableImageError, read_square
+    from attn_nas.data.pixels import UnsuitableImageError, read_square, readable_formats
 
+    readable_formats()  # loads Pillow's readers in one thread
     arrays = [images.numpy() for images in tensors]
     places = [(part, index) for part, samples in enumerate(parts) for index in range(len(samples))]
     faults: list[Faults] = [{} for _ in parts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ from attn_nas.data.dataset import Dataset, Split
 from attn_nas.data.rules import DataRules
 from attn_nas.data.scans import Part, scans
 from attn_nas.errors import DataError
+from attn_nas.machine import usable_memory
 from attn_nas.space.schema import DataSettings
 from attn_nas.space.task import Task
 
@@ -83,7 +83,7 @@ def _composed(
 ) -> Dataset:
     def make(part: Part, number: int) -> Split:
         needed = 2 * number * 3 * height * width
-        if needed > _memory():
+        if needed > usable_memory():
             raise DataError(
                 f"{number:,} {part} images of {name} need {needed / 2**30:,.0f} GB of memory: choose fewer in data.num_*"
             )
@@ -103,11 +103,6 @@ def _composed(
         partial(make, "test", _NUM_TEST),
         made_with=f"NumPy {np.__version__} on {platform.machine()}",
     )
-
-
-def _memory() -> int:
-    """Physical memory of this machine in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _cued(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Ints]:

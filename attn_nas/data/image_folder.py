@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from attn_nas.data.augment import augmentation_of
-from attn_nas.data.dataset import Dataset, Split, random_division
+from attn_nas.data.dataset import Dataset, Split, hold_out_indices
 from attn_nas.data.decoding import Decoded, decode, decode_parts
 from attn_nas.data.listing import ImageListing, Sample, list_images, shown
 from attn_nas.data.rules import DataRules
@@ -80,7 +80,7 @@ def _divided(listing: ImageListing, settings: DataSettings, rules: DataRules) ->
         order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
         wanted = len(samples) if num_train is None else num_train + num_validation
         drawn = [samples[i] for i in order[:wanted].tolist()]
-        chosen = random_division(len(drawn), num_validation, num_train, seed, name)
+        chosen = hold_out_indices(len(drawn), num_validation, num_train, seed, name)
     else:
         num_validation = settings.num_validation or max(tenth, len(listing.classes))
         drawn, labels = list(samples), [label for _, label in samples]

@@ -10,7 +10,7 @@ from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
 _NOT_READ = ("EPS", "MPEG")
 """Formats that Pillow recognises, but draws with another program or cannot decode."""
@@ -90,25 +90,31 @@ def _orientation(image: Image.Image) -> int:
 def _eight_bits_of(image: Image.Image) -> Image.Image:
     """A loaded image as RGB of 8 bits, not turned."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_in_eight_bits(np.asarray(image))).convert("RGB")
+        return Image.fromarray(_in_eight_bits(np.asarray(image), _largest(image))).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 
-def _in_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Values scaled to 0..255: floats by 255, integers by 1/257.
+def _largest(image: Image.Image) -> int:
+    """The largest value that an image of more than 8 bits may have: 1 for floats, 65535 for integers, 4095 for 12 bits."""
+    if image.mode == "F":
+        return 1
+    twelve = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ExifTags.Base.BitsPerSample) == (12,)
+    return 4095 if twelve else 65535
+
+
+def _in_eight_bits(values: NDArray[np.generic], most: int) -> NDArray[np.uint8]:
+    """Scale values from 0 to ``most`` to 0..255.
 
     Raises:
-        UnsuitableImageError: floats are not from 0 to 1, or integers not from 0 to 65535.
+        UnsuitableImageError: a value is below 0, above ``most``, or not a number.
 
     """
-    floats = values.dtype.kind == "f"
     low, high = float(values.min()), float(values.max())
-    most = 1 if floats else 65535
     if not (low >= 0 and high <= most):
-        kind = "floats must be from 0 to 1" if floats else "integers of more than 16 bits must be from 0 to 65535"
+        kind = "floats must be from 0 to 1" if most == 1 else f"integers of more than 8 bits must be from 0 to {most}"
         raise UnsuitableImageError(
             f"its values are from {low:.10g} to {high:.10g}, but {kind}: scale them, or save 8 bits per value"
         )

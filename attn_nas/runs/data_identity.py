@@ -95,6 +95,7 @@ class DataDigest:
         )
 
 
+_OTHER_STATISTICS = "mean and deviation of the training pixels differ"
 _NO_DIGEST = (
     "The run was begun by a version that kept no digest of its images: whether all images and labels are as they were cannot "
     "be checked"
@@ -146,12 +147,12 @@ class DataIdentity:
             return Comparison(tuple(classes))
         is_close = self.normalization.is_close_to(Normalization.of(dataset))
         if self.digest is None:
-            return Comparison((), (_NO_DIGEST,)) if is_close else Comparison(("the pixels of training images differ",))
+            return Comparison((), (_NO_DIGEST,)) if is_close else Comparison((_OTHER_STATISTICS,))
         now = DataDigest.of(dataset)
         changes, others = self.digest.changes(now), self.digest.with_pixels_of(now).changes(now)
         if changes and not others and is_close and self.digest.made_with != now.made_with:
             return Comparison((), (_made_otherwise(self.digest.made_with, now.made_with),))
-        return Comparison(tuple(changes))
+        return Comparison(tuple(changes) if changes or is_close else (_OTHER_STATISTICS,))
 
 
 def with_known_test(dataset: Dataset, folder: RunFolder) -> Dataset:

@@ -214,7 +214,7 @@ def test_a_space_that_cannot_be_opened_is_refused(tmp_path, refused):
 
 def test_images_that_do_not_fit_into_memory_are_refused(tmp_path, refused, monkeypatch):
     """Before the first is made."""
-    monkeypatch.setattr("attn_nas.data.digits._memory", lambda: 2**30)
+    monkeypatch.setattr("attn_nas.data.digits.usable_memory", lambda: 2**30)
     (tmp_path / "space.yaml").write_text(_with(data="{name: cluttered_digits, num_train: 10000000}"))
     refused(["search", "--space", "space.yaml"], 1, "10,000,000 train images of cluttered_digits", "14 GB", "choose fewer")
 

@@ -194,17 +194,26 @@ def test_every_mode_keeps_its_image(tmp_path, image, name):
     assert np.array_equal(read, RAMP[..., None].repeat(3, axis=2))
 
 
-def test_other_byte_orders_and_grey_maps_keep_their_image(tmp_path):
-    """A TIFF of big-endian values, and a PGM of 16 bits, which Pillow reads as 32."""
-    (tmp_path / "big.pgm").write_bytes(b"P5 64 64 65535\n" + (RAMP.astype(np.uint16) * 257).astype(">u2").tobytes())
-    (tmp_path / "ten.pgm").write_bytes(b"P5 64 64 1020\n" + (RAMP.astype(np.uint16) * 4).astype(">u2").tobytes())
+def _tiff(values, order, bits, packed):
+    """A TIFF file of one uncompressed strip, for kinds that Pillow reads and does not write."""
+    height, width = values.shape
+    strip = 8 + 2 + 12 * 9 + 4
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: strip, 277: 1, 278: height, 279: len(packed)}
+    fields = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items())
+    name = {"<": b"II", ">": b"MM"}[order]
+    return name + struct.pack(f"{order}HIH", 42, 8, len(tags)) + fields + bytes(4) + packed
+
+
+def test_other_kinds_of_more_than_8_bits_keep_their_image(tmp_path):
+    """A TIFF of big-endian values, one of 12 bits, and PGMs of 16 bits, which Pillow reads as 32."""
     values = (RAMP.astype(np.uint16) * 257).astype(">u2").tobytes()
-    tags = {256: 64, 257: 64, 258: 16, 259: 1, 262: 1, 273: 8 + 2 + 12 * 9 + 4, 277: 1, 278: 64, 279: len(values)}
-    header = (
-        b"MM" + struct.pack(">HIH", 42, 8, len(tags)) + b"".join(struct.pack(">HHII", tag, 4, 1, tags[tag]) for tag in tags)
-    )
-    (tmp_path / "big.tif").write_bytes(header + bytes(4) + values)
-    for name in ("big.pgm", "ten.pgm", "big.tif"):
+    (tmp_path / "big.pgm").write_bytes(b"P5 64 64 65535\n" + values)
+    (tmp_path / "ten.pgm").write_bytes(b"P5 64 64 1020\n" + (RAMP.astype(np.uint16) * 4).astype(">u2").tobytes())
+    (tmp_path / "big.tif").write_bytes(_tiff(RAMP, ">", 16, values))
+    first, second = np.round(RAMP.ravel() * (4095 / 255)).astype(int).reshape(-1, 2).T
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=1).astype(np.uint8).tobytes()
+    (tmp_path / "twelve.tif").write_bytes(_tiff(RAMP, "<", 12, packed))
+    for name in ("big.pgm", "ten.pgm", "big.tif", "twelve.tif"):
         assert np.array_equal(read_square(tmp_path / name, 64, 2)[..., 0], RAMP), name
 
 
@@ -215,7 +224,7 @@ def test_other_byte_orders_and_grey_maps_keep_their_image(tmp_path):
         (np.where(RAMP == 0, np.nan, 0.5).astype(np.float32), r"its values are from nan to nan, but floats must be"),
         (
             RAMP.astype(np.int32) * 65537,
-            r"its values are from 0 to 16515324, but integers of more than 16 bits must be from 0 to 65535",
+            r"its values are from 0 to 16515324, but integers of more than 8 bits must be from 0 to 65535",
         ),
         (RAMP.astype(np.int32) - 5, r"its values are from -5 to 247, but integers"),
     ],
