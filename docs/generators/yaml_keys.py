@@ -59,12 +59,23 @@ def page() -> str:
 def _sections(schema: dict[str, Any]) -> Iterator[str]:
     """The keys at the top of the file, then those of each section in the order of the file."""
     yield "## The file {: #file }\n\n" + _keys(schema, schema, "")
-    for name, about in schema["properties"].items():
+    yield from _below(schema, schema, "")
+
+
+def _below(above: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[str]:
+    """The sections inside the section ``above``, each followed by those inside it; ``prefix`` is ``data.`` inside ``data``."""
+    for name, about in above["properties"].items():
         section = _section_of(about, schema)
         if section:
-            heading = f"## {name} {{: #{name} }}"
+            path = f"{prefix}{name}"
+            heading = f"##{'#' * path.count('.')} {path} {{: #{_anchor(path)} }}"
             several = "A list; each item is a mapping with these keys.\n\n" if about.get("type") == "array" else ""
-            yield f"{heading}\n\n{_paragraph(section['description'])}\n\n{several}{_keys(section, schema, f'{name}.')}"
+            yield f"{heading}\n\n{_paragraph(section['description'])}\n\n{several}{_keys(section, schema, f'{path}.')}"
+            yield from _below(section, schema, f"{path}.")
+
+
+def _anchor(path: str) -> str:
+    return path.replace(".", "-")
 
 
 def _section_of(about: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
@@ -82,7 +93,7 @@ def _keys(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> str:
     for name, about in section["properties"].items():
         below = _section_of(about, schema)
         described = about.get("description") or (below or {}).get("description", "")
-        shown = f"[`{name}`](#{name})" if below else code(name)
+        shown = f"[`{name}`](#{_anchor(prefix + name)})" if below else code(name)
         is_empty = below is not None and not about.get("required")
         default = "" if name in required else _default(about.get("default"), is_empty)
         kind = _kind(about, below, f"{prefix}{name}")
