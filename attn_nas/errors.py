@@ -64,9 +64,16 @@ class ExportError(AttnNasError):
 
 
 def choose_from(value: object, choices: Iterable[object]) -> str:
-    """The text ``choose from a, b, c``, followed by ``(did you mean b?)`` if ``value`` resembles a choice."""
-    names = [str(choice) for choice in choices]
-    close = get_close_matches(str(value), names, n=1) or [name for name in names if str(value) and str(value) in name]
+    """The text ``choose from a, b, c``, followed by ``(did you mean b?)`` if ``value`` resembles a choice.
+
+    If it differs from a choice in upper and lower case alone, the text names that choice and no other.
+    """
+    names, given = [str(choice) for choice in choices], str(value).strip().lower()
+    lower = {name.lower(): name for name in reversed(names)}
+    if given in lower and str(value) not in names:
+        return f"did you mean {lower[given]}? Write names in the same case"
+    close = [lower[name] for name in get_close_matches(given, lower, n=1)]
+    close = close or [name for name in names if given and given in name.lower()]
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"choose from {', '.join(names)}{hint}"
 

@@ -24,7 +24,7 @@ from attn_nas.benchmark import EMBEDDED, Table, Truth
 from attn_nas.benchmark.strategies import SearchStrategy
 from attn_nas.engine.confirmation import Confirmation
 from attn_nas.errors import TableError
-from attn_nas.execution.resources import usable_cores
+from attn_nas.machine import usable_cores
 from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
 from attn_nas.runs.record import Record
 from attn_nas.space.genotype import Genotype

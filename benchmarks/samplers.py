@@ -14,7 +14,7 @@ from typing import Any
 from common import make_parser, present
 
 from attn_nas.benchmark import EMBEDDED, NamedStrategy, StrategyComparison, StrategyResult, Table, Terms, compare
-from attn_nas.execution.resources import usable_cores
+from attn_nas.machine import usable_cores
 
 OPTUNA = ("random", "tpe-independent", "tpe", "nsga2-10", "nsga2", "nsga3", "gp")
 PEERS = {"syne-tune evolution": "Evolution", "syne-tune ehvi": "Ehvi"}

@@ -26,8 +26,8 @@ from overhead import Timeline, embedded_space, fake_search
 from attn_nas.cost import CostTable
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.engine.search import Search
-from attn_nas.execution.resources import usable_cores
 from attn_nas.execution.settings import Local
+from attn_nas.machine import usable_cores
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import load_space

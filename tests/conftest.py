@@ -156,9 +156,10 @@ def _forgotten(monkeypatch):
 
 @pytest.fixture(autouse=True, scope="session")
 def _state(tmp_path_factory):
-    """Plug-ins that tests name are not remembered in the home of who runs them."""
+    """Plug-ins that tests name and images that they decode are not kept in the home of who runs them."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

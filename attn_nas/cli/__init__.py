@@ -26,6 +26,7 @@ from attn_nas.cli import (
 from attn_nas.cli.failures import reported_failures
 from attn_nas.cli.pipes import Commands, quiet_pipe
 from attn_nas.plugins.trust import VARIABLE
+from attn_nas.terminal.decoding_bar import decoding_shown
 from attn_nas.version import __version__
 
 app = typer.Typer(
@@ -101,7 +102,7 @@ def main() -> None:
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 the reader of the output has gone.
     """
     try:
-        with reported_failures(debug=False), quiet_pipe():
+        with reported_failures(debug=False), quiet_pipe(), decoding_shown():
             app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -38,7 +38,7 @@ def bench(
 
     from attn_nas.benchmark import EMBEDDED, NamedStrategy, SplitName, Table, Terms, compare
     from attn_nas.errors import UsageError, choose_from
-    from attn_nas.execution.resources import usable_cores
+    from attn_nas.machine import usable_cores
     from attn_nas.report.charts.bench_svg import bench_svg
     from attn_nas.terminal.bench import bench_summary, bench_tables
     from attn_nas.terminal.console import console

@@ -1,20 +1,156 @@
-"""Lists the images of a folder by class."""
+"""Lists the images of a folder by class, without reading an image."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from attn_nas.data.torchvision_import import torchvision_datasets
-from attn_nas.errors import DataError, first_line
+from attn_nas.data.rules import KNOWN
+from attn_nas.errors import DataError
+
+Sample = tuple[Path, int]
+"""An image file and its label, an index into the names of the classes."""
+
+_FIRST_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Suffixes that decoding rule 1 reads; those of torchvision's ImageFolder."""
+
+_OTHER_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+_OTHER_FOLDERS = (
+    "__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"
+)  # fmt: skip
+"""Names, in small letters, that operating systems and file servers add to folders."""
 
 
-def open_folder(folder: Path) -> Any:
-    """The images of ``folder`` as torchvision's ImageFolder; raises DataError."""
+@dataclass(frozen=True)
+class ImageListing:
+    """The images below ``folder``, which has one folder per class.
+
+    Args:
+        folder: the folder that was listed.
+        classes: names of the classes in the order of their labels, which is alphabetical.
+        samples: path and label of each image, sorted by class, then by path; the order of torchvision's ImageFolder.
+        skipped: number of files that are no images, by class; classes without such files are left out.
+        suffixes: suffixes of the skipped files, in small letters and sorted.
+
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    skipped: Mapping[str, int]
+    suffixes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: how many files were skipped, by class."""
+        if not self.skipped:
+            return ()
+        by_class = _listed([f"{count} in {name}" for name, count in self.skipped.items()])
+        total = sum(self.skipped.values())
+        skipped = f"{total} files are" if total > 1 else "1 file is"
+        return (
+            f"{skipped} skipped below {shown(self.folder)} ({by_class}): Pillow has no reader for {_listed(self.suffixes)}. "
+            "If they are images, convert them to PNG or JPEG",
+        )
+
+
+def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing:
+    """List the images of ``folder``, as in ``folder/CLASS/name.jpg``; folders inside a class belong to the class.
+
+    Files of any suffix that Pillow can read count, in small or capital letters. Hidden files and folders, and those that
+    operating systems add (``__MACOSX``, ``Thumbs.db``), are ignored. Under decoding rule 1 files count as in torchvision's
+    ImageFolder: nine suffixes, hidden ones too. A symbolic link to a folder that contains it is not followed.
+
+    Raises:
+        DataError: the folder is missing, is a file or cannot be read, has no class, or has a class without images.
+
+    """
+    classes = sorted(name for name, is_folder in _entries(folder) if is_folder and not (rule > 1 and _ignored(name, True)))
+    if not classes:
+        raise DataError(_without_images(folder, "it has no folders"))
+    samples: list[Sample] = []
+    skipped: dict[str, int] = {}
+    suffixes: Counter[str] = Counter()
+    empty: list[str] = []
+    for label, name in enumerate(classes):
+        files = [file for _, found in sorted(_walk(folder / name, rule, [os.path.realpath(folder)])) for file in found]
+        images = [file for file in files if _counts(file.name, rule)]
+        samples += [(file, label) for file in images]
+        others = [file.suffix.lower() for file in files if not _counts(file.name, rule)]
+        suffixes.update(others)
+        if others and rule > 1:
+            skipped[name] = len(others)
+        if not images:
+            kinds = f"{len(others)} files of other formats" if len(others) > 1 else "1 file of another format"
+            empty.append(f"{name} ({kinds})" if others else name)
+    if empty:
+        which = f"no images of {'these classes' if len(empty) > 1 else 'the class'}: {_listed(empty)}"
+        raise DataError(f"{_without_images(folder, which)}. Add images, or remove the folder of the class")
+    return ImageListing(folder, tuple(classes), tuple(samples), skipped, tuple(sorted(suffixes)) if skipped else ())
+
+
+@lru_cache(maxsize=1)
+def readable_suffixes() -> frozenset[str]:
+    """Suffixes of the files that this installation of Pillow can read, in small letters, such as ``.jpg``."""
+    from PIL import Image
+
+    from attn_nas.data.pixels import readable_formats
+
+    formats = readable_formats()
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
+
+
+def shown(path: Path) -> str:
+    """The path as text that can be printed, also where bytes of its name are not UTF-8."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def _counts(name: str, rule: int) -> bool:
+    if rule == 1:
+        return name.lower().endswith(_FIRST_SUFFIXES)
+    return Path(name).suffix.lower() in readable_suffixes()
+
+
+def _ignored(name: str, is_folder: bool) -> bool:
+    return name.startswith((".", "~$")) or name.lower() in (_OTHER_FOLDERS if is_folder else _OTHER_FILES)
+
+
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """Name of each entry of ``folder``, and whether it is a folder; raises DataError."""
     try:
-        return torchvision_datasets().ImageFolder(folder)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(
-            f"no images under {folder.resolve()}: it needs one folder of images per class, as in train/CLASS/name.jpg "
-            f"({first_line(error)})"
-        ) from None
+        with os.scandir(folder) as entries:
+            return [(entry.name, entry.is_dir()) for entry in entries]
+    except FileNotFoundError:
+        raise DataError(_without_images(folder, "there is no such folder")) from None
+    except NotADirectoryError:
+        raise DataError(_without_images(folder, "it is a file")) from None
+    except OSError as error:
+        raise DataError(f"{shown(folder)} cannot be read ({error.strerror}): give the right to read it") from None
+
+
+def _walk(folder: Path, rule: int, above: list[str]) -> Iterator[tuple[str, list[Path]]]:
+    """Yield each folder from ``folder`` downwards with its files in order; ``above`` are the real paths that led to it."""
+    real = os.path.realpath(folder)
+    if any(Path(path).is_relative_to(real) for path in above):
+        return
+    entries = [(name, is_folder) for name, is_folder in _entries(folder) if rule == 1 or not _ignored(name, is_folder)]
+    yield str(folder), [folder / name for name in sorted(name for name, is_folder in entries if not is_folder)]
+    for name in sorted(name for name, is_folder in entries if is_folder):
+        yield from _walk(folder / name, rule, [*above, real])
+
+
+def _without_images(folder: Path, reason: str) -> str:
+    return (
+        f"no images under {shown(folder.absolute())}: it needs one folder of images per class, as in train/CLASS/name.jpg "
+        f"({reason})"
+    )
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    most = 10
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(name or "files without a suffix" for name in names[:most]) + more

@@ -62,6 +62,7 @@ def run_session(
     with location.held(retry):
         live = location.open_to_write(retry)
         live.set_user_attr(MANIFEST, manifest.to_stored())
+        live.name_metrics(setting.space.objectives.costs)  # studies of older versions have no names
         sampled = Proposer(setting.encoding, sampler(setting.space, setting.table, manifest.seed), manifest.seed)
         trained = trainer or _proxy_trainer(setting, resources, folder)
         executor = backend.executor(trained, resources, setting.affordable_references)
@@ -96,6 +97,8 @@ def run_session(
                     trunk=str(setting.encoding.trunk),
                     num_sites=setting.encoding.num_genes,
                     epochs=setting.space.proxy.epochs,
+                    data=str(setting.dataset),
+                    notes=setting.dataset.notes,
                 )
             )
             why = loop.run()

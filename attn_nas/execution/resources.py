@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from attn_nas.errors import UsageError
+from attn_nas.machine import usable_cores
 from attn_nas.training import Numerics
 
-_CGROUP = Path("/sys/fs/cgroup")
 _MAX = 4096
-_QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
-"""Files of a control group (version 2, version 1) with its quota of processor time and the period that it is for."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +78,3 @@ def _most_threads() -> int:
     """Return the threads that ``OMP_NUM_THREADS`` allows a process (its first number), or a large number if it is not set."""
     said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return max(1, int(said)) if said.isdecimal() else _MAX
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use, by its affinity and the quota of its control group."""
-    allowed = len(os.sched_getaffinity(0))
-    for files in _QUOTA_FILES:
-        try:
-            quota, period = " ".join((_CGROUP / file).read_text() for file in files).split()
-            if int(quota) > 0:
-                allowed = min(allowed, max(1, int(quota) // int(period)))
-        except (OSError, ValueError):
-            continue  # no such file, or "max"
-    return allowed

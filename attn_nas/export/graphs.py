@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import BytesIO, StringIO
 
@@ -16,10 +16,11 @@ OPSET = 20
 """Version of the ONNX operators in the file."""
 
 
-def pt2_bytes(model: nn.Module, images: Tensor) -> bytes:
+def pt2_bytes(model: nn.Module, images: Tensor, metadata: Mapping[str, str]) -> bytes:
     """Return a ``.pt2`` archive for `torch.export.load`; example ``images`` ``(2, C, H, W)`` fix all sizes except the first.
 
-    The archive holds raw tensors and JSON. The example inputs are left out because they would be pickled.
+    The archive holds raw tensors and JSON, and each text of ``metadata`` as an extra file ``NAME.json``. The example inputs are
+    left out because they would be pickled.
 
     Raises:
         ExportError: torch cannot write the network.
@@ -29,12 +30,12 @@ def pt2_bytes(model: nn.Module, images: Tensor) -> bytes:
         exported = torch.export.export(model, (images,), dynamic_shapes=(_ANY_BATCH,))
         exported.example_inputs = None
         written = BytesIO()
-        torch.export.save(exported, written)
+        torch.export.save(exported, written, extra_files={f"{name}.json": text for name, text in metadata.items()})
     return written.getvalue()
 
 
-def onnx_bytes(model: nn.Module, images: Tensor) -> bytes:
-    """Return an ONNX file with the input ``images`` and the output ``logits``; example images as for `pt2_bytes`.
+def onnx_bytes(model: nn.Module, images: Tensor, metadata: Mapping[str, str]) -> bytes:
+    """Return an ONNX file with the input ``images``, the output ``logits`` and ``metadata``; example images as for `pt2_bytes`.
 
     Raises:
         ExportError: torch cannot write the network.
@@ -52,7 +53,10 @@ def onnx_bytes(model: nn.Module, images: Tensor) -> bytes:
             verbose=False,
         )
         assert program is not None
-        return program.model_proto.SerializeToString()
+        proto = program.model_proto
+        for name, text in metadata.items():
+            proto.metadata_props.add(key=name, value=text)
+        return proto.SerializeToString()
 
 
 _ANY_BATCH = {0: torch.export.Dim("batch", min=1)}

@@ -13,6 +13,12 @@ from attn_nas.export.winner import Winner
 from attn_nas.format import markdown
 
 _WIDTH = 120
+PREDICTION = """\
+from predict import predict
+
+for name, probability in predict(model, "photo.jpg")[:3]:
+    print(f"{name}: {probability:.1%}")"""
+"""Code that classifies a photo from inside an exported folder, where ``model`` is the loaded network."""
 
 
 def docstring(winner: Winner, loading: str) -> str:
@@ -31,7 +37,8 @@ def config(winner: Winner, verified: Mapping[str, Any]) -> str:
         "num_classes": winner.task.num_classes,
         "in_channels": winner.task.channels,
         "task": vars(winner.task),
-        "normalization": winner.normalization,
+        "normalization": winner.meaning.preprocessing.normalization,
+        **winner.meaning.to_dict(),
         **winner.facts,
         "verified": verified,
     }
@@ -63,7 +70,11 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "| site | stage | attention |",
             "| --- | --- | --- |",
             *rows,
-            *(line for paragraph in (*winner.summary, *_training_notes(winner)) for line in ("", markdown(paragraph))),
+            *(
+                line
+                for paragraph in (*winner.summary, *winner.meaning.paragraphs(), *_training_notes(winner))
+                for line in ("", markdown(paragraph))
+            ),
             "",
             "## Files",
             "",
@@ -74,6 +85,12 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "To load, from inside this folder:",
             "",
             *snippets,
+            "To classify a photo, a path or an image of Pillow, with a network that was loaded as above:",
+            "",
+            "```python",
+            *PREDICTION.splitlines(),
+            "```",
+            "",
             "## Verified",
             "",
             "In a separate process in which attn-nas cannot be imported:",
@@ -103,10 +120,11 @@ def _title(winner: Winner) -> str:
 
 
 def _metadata(winner: Winner) -> dict[str, Any]:
+    metric = winner.meaning.metric
     results = {
         "task": {"type": "image-classification"},
-        "dataset": {"name": winner.data, "type": winner.data, "split": winner.split},
-        "metrics": [{"type": "accuracy", "value": round(winner.accuracy, 4)}],
+        "dataset": {"name": winner.data, "type": winner.data, "split": metric.split},
+        "metrics": [{"type": "accuracy", "name": str(metric), "value": round(metric.value, 4)}],
     }
     return {
         "tags": ["image-classification", "attention", "neural-architecture-search"],

@@ -16,8 +16,19 @@ from attn_nas.export.graphs import OPSET, onnx_bytes, pt2_bytes
 from attn_nas.export.hub import HUBCONF
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.model_card import docstring
-from attn_nas.export.source import model_source
+from attn_nas.export.prediction import predict
+from attn_nas.export.source import function_source, model_source
 from attn_nas.export.winner import Winner
+
+_PREDICT = """\
+Classifies photos with the network of this folder.
+
+    from predict import predict
+
+    predict(model, "photo.jpg")  # names of classes with their probabilities, the most probable first
+
+Classes and preprocessing are read from config.json. A photo gives the pixels that it gave in training.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,12 @@ def _source(winner: Winner, model: nn.Module) -> bytes:
 
 
 def _safetensors(winner: Winner, model: nn.Module) -> bytes:
-    return save(dict(winner.weights), metadata={"genotype": winner.genotype.to_json()})
+    return save(dict(winner.weights), metadata=_metadata(winner))
+
+
+def _metadata(winner: Winner) -> dict[str, str]:
+    """Texts of JSON by name, which every file of weights carries."""
+    return {"genotype": winner.genotype.to_json(), **winner.meaning.to_metadata()}
 
 
 def _example(winner: Winner) -> Tensor:
@@ -78,14 +94,14 @@ FORMATS: dict[str, Format] = {
     ),
     "pt2": Format(
         "model.pt2",
-        lambda winner, model: pt2_bytes(model, _example(winner)),
+        lambda winner, model: pt2_bytes(model, _example(winner), _metadata(winner)),
         "the network and its weights as a graph of torch.export, for any batch size",
         'import torch\n\nmodel = torch.export.load("model.pt2").module()',
         tolerance=1e-5,
     ),
     "onnx": Format(
         "model.onnx",
-        lambda winner, model: onnx_bytes(model, _example(winner)),
+        lambda winner, model: onnx_bytes(model, _example(winner), _metadata(winner)),
         f"the network and its weights for ONNX runtimes, opset {OPSET}",
         'import onnxruntime\n\nsession = onnxruntime.InferenceSession("model.onnx")\n'
         '(logits,) = session.run(["logits"], {"images": images})  # float32 (N, C, H, W), normalised',
@@ -95,6 +111,10 @@ FORMATS: dict[str, Format] = {
 }
 COMPANIONS: dict[str, tuple[Callable[[Winner], str], str]] = {
     "placements.svg": (lambda winner: draw_svg(winner.genotype), "drawing of the placements"),
+    "predict.py": (
+        lambda winner: function_source(predict, _PREDICT),
+        "`predict(model, photo)`: names of classes with their probabilities; needs `config.json`, torch, Pillow and NumPy",
+    ),
 }
 """Files that accompany every format: function that makes the text, and description."""
 DEFAULT_FORMATS = ("source", "safetensors", "insert")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
+from attn_nas.export.meaning import Meaning, Metric
 from attn_nas.export.winner import Recorded, Winner, described, known, mean_of_seeds
 from attn_nas.followups.full_training import FullTraining
 from attn_nas.runs.candidate import Candidate
@@ -45,11 +46,9 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
         run.task,
         weights,
         Recorded.of(run, own.result),
-        run.manifest.normalization.to_dict(),
+        Meaning.of(run, Metric(fmean(tests), "test", epochs, len(tests))),
         candidate.record.cost,
         data,
-        fmean(tests),
-        "test",
         summary,
         facts,
     )

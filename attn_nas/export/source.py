@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -60,6 +60,16 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     )
     collected.definitions = without_slots(collected.definitions, _empty_slots(genotype))
     return collected.module(docstring, network, build)
+
+
+def function_source(function: Callable[..., Any], docstring: str) -> str:
+    """Return a Python module with ``function`` and everything of this package that it uses.
+
+    It imports the packages that these import, and works where this package is not installed.
+    """
+    collected = Collector(has_network=False)
+    collected.add(function)
+    return collected.module(docstring)
 
 
 def bare_source(trunk: Trunk, num_classes: int, in_channels: int) -> str:
@@ -116,13 +126,16 @@ def without_defaults(module: type[nn.Module], arguments: dict[str, Any]) -> dict
 
 
 class Collector:
-    """Collects source of this package: classes and functions in the order of their dependencies, and their imports."""
+    """Collects source of this package: classes and functions in the order of their dependencies, and their imports.
 
-    def __init__(self) -> None:
+    ``has_network`` says that a network will be written after the collected source, which uses ``torch.nn``.
+    """
+
+    def __init__(self, *, has_network: bool = True) -> None:
         self.definitions: list[str] = []
         self._seen: set[str] = set()
         self._modules: dict[str, None] = {}
-        self._names: dict[str, set[str]] = {"torch": {"nn"}}
+        self._names: dict[str, set[str]] = {"torch": {"nn"}} if has_network else {}
 
     def add_call(self, module: type[nn.Module], arguments: dict[str, Any]) -> None:
         """Add the source of ``module`` and of the classes among its ``arguments``."""
@@ -181,7 +194,7 @@ class Collector:
         ]
         standard = [line for line in lines if line.split()[1].partition(".")[0] in sys.stdlib_module_names]
         others = [line for line in lines if line not in standard]
-        ordered = (sorted(group, key=lambda line: (line.startswith("from"), line)) for group in (standard, others))
+        ordered = (sorted(group, key=lambda line: (line.startswith("from"), line.lower())) for group in (standard, others))
         return "\n\n".join("\n".join(group) for group in ordered if group)
 
 

@@ -128,7 +128,7 @@ def _described(written: Written, num_images: int) -> dict[str, Any]:
         "folder": str(written.folder),
         "formats": written.runnable,
         "handles": str(handles.__file__),
-        "normalization": winner.normalization,
+        "normalization": winner.meaning.preprocessing.normalization,
         "numerics": winner.recorded.numerics.to_dict(),
         "batch": winner.recorded.batch,
         "correct": round(winner.recorded.accuracy * num_images),

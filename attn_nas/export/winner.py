@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attn_nas.cost import Cost
 from attn_nas.errors import ExportError
+from attn_nas.export.meaning import Meaning, Metric, Preprocessing
 from attn_nas.models.build import build_model
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
@@ -43,20 +44,18 @@ class Recorded:
 class Winner:
     """A trained network to be exported.
 
-    ``normalization`` has the ``mean`` and the ``std`` of each channel, for pixels from 0 to 1. The model card reports
-    ``accuracy`` (0 to 1) on the ``split`` of the data set ``data``. ``summary`` has paragraphs about the measurements, and
-    ``facts`` has the measurements as JSON-ready data, for ``config.json``.
+    ``meaning`` has the preprocessing of its images, the names of its classes, and the accuracy that the model card reports on
+    the data set ``data``. ``summary`` has paragraphs about the measurements, and ``facts`` has the measurements as JSON-ready
+    data, for ``config.json``.
     """
 
     genotype: Genotype
     task: Task
     weights: Mapping[str, Tensor]
     recorded: Recorded
-    normalization: Mapping[str, list[float]]
+    meaning: Meaning
     cost: Cost
     data: str
-    accuracy: float
-    split: str
     summary: tuple[str, ...]
     facts: Mapping[str, Any]
 
@@ -95,11 +94,9 @@ class Winner:
             run.task,
             run.weights(candidate),
             Recorded.of(run, trained),
-            run.manifest.normalization.to_dict(),
+            Meaning.of(run, Metric(candidate.measured.value, "validation", trained.epochs, len(candidate.results))),
             record.cost,
             run.data.name,
-            candidate.measured.value,
-            "validation",
             _summary(run, candidate, trained),
             _facts(run, candidate, seed),
         )
@@ -121,8 +118,8 @@ def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tu
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {manifest.flops_convention}), "
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
         f"{_times(candidate.record.profile)}",
-        f"Input: pixels from 0 to 1, {task.channels} x {task.height} x {task.width} (C x H x W), "
-        f"minus {_numbers(manifest.normalization.mean)}, divided by {_numbers(manifest.normalization.std)}.",
+        f"Input: {task.channels} x {task.height} x {task.width} (C x H x W). {Preprocessing.of(run)}",
+        f"Training images were {run.augmentation}.",
         f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {manifest.numerics.precision} on "
         f"{manifest.numerics.device}.",
     )
@@ -157,10 +154,6 @@ def _times(profile: StepProfile | None) -> str:
     )
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:.4f}" for value in values) + ")"
-
-
 def _facts(run: Run, candidate: Candidate, weights_seed: int) -> dict[str, Any]:
     return {
         "proxy": run.space.proxy.model_dump(mode="json"),
@@ -174,6 +167,7 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
     profile = candidate.record.profile
     return {
         "data": run.data.model_dump(mode="json", exclude={"root"}),
+        "augmentation": vars(run.augmentation),
         "numerics": run.manifest.numerics.to_dict(),
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,

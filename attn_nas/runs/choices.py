@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.plugins import registry as plugins
+from attn_nas.space.mistakes import dotted, mistakes_of
 from attn_nas.space.schema import SearchSpace
 from attn_nas.storage.formats import upgraded
 
@@ -40,8 +41,13 @@ class StoredSpace(BaseModel):
         try:
             return SearchSpace.model_validate(self.to_dict(), context={"folder": folder})
         except ValidationError as error:
-            reasons = "; ".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
+            reasons = "; ".join(f"{dotted(mistake.path)}: {mistake.text}" for mistake in mistakes_of(error, SearchSpace))
             raise SpaceError(f"the search space of {folder} cannot be used any more: {reasons}") from None
+
+    def with_data_root(self, root: str | None) -> Self:
+        """The same space whose data set has its files in the folder ``root``."""
+        settings = self.to_dict()
+        return type(self).model_validate({**settings, "data": {**settings["data"], "root": root}})
 
     @property
     def trunk_name(self) -> str | None:
@@ -55,8 +61,12 @@ class StoredSpace(BaseModel):
 
 
 def settings_with_sources(space: SearchSpace) -> dict[str, Any]:
-    """The settings of ``space``, with the source text of its plug-ins, which must be those that were run last."""
-    return {**space.model_dump(), "plugins": [plugins.active_file(path).source for path in space.plugins]}
+    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins.
+
+    The plug-ins must be those that were run last.
+    """
+    settings = space.model_dump(exclude={"data": {"root"}})
+    return {**settings, "plugins": [plugins.active_file(path).source for path in space.plugins]}
 
 
 class RunChoices(BaseModel):
@@ -70,6 +80,10 @@ class RunChoices(BaseModel):
     budget: Count | None
     confirm: Count
     early_stopping: bool
+
+    def with_data_root(self, root: str | None) -> Self:
+        """The same choices, with the folder ``root`` for the files of the data set."""
+        return self.model_copy(update={"space": self.space.with_data_root(root)})
 
     @classmethod
     def from_stored(cls, stored: object, where: object) -> Self:

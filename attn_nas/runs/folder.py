@@ -14,11 +14,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
-import yaml
+from yaml import YAMLError
 
 from attn_nas.errors import RunError, UsageError
 from attn_nas.files import write_whole
 from attn_nas.plugins import registry as plugins
+from attn_nas.space import core_yaml
 from attn_nas.storage.location import StudyLocation, location_in
 
 _MOMENT = 1.0
@@ -64,7 +65,17 @@ class RunFolder:
 
     def keep_space(self, settings: Mapping[str, Any]) -> None:
         """Write ``space.yaml`` from the ``settings`` of a space whose plug-ins are files of the run; raises OSError."""
-        write_whole(self.space, yaml.safe_dump(dict(settings), sort_keys=False))
+        write_whole(self.space, core_yaml.write(settings))
+
+    @property
+    def kept_data_root(self) -> str | None:
+        """The folder of the data set that ``space.yaml`` names, relative to the run folder; None if it cannot be read."""
+        try:
+            _, document = core_yaml.read(self.space.read_text(encoding="utf-8"))
+            root = document["data"]["root"]
+        except (OSError, UnicodeDecodeError, YAMLError, RecursionError, KeyError, TypeError):
+            return None
+        return str(self.path.absolute() / Path(root).expanduser()) if isinstance(root, str) else None
 
     def check_free(self) -> None:
         """Raise UsageError if the folder holds a run already, or other files with the names of a run's files."""
@@ -159,11 +170,27 @@ def _locked_within(path: Path, seconds: float) -> TextIO | None:
         time.sleep(0.02)
 
 
-def new_run_folder(name: str) -> RunFolder:
-    """A new folder under ``runs`` for a search of the space ``name``; it is not made yet."""
+def reserve_run_folder(name: str) -> RunFolder:
+    """Make a new folder under ``runs`` for a search of the space ``name``; no other process gets the same.
+
+    Raises:
+        RunError: the folder cannot be made.
+
+    """
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    names = (Path("runs") / f"{name}-{stamp}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
-    return RunFolder(next(path for path in names if not path.exists()))
+    first = Path("runs") / f"{name}-{stamp}"
+    RunFolder(first.parent).create()
+    path, number = first, 1
+    while True:
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+            path = first.with_name(f"{first.name}-{number}")
+        except OSError as error:
+            raise RunError(f"the run folder {path} cannot be made: {error.strerror}") from None
+        else:
+            return RunFolder(path)
 
 
 def latest_run_folder() -> RunFolder:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from os import PathLike, fspath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from attn_nas.errors import SpaceError, choose_from
+from attn_nas.space.values import integer, number, text, truth
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Epochs = Annotated[int, Field(ge=1, le=100_000, strict=True)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Images = Annotated[int, Field(ge=1, le=10**8, strict=True)]
-"""A number of images. More than 10^8 do not fit into memory as tensors, whatever their size."""
-PathText = Annotated[str, BeforeValidator(lambda value: fspath(value) if isinstance(value, PathLike) else value)]
+AS_INTEGER = BeforeValidator(integer)
+AS_NUMBER = BeforeValidator(number)
+Integer = Annotated[int, AS_INTEGER]
+"""An integer; neither ``1.0``, ``true`` nor ``"1"``. Bounds stand before the validator, as in `Count`."""
+Number = Annotated[float, AS_NUMBER]
+"""A finite number; neither ``true`` nor ``"0.1"``."""
+Text = Annotated[str, BeforeValidator(text)]
+"""A text; not a number."""
+PathText = Text
 """A path as text or as a `PathLike`."""
+Truth = Annotated[bool, BeforeValidator(truth)]
+"""``true`` or ``false``; neither 1, ``"true"`` nor ``yes``."""
+Fraction = Annotated[float, Field(ge=0, lt=1), AS_NUMBER]
+Count = Annotated[int, Field(ge=1), AS_INTEGER]
+Epochs = Annotated[int, Field(ge=1, le=100_000), AS_INTEGER]
+Seed = Annotated[int, Field(ge=0, lt=2**63), AS_INTEGER]
+Images = Annotated[int, Field(ge=1, le=10**8), AS_INTEGER]
+"""A number of images. More than 10^8 do not fit into memory as tensors, whatever their size."""
 Problem = tuple[tuple[int | str, ...], str]
 """The path of a value inside a section, and a sentence about its mistake."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from math import floor
+from math import floor, isfinite
+from numbers import Integral, Real
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from attn_nas.errors import SpaceError
 
-_WRITTEN = re.compile(r"(\+?)(\d+(?:\.\d+)?)(%|k|M|G|)")
+_WRITTEN = re.compile(r"(\+?)((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(%|k|M|G|)")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _HOW_TO_WRITE = "write a total (45M), an added number (+200k), or an added share of the bare trunk's cost (+5%)"
 
@@ -39,11 +40,14 @@ def most_allowed(limit: int | str, bare: int) -> int:
 def _checked(limit: object) -> object:
     if isinstance(limit, str):
         most_allowed(limit, 1)
-    elif type(limit) is not int:
+        return limit
+    if isinstance(limit, Real) and not isinstance(limit, Integral | bool) and isfinite(limit) and floor(limit) == limit:
+        limit = floor(limit)  # 45e6
+    if isinstance(limit, bool) or not isinstance(limit, Integral):
         raise SpaceError(_HOW_TO_WRITE)
-    elif limit < 1:
+    if limit < 1:
         raise SpaceError("choose a number of at least 1")
-    return limit
+    return int(limit)
 
 
 def _described(schema: dict[str, Any]) -> None:
@@ -51,4 +55,4 @@ def _described(schema: dict[str, Any]) -> None:
 
 
 Limit = Annotated[int | str, BeforeValidator(_checked), Field(json_schema_extra=_described)]
-"""A limit as an integer of at least 1 or as text (see `most_allowed`)."""
+"""A limit as a whole number of at least 1 (``45e6`` too) or as text (see `most_allowed`)."""

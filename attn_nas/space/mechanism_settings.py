@@ -10,15 +10,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
 from attn_nas.attention.mechanism import POSITIONS, KernelSize, Mechanism, Position
 from attn_nas.errors import SpaceError, choose_from
-from attn_nas.space.fields import Count, SettingsSection, choice, suggested
+from attn_nas.space.fields import Count, SettingsSection, Text, Truth, choice, suggested
 from attn_nas.space.genotype import Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.trunks import Trunk
+from attn_nas.space.values import integer, numeral_mistake
 
 
 def _kernel_size(value: object) -> object:
-    if value == "adaptive" or (type(value) is int and value >= 1 and value % 2):
+    if value == "adaptive":
         return value
+    if not isinstance(value, str) or numeral_mistake(value):
+        value = integer(value)
+        if value >= 1 and value % 2:
+            return value
     raise SpaceError("choose an odd integer such as 3, 5 or 7, or adaptive where the mechanism has it")
 
 
@@ -42,7 +47,7 @@ def _legal(field: str) -> AfterValidator:
 class MechanismSettings(SettingsSection):
     """One mechanism of the space; omitted hyperparameters take the choices of the catalogue."""
 
-    name: Annotated[str, BeforeValidator(_resolve)] = Field(
+    name: Annotated[Text, BeforeValidator(_resolve)] = Field(
         description="Name in the catalogue.", json_schema_extra=suggested(mechanism_names)
     )
     reductions: list[Count] | None = Field(None, min_length=1, description="Reduction ratios to choose from.")
@@ -55,9 +60,7 @@ class MechanismSettings(SettingsSection):
     positions: list[Annotated[Position, choice(POSITIONS), _legal("positions")]] | None = Field(
         None, min_length=1, description="Insertion points to choose from; by default standard, if the mechanism can have it."
     )
-    identity_init: bool = Field(
-        False, strict=True, description="Start the mechanism as the identity; only for mechanisms that support it."
-    )
+    identity_init: Truth = Field(False, description="Start the mechanism as the identity; only for mechanisms that support it.")
 
     @field_validator("reductions", "kernel_sizes", "groups", "positions")
     @classmethod

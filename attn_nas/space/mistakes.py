@@ -15,6 +15,14 @@ KeyPath = tuple[str | int, ...]
 """Keys and list indices from the top of a search space to a value."""
 
 
+_SENTENCES = {
+    "list_type": "write a list, in brackets: [a, b]",
+    "too_short": "write a list of at least {min_length} item",
+    "too_long": "write a list of at most {max_length} items",
+}
+"""Sentences in the place of pydantic's, by the type of its error."""
+
+
 class MistakeKind(Enum):
     """The part of the input that is wrong, which decides how a mistake is shown."""
 
@@ -50,6 +58,12 @@ def _mistake(details: Any, model: type[BaseModel]) -> Mistake:
         return Mistake(path, "this key is missing")
     if details["type"].startswith(("model_", "dict_")):
         return mapping_expected(model, path)
+    if details["type"] == "invalid_key":
+        text = f"a key is text: {choose_from(path[-1], _fields(model, path[:-1]))}"
+        return Mistake((*path[:-1], str(path[-1])), text, MistakeKind.UNKNOWN_KEY)
+    if details["type"] in _SENTENCES:
+        text = _SENTENCES[details["type"]].format_map(details.get("ctx", {}))
+        return Mistake(path, text, MistakeKind.WRONG_VALUE)
     return Mistake(path, _sentence(details["msg"].removeprefix("Value error, ")), MistakeKind.WRONG_VALUE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -12,13 +12,32 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, Valida
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
-from attn_nas.space.fields import Epochs, Fraction, Images, PathText, Problem, Seed, SettingsSection, choice, refuse, suggested
+from attn_nas.space.fields import (
+    AS_INTEGER,
+    AS_NUMBER,
+    Epochs,
+    Fraction,
+    Images,
+    Integer,
+    Number,
+    PathText,
+    Problem,
+    Seed,
+    SettingsSection,
+    Text,
+    Truth,
+    choice,
+    refuse,
+    suggested,
+)
 from attn_nas.space.keywords import expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.trunks import MAX_CHANNELS, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
+EMBEDDED: frozenset[DataName] = frozenset({"cued_digits", "cluttered_digits", "digits"})
+"""The data sets that need no files."""
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
 TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
 """Costs that are measured, and the field of a step profile with their value."""
@@ -34,20 +53,16 @@ def _family(value: object) -> object:
 class TrunkSettings(SettingsSection):
     """The convolutional network whose blocks receive attention."""
 
-    name: Annotated[str, BeforeValidator(_family)] = Field(
+    name: Annotated[Text, BeforeValidator(_family)] = Field(
         description="Family of the trunk.", json_schema_extra=suggested(trunk_names)
     )
-    depth: int | None = Field(
+    depth: Integer | None = Field(
         None,
         validate_default=True,
         description="Number of weighted layers, as in ResNet-20; by default the only depth of the family.",
     )
-    width: int | None = Field(
-        None,
-        ge=1,
-        le=MAX_CHANNELS,
-        strict=True,
-        description="Channels of the first stage; by default the family's published width.",
+    width: Annotated[int, Field(ge=1, le=MAX_CHANNELS), AS_INTEGER] | None = Field(
+        None, description="Channels of the first stage; by default the family's published width."
     )
 
     @field_validator("depth")
@@ -67,22 +82,45 @@ class TrunkSettings(SettingsSection):
         return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
+class AugmentSettings(SettingsSection):
+    """Random changes of training images. None may change the class that an image belongs to."""
+
+    mirror: Truth | None = Field(
+        None,
+        description="Mirror half of the training images left to right; by default true for cifar10, cifar100 and "
+        "fashion_mnist, else false. Set it only where a mirrored image belongs to the same class.",
+    )
+    crop: Annotated[int, Field(ge=0, le=4096), AS_INTEGER] | None = Field(
+        None,
+        description="Largest shift of a training image in pixels, in each direction; 0 for none. By default an eighth of "
+        "image_size for an image_folder, 4 for cifar10 and cifar100, 2 for fashion_mnist and svhn, else 0.",
+    )
+
+
 class DataSettings(SettingsSection):
     """The data set, and the numbers of images that a search uses."""
 
     name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Name of the data set.")
     root: PathText | None = Field(
-        None, description="Folder of the files; by default the environment variable ATTN_NAS_DATA, or ./data. Unused by digits."
+        None,
+        description="Folder of the files, relative to this file; by default the environment variable ATTN_NAS_DATA, or ./data. "
+        "Embedded data sets have no files.",
     )
     num_train: Images | None = Field(None, description="Number of training images; by default all of the data set.")
     num_validation: Images | None = Field(
         None,
         description="Images that candidates are scored on; held out from the training images, unless they are generated.",
     )
-    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(
+    image_size: Annotated[int, Field(ge=8, le=4096), AS_INTEGER] = Field(
         224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
     )
     seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
+    augment: AugmentSettings = AugmentSettings.model_validate({})
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the data set needs no files."""
+        return self.name in EMBEDDED
 
 
 class LimitSettings(SettingsSection):
@@ -96,13 +134,13 @@ class ProxySettings(SettingsSection):
     """The short training run that scores a candidate."""
 
     epochs: Epochs = Field(description="Number of passes over the training images.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="Number of images of one training step.")
-    lr: float = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
+    batch_size: Annotated[int, Field(ge=2), AS_INTEGER] = Field(description="Number of images of one training step.")
+    lr: Number = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
     momentum: Fraction = Field(0.9, description="Nesterov momentum.")
-    weight_decay: float = Field(
+    weight_decay: Number = Field(
         5e-4, ge=0, description="Weight decay of matrices and filters; not applied to norms and biases."
     )
-    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
+    warmup: Annotated[float, Field(gt=0, lt=1), AS_NUMBER] = Field(
         0.25, description="Fraction of the steps in which the learning rate rises."
     )
     label_smoothing: Fraction = Field(0.0, description="Fraction of the target that is spread over all classes.")
@@ -110,11 +148,11 @@ class ProxySettings(SettingsSection):
         "none",
         description="Weights to score: the final ones, an exponential moving average, or the mean of the last steps.",
     )
-    averaging_epochs: float = Field(0.5, gt=0, description="Half-life of ema, or span of last, in epochs.")
-    initial_resolution: Annotated[float, Field(ge=0.25, le=1)] = Field(
+    averaging_epochs: Number = Field(0.5, gt=0, description="Half-life of ema, or span of last, in epochs.")
+    initial_resolution: Annotated[float, Field(ge=0.25, le=1), AS_NUMBER] = Field(
         1.0, description="Side of the images in the first epoch, as a fraction; it reaches 1 at two thirds of the epochs."
     )
-    warm_epochs: Annotated[int, Field(ge=0, strict=True)] = Field(
+    warm_epochs: Annotated[int, Field(ge=0), AS_INTEGER] = Field(
         0,
         description="First epochs in which the bare trunk is trained, once per seed; candidates start from its weights.",
     )
@@ -171,8 +209,8 @@ class SearchSpace(SettingsSection):
         max_flops: largest complete FLOPs of a candidate in multiply-adds: a total (``45_000_000``, ``"45M"``), an added
             number (``"+200k"``), or an added share of the bare trunk's (``"+5%"``).
         max_params: largest number of parameters, in the same forms.
-        data: the name of a data set, or a mapping with ``name``, ``root``, ``num_train`` and so on; None where the data are
-            given later (`with_data`).
+        data: the name of a data set, or a mapping with ``name``, ``root``, ``num_train``, ``augment`` and so on; None where
+            the data are given later (`with_data`).
         granularity: ``"per_block"`` or ``"per_stage"`` (all blocks of a stage share one choice).
         limits: a mapping with ``max_flops`` and ``max_params``.
         proxy: the training that scores a candidate, as a mapping; 12 epochs with batches of 64 by default.
@@ -249,6 +287,13 @@ class SearchSpace(SettingsSection):
 
         """
         return self.model_copy(update={"data": _section(DataSettings, "data", named(data))})
+
+    def with_data_root(self, root: str | PathLike[str] | None) -> SearchSpace:
+        """The same space, whose data set has its files in the folder ``root``; a space without data stays as it is."""
+        if self.data is None:
+            return self
+        changed = self.data.model_copy(update={"root": None if root is None else fspath(root)})
+        return self.model_copy(update={"data": changed})
 
     def with_limits(self, *, max_flops: int | str | None = None, max_params: int | str | None = None) -> SearchSpace:
         """The same space with other limits; None keeps a limit.

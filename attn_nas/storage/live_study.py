@@ -13,6 +13,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from attn_nas.errors import StudyError
+from attn_nas.storage.optuna_db import name_metrics
 
 Call = Callable[[Callable[[], Any]], Any]
 """Calls a function and returns its value; calls it again if the database did not answer."""
@@ -54,6 +55,12 @@ class LiveStudy:
         """Set an attribute of the study."""
         self._memory.set_study_user_attr(self._memory_id, key, value)
         self._call(partial(self._storage.set_study_user_attr, self._id, key, value))
+
+    def name_metrics(self, costs: Sequence[str]) -> None:
+        """Name the objectives, unless they have names; see `optuna_db.name_metrics`."""
+        database = self._call(partial(optuna.load_study, storage=self._storage, study_name=self.study.study_name))
+        for study in (self.study, database):
+            self._call(partial(name_metrics, study, costs))
 
     def begin(self, number: int) -> None:
         """Copy a trial that was asked for to the database: its parameters and attributes, in one transaction.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,10 +59,10 @@ def location_in(folder: Path) -> StudyLocation:
     return server if server.exists() else SqliteStudy(folder / "study.db")
 
 
-def create_study(folder: Path, storage: str | None, costs: int, attributes: Mapping[str, Any]) -> None:
+def create_study(folder: Path, storage: str | None, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
     """Create the study of a run ``folder`` on the server at the address ``storage``, or in a file of the folder if it is None.
 
-    It has accuracy and ``costs`` further objectives, and these user ``attributes``. It is created whole or not at all.
+    Its objectives are accuracy and the named ``costs``; it has these user ``attributes``. It is created whole or not at all.
 
     Raises:
         UsageError, RunError: the server cannot be used, or the folder cannot be written.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -30,12 +31,22 @@ STORAGE_ERRORS = (*DATABASE_ERRORS, OSError)
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
 
 
-def create_in(storage: RDBStorage, name: str, costs: int, attributes: Mapping[str, Any]) -> None:
-    """Create the study ``name`` of accuracy and ``costs`` further objectives, with these user ``attributes``."""
-    directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * costs]
+def create_in(storage: RDBStorage, name: str, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
+    """Create the study ``name`` of accuracy and the named ``costs`` as objectives, with these user ``attributes``."""
+    directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE for _ in costs]]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions)
+    name_metrics(study, costs)
     for attribute, value in attributes.items():
         study.set_user_attr(attribute, value)
+
+
+def name_metrics(study: Study, costs: Sequence[str]) -> None:
+    """Name the objectives of ``study`` for Optuna's own tools, unless they have names: ``accuracy``, then the ``costs``."""
+    if study.metric_names is not None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(["accuracy", *costs])
 
 
 def attributes_in(engine: Engine, name: str, *, of: str | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -83,8 +83,8 @@ class ServerStudy:
         """Whether the run folder names a server."""
         return os.access(self._file, os.F_OK)
 
-    def create_on(self, address: ServerAddress, costs: int, attributes: Mapping[str, Any]) -> None:
-        """Create a study of accuracy and ``costs`` further objectives with these user ``attributes``, whole or not at all.
+    def create_on(self, address: ServerAddress, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
+        """Create a study of accuracy and the named ``costs`` with these user ``attributes``, whole or not at all.
 
         Raises:
             UsageError, RunError: the server cannot be used.

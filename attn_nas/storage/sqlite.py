@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -50,8 +50,8 @@ class SqliteStudy:
         """Whether the file exists."""
         return os.access(self.path, os.F_OK)
 
-    def create(self, costs: int, attributes: Mapping[str, Any]) -> None:
-        """Create a study of accuracy and ``costs`` further objectives with these user ``attributes``, whole or not at all.
+    def create(self, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
+        """Create a study of accuracy and the named ``costs`` with these user ``attributes``, whole or not at all.
 
         Raises:
             RunError: the file cannot be written.

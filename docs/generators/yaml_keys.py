@@ -16,6 +16,23 @@ _LARGE = 2**60
 _LINKS = {"mechanisms.name": "[any mechanism](mechanisms.md)", "trunk.name": "[any trunk](trunks.md)"}
 """Where the choices are listed that are too many for a table."""
 
+_TYPES = """## Numbers, text and truth values {: #values }
+
+A file is read as [YAML 1.2](https://yaml.org/spec/1.2.2/#103-core-schema) in UTF-8. A value counts only as the type in which it
+is written; any other is an error with its line and column, never another number:
+
+| written | is |
+| --- | --- |
+| `12`, `0o17`, `0x1F` | an integer |
+| `0.05`, `5e-2`, `4.5e+7` | a number; not an integer, also where it is whole |
+| `true`, `false` | a truth value |
+| `null`, `~`, nothing | no value: the default of a key that is optional |
+| `010`, `1:30`, `1_000`, `yes`, `no`, `on`, `off`, `2024-01-01` | text, an error where another type is needed |
+| `'12'`, `"0.05"` | text, an error where a number is needed: remove the quotes |
+
+A number where text is needed (`root: 2024`) is an error too: put it in quotes. Names are written in the case of the reference.
+The same rule holds in Python, where numbers of NumPy are numbers."""
+
 
 def page() -> str:
     """All keys of a search-space file, section by section."""
@@ -31,6 +48,7 @@ def page() -> str:
             f"`{invocation('schema')}` prints the schema as JSON, for editors that complete keys. "
             f"`{invocation('spaces')} NAME` prints a search space that comes with the package, to be copied and changed.",
             "A key without a default must be given. Unknown keys are an error.",
+            _TYPES,
             *_sections(schema),
             "## Shipped search spaces {: #shipped }",
             *shipped,
@@ -41,12 +59,23 @@ def page() -> str:
 def _sections(schema: dict[str, Any]) -> Iterator[str]:
     """The keys at the top of the file, then those of each section in the order of the file."""
     yield "## The file {: #file }\n\n" + _keys(schema, schema, "")
-    for name, about in schema["properties"].items():
+    yield from _below(schema, schema, "")
+
+
+def _below(above: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[str]:
+    """The sections inside the section ``above``, each followed by those inside it; ``prefix`` is ``data.`` inside ``data``."""
+    for name, about in above["properties"].items():
         section = _section_of(about, schema)
         if section:
-            heading = f"## {name} {{: #{name} }}"
+            path = f"{prefix}{name}"
+            heading = f"##{'#' * path.count('.')} {path} {{: #{_anchor(path)} }}"
             several = "A list; each item is a mapping with these keys.\n\n" if about.get("type") == "array" else ""
-            yield f"{heading}\n\n{_paragraph(section['description'])}\n\n{several}{_keys(section, schema, f'{name}.')}"
+            yield f"{heading}\n\n{_paragraph(section['description'])}\n\n{several}{_keys(section, schema, f'{path}.')}"
+            yield from _below(section, schema, f"{path}.")
+
+
+def _anchor(path: str) -> str:
+    return path.replace(".", "-")
 
 
 def _section_of(about: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
@@ -64,7 +93,7 @@ def _keys(section: dict[str, Any], schema: dict[str, Any], prefix: str) -> str:
     for name, about in section["properties"].items():
         below = _section_of(about, schema)
         described = about.get("description") or (below or {}).get("description", "")
-        shown = f"[`{name}`](#{name})" if below else code(name)
+        shown = f"[`{name}`](#{_anchor(prefix + name)})" if below else code(name)
         is_empty = below is not None and not about.get("required")
         default = "" if name in required else _default(about.get("default"), is_empty)
         kind = _kind(about, below, f"{prefix}{name}")

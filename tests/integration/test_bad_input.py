@@ -70,28 +70,38 @@ SPACES = {
     "a word": ("hello\n", ["space.yaml:1:1", "a search space is a mapping with"]),
     "null": ("null\n", ["space.yaml:1:1", "a search space is a mapping with"]),
     "not YAML": ("trunk: {name: [\n", ["space.yaml:2:1", "not YAML"]),
-    "a tab": ("trunk:\n\tname: resnet\n", ["space.yaml:2:1", "not YAML", "'\\t'"]),
+    "a tab": ("trunk:\n\tname: resnet\n", ["space.yaml:2:1", "not YAML", "'\\t'", "indent with spaces"]),
     "two documents": (GOOD + "---\n" + GOOD, ["space.yaml:5:1", "not YAML", "another document"]),
     "a key twice": (GOOD + "granularity: per_block\ngranularity: per_stage\n", ["space.yaml:6:1", "appears twice"]),
     "a list as a key": ("? [a, b]\n: c\n" + GOOD, ["space.yaml:1:3", "not YAML", "unhashable key"]),
     "a tag of Python": ("trunk: !!python/object/apply:os.system [touch owned]\n", ["space.yaml:1:8", "not YAML", "tag"]),
     "a tag nobody knows": (_with(data="!gadget {name: digits}"), ["space.yaml:4:7", "not YAML", "!gadget"]),
-    "a number that is none": (_with(data="!!int x"), ["space.yaml", "not YAML that can be read"]),
-    "a truth that is none": (_with(data="!!bool maybe"), ["space.yaml", "not YAML that can be read"]),
-    "a time that is none": (_with(data="!!timestamp yesterday"), ["space.yaml", "not YAML that can be read"]),
-    "an empty integer": (_with(data='!!int "_"'), ["space.yaml", "not YAML that can be read"]),
-    "a day that is none": (_with(data="2024-99-99"), ["space.yaml", "not YAML that can be read", "month"]),
+    "a number that is none": (_with(data="!!int x"), ["space.yaml:4:7", "leave out the tag !!int"]),
+    "a truth that is none": (_with(data="!!bool maybe"), ["space.yaml:4:7", "leave out the tag !!bool"]),
+    "a time that is none": (_with(data="!!timestamp yesterday"), ["space.yaml:4:7", "leave out the tag !!timestamp"]),
+    "an empty integer": (_with(data='!!int "_"'), ["space.yaml:4:7", "leave out the tag !!int"]),
+    "a day that is none": (_with(data="2024-99-99"), ["space.yaml:4:7", "data", "write a mapping with name"]),
     "an anchor nobody set": (_with(data="*nowhere"), ["space.yaml:4:7", "not YAML", "nowhere"]),
-    "a bomb of aliases": (_BOMB + GOOD, ["space.yaml:1:1", "no such key"]),
+    "a bomb of aliases": (_BOMB + GOOD, ["space.yaml:6:4", "aliases repeat more than 100,000 values"]),
+    "a bomb of merge keys": (
+        "a: &a {x: 1}\n"
+        + "".join(f"{b}: &{b} {{<<: [{', '.join(['*' + a] * 9)}]}}\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+        ["space.yaml:6:", "aliases repeat more than 100,000 values"],
+    ),
     "itself within itself": (
         "trunk: &t {name: *t}\n",
-        ["space.yaml", "not YAML that can be read", "the anchor of line 1 contains itself"],
+        ["space.yaml:1:8", "this anchor contains itself"],
     ),
-    "a thousand levels": ("[" * 5000 + "]" * 5000, ["space.yaml", "not YAML that can be read"]),
-    "text that is not UTF-8": (GOOD.replace("8}", "8} # größer").encode("latin-1"), ["space.yaml", "cannot be read", "utf-8"]),
-    "UTF-16": (GOOD.encode("utf-16"), ["space.yaml", "cannot be read", "utf-8"]),
-    "bytes": (bytes(range(256)) * 4, ["space.yaml", "cannot be read", "utf-8"]),
-    "a zero byte": (GOOD + "\0", ["space.yaml", "not YAML that can be read", "special characters"]),
+    "a thousand levels": ("[" * 5000 + "]" * 5000, ["space.yaml", "nested too deeply"]),
+    "text that is not UTF-8": (
+        GOOD.replace("8}", "8} # größer").encode("latin-1"),
+        ["space.yaml:1:53", "0xF6 is not UTF-8", "Latin-1", "Save it as UTF-8"],
+    ),
+    "UTF-16": (GOOD.encode("utf-16"), ["space.yaml is encoded in UTF-16: save it as UTF-8"]),
+    "UTF-16 without a mark": (GOOD.encode("utf-16-le"), ["space.yaml is encoded in UTF-16 without", "save it as UTF-8"]),
+    "UTF-32": (GOOD.encode("utf-32"), ["space.yaml is encoded in UTF-32: save it as UTF-8"]),
+    "bytes": (bytes(range(256)) * 4, ["space.yaml", "is not text", "UTF-8"]),
+    "a zero byte": (GOOD + "\0", ["space.yaml:5:1", "the character U+0000 is not allowed"]),
     "an unknown section": (GOOD + "proxies: {}\n", ["space.yaml:5:1", "proxies", "no such key", "did you mean proxy?"]),
     "an unknown key": (_with(trunk="{name: cifar_resnet, deph: 8}"), ["space.yaml:4:29", "deph", "did you mean depth?"]),
     "a section left out": (_with(data=None), ["space.yaml:1:1", "data", "this key is missing"]),
@@ -111,7 +121,7 @@ SPACES = {
     ),
     "a width of 5000 digits": (
         _with(trunk=f"{{name: cifar_resnet, width: {'9' * 5000}}}"),
-        ["space.yaml", "not YAML that can be read", "digits"],
+        ["space.yaml:4:36", "the number has more than 300 digits"],
     ),
     "a data set that is none": (_with(data="{name: cifar}"), ["space.yaml:4:14", "data.name = cifar", "did you mean cifar10"]),
     "images beyond reason": (
@@ -204,7 +214,7 @@ def test_a_space_that_cannot_be_opened_is_refused(tmp_path, refused):
 
 def test_images_that_do_not_fit_into_memory_are_refused(tmp_path, refused, monkeypatch):
     """Before the first is made."""
-    monkeypatch.setattr("attn_nas.data.digits._memory", lambda: 2**30)
+    monkeypatch.setattr("attn_nas.data.digits.usable_memory", lambda: 2**30)
     (tmp_path / "space.yaml").write_text(_with(data="{name: cluttered_digits, num_train: 10000000}"))
     refused(["search", "--space", "space.yaml"], 1, "10,000,000 train images of cluttered_digits", "14 GB", "choose fewer")
 

@@ -52,7 +52,7 @@ def folder(tiny_space, tmp_path_factory, tiny_task):
     with closing(sqlite3.connect(folder / ODD / "study.db")) as connection, connection:
         connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reference'", (json.dumps(EVIL),))
     (folder / "empty").mkdir()
-    create_study(folder / "empty", None, 1, large.study.user_attrs)
+    create_study(folder / "empty", None, ["flops"], large.study.user_attrs)
     (folder / "broken").mkdir()
     (folder / "broken" / "study.db").write_bytes(b"this is no database" * 100)
     (folder / "notes").mkdir()
@@ -311,7 +311,9 @@ def test_the_raw_study_is_that_of_the_run(app, ask, folder):
             assert page.status == 200
             assert page.headers["x-frame-options"] == "DENY"
         number = entered.headers["location"].rpartition("/")[2]
-        assert len(json.loads(ask(app, f"/api/studies/{number}", headers=headers).body)["trials"]) == trials
+        shown = json.loads(ask(app, f"/api/studies/{number}", headers=headers).body)
+        assert len(shown["trials"]) == trials
+        assert shown["objective_names"] == ["accuracy", "flops"]
     assert ask(app, "/api/studies", headers=[("host", "evil.example")]).status == 400
 
 

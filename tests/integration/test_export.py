@@ -19,6 +19,7 @@ from attn_nas.errors import ExportError, RunError
 from attn_nas.execution.settings import Local
 from attn_nas.export import FORMATS, Recorded, Winner, export_candidates, export_front, export_winners, model_formats
 from attn_nas.export.empty_slots import without_slots
+from attn_nas.export.meaning import Meaning, Metric, Preprocessing
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.models.slots import SlottedBlock
@@ -56,7 +57,7 @@ def test_exported_models_work_where_the_package_does_not_exist(run, tmp_path):
     assert {folder.name for folder in folders} == {candidate.record.key for candidate in run.front}
     for candidate, folder in zip(run.front, folders, strict=True):
         assert {path.name for path in folder.iterdir()} == {
-            *("model.py", "model.safetensors", "insert.py", "config.json", "README.md", "placements.svg")
+            *("model.py", "model.safetensors", "insert.py", "predict.py", "config.json", "README.md", "placements.svg")
         }
         printed = subprocess.run(
             [sys.executable, "-I", "-c", ALONE, str(folder)], check=True, capture_output=True, text=True
@@ -313,10 +314,10 @@ def test_every_format_holds_every_mechanism_and_trunk(trunk, name, tmp_path):
     """Untrained networks: all files are verified in an isolated process."""
     genotype, task = _everywhere(trunk, [name]), Task(3, 64, 64, 7)
     model = _with_statistics(perturbed(build_model(genotype, task.num_classes, seed=0), 0.05), task)
-    normalization = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    meaning = Meaning(Preprocessing(2, (64, 64), (0.5,) * 3, (0.25,) * 3), 7, None, Metric(0.5, "validation", 0, 1))
     recorded = Recorded(0.5, 8, Numerics())
     winner = Winner(
-        genotype, task, model.state_dict(), recorded, normalization, count_cost(model, task), "noise", 0.5, "validation",
+        genotype, task, model.state_dict(), recorded, meaning, count_cost(model, task), "noise",
         ("It was not trained.",), {},
     )  # fmt: skip
     (folder,) = export_winners([winner], tmp_path, None, formats=list(FORMATS))

@@ -24,7 +24,7 @@ SPACE = {"x": FloatDistribution(0, 1)}
 def place(tmp_path):
     """A study in a file, without trials."""
     place = SqliteStudy(tmp_path / "study.db")
-    place.create(1, {MANIFEST: {"format": FORMAT}})
+    place.create(["flops"], {MANIFEST: {"format": FORMAT}})
     return place
 
 

@@ -139,7 +139,9 @@ def test_a_run_is_resumed_with_its_own_space_under_another_name(tutorial):
         Search.load(tutorial / "run").check(space=copy / "my_space.yaml")
     Search.load(tutorial / "run").optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     shutil.rmtree(tutorial / "run" / "plugins")
-    with pytest.raises(SpaceError, match=r"the search space of .*run cannot be used any more: the plug-in .* cannot be read"):
+    with pytest.raises(
+        SpaceError, match=r"the search space of .*run cannot be used any more: plugins: the plug-in .* cannot be read"
+    ):
         Search.load(tutorial / "run").optimize(n_trials=4, confirm=0, execution=Local(workers=1))
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from attn_nas import machine
 from attn_nas.data import load_dataset
 from attn_nas.engine.search import Search
 from attn_nas.errors import DeviceError, DeviceLostError, RunError, UsageError
@@ -17,8 +18,9 @@ from attn_nas.execution import resources
 from attn_nas.execution.gpu_packing import dry_runs, make_executor, rising
 from attn_nas.execution.jobs import Failed, Finished, Job
 from attn_nas.execution.local import InProcess, LocalPool
-from attn_nas.execution.resources import Resources, usable_cores
+from attn_nas.execution.resources import Resources
 from attn_nas.execution.settings import Local
+from attn_nas.machine import usable_cores
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
@@ -90,7 +92,7 @@ def test_the_quota_of_a_container_counts(monkeypatch, tmp_path, files, expected)
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content + "\n")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
     assert usable_cores() == expected
 
 

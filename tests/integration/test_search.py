@@ -20,8 +20,8 @@ from attn_nas.errors import RunError, SpaceError, UsageError
 from attn_nas.events.types import SearchFinished, TrialFailed, TrialStarted
 from attn_nas.execution.jobs import Failed, Finished, Job
 from attn_nas.execution.local import LocalPool
-from attn_nas.execution.resources import usable_cores
 from attn_nas.execution.settings import Local
+from attn_nas.machine import usable_cores
 from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes

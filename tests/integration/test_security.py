@@ -62,6 +62,9 @@ def test_files_are_read_by_loaders_that_run_nothing():
         assert keywords.get("allow_pickle", "False") == "False", file
         if function in ("yaml.load", "yaml.compose"):
             assert keywords.get("Loader") == "yaml.SafeLoader", file
+    for file, tree in TREES.items():
+        bases = [ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases]
+        assert {base for base in bases if base.endswith("Loader")} <= {"yaml.SafeLoader"}, file
 
 
 def test_code_is_run_in_two_places_only():

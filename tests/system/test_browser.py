@@ -95,7 +95,7 @@ def shown(searched, tiny_space, tmp_path_factory, serving):
     many = searched(folder / "many", 40)
     trained = Search(tiny_space, run=folder / "trained").optimize(n_trials=2, confirm=0, execution=Local(workers=1))
     (folder / "empty").mkdir()
-    create_study(folder / "empty", None, 1, many.study.user_attrs)
+    create_study(folder / "empty", None, ["flops"], many.study.user_attrs)
     with serving(folder) as served:
         yield SimpleNamespace(address=served.address.rstrip("/"), many=many, trained=trained)
 

@@ -136,6 +136,7 @@ def test_a_study_on_a_server_is_as_good_as_one_in_a_file(server, table_search, t
     _check(table_search(n_trials=15, resume=True), 15)
     name = there.study.study_name
     assert name.startswith("run-")
+    assert there.study.metric_names == here.study.metric_names == ["accuracy", "flops"]
     storage = optuna.storages.RDBStorage(server.url().replace("://", "+psycopg://"))
     assert len(optuna.load_study(study_name=name, storage=storage).get_trials(states=[TrialState.COMPLETE])) == 15
     storage.engine.dispose()

@@ -19,8 +19,8 @@ from attn_nas.execution.jobs import Job
 from attn_nas.execution.ray_cluster import nodes
 from attn_nas.execution.ray_cluster.messages import Begin, Choose, Connected, Drop, Dropped, Notice, Slots
 from attn_nas.execution.ray_cluster.tasks import Tasks
-from attn_nas.execution.resources import usable_cores
 from attn_nas.execution.settings import Ray
+from attn_nas.machine import usable_cores
 from attn_nas.training import Numerics
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}

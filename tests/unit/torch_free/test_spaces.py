@@ -53,8 +53,8 @@ PROBLEMS = """\
 wrong.yaml:1:36  trunk.depth = 21: cifar_resnet has no depth 21: choose from 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...
 wrong.yaml:3:9  data.name = cued_digit: choose from cued_digits, cluttered_digits, digits, cifar10, cifar100, \
 fashion_mnist, svhn, image_folder (did you mean cued_digits?)
-wrong.yaml:4:3  data.nun_train: no such key: choose from name, root, num_train, num_validation, image_size, seed \
-(did you mean num_train?)
+wrong.yaml:4:3  data.nun_train: no such key: choose from name, root, num_train, num_validation, image_size, seed, \
+augment (did you mean num_train?)
 wrong.yaml:6:11  mechanisms[0].name = see: unknown mechanism 'see': choose from se, ese, eca, eca_max, cam_gate, srm, \
 gct, nam, fca, ge_global, sam, ge, ge_conv, sge, cbam, simam, coord, triplet, bam, scse, shuffle, ela, ema_attention, lka, \
 lsk, gsop, gc, danet_cam, danet_pam, nonlocal, mhsa, psa_pointwise, sk, split_attention (did you mean se?)
@@ -69,7 +69,7 @@ wrong.yaml:12:17  mechanisms[2].reductions: sam has no reductions: leave it out
 wrong.yaml:13:5  mechanisms[3]: write a mapping with name, reductions, kernel_sizes, groups, positions, identity_init
 wrong.yaml:14:28  mechanisms[4].positions[0] = standard: sk cannot have standard: choose from replace
 wrong.yaml:15:8  proxy.batch_size: this key is missing
-wrong.yaml:15:17  proxy.epochs = many: input should be a valid integer
+wrong.yaml:15:17  proxy.epochs = many: this is text: write an integer such as 3
 wrong.yaml:16:14  granularity = per_blok: choose from per_block, per_stage (did you mean per_block?)
 wrong.yaml:17:1  proxy2: no such key: choose from plugins, trunk, data, mechanisms, granularity, limits, proxy, objectives \
 (did you mean proxy?)"""
@@ -197,8 +197,9 @@ def test_positions_that_a_block_lacks_are_left_out_there():
         ("- 1", "bad.yaml:1:1  a search space is a mapping with plugins, trunk, data"),
         ("trunk: {name: [", r"bad.yaml:1:\d+  not YAML"),
         ("\x00", "not YAML"),
-        ("data: {root: 2020-13-45}", "bad.yaml  not YAML that can be read"),
-        ("a: &a [*a]", "bad.yaml  not YAML that can be read"),
+        ("a: &a [*a]", "bad.yaml:1:4  not YAML: this anchor contains itself"),
+        ("? [a]\n: 1", "bad.yaml:1:3  not YAML: found unhashable key"),
+        ("data: {1: 2}", "bad.yaml:1:8  data.1: a key is text: choose from name, root"),
         ("trunk: 1\ntrunk: 2", "bad.yaml:2:1  trunk: this key appears twice"),
     ],
 )
@@ -358,8 +359,8 @@ GOOD = {"trunk": "resnet18", "mechanisms": ["se"]}
         ({"trunk": "cifar_resnet"}, ["trunk.depth: cifar_resnet needs a depth: choose from 6n + 2"]),
         ({"trunk": 18}, ["trunk: write a mapping with name, depth, width"]),
         ({"trunk": "resnet" + "9" * 5000}, ["unknown trunk 'resnet999"]),
-        ({"mechanisms": "se"}, ["mechanisms = se: input should be a valid list"]),
-        ({"mechanisms": []}, ["mechanisms: list should have at least 1 item"]),
+        ({"mechanisms": "se"}, ["mechanisms = se: write a list, in brackets: [a, b]"]),
+        ({"mechanisms": []}, ["mechanisms: write a list of at least 1 item"]),
         ({"mechanisms": ["se", "SELayer"]}, ["mechanisms: se appears twice"]),
         (
             {"mechanisms": ["sq", 3]},

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.live import Live
 
 from attn_nas.drawing.colours import FAMILY_COLOURS
+from attn_nas.events.loading import report_decoded
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
@@ -25,6 +27,7 @@ from attn_nas.events.types import (
 )
 from attn_nas.format import count, duration
 from attn_nas.terminal.console import console
+from attn_nas.terminal.decoding_bar import decoding_shown
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
 from attn_nas.terminal.live.text_sparkline import sparkline
@@ -259,3 +262,27 @@ def test_a_pipe_is_wide_enough_for_tables_unless_told(monkeypatch):
 def test_durations_have_hours_when_they_need_them():
     """Minutes and seconds, hours in front."""
     assert (duration(61), duration(3661)) == ("01:01", "1:01:01")
+
+
+@pytest.mark.parametrize(("is_terminal", "seconds"), [(True, 3), (True, 0.01), (False, 3)])
+def test_a_long_decoding_shows_how_far_it_is(monkeypatch, is_terminal, seconds):
+    """On a terminal a bar appears after a second; it is gone after the last image. A short decoding and a file show nothing."""
+    now = iter(range(100))
+    monkeypatch.setattr("attn_nas.terminal.decoding_bar.time.monotonic", lambda: seconds * next(now))
+    written = io.StringIO()
+    screen = Console(file=written, force_terminal=is_terminal, width=80, _environ={"TERM": "xterm"})
+    with decoding_shown(screen):
+        for done in range(1, 6):
+            report_decoded(done, 5)
+    assert ("decoding images" in written.getvalue()) == (is_terminal and seconds > 1)
+    report_decoded(1, 5)
+
+
+def test_a_decoding_within_a_live_view_is_no_error(monkeypatch):
+    """Versions of rich that allow a single live view show no bar."""
+    now = iter(range(0, 300, 3))
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={"TERM": "xterm"})
+    with Live("the search", console=screen), decoding_shown(screen):
+        monkeypatch.setattr("attn_nas.terminal.decoding_bar.time.monotonic", lambda: next(now))
+        for done in range(1, 6):
+            report_decoded(done, 5)

@@ -1,0 +1,122 @@
+"""Turns an image file into a square of pixels.
+
+It imports numpy and Pillow alone, so that a copy of this file works by itself.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
+
+_NOT_READ = ("EPS", "MPEG")
+"""Formats that Pillow recognises, but draws with another program or cannot decode."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How an image with an orientation of EXIF (tag 274) is turned upright."""
+
+
+class UnsuitableImageError(ValueError):
+    """The values of an image have no known range."""
+
+
+@lru_cache(maxsize=1)
+def readable_formats() -> tuple[str, ...]:
+    """Formats that this installation of Pillow can decode by itself, such as ``JPEG``."""
+    Image.init()
+    return tuple(
+        name
+        for name, (reader, _) in Image.OPEN.items()
+        if name not in _NOT_READ and not (isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile))
+    )
+
+
+def read_square(path: str | PathLike[str], size: int, rule: int) -> NDArray[np.uint8]:
+    """Read an image as a square ``(size, size, 3)`` of RGB bytes: its short side is resized to ``size``, its middle cut out.
+
+    Rule 2 turns the image upright by its EXIF orientation, scales values of more than 8 bits by the range of their type, puts
+    transparent images on white, takes the first frame of several, and decodes a JPEG of at least four times ``size`` at half,
+    a quarter or an eighth of its width, but at least twice ``size``. Rule 1 converts to RGB as Pillow does and does no more.
+
+    Raises:
+        UnsuitableImageError: values of more than 8 bits are outside the range that is known for their type.
+        Exception: Pillow cannot read the file; its decoders raise exceptions of many types.
+
+    """
+    with Image.open(path, formats=None if rule == 1 else readable_formats()) as opened:
+        return fitted(in_colours(opened, size, rule), size, size)
+
+
+def in_colours(opened: Image.Image, size: int, rule: int) -> Image.Image:
+    """An image as RGB of 8 bits, by `read_square`'s rule; a JPEG that is not loaded yet is decoded at a reduced width.
+
+    Raises:
+        UnsuitableImageError, Exception: see `read_square`.
+
+    """
+    if rule == 1:
+        return opened.convert("RGB")
+    opened.draft(None, (2 * size, 2 * size))
+    opened.load()
+    colours = _eight_bits_of(opened)
+    turn = _UPRIGHT.get(_orientation(opened))
+    return colours if turn is None else colours.transpose(turn)
+
+
+def fitted(image: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
+    """The middle of an image in the proportions of ``width`` and ``height``, resized to them, as ``(height, width, bands)``."""
+    return np.array(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR))
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation in the EXIF data of a loaded image; 1, which is upright, where they cannot be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001  damaged EXIF data raise anything, and the pixels are readable
+        return 1
+
+
+def _eight_bits_of(image: Image.Image) -> Image.Image:
+    """A loaded image as RGB of 8 bits, not turned."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_in_eight_bits(np.asarray(image), _largest(image))).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _largest(image: Image.Image) -> int:
+    """The largest value that an image of more than 8 bits may have: 1 for floats, 65535 for integers, 4095 for 12 bits."""
+    if image.mode == "F":
+        return 1
+    twelve = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ExifTags.Base.BitsPerSample) == (12,)
+    return 4095 if twelve else 65535
+
+
+def _in_eight_bits(values: NDArray[np.generic], most: int) -> NDArray[np.uint8]:
+    """Scale values from 0 to ``most`` to 0..255.
+
+    Raises:
+        UnsuitableImageError: a value is below 0, above ``most``, or not a number.
+
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= most):
+        kind = "floats must be from 0 to 1" if most == 1 else f"integers of more than 8 bits must be from 0 to {most}"
+        raise UnsuitableImageError(
+            f"its values are from {low:.10g} to {high:.10g}, but {kind}: scale them, or save 8 bits per value"
+        )
+    scaled = values.astype(np.float32) * (255 / most)
+    return (scaled + 0.5).astype(np.uint8)
