@@ -45,7 +45,7 @@ def system(session: nox.Session) -> None:
 @nox.session
 def sweep(session: nox.Session) -> None:
     """Every mechanism on every trunk, and in every format; writes tests/data/sweep.json, which is committed."""
-    _pytest(session, "-n", "auto", "--dist", "load", "--sweep", "-m", "sweep", "tests/integration")
+    _pytest(session, "-n", "auto", "--dist", "worksteal", "--sweep", "-m", "sweep", "tests/integration")
 
 
 @nox.session

@@ -80,7 +80,7 @@ class Luck:
 
 def searched(luck: Luck, budget: int) -> list[Record]:
     """The trainings of one search without confirmation."""
-    strategy, records = SearchStrategy(luck.table, luck.seed), []
+    strategy, records = SearchStrategy(luck.table, luck.seed), list[Record]()
     names = {genotype.key: name for name, genotype in luck.table.references.items()}
     while len(records) < budget and (genotype := strategy.ask()):
         result = luck.train(genotype, 0)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from common import options, present
 from dashboard import deep_space, get, grow, served
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import create_trial
 
 from attn_nas.cost import CostTable
@@ -72,7 +72,9 @@ def fill(folder: Path, size: int) -> None:
     """Have ``size`` candidates in the run, with accuracies of chance."""
     space = deep_space()
     encoding, costs = Encoding(space), CostTable(space.trunk.trunk(), load_dataset(space.data).task)
-    distributions = {name: CategoricalDistribution(values) for name, values in encoding.choices.items()}
+    distributions: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(values) for name, values in encoding.choices.items()
+    }
     run = Run(folder)
     records = run.records
     result = next(record.result for record in records if record.result)

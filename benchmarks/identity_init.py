@@ -36,7 +36,8 @@ def main() -> None:
     """Train, compare, print."""
     chosen = options(__doc__.splitlines()[0])
     space = load_space("cued_digits")
-    names, seeds, proxy = MECHANISMS, 4, space.proxy
+    names: tuple[str, ...] = MECHANISMS
+    seeds, proxy = 4, space.proxy
     if chosen.quick:
         names, seeds = ("cbam", "coord"), 2
         proxy = proxy.model_copy(update={"epochs": 1})

@@ -179,7 +179,9 @@ def main() -> None:
     chosen = options(__doc__.splitlines()[0])
     torch.set_num_threads(1)
     numerics = choose_numerics(resolve_device("auto"), "auto")
-    base, repeats, trials, workers, sleep = 1024, 3, TRIALS, WORKERS, 10.0
+    trials: tuple[int, ...] = TRIALS
+    workers: tuple[int, ...] = WORKERS
+    base, repeats, sleep = 1024, 3, 10.0
     if chosen.quick:
         base, repeats, trials, workers, sleep = 256, 2, TRIALS[:2], WORKERS[:3], 0.2
     grown = [*candidate_growth(base, repeats, numerics), coordinator_growth(trials)]

@@ -204,7 +204,7 @@ def retrain(run: Path) -> None:
     planned = Retraining(opened, [opened.knee], epochs=2, seeds=1)
     resources = Resources.choose(opened.manifest.numerics, 1, workers=1)
     planned.train(resources, lambda *_: None)
-    planned.write(planned.verdict())
+    planned.write(planned.result())
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from attn_nas.cost import Cost
@@ -28,7 +27,7 @@ from attn_nas.runs.record import Record, State
 from attn_nas.sampling import CURVE, SEED
 from attn_nas.sampling.proposer import Proposer
 from attn_nas.space.genotype import Genotype
-from attn_nas.storage.batching import batched
+from attn_nas.storage.live_study import LiveStudy
 from attn_nas.training.protocol import Replicate
 
 
@@ -40,60 +39,52 @@ class Journal:
 
     def __init__(
         self,
-        study: Study,
+        live: LiveStudy,
         proposer: Proposer,
         cost_of: Callable[[Genotype], Cost],
         references: Mapping[str, str],
         emit: Callable[[Event], None],
     ) -> None:
-        self._study = study
+        self._live = live
         self._proposer = proposer
         self._cost_of = cost_of
         self._references = references
         self._emit = emit
-        self._open: dict[int, Trial] = {}
 
     def read(self) -> list[Record]:
         """The records of all trials of the study that were described."""
-        records = map(Record.of, self._study.get_trials(deepcopy=False))
+        records = map(Record.of, self._live.study.get_trials(deepcopy=False))
         return [record for record in records if record is not None]
 
     def close_left_open(self) -> None:
-        """End the trials that run in the study, but not here: their process has died, or the storage's answer was lost.
+        """End the trials that run in the study, but not here: their process has died.
 
-        A trial that ran when its process died, or was about to run, may have killed it; this counts as a loss.
+        A trial that ran then, or was about to run, may have killed the process; this counts as a loss.
         """
         losses = Counter((record.key, record.seed) for record in self.read() if record.state == "lost")
-        for trial in self._study.get_trials(deepcopy=False):
-            if trial.state == TrialState.RUNNING:
-                record = Record.of(trial)
-                again = record is None or losses[record.key, record.seed] + 1 < MAX_LOSSES
-                storage = self._study._storage
-                storage.set_trial_user_attr(trial._trial_id, "ended", "lost" if again else "failed")
-                storage.set_trial_user_attr(trial._trial_id, "reason", "the search was killed before it was trained")
-                self._study.tell(trial.number, state=TrialState.FAIL)
+        for trial in self._live.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            record = Record.of(trial)
+            again = record is None or losses[record.key, record.seed] + 1 < MAX_LOSSES
+            self._drop(trial.number, "lost" if again else "failed", "the search was killed before it was trained")
 
     def begin(self, replicate: Replicate) -> Record:
         """Write a new trial for ``replicate``."""
-        with batched(self._study):
-            trial = self._proposer.given(self._study, replicate.genotype)
-            return self._described(trial, replicate)
+        return self._described(self._proposer.given(self._live.study, replicate.genotype), replicate)
 
     def propose(self, seed: int, admissible: Callable[[Genotype], bool]) -> Record | None:
         """Write a new trial for a genotype that the sampler proposes, to be trained with ``seed``.
 
         None if the sampler finds no ``admissible`` genotype: the space is exhausted.
         """
-        with batched(self._study):
-            trial, genotype, found = self._proposer.ask(self._study, admissible)
-            if found:
-                return self._described(trial, Replicate(genotype, seed))
-            trial.set_user_attr("ended", "duplicate")
-        self._study.tell(trial, state=TrialState.FAIL)
+        trial, genotype, found = self._proposer.ask(self._live.study, admissible)
+        if found:
+            return self._described(trial, Replicate(genotype, seed))
+        self._live.begin(trial.number)
+        self._live.end(trial.number, {"ended": "duplicate"}, state=TrialState.FAIL)
         return None
 
     def _described(self, trial: Trial, replicate: Replicate) -> Record:
-        """Write what the trial trains; "genotype" comes last, since a trial with it is complete."""
+        """Write what the trial trains."""
         genotype, cost = replicate.genotype, self._cost_of(replicate.genotype)
         reference = self._references.get(genotype.key)
         trial.set_user_attr(SEED, replicate.seed)
@@ -101,7 +92,7 @@ class Journal:
         if reference:
             trial.set_user_attr("reference", reference)
         trial.set_user_attr("genotype", genotype.to_dict())
-        self._open[trial.number] = trial
+        self._live.begin(trial.number)
         return Record(trial.number, "running", genotype, replicate.seed, cost, reference, None, None, None)
 
     def start(self, record: Record) -> None:
@@ -126,17 +117,13 @@ class Journal:
         """Write a training that has ended with a score, or was paused, and end its trial."""
         result = record.result or record.partial
         assert result
-        trial = self._open[record.number]
-        with batched(self._study):
-            trial.set_user_attr("result", result.to_dict())
-            trial.set_user_attr(CURVE, list(result.curve))
-            if record.profile:
-                trial.set_user_attr("profile", record.profile.to_dict())
+        reached = {"result": result.to_dict(), CURVE: list(result.curve)}
+        if record.profile:
+            reached["profile"] = record.profile.to_dict()
         if record.result:
-            self._study.tell(trial, [result.accuracy, *record.costs(axes)])
+            self._live.end(record.number, reached, [result.accuracy, *record.costs(axes)])
         else:
-            self._study.tell(trial, state=TrialState.PRUNED)
-        del self._open[record.number]
+            self._live.end(record.number, reached, state=TrialState.PRUNED)
 
     def finish(self, record: Record, ledger: Ledger) -> None:
         """Tell that a training has its score, with the front and the budget as the ``ledger`` has them."""
@@ -177,12 +164,11 @@ class Journal:
 
     def end(self, record: Record, state: State, reason: str) -> Record:
         """Write that a trial ended without a score; returns its record."""
-        trial = self._open.pop(record.number)
-        with batched(self._study):
-            trial.set_user_attr("ended", state)
-            trial.set_user_attr("reason", reason)
-        self._study.tell(trial, state=TrialState.FAIL)
+        self._drop(record.number, state, reason)
         return replace(record, state=state, reason=reason)
+
+    def _drop(self, number: int, state: State, reason: str) -> None:
+        self._live.end(number, {"ended": state, "reason": reason}, state=TrialState.FAIL)
 
     def fail(self, record: Record, finished: int) -> None:
         """Tell that a training ended without a score; ``finished`` candidates of the budget are done."""

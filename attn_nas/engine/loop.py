@@ -102,7 +102,6 @@ class Loop:
                     with suppress(Exception):
                         self._end(number, "interrupted", f"the search has failed: {first_line(error)}")
                 raise
-        self._journal.close_left_open()
         ending = self._agenda.ending(interrupted=self._signals.requested, cut=cut)
         self._prune_weights(last=ending in ("budget", "exhausted"))
         return ending

@@ -23,7 +23,6 @@ from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
 from attn_nas.runs.folder import RunFolder
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
-from attn_nas.storage.open_trials import cache_open_trials
 from attn_nas.storage.optuna_db import MANIFEST
 from attn_nas.storage.retry import RetryPolicy
 from attn_nas.training.protocol import TrainFunction
@@ -61,14 +60,13 @@ def run_session(
     retry = RetryPolicy(_RETRY_SECONDS, lambda reason: emit(StorageAwaited(reason=reason)), signals.sleep)
     location, manifest = folder.study, setting.manifest
     with location.held(retry):
-        study = location.open_to_write(retry)
-        cache_open_trials(study)
-        study.set_user_attr(MANIFEST, manifest.to_stored())
+        live = location.open_to_write(retry)
+        live.set_user_attr(MANIFEST, manifest.to_stored())
         sampled = Proposer(setting.encoding, sampler(setting.space, setting.table, manifest.seed), manifest.seed)
         trained = trainer or _proxy_trainer(setting, resources, folder)
         executor = backend.executor(trained, resources, setting.affordable_references)
         try:
-            journal = Journal(study, sampled, setting.table.cost, setting.reference_names, emit)
+            journal = Journal(live, sampled, setting.table.cost, setting.reference_names, emit)
             journal.close_left_open()
             discard_unfinished(folder.weights)
             ledger = Ledger(

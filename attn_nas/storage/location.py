@@ -11,6 +11,7 @@ from optuna.study import Study
 
 from attn_nas.errors import UsageError
 from attn_nas.storage.address import ServerAddress
+from attn_nas.storage.live_study import LiveStudy
 from attn_nas.storage.postgres import ServerStudy, check_server
 from attn_nas.storage.retry import RetryPolicy
 from attn_nas.storage.sqlite import SqliteStudy
@@ -36,8 +37,11 @@ class StudyLocation(Protocol):
         """Open the study for reading; raises RunError."""
         ...
 
-    def open_to_write(self, retry: RetryPolicy) -> Study:
-        """Open the study for writing; calls that fail for a moment are made again by ``retry``. Raises RunError."""
+    def open_to_write(self, retry: RetryPolicy) -> LiveStudy:
+        """Open the study for writing by this process alone; raises RunError.
+
+        Calls that fail for a moment are made again by ``retry``.
+        """
         ...
 
     def stored_manifest(self) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import StudyModel
 from optuna.study import Study
@@ -27,8 +27,8 @@ from sqlalchemy.pool import NullPool
 from attn_nas.errors import RunError, StudyError
 from attn_nas.files import write_whole
 from attn_nas.storage.address import VARIABLE, ServerAddress
-from attn_nas.storage.batching import BatchingStorage
 from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials
+from attn_nas.storage.live_study import LiveStudy
 from attn_nas.storage.optuna_db import (
     MANIFEST,
     PLUGIN_SOURCES,
@@ -93,7 +93,7 @@ class ServerStudy:
         address = address.with_secrets()
         name = f"{self._folder.resolve().name}-{uuid.uuid4().hex[:8]}"
         with _explained(address):
-            storage = _storage(address, NO_RETRY, lambda: None)
+            storage = _storage(address, NO_RETRY)
             try:
                 create_in(storage, name, costs, attributes)
                 self.point_to(address, name)
@@ -120,10 +120,39 @@ class ServerStudy:
 
     def open(self) -> Study:
         """Open the study for reading; raises RunError."""
-        return self.open_to_write(NO_RETRY)
+        address, name = self._checked()
+        with _explained(address):
+            return optuna.load_study(storage=_storage(address, NO_RETRY), study_name=name)
 
-    def open_to_write(self, retry: RetryPolicy) -> Study:
-        """Open the study for writing; calls that a lost connection cuts are made again by ``retry``. Raises RunError."""
+    def open_to_write(self, retry: RetryPolicy) -> LiveStudy:
+        """Open the study for writing by this process alone; calls that a lost connection cuts are made again by ``retry``.
+
+        Raises:
+            RunError: the server cannot be used, or the format of the run is not that of this version.
+
+        """
+        address, name = self._checked()
+        with _explained(address):
+            storage = _storage(address, retry)
+
+            def call_again(call: Callable[[], Any]) -> Any:
+                tries = count()
+
+                def once() -> Any:
+                    if next(tries):
+                        storage.remove_session()
+                    self._check_lock()
+                    return call()
+
+                return retry.call(once, is_lost)
+
+            if self._lock:
+                own = partial(storage.set_study_user_attr, storage.get_study_id_from_name(name), _OWNER, self._lock.owner)
+                retry.call(own, is_lost)
+            return LiveStudy(storage, name, call_again)
+
+    def _checked(self) -> tuple[ServerAddress, str]:
+        """The address and the name of the study, whose format this version reads; raises RunError."""
         address, name = self._named()
         stored = self._stored_manifest(address, name)
         check_format(stored, self._folder)
@@ -131,11 +160,7 @@ class ServerStudy:
             raise RunError(
                 f"{self} is of format {format_of(stored)}, this version reads {FORMAT} on a server: use an older attn-nas"
             )
-        with _explained(address):
-            study = optuna.load_study(storage=_storage(address, retry, self._check_lock), study_name=name)
-            if self._lock:
-                study.set_user_attr(_OWNER, self._lock.owner)
-            return study
+        return address, name
 
     def stored_manifest(self) -> dict[str, Any]:
         """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
@@ -285,64 +310,6 @@ def shared_studies(address: ServerAddress) -> dict[str, SharedStudy]:
         }
 
 
-class _RetryingStorage(BatchingStorage):
-    """Optuna's storage whose calls are made again by ``retry`` when the connection is lost in the middle."""
-
-    retry: RetryPolicy = NO_RETRY
-    check_lock: Callable[[], None]
-
-    def _create_new_trial(self, *arguments: Any, **named: Any) -> Any:
-        self.check_lock()
-        return super()._create_new_trial(*arguments, **named)
-
-    def set_trial_state_values(self, *arguments: Any, **named: Any) -> bool:
-        """See Optuna."""
-        self.check_lock()
-        return super().set_trial_state_values(*arguments, **named)
-
-
-def _retrying(method: Callable[..., Any]) -> Callable[..., Any]:
-    """``method``, called again when it loses its connection; a first call may have been committed before it was cut."""
-
-    @wraps(method)
-    def retried(self: _RetryingStorage, *arguments: Any, **named: Any) -> Any:
-        tries = 0
-
-        def once() -> Any:
-            nonlocal tries
-            tries += 1
-            if tries > 1:
-                self.remove_session()
-            try:
-                return method(self, *arguments, **named)
-            except UpdateFinishedTrialError:
-                if tries == 1:
-                    raise
-                return True
-
-        return self.retry.call(once, is_lost)
-
-    return retried
-
-
-for _name in (
-    "set_study_user_attr",
-    "set_study_system_attr",
-    "get_study_user_attrs",
-    "get_study_system_attrs",
-    "get_study_directions",
-    "get_trial",
-    "_get_trials",
-    "_create_new_trial",
-    "_set_trial_param",
-    "set_trial_state_values",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-    "_write",
-):
-    setattr(_RetryingStorage, _name, _retrying(getattr(_RetryingStorage, _name)))
-
-
 def is_lost(error: BaseException) -> bool:
     """Whether the error is of the connection or of the server, so that the same call may succeed later."""
     if isinstance(error, RunError):
@@ -358,17 +325,16 @@ def is_lost(error: BaseException) -> bool:
     return False
 
 
-def _storage(address: ServerAddress, retry: RetryPolicy, check_lock: Callable[[], None]) -> RDBStorage:
-    """Optuna's storage, which retries once it has connected; ``check_lock`` is called before trials are begun or ended."""
+def _storage(address: ServerAddress, retry: RetryPolicy) -> RDBStorage:
+    """Optuna's storage; once it has connected, it connects again by ``retry`` when the connection is lost."""
     connector = _Connector(address, retry)
     options = {"creator": connector, "pool_pre_ping": True}
     try:
         # Without the password, which only the connector needs: errors quote this URL.
-        storage = _RetryingStorage(str(ServerAddress(address.driver_url)), engine_kwargs=options)
+        storage = RDBStorage(str(ServerAddress(address.driver_url)), engine_kwargs=options)
     except BaseException:
         connector.disconnect()
         raise
-    storage.retry, storage.check_lock = retry, check_lock
     weakref.finalize(storage, storage.engine.dispose)
     return storage
 

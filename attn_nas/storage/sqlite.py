@@ -20,8 +20,8 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 
 from attn_nas.errors import RunError
-from attn_nas.storage.batching import BatchingStorage
 from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials, upgrade_trials, upgraded
+from attn_nas.storage.live_study import LiveStudy
 from attn_nas.storage.optuna_db import MANIFEST, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
 from attn_nas.storage.retry import RetryPolicy
 
@@ -89,13 +89,14 @@ class SqliteStudy:
         weakref.finalize(backend_of(study), remove)
         return study
 
-    def open_to_write(self, retry: RetryPolicy) -> Study:
+    def open_to_write(self, retry: RetryPolicy) -> LiveStudy:
         """Open the study for writing; a study of an older format is upgraded first, and the original is kept beside it."""
         stored = self.stored_manifest()
         check_format(stored, self.path.parent)
         if format_of(stored) < FORMAT:
             self._upgrade(stored)
-        return self._load(self.path)
+        with self._explained():
+            return LiveStudy(_storage(self.path), _NAME, lambda call: call())
 
     def stored_manifest(self) -> dict[str, Any]:
         """The manifest of the run as it is stored, of whatever format, read without the trials; raises RunError."""
@@ -132,8 +133,14 @@ class SqliteStudy:
             raise RunError(f"{self.path} cannot be brought to format {FORMAT}: {reason_of(error)}") from None
 
     def _load(self, path: Path) -> Study:
-        try:
+        with self._explained():
             return optuna.load_study(storage=_storage(path), study_name=_NAME)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn errors of opening the study into RunErrors."""
+        try:
+            yield
         except (*STORAGE_ERRORS, KeyError, RuntimeError) as error:
             raise RunError(f"{self.path} cannot be opened as a study: {reason_of(error)}") from None
 
@@ -156,7 +163,7 @@ class SqliteStudy:
 
 def _storage(path: Path) -> RDBStorage:
     # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
-    return BatchingStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
+    return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
 
 
 def _connect(path: Path) -> sqlite3.Connection:

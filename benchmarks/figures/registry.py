@@ -390,6 +390,21 @@ def _kills(found: Document) -> list[tuple[str, str]]:
     return [*rows, ("**in all**", f"**{found['total']}**"), ("violations", str(len(found["violations"])))]
 
 
+def _designs(found: Document) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
+    for row in found["rows"]:
+        groups.setdefault((row["network"], row["database"], row["trials"], row["design"]), []).append(row)
+    return [
+        {
+            "search": f"{network}, {trials:,} trials before" if trials else f"{network}, from nothing",
+            "database": database,
+            "design": {"copy": "copied", "append": "appended"}[design],
+            **{name: fmean(row[name] for row in rows) for name in ("processor", "statements", "transactions", "resume")},
+        }
+        for (network, database, trials, design), rows in groups.items()
+    ]
+
+
 def _images(found: Document) -> list[dict[str, Any]]:
     groups: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for line in found["lines"]:
@@ -740,6 +755,28 @@ _FIGURES = (
         "soak.json",
         [Step("python soak.py --json")],
         [Table("Soak", _kills, [("killed", cell(0)), ("kills", cell(1))])],
+    ),
+    Figure(
+        "storage_designs",
+        "what it costs to store a running search",
+        "storage_designs.json",
+        [Step("python storage_designs.py --json")],
+        [
+            Table(
+                "Storage of a running search",
+                _designs,
+                [
+                    ("search", cell("search")),
+                    ("database", cell("database")),
+                    ("design", cell("design")),
+                    ("coordinator, processor seconds per trial", number("processor", digits=3)),
+                    ("statements per trial", number("statements", digits=0)),
+                    ("transactions per trial", number("transactions", digits=0)),
+                    ("resume, s", number("resume", digits=1)),
+                ],
+                "docs/decisions/optuna-storage.md",
+            )
+        ],
     ),
     Figure(
         "cifar10_resnet8",

@@ -3,19 +3,16 @@
 import dataclasses
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
-from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from attn_nas.engine.search import Search
@@ -30,12 +27,6 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import LimitSettings
 from attn_nas.stats.pareto import front_indices
-from attn_nas.storage.batching import batched
-from attn_nas.storage.formats import FORMAT
-from attn_nas.storage.open_trials import cache_open_trials
-from attn_nas.storage.optuna_db import MANIFEST, backend_of
-from attn_nas.storage.retry import NO_RETRY
-from attn_nas.storage.sqlite import SqliteStudy
 from attn_nas.testing import TableTrainer
 
 
@@ -428,43 +419,6 @@ def test_one_interrupt_finishes_what_runs_and_two_stop_now(script, tmp_path, wor
     run = Run(tmp_path / "run")
     assert len(run.candidates) == 12
     assert len({candidate.record.key for candidate in run.candidates}) == 12
-
-
-def test_what_runs_is_read_once_and_as_it_is(tmp_path):
-    """Whatever is written in whatever order, the only writer of a study sees what any reader sees."""
-    place = SqliteStudy(tmp_path / "study.db")
-    place.create(1, {MANIFEST: {"format": FORMAT}})
-    study, chance = place.open_to_write(NO_RETRY), random.Random(0)
-    cache_open_trials(study)
-    storage, running = backend_of(study), []
-    for step in range(60):
-        action = chance.choice(["ask", "ask", "tell", "fail", "attribute", "attributes", "value"])
-        if action == "ask" or not running:
-            with batched(study) if step % 2 else nullcontext():
-                running.append(study.ask({"x": FloatDistribution(0, 1)}))
-        elif action in ("tell", "fail"):
-            done = running.pop(chance.randrange(len(running)))
-            study.tell(done, [step, 1.0]) if action == "tell" else study.tell(done, state=TrialState.FAIL)
-        elif action == "value":
-            storage.set_trial_intermediate_value(chance.choice(running)._trial_id, step, 0.5)
-        else:
-            with batched(study) if action == "attributes" else nullcontext():
-                chance.choice(running).set_user_attr("step", step)
-        if running and chance.random() < 0.7:
-            one = chance.choice(running)._trial_id
-            assert storage.get_trial(one) == backend_of(place.open()).get_trial(one)
-        if chance.random() < 0.7:
-            assert study.get_trials() == place.open().get_trials()
-    read = []
-    with pytest.MonkeyPatch.context() as patched:
-        build = storage._build_frozen_trial_from_trial_model
-        patched.setattr(storage, "_build_frozen_trial_from_trial_model", lambda trial: read.append(trial) or build(trial))
-        assert len(running) > 5
-        study.get_trials()
-        read.clear()
-        study.get_trials()
-        assert [storage.get_trial(each._trial_id).number for each in running] == [each.number for each in running]
-    assert read == []
 
 
 def test_real_training_repeats_itself(tiny_space, tmp_path):

@@ -47,6 +47,14 @@ SMALL = {"object_store_memory": 80_000_000, "include_dashboard": False}
 PATIENCE = 60.0
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_other_tests():
+    """Workers of Ray run at niceness 15 by default, and would hardly run beside other tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_worker_niceness", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A head that trains nothing, and two nodes: four processors and something like a GPU, and one processor."""

@@ -26,6 +26,7 @@ from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.engine import session
+from attn_nas.engine.journal import Journal
 from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.events.types import StorageAwaited, TrialFinished
@@ -35,7 +36,7 @@ from attn_nas.runs.run import Run
 from attn_nas.storage import address
 from attn_nas.storage import postgres as storing
 from attn_nas.storage.address import ServerAddress
-from attn_nas.storage.optuna_db import MANIFEST, engine_of
+from attn_nas.storage.optuna_db import MANIFEST
 from attn_nas.storage.retry import NO_RETRY
 from attn_nas.testing import TableTrainer
 
@@ -223,20 +224,18 @@ def test_a_connection_lost_at_any_statement_costs_nothing(server, table_search, 
     """The server ends the connection before a statement, and what was to be done is done again."""
     table_search(n_trials=3, storage=server.url())
     statements = []
-    opened = session.Journal
 
-    def begin(*arguments):
-        study = next(each for each in arguments if isinstance(each, optuna.Study))
+    def cut(*_):
+        statements.append(None)
+        if len(statements) == when:
+            server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
-        def cut(*_):
-            statements.append(None)
-            if len(statements) == when:
-                server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    class Cut(Journal):
+        def __init__(self, live, *arguments):
+            event.listen(live._storage.engine, "before_cursor_execute", cut)
+            super().__init__(live, *arguments)
 
-        event.listen(engine_of(study), "before_cursor_execute", cut)
-        return opened(*arguments)
-
-    monkeypatch.setattr(session, "Journal", begin)
+    monkeypatch.setattr(session, "Journal", Cut)
     _check(table_search(n_trials=6, resume=True), 6)
     assert len(statements) > when
 
@@ -313,6 +312,7 @@ def test_a_lost_lock_is_taken_again_and_nobody_comes_between(server, table_searc
 SCRIPT = """
 import sys, time
 from attn_nas.space.task import Task
+from attn_nas.engine.journal import Journal
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.testing import TableTrainer
@@ -455,7 +455,7 @@ def test_tables_of_another_optuna_are_refused(server, table_search, tmp_path):
     [
         ("server", UsageError, "no address of a database: write postgresql://USER@HOST/DATABASE"),
         ("postgresql://host", UsageError, "postgresql://host names no database"),
-        ("sqlite:///study.db", UsageError, "an SQLite file, which every run has without --storage"),
+        ("sqlite:///study.db", UsageError, "an SQLite file, which every run has by itself"),
         ("oracle://host/db", UsageError, "the storage oracle is not known, only PostgreSQL is"),
         ("postgresql+asyncpg://host/db", UsageError, "needs a driver"),
         (f"postgresql://nas:{PASSWORD}@127.0.0.1:1/db", RunError, "postgresql://nas@127.0.0.1:1/db cannot be used: .*refused"),
