@@ -10,6 +10,7 @@ import typer
 
 from attn_nas.cli.options import (
     BestUnderOption,
+    DataRootOption,
     DownloadOption,
     FrontOption,
     JsonOption,
@@ -32,6 +33,7 @@ def why(
         int | None, typer.Option(help=f"For maps: number of validation images in the picture; by default {_NUM_IMAGES}.")
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", help="For maps: output folder; by default maps/ in the run.")] = None,
+    data_root: DataRootOption = None,
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -42,9 +44,9 @@ def why(
     trunk and CBAM everywhere, and writes a picture KEY.png for each.
     """
     if keys or knee or front or best_under is not None:
-        maps(run, keys, knee, front, best_under, _NUM_IMAGES if images is None else images, to, download, json)
+        maps(run, keys, knee, front, best_under, _NUM_IMAGES if images is None else images, to, data_root, download, json)
         return
-    for option, value in (("--images", images), ("--to", to), ("--download", download or None)):
+    for option, value in (("--images", images), ("--to", to), ("--data-root", data_root), ("--download", download or None)):
         if value is not None:
             raise UsageError(f"{option} is for maps of candidates: add a KEY, --knee, --front or --best-under")
     insight(run, json)
@@ -82,6 +84,7 @@ def maps(
     best_under: BestUnderOption = None,
     images: Annotated[int, typer.Option(help="Number of validation images in the picture.")] = _NUM_IMAGES,
     to: Annotated[Path | None, typer.Option("--to", help="Output folder; by default maps/ in the run.")] = None,
+    data_root: DataRootOption = None,
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -93,7 +96,7 @@ def maps(
     from attn_nas.terminal.console import console
     from attn_nas.terminal.maps_table import GLOSSARY, maps_notes, maps_tables
 
-    opened = Run(run)
+    opened = Run(run, data_root=data_root)
     selected = Selection(keys or (), knee, front, best_under, otherwise="knee").of(opened)
     comparisons = compare(opened, selected, images, download=download)
     written = write_maps(comparisons, to or opened.folder.maps)

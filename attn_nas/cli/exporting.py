@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli.options import BestUnderOption, DownloadOption, JsonOption, KneeOption, RunArgument
+from attn_nas.cli.options import BestUnderOption, DataRootOption, DownloadOption, JsonOption, KneeOption, RunArgument
 
 
 def export(
@@ -30,6 +30,7 @@ def export(
     without_data: Annotated[
         bool, typer.Option("--without-data", help="Do not reproduce the recorded accuracy, which needs the data set.")
     ] = False,
+    data_root: DataRootOption = None,
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -44,7 +45,7 @@ def export(
     from attn_nas.runs.selection import Selection
 
     formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
-    opened = Run(run)
+    opened = Run(run, data_root=data_root)
     selection = Selection(trial or (), knee, front, best_under)
     with_front = front or not (selection.is_explicit or retrained)
     if retrained and not selection.is_explicit:

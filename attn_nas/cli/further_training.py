@@ -11,6 +11,7 @@ from attn_nas.cli.options import (
     MAX_EPOCHS,
     MAX_SEEDS,
     BestUnderOption,
+    DataRootOption,
     DownloadOption,
     FrontOption,
     JsonOption,
@@ -33,6 +34,7 @@ def audit(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     plan: PlanOption = False,
+    data_root: DataRootOption = None,
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -45,7 +47,7 @@ def audit(
     from attn_nas.runs.run import Run
     from attn_nas.terminal.audit_table import audit_notes, audit_plan, audit_table
 
-    planned = Audit(Run(run), candidates, seeds, epochs)
+    planned = Audit(Run(run, data_root=data_root), candidates, seeds, epochs)
     if train_as_planned(planned, audit_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         print_result(planned.result(), audit_table, audit_notes, planned.write, json=json)
 
@@ -61,6 +63,7 @@ def baseline(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     plan: PlanOption = False,
+    data_root: DataRootOption = None,
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -74,7 +77,7 @@ def baseline(
     from attn_nas.runs.run import Run
     from attn_nas.terminal.baseline_table import baseline_notes, baseline_plan, baseline_table
 
-    planned = TrunkBaseline(Run(run), widths=width or (), depths=depth or (), seeds=seeds)
+    planned = TrunkBaseline(Run(run, data_root=data_root), widths=width or (), depths=depth or (), seeds=seeds)
     if train_as_planned(planned, baseline_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         result = planned.result()
         print_result(result, baseline_table, baseline_notes, planned.write, json=json)
@@ -99,6 +102,7 @@ def retrain(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     plan: PlanOption = False,
+    data_root: DataRootOption = None,
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -113,7 +117,7 @@ def retrain(
     from attn_nas.runs.selection import Selection
     from attn_nas.terminal.retraining_table import retraining_notes, retraining_plan, retraining_table
 
-    opened = Run(run)
+    opened = Run(run, data_root=data_root)
     winners = Selection(keys or (), knee, front, best_under, otherwise="knee").of(opened)
     planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
     if train_as_planned(planned, retraining_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):

@@ -24,4 +24,8 @@ WorkersOption = Annotated[int | None, typer.Option(help="Number of processes tha
 ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of each process; by default cores / workers.")]
 PlanOption = Annotated[bool, typer.Option("--plan", help="Print the planned trainings and their time, and train nothing.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder where the files of the data set are now, in the place of data.root of the search space."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attn_nas.cli.options import DownloadOption, ThreadsOption
+from attn_nas.cli.options import DataRootOption, DownloadOption, ThreadsOption
 from attn_nas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def search(
         str | None, typer.Option(help="auto, fp32 or bf16; by default proxy.precision of the search space.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run of --run, or the latest run.")] = False,
+    data_root: DataRootOption = None,
     download: DownloadOption = False,
     export: Annotated[bool, typer.Option(help="Export the models of the front at the end.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines on stdout.")] = False,
@@ -114,9 +115,11 @@ def search(
             shown = Lines(out)
         if resume:
             limits = (max_flops, max_params, warm_start)
-            chosen = _loaded(space, run, seed, precision, storage, only_new=limits, download=download)
+            chosen = _loaded(space, run, seed, precision, storage, only_new=limits, data_root=data_root, download=download)
         else:
-            chosen = _new(space, max_flops, max_params, run, seed, precision, storage, warm_start, download=download)
+            chosen = _new(
+                space, max_flops, max_params, run, seed, precision, storage, warm_start, data_root=data_root, download=download
+            )
         found = chosen.optimize(
             budget,
             seconds,
@@ -160,6 +163,7 @@ def _loaded(
     storage: str | None,
     *,
     only_new: Sequence[object],
+    data_root: Path | None,
     download: bool,
 ) -> Search:
     """The search of an earlier run.
@@ -169,11 +173,15 @@ def _loaded(
 
     """
     from attn_nas.engine.search import Search
+    from attn_nas.space.loading import load_space
 
     if any(option is not None for option in only_new):
         raise UsageError("limits and a warm start are for new runs: leave them out, or start a new run")
-    found = Search.load(run, storage=storage, download=download)
-    found.check(space=space, seed=seed, precision=precision)
+    given = None if space is None else load_space(space)
+    if data_root is None and given and given.data and given.data.root and Path(given.data.root).is_dir():
+        data_root = Path(given.data.root)  # a space that differs in the place of its data alone is that of the run
+    found = Search.load(run, storage=storage, data_root=data_root, download=download)
+    found.check(space=given, seed=seed, precision=precision)
     return found
 
 
@@ -187,6 +195,7 @@ def _new(
     storage: str | None,
     warm_start: Path | None,
     *,
+    data_root: Path | None,
     download: bool,
 ) -> Search:
     """Make a new search; limits and precision replace those of the space."""
@@ -203,6 +212,7 @@ def _new(
         seed=0 if seed is None else seed,
         storage=storage or os.environ.get(VARIABLE) or None,
         warm_start=warm_start,
+        data_root=data_root,
         download=download,
     )
 

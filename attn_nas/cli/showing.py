@@ -59,6 +59,7 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
         f"reference point ({', '.join(f'{worst:,}' for worst in opened.reference_point)})",
         highlight=False,
     )
+    out.print(f"{opened.data.name}: training images are {opened.augmentation}", markup=False, highlight=False)
     for record in opened.failures:
         out.print(f"failed: {record.key} {record.genotype}: {record.reason}", markup=False, highlight=False, soft_wrap=True)
 

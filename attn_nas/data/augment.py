@@ -4,13 +4,38 @@ The random numbers of an epoch are drawn on the CPU, so that they are the same f
 channels, ``H`` rows, ``W`` columns.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from attn_nas.data.dataset import Augmentation
+from attn_nas.data.rules import DataRules
+from attn_nas.space.schema import DataSettings
 
+_PUBLISHED: Mapping[str, Augmentation] = {
+    "cifar10": Augmentation(crop=4, flip=True),
+    "cifar100": Augmentation(crop=4, flip=True),
+    "fashion_mnist": Augmentation(crop=2, flip=True),
+    "svhn": Augmentation(crop=2),  # mirrored digits are not digits
+}
+"""The augmentation of the data sets that are read from files of a fixed format."""
 NUM_DRAWS = 5
 """Random numbers of one image: shift down, shift right, mirroring, row and column of the cutout."""
+
+
+def augmentation_of(settings: DataSettings, rules: DataRules) -> Augmentation:
+    """The augmentation of the training images of ``settings``: what they say, else that of the data set.
+
+    A folder of images is shifted by up to an eighth of the side. It is not mirrored, since a mirrored image may belong to
+    another class; under augmentation rule 1 it is. The embedded data sets have no augmentation of their own.
+    """
+    if settings.name == "image_folder":
+        usual = Augmentation(crop=settings.image_size // 8, flip=rules.augmentation == 1)
+    else:
+        usual = _PUBLISHED.get(settings.name, Augmentation())
+    crop, mirror = settings.augment.crop, settings.augment.mirror
+    return Augmentation(usual.crop if crop is None else crop, usual.flip if mirror is None else mirror)
 
 
 def draw(augmentation: Augmentation, number: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -34,6 +36,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    @cached_property
+    def hashes(self) -> tuple[bytes, ...]:
+        """SHA-256 of the pixels of each image: equal images have equal hashes. Computed once; the images are on the CPU."""
+        return tuple(hashlib.sha256(image).digest() for image in self.images.contiguous().numpy())
+
     def to(self, device: str) -> Split:
         """A copy of the split on ``device``."""
         return Split(self.images.to(device), self.labels.to(device))
@@ -58,15 +65,27 @@ class Augmentation:
     flip: bool = False
     cutout: int = 0
 
+    def __str__(self) -> str:
+        """What happens to training images, as ``shifted by up to 4 pixels, half of them mirrored left to right``."""
+        parts = [f"shifted by up to {self.crop} pixels" if self.crop else "not shifted"]
+        parts.append("half of them mirrored left to right" if self.flip else "not mirrored")
+        if self.cutout:
+            parts.append(f"a square of {self.cutout} pixels set to zero")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A classification task with its training and validation split.
 
-    ``load_test`` loads the test split; a search never calls it.
+    ``load_test`` loads the test split; a search never calls it. ``classes`` are the names of the classes in the order of their
+    labels; classes without names are numbered from 0. ``notes`` are sentences about the data that a user should read before a
+    search. ``made_with`` names the software that computed the pixels, which other versions of it may compute in another way;
+    it is empty where the pixels are those of a file.
 
     Raises:
-        DataError: there are fewer than two classes, a split is empty, or a label is out of range.
+        DataError: there are fewer than two classes, a split is empty, a label is out of range, or the number of names is not
+            that of the classes.
 
     """
 
@@ -76,28 +95,47 @@ class Dataset:
     validation: Split
     augmentation: Augmentation
     load_test: Callable[[], Split]
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    made_with: str = ""
 
     def __post_init__(self) -> None:
         if self.task.num_classes < 2:
             raise DataError(f"{self.name} has {self.task.num_classes} class: a search needs at least 2")
+        if not self.classes:
+            object.__setattr__(self, "classes", tuple(map(str, range(self.task.num_classes))))
+        if len(self.classes) != self.task.num_classes:
+            raise DataError(f"{self.name} has {self.task.num_classes} classes, but {len(self.classes)} names of classes")
         for name, split in (("training", self.train), ("validation", self.validation)):
             if not len(split):
                 raise DataError(f"{self.name} has no {name} images")
             if int(split.labels.min()) < 0 or int(split.labels.max()) >= self.task.num_classes:
                 raise DataError(f"{self.name} has {name} labels outside 0..{self.task.num_classes - 1}")
 
+    def __str__(self) -> str:
+        """Name, numbers of images and augmentation, in one line."""
+        return (
+            f"{self.name}: {len(self.train):,} training and {len(self.validation):,} validation images of "
+            f"{self.task.num_classes} classes; training images are {self.augmentation}"
+        )
+
 
 def hold_out(pool: Split, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Split, Split]:
-    """Divide the images of ``pool`` as `hold_out_indices` does."""
+    """Divide ``pool`` at random into a training and a validation split; see `hold_out_indices`.
+
+    Raises:
+        DataError: the pool has too few images.
+
+    """
     train, validation = hold_out_indices(len(pool), num_validation, num_train, seed, name)
     return pool.take(train), pool.take(validation)
 
 
-def hold_out_indices(count: int, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Tensor, Tensor]:
-    """Divide the indices of images at random into those of a training and of a validation split.
+def hold_out_indices(available: int, num_validation: int, num_train: int | None, seed: int, name: str) -> tuple[Tensor, Tensor]:
+    """Divide ``available`` images at random; returns the indices of the training and of the validation images.
 
     Args:
-        count: number of all images.
+        available: number of images.
         num_validation: number of validation images.
         num_train: number of training images; None for all others.
         seed: seed of the division.
@@ -107,12 +145,17 @@ def hold_out_indices(count: int, num_validation: int, num_train: int | None, see
         DataError: there are too few images.
 
     """
-    available = count - num_validation
-    if available < 1 or (num_train is not None and num_train > available):
-        raise DataError(
-            f"{name} has {count} training images: cannot hold out {num_validation} for validation and "
-            f"train on {num_train or 'the rest'}"
-        )
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    check_numbers(available, num_validation, num_train, name)
+    order = torch.randperm(available, generator=torch.Generator().manual_seed(seed))
     end = None if num_train is None else num_validation + num_train
     return order[num_validation:end], order[:num_validation]
+
+
+def check_numbers(available: int, num_validation: int, num_train: int | None, name: str) -> None:
+    """Raise DataError unless ``available`` images are enough for both splits; ``num_train`` is None for all others."""
+    left = available - num_validation
+    if left < 1 or (num_train is not None and num_train > left):
+        raise DataError(
+            f"{name} has {available} training images: cannot hold out {num_validation} for validation and "
+            f"train on {num_train or 'the rest'}"
+        )

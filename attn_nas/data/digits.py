@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attn_nas.data.dataset import Augmentation, Dataset, Split
+from attn_nas.data.augment import augmentation_of
+from attn_nas.data.dataset import Dataset, Split
+from attn_nas.data.rules import DataRules
 from attn_nas.data.scans import Part, scans
 from attn_nas.errors import DataError
 from attn_nas.machine import usable_memory
@@ -37,7 +40,7 @@ COHERENCE = (0.4, 1.0)
 CLUTTERED_SIDE = 16
 
 
-def cued_digits(settings: DataSettings, download: bool) -> Dataset:
+def cued_digits(settings: DataSettings, rules: DataRules, download: bool) -> Dataset:
     """Two digits of different hue, and a strip (the cue) in the hue of the digit to classify: ``3 x 28 x 16``, 10 classes.
 
     The digits are at the bottom; the strip crosses the image above them. In 60 % of the images it is at most one row above
@@ -45,15 +48,15 @@ def cued_digits(settings: DataSettings, download: bool) -> Dataset:
     row is uniform, and networks that transport the cue across the image are at an advantage. A random fraction of the
     strip's pixels (its coherence, as in random-dot displays) has the hue of the cue; the others have a random hue.
     """
-    return _composed(settings, "cued_digits", CUED_HEIGHT, CUED_WIDTH, _cued, num_train=18000)
+    return _composed(settings, rules, "cued_digits", CUED_HEIGHT, CUED_WIDTH, _cued, num_train=18000)
 
 
-def cluttered_digits(settings: DataSettings, download: bool) -> Dataset:
+def cluttered_digits(settings: DataSettings, rules: DataRules, download: bool) -> Dataset:
     """One digit of random hue among coloured fragments: ``3 x 16 x 16``, 10 classes. Placements have little effect."""
-    return _composed(settings, "cluttered_digits", CLUTTERED_SIDE, CLUTTERED_SIDE, _cluttered, num_train=8000)
+    return _composed(settings, rules, "cluttered_digits", CLUTTERED_SIDE, CLUTTERED_SIDE, _cluttered, num_train=8000)
 
 
-def plain_digits(settings: DataSettings, download: bool) -> Dataset:
+def plain_digits(settings: DataSettings, rules: DataRules, download: bool) -> Dataset:
     """The unchanged scans: ``1 x 8 x 8``, 10 classes. For smoke tests: every network classifies them."""
     splits = {}
     for part in ("train", "validation", "test"):
@@ -65,10 +68,19 @@ def plain_digits(settings: DataSettings, download: bool) -> Dataset:
             raise DataError(f"digits has {len(splits[name])} {name} scans: num_{name} = {number} is too many")
         splits[name] = splits[name].take(torch.arange(number or len(splits[name])))
     test = splits["test"]
-    return Dataset("digits", Task(1, SCAN, SCAN, 10), splits["train"], splits["validation"], Augmentation(), lambda: test)
+    return Dataset(
+        "digits",
+        Task(1, SCAN, SCAN, 10),
+        splits["train"],
+        splits["validation"],
+        augmentation_of(settings, rules),
+        lambda: test,
+    )
 
 
-def _composed(settings: DataSettings, name: str, height: int, width: int, paint: Painter, num_train: int) -> Dataset:
+def _composed(
+    settings: DataSettings, rules: DataRules, name: str, height: int, width: int, paint: Painter, num_train: int
+) -> Dataset:
     def make(part: Part, number: int) -> Split:
         needed = 2 * number * 3 * height * width
         if needed > usable_memory():
@@ -82,7 +94,15 @@ def _composed(settings: DataSettings, name: str, height: int, width: int, paint:
 
     train = make("train", settings.num_train or num_train)
     validation = make("validation", settings.num_validation or 4000)
-    return Dataset(name, Task(3, height, width, 10), train, validation, Augmentation(), partial(make, "test", _NUM_TEST))
+    return Dataset(
+        name,
+        Task(3, height, width, 10),
+        train,
+        validation,
+        augmentation_of(settings, rules),
+        partial(make, "test", _NUM_TEST),
+        made_with=f"NumPy {np.__version__} on {platform.machine()}",
+    )
 
 
 def _cued(part: Part, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Ints]:

@@ -2,39 +2,133 @@
 
 from __future__ import annotations
 
+import logging
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 
-from attn_nas.data.dataset import Augmentation, Dataset, Split, hold_out_indices
-from attn_nas.data.decoding import decode, decode_parts
-from attn_nas.data.listing import list_images
-from attn_nas.data.root import data_root
+from attn_nas.data.augment import augmentation_of
+from attn_nas.data.dataset import Dataset, Split, hold_out_indices
+from attn_nas.data.decoding import Decoded, decode, decode_parts
+from attn_nas.data.listing import ImageListing, Sample, list_images, shown
 from attn_nas.data.rules import DataRules
+from attn_nas.data.splits import listed, notes_of_equal, notes_of_missing, stratified_division
 from attn_nas.errors import DataError
 from attn_nas.space.schema import DataSettings
 from attn_nas.space.task import Task
 
+logger = logging.getLogger(__name__)
+_TEST_FOLDERS = ("val", "test")
+"""Names of the folder of the test split; the first that exists is read."""
 
-def image_folder(settings: DataSettings, download: bool) -> Dataset:
+
+def image_folder(settings: DataSettings, rules: DataRules, download: bool) -> Dataset:
     """Folders ``train/CLASS/*`` and ``val/CLASS/*``; images are resized and centre-cropped to ``image_size`` pixels.
 
-    The validation split is held out from ``train``; ``val`` is the test split. Training images are cropped and mirrored at
-    random.
+    The validation split is held out from ``train``: its share of each class, under split rule 1 a share of all images. The
+    test split is ``val``, or ``test`` where there is no ``val``; its names are read at once, its images by ``load_test``.
+
+    Raises:
+        DataError: images are missing or damaged, or a class has too few of them.
+
     """
-    root, rule = data_root(settings), DataRules().decoding
-    folder = list_images(root / "train", rule)
-    order = torch.randperm(len(folder.samples), generator=torch.Generator().manual_seed(settings.seed))
-    num_validation = settings.num_validation or max(1, len(order) // 10)
-    wanted = len(order) if settings.num_train is None else settings.num_train + num_validation
-    samples = [folder.samples[i] for i in order[:wanted].tolist()]
-    parts = hold_out_indices(len(samples), num_validation, settings.num_train, settings.seed, str(root))
-    chosen, validation = decode_parts([[samples[i] for i in part.tolist()] for part in parts], settings.image_size, rule)
-    task = Task(3, settings.image_size, settings.image_size, len(folder.classes))
-    crop = settings.image_size // 8
+    assert settings.root is not None
+    root, size = Path(settings.root), settings.image_size
+    listing = list_images(root / "train", rules.decoding)
+    parts = _divided(listing, settings, rules)
+    train, validation = decode_parts(parts, size, rules.decoding)
+    splits = {"training": train.split, "validation": validation.split}
+    files = {name: _files(*part, root) for name, part in zip(splits, zip(parts, (train, validation), strict=True), strict=True)}
 
     def read_test() -> Split:
-        test = list_images(root / "val", rule)
-        if test.classes != folder.classes:
-            raise DataError(f"{root / 'val'} has other classes than {root / 'train'}")
-        return decode(test.samples, settings.image_size, rule).split
+        samples = _listed_test(root, listing, rules).samples
+        test = decode(samples, size, rules.decoding)
+        compared, names = {**splits, "test": test.split}, {**files, "test": _files(samples, test, root)}
+        known = notes_of_equal(splits, files)
+        for note in (*test.notes, *(note for note in notes_of_equal(compared, names) if note not in known)):
+            logger.warning(note)
+        return test.split
 
-    return Dataset(settings.name, task, chosen.split, validation.split, Augmentation(crop=crop, flip=True), read_test)
+    return Dataset(
+        settings.name,
+        Task(3, size, size, len(listing.classes)),
+        train.split,
+        validation.split,
+        augmentation_of(settings, rules),
+        read_test,
+        listing.classes,
+        (
+            *listing.notes,
+            *train.notes,
+            *validation.notes,
+            *notes_of_missing(splits, listing.classes),
+            *notes_of_equal(splits, files),
+            *_notes_of_test(root, listing, rules),
+        ),
+        made_with=_decoder(),
+    )
+
+
+def _divided(listing: ImageListing, settings: DataSettings, rules: DataRules) -> tuple[list[Sample], list[Sample]]:
+    """The files of the training and of the validation split; raises DataError."""
+    samples, num_train, seed, name = listing.samples, settings.num_train, settings.seed, shown(listing.folder)
+    tenth = max(1, len(samples) // 10)
+    if rules.split == 1:
+        num_validation = settings.num_validation or tenth
+        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
+        wanted = len(samples) if num_train is None else num_train + num_validation
+        drawn = [samples[i] for i in order[:wanted].tolist()]
+        chosen = hold_out_indices(len(drawn), num_validation, num_train, seed, name)
+    else:
+        num_validation = settings.num_validation or max(tenth, len(listing.classes))
+        drawn, labels = list(samples), [label for _, label in samples]
+        chosen = stratified_division(labels, listing.classes, num_validation, num_train, seed, name)
+    train, validation = ([drawn[i] for i in indices.tolist()] for indices in chosen)
+    return train, validation
+
+
+def _files(samples: Sequence[Sample], decoded: Decoded, root: Path) -> list[str]:
+    """Names of the decoded files, relative to ``root``."""
+    damaged = set(decoded.damaged)
+    return [shown(path.relative_to(root)) for path, _ in samples if path not in damaged]
+
+
+def _listed_test(root: Path, train: ImageListing, rules: DataRules) -> ImageListing:
+    """The names of the test images; raises DataError if there are none, or their classes are not those of ``train``."""
+    folder = next((root / name for name in _TEST_FOLDERS if (root / name).is_dir()), None)
+    if folder is None:
+        there = listed(sorted(shown(Path(path.name)) for path in root.iterdir() if path.is_dir()))
+        raise DataError(
+            f"there is no test split: {shown(root)} has no folder {' or '.join(_TEST_FOLDERS)} (its folders: {there})"
+        )
+    test = list_images(folder, rules.decoding)
+    if test.classes != train.classes:
+        missing = [name for name in train.classes if name not in test.classes]
+        added = [name for name in test.classes if name not in train.classes]
+        differences = [f"without {listed(missing)}"] * bool(missing) + [f"with {listed(added)} besides"] * bool(added)
+        raise DataError(
+            f"the test split {shown(folder)} has other classes than {shown(train.folder)}: {', '.join(differences)}. Give both "
+            "folders the same classes"
+        )
+    return test
+
+
+def _notes_of_test(root: Path, train: ImageListing, rules: DataRules) -> tuple[str, ...]:
+    """Sentences about a test split that cannot be read, or that is not the only one."""
+    try:
+        found = _listed_test(root, train, rules)
+    except DataError as error:
+        text = str(error)
+        return (f"{text[:1].upper()}{text[1:]}. A search does not need a test split, a full training (retrain) does",)
+    others = [name for name in _TEST_FOLDERS if (root / name).is_dir() and name != found.folder.name]
+    used = f"The test split is the folder {found.folder.name}; the folder {listed(others)} is not read"
+    return (*found.notes, *([used] if others else []))
+
+
+def _decoder() -> str:
+    """The software that decodes images."""
+    from PIL import __version__
+
+    return f"Pillow {__version__} on {platform.machine()}"

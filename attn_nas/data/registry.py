@@ -1,15 +1,18 @@
 """The data sets by name."""
 
 from collections.abc import Callable
+from os import PathLike
 
 from attn_nas.data.dataset import Dataset
 from attn_nas.data.digits import cluttered_digits, cued_digits, plain_digits
 from attn_nas.data.image_folder import image_folder
+from attn_nas.data.root import located
+from attn_nas.data.rules import DataRules
 from attn_nas.data.torchvision_sets import packed_set
 from attn_nas.errors import UsageError, choose_from
 from attn_nas.space.schema import DataSettings
 
-DATASETS: dict[str, Callable[[DataSettings, bool], Dataset]] = {
+DATASETS: dict[str, Callable[[DataSettings, DataRules, bool], Dataset]] = {
     "cued_digits": cued_digits,
     "cluttered_digits": cluttered_digits,
     "digits": plain_digits,
@@ -21,10 +24,17 @@ DATASETS: dict[str, Callable[[DataSettings, bool], Dataset]] = {
 }
 
 
-def load_dataset(settings: DataSettings | None, *, download: bool = False) -> Dataset:
+def load_dataset(
+    settings: DataSettings | None,
+    *,
+    data_root: str | PathLike[str] | None = None,
+    rules: DataRules | None = None,
+    download: bool = False,
+) -> Dataset:
     """The data set that ``settings`` name, its training and validation split in memory.
 
-    Nothing is fetched from the network unless ``download`` is true.
+    ``data_root`` is the folder of the files in the place of the one in ``settings``. ``rules`` are those of a run that was
+    begun earlier; by default those of new runs. Nothing is fetched from the network unless ``download`` is true.
 
     Raises:
         UsageError: ``settings`` is None, as in a search space without data.
@@ -33,4 +43,4 @@ def load_dataset(settings: DataSettings | None, *, download: bool = False) -> Da
     """
     if settings is None:
         raise UsageError(f"the search space has no data: give data, {choose_from('', DATASETS)}")
-    return DATASETS[settings.name](settings, download)
+    return DATASETS[settings.name](located(settings, data_root, download=download), rules or DataRules(), download)

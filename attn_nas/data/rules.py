@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1, 2), "split": (1,), "digest": (0,)}
+KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1, 2), "split": (1, 2), "digest": (0, 1), "augmentation": (1, 2)}
 """The numbers that this version can follow, by rule; the last is that of new runs."""
 
 
@@ -13,13 +13,16 @@ KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1, 2), "split": (1,), "dige
 class DataRules:
     """Numbers of the rules that a run follows to read its data.
 
-    ``decoding`` says which files count and how they become pixels, ``split`` how training and validation images are drawn,
-    ``digest`` how the identity of the images is computed; digest 0 keeps none.
+    ``decoding`` says which files count and how they become pixels. ``split`` says how training and validation images are drawn from a folder of
+    images: 1 draws from all of them, 2 from each class. ``digest`` says how the identity of the images is computed: 0 keeps
+    none, 1 hashes them. ``augmentation`` says what happens to the training images of a folder unless the search space says
+    something else: 1 mirrors half of them, 2 none.
     """
 
     decoding: int = KNOWN["decoding"][-1]
     split: int = KNOWN["split"][-1]
     digest: int = KNOWN["digest"][-1]
+    augmentation: int = KNOWN["augmentation"][-1]
 
     @property
     def unknown(self) -> list[str]:

@@ -74,6 +74,7 @@ class Search:
             a file in the run folder.
         warm_start: folder of an earlier run on the same trunk that the sampler learns from.
         name: name of the search, for lists and the default run folder; that of the space's file by default.
+        data_root: folder of the files of the data set in the place of ``root`` in ``data``.
         download: whether a data set that is missing may be downloaded.
 
     Raises:
@@ -95,6 +96,7 @@ class Search:
         storage: str | None = None,
         warm_start: str | PathLike[str] | None = None,
         name: str | None = None,
+        data_root: str | PathLike[str] | None = None,
         download: bool = False,
     ) -> None:
         if seed is None:
@@ -117,7 +119,8 @@ class Search:
             folder.check_free()
         if storage is not None:
             check_storage(storage)
-        self._set(folder, _NewRun(name or default, loaded, seed, prior, storage), trainer, sampler, download=download)
+        new = _NewRun(name or default, loaded, seed, prior, storage)
+        self._set(folder, new, trainer, sampler, data_root=data_root, download=download)
 
     @classmethod
     def load(
@@ -127,12 +130,14 @@ class Search:
         training: TrainFunction | None = None,
         sampler: SamplerFactory = KnownCostSampler,
         storage: str | None = None,
+        data_root: str | PathLike[str] | None = None,
         download: bool = False,
     ) -> Self:
         """The search of a run folder, to go on with it; the latest run under ``runs`` by default.
 
-        ``storage`` is the address where the study is now, if its server has moved. A trainer of your own and a sampler are not
-        kept in the run: give them again.
+        ``storage`` is the address where the study is now, if its server has moved, and ``data_root`` the folder where the files
+        of the data set are now, if they have moved: the run then goes on with that folder. A trainer of your own and a sampler
+        are not kept in the run: give them again.
 
         Raises:
             UsageError: there is no run, or an argument cannot be used.
@@ -150,7 +155,7 @@ class Search:
                 move_study(folder.path, storage)
         RunManifest.read(folder)
         search = cls.__new__(cls)
-        search._set(folder, None, training, sampler, download=download)
+        search._set(folder, None, training, sampler, data_root=data_root, download=download)
         return search
 
     def _set(
@@ -160,12 +165,14 @@ class Search:
         trainer: TrainFunction | None,
         sampler: SamplerFactory,
         *,
+        data_root: str | PathLike[str] | None,
         download: bool,
     ) -> None:
         self._folder = folder
         self._new = new
         self._trainer = trainer
         self._sampler = sampler
+        self._data_root = data_root
         self._download = download
         self._run: Run | None = None
 
@@ -173,7 +180,7 @@ class Search:
     def run(self) -> Run:
         """The run as it was after the last `optimize`, or as it is in the folder; raises RunError if it has not begun."""
         if self._run is None:
-            self._run = Run(self._begun_folder.path)
+            self._run = Run(self._begun_folder.path, data_root=self._data_root)
         return self._run
 
     @property
@@ -244,7 +251,14 @@ class Search:
             )
         folder = self._folder or new_run_folder(choices.space_name)
         with connected(execution) as backend:
-            setting = Setting(choices, folder.path, device=execution.device, download=self._download, choose=backend.numerics)
+            setting = Setting(
+                choices,
+                folder.path,
+                device=execution.device,
+                data_root=self._data_root,
+                download=self._download,
+                choose=backend.numerics,
+            )
             jobs = setting.manifest.budget or _MAX_INTEGER
             resources = backend.resources(setting.numerics, jobs, execution.workers, execution.threads, execution.trial_seconds)
             folder.create()
@@ -252,6 +266,8 @@ class Search:
                 if self._new:
                     _begin(folder, setting, self._new)
                     self._folder, self._new = folder, None
+                else:
+                    _keep_place_of_data(folder, setting)
                 try:
                     with open_log(folder.events) as log:
                         run_session(
@@ -336,13 +352,33 @@ def _named_space(space: SearchSpace | str | PathLike[str] | None) -> tuple[str, 
     return source.stem, load_space(source if space else DEFAULT_SPACE)
 
 
+def _keep_place_of_data(folder: RunFolder, setting: Setting) -> None:
+    """Write the search space of a run that goes on again if the files of its data set are in another folder now.
+
+    Raises:
+        RunError: its file cannot be written.
+
+    """
+    data = setting.space.data
+    if data is None or data.root in (None, folder.kept_data_root):
+        return
+    try:
+        _keep_space(folder, setting, setting.manifest.space.plugins)
+    except OSError as error:
+        raise RunError(f"{folder.space} cannot be written: {error.strerror}") from None
+
+
+def _keep_space(folder: RunFolder, setting: Setting, plugins: Sequence[str]) -> None:
+    folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": [*plugins]})
+
+
 def _begin(folder: RunFolder, setting: Setting, new: _NewRun) -> None:
     """Write the files of a new run, its study last; if that fails, delete them again and raise RunError."""
     folder.check_free()
     try:
         sources = folder.keep_plugins(setting.space.plugins)
         setting.manifest = setting.manifest.with_plugins([*sources])
-        folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": [*sources]})
+        _keep_space(folder, setting, [*sources])
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
         if new.storage is not None:
             attributes[PLUGIN_SOURCES] = sources

@@ -96,6 +96,8 @@ def run_session(
                     trunk=str(setting.encoding.trunk),
                     num_sites=setting.encoding.num_genes,
                     epochs=setting.space.proxy.epochs,
+                    data=str(setting.dataset),
+                    notes=setting.dataset.notes,
                 )
             )
             why = loop.run()

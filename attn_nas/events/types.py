@@ -45,7 +45,8 @@ class SearchStarted(Event):
     """A search begins or goes on, with ``finished`` candidates and their ``front`` from before.
 
     ``budget`` is the number of candidates, ``time_budget`` the time in seconds; None without a limit. ``confirm`` rounds of
-    confirmation follow. A complete training has ``epochs``.
+    confirmation follow. A complete training has ``epochs``. ``data`` describes the images and their augmentation, ``notes`` are
+    sentences about the images that a user should read.
     """
 
     run: str
@@ -64,6 +65,8 @@ class SearchStarted(Event):
     trunk: str
     num_sites: int
     epochs: int | None = None
+    data: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ def validation_split(run: Run, *, download: bool = False) -> Split:
 
     """
     try:
-        return run.manifest.load_dataset(run.space, download=download).validation
+        return run.load_dataset(download=download).validation
     except DataError as error:
         without = "To export without reproducing the accuracy: --without-data"
         raise ExportError(f"the recorded accuracy cannot be reproduced: {error}. {without}") from None

@@ -123,6 +123,7 @@ def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tu
         f"{_times(candidate.record.profile)}",
         f"Input: pixels from 0 to 1, {task.channels} x {task.height} x {task.width} (C x H x W), "
         f"minus {_numbers(manifest.normalization.mean)}, divided by {_numbers(manifest.normalization.std)}.",
+        f"Training images were {run.augmentation}.",
         f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {manifest.numerics.precision} on "
         f"{manifest.numerics.device}.",
     )
@@ -174,6 +175,7 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
     profile = candidate.record.profile
     return {
         "data": run.data.model_dump(mode="json", exclude={"root"}),
+        "augmentation": vars(run.augmentation),
         "numerics": run.manifest.numerics.to_dict(),
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,

@@ -19,6 +19,7 @@ from attn_nas.execution.replicates import OnReplicate, ReplicateFolder, train_re
 from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
 from attn_nas.models.build import build_model
+from attn_nas.runs.data_identity import with_known_test
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -178,8 +179,9 @@ def run_plan(
     if not waiting:
         return
     with run.folder.locked():
-        setting = Setting(run.manifest, run.folder.path, download=download)
-        share_dataset(setting.dataset, run.folder.cache, test=any(plan.in_full for plan in waiting))
+        setting = Setting(run.manifest, run.folder.path, data_root=run.data_root, download=download)
+        dataset = with_known_test(setting.dataset, run.folder)
+        share_dataset(dataset, run.folder.cache, test=any(plan.in_full for plan in waiting))
         for plan in waiting:
             for replicate in plan.missing if plan.in_full else ():
                 plan.folder.forget(replicate)

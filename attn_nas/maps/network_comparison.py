@@ -145,7 +145,7 @@ def compare(run: Run, candidates: Sequence[Candidate], images: int = 6, *, downl
     beside = [candidate for name in COMPARED_REFERENCES for candidate in run.references if candidate.record.reference == name]
     unique = {candidate.record.key: candidate for candidate in (*candidates, *beside)}
     models = {key: _trained(run, candidate) for key, candidate in unique.items()}
-    validation = run.manifest.load_dataset(run.space, download=download).validation
+    validation = run.load_dataset(download=download).validation
     sample = validation.take(torch.arange(min(_SAMPLE, len(validation))))
     inputs = _normalised(run, sample.images)
     observed = {key: _observe(unique[key], model, inputs, sample.labels) for key, model in models.items()}

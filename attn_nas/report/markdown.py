@@ -32,6 +32,7 @@ def markdown_report(reading: RunReading) -> str:
     parts = [
         f"# attn-nas: {markdown(reading.name)}",
         f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "
+        f"Training images are {run.augmentation}. "
         f"Hypervolume {count(run.hypervolume)}.{_noise(run)}",
     ]
     if not run.candidates:

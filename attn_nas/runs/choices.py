@@ -43,6 +43,11 @@ class StoredSpace(BaseModel):
             reasons = "; ".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
             raise SpaceError(f"the search space of {folder} cannot be used any more: {reasons}") from None
 
+    def with_data_root(self, root: str | None) -> Self:
+        """The same space whose data set has its files in the folder ``root``."""
+        settings = self.to_dict()
+        return type(self).model_validate({**settings, "data": {**settings["data"], "root": root}})
+
     @property
     def trunk_name(self) -> str | None:
         """The trunk's family, if the space names one."""
@@ -55,8 +60,12 @@ class StoredSpace(BaseModel):
 
 
 def settings_with_sources(space: SearchSpace) -> dict[str, Any]:
-    """The settings of ``space``, with the source text of its plug-ins, which must be those that were run last."""
-    return {**space.model_dump(), "plugins": [plugins.active_file(path).source for path in space.plugins]}
+    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins.
+
+    The plug-ins must be those that were run last.
+    """
+    settings = space.model_dump(exclude={"data": {"root"}})
+    return {**settings, "plugins": [plugins.active_file(path).source for path in space.plugins]}
 
 
 class RunChoices(BaseModel):
@@ -70,6 +79,10 @@ class RunChoices(BaseModel):
     budget: Count | None
     confirm: Count
     early_stopping: bool
+
+    def with_data_root(self, root: str | None) -> Self:
+        """The same choices, with the folder ``root`` for the files of the data set."""
+        return self.model_copy(update={"space": self.space.with_data_root(root)})
 
     @classmethod
     def from_stored(cls, stored: object, where: object) -> Self:

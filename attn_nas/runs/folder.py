@@ -66,6 +66,15 @@ class RunFolder:
         """Write ``space.yaml`` from the ``settings`` of a space whose plug-ins are files of the run; raises OSError."""
         write_whole(self.space, yaml.safe_dump(dict(settings), sort_keys=False))
 
+    @property
+    def kept_data_root(self) -> str | None:
+        """The folder of the data set that ``space.yaml`` names, relative to the run folder; None if it cannot be read."""
+        try:
+            root = yaml.safe_load(self.space.read_bytes())["data"]["root"]
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+            return None
+        return str(self.path.absolute() / Path(root).expanduser()) if isinstance(root, str) else None
+
     def check_free(self) -> None:
         """Raise UsageError if the folder holds a run already, or other files with the names of a run's files."""
         if self.study.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -16,14 +17,16 @@ from attn_nas.data import Dataset, load_dataset
 from attn_nas.data.rules import DataRules
 from attn_nas.errors import DataError, RunError, UsageError
 from attn_nas.runs.choices import RunChoices, settings_with_sources
-from attn_nas.runs.data_identity import DataIdentity, Normalization
+from attn_nas.runs.data_identity import DataDigest, DataIdentity, Normalization
 from attn_nas.runs.folder import RunFolder
-from attn_nas.space.schema import SearchSpace
+from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point
 from attn_nas.storage.formats import FORMAT, upgraded
 from attn_nas.training.device import Numerics
 from attn_nas.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 def _without_defaults(kind: type[Any]) -> BeforeValidator:
@@ -71,12 +74,15 @@ class RunManifest(RunChoices):
     """All that is fixed when a run begins; `resumed` makes that of a search that goes on.
 
     ``bare_cost`` is the cost of the trunk without attention, ``reference_point`` the worst accuracy (a share of 1) and costs
-    that the hypervolume is measured from, and ``flops_convention`` says in words how FLOPs are counted.
+    that the hypervolume is measured from, and ``flops_convention`` says in words how FLOPs are counted. ``classes`` are the
+    names of the classes in the order of their labels; these and ``digest`` are None in runs of versions that kept none.
     """
 
     numerics: Annotated[Numerics, _without_defaults(Numerics)]
     task: Task
     normalization: Normalization
+    classes: tuple[str, ...] | None
+    digest: Annotated[DataDigest, _without_defaults(DataDigest)] | None
     bare_cost: Annotated[Cost, AfterValidator(_not_negative)]
     reference_point: Annotated[tuple[_Number, ...], Field(min_length=2, max_length=3)]
     flops_convention: str
@@ -95,6 +101,8 @@ class RunManifest(RunChoices):
             numerics=numerics,
             task=identity.task,
             normalization=identity.normalization,
+            classes=identity.classes,
+            digest=identity.digest,
             bare_cost=bare_cost,
             reference_point=reference_point,
             flops_convention=CONVENTION,
@@ -169,11 +177,24 @@ class RunManifest(RunChoices):
     @property
     def data(self) -> DataIdentity:
         """The identity of the data set that the run was begun with."""
-        return DataIdentity(self.task, self.normalization)
+        return DataIdentity(self.task, self.normalization, self.classes, self.digest)
 
-    def load_dataset(self, space: SearchSpace, *, download: bool = False) -> Dataset:
-        """The data set that the run of this ``space`` was begun with; raises DataError if it is missing, or is another one."""
-        dataset = load_dataset(space.data, download=download)
-        if not self.data.matches(dataset):
-            raise DataError(f"{dataset.name} is not the data set that the run was begun with")
+    def load_dataset(self, settings: DataSettings, *, download: bool = False) -> Dataset:
+        """The data set that the run was begun with, read by its rules; ``settings`` are those of its space.
+
+        What cannot be compared with the data of then is logged as a warning.
+
+        Raises:
+            DataError: it is missing, or has changed; the message says what.
+
+        """
+        dataset = load_dataset(settings, rules=self.rules, download=download)
+        compared = self.data.compare(dataset)
+        if compared.changes:
+            raise DataError(
+                f"{dataset.name} is not the data set that the run was begun with: {'; '.join(compared.changes)}. Restore the "
+                "data, name their folder if they have moved, or begin a new run"
+            )
+        for note in compared.notes:
+            logger.warning(note)
         return dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from attn_nas.data import Augmentation, Dataset
+from attn_nas.data.augment import augmentation_of
+from attn_nas.data.root import located
 from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
@@ -39,6 +43,7 @@ class Run:
         source: the run folder, or the contents that a `RunReader` has read of it.
         beliefs: the estimates to judge candidates by, perhaps of an older snapshot; None for accuracies as measured. By
             default they are computed from all trainings of this snapshot.
+        data_root: the folder where the files of the data set are now, if they have moved.
 
     Raises:
         RunError: the folder is not a run, or cannot be read.
@@ -47,11 +52,16 @@ class Run:
     """
 
     def __init__(
-        self, source: str | PathLike[str] | RunContents, *, beliefs: Beliefs | Literal["computed"] | None = "computed"
+        self,
+        source: str | PathLike[str] | RunContents,
+        *,
+        beliefs: Beliefs | Literal["computed"] | None = "computed",
+        data_root: str | PathLike[str] | None = None,
     ) -> None:
         contents = source if isinstance(source, RunContents) else RunReader(source).read()
         self._contents: Final = contents
         self._beliefs: Final = beliefs
+        self.data_root: Final = data_root
         self.folder: Final = contents.folder
         self.study: Final = contents.study
         self.manifest: Final = contents.manifest
@@ -66,11 +76,11 @@ class Run:
             RunError, SpaceError: as when a run is opened.
 
         """
-        return Run(self._contents.reader.read(), beliefs=beliefs)
+        return Run(self._contents.reader.read(), beliefs=beliefs, data_root=self.data_root)
 
     def with_beliefs(self, beliefs: Beliefs | None) -> Run:
         """The same snapshot, judged by ``beliefs``; nothing is read."""
-        return Run(self._contents, beliefs=beliefs)
+        return Run(self._contents, beliefs=beliefs, data_root=self.data_root)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -83,6 +93,21 @@ class Run:
         data = self.space.data
         assert data  # a run begins with data
         return data
+
+    def load_dataset(self, *, download: bool = False) -> Dataset:
+        """The data set that the run was begun with, with its training and validation split in memory.
+
+        Raises:
+            DataError: it is missing, or has changed; the message says what.
+
+        """
+        data = located(self.data, self.data_root, kept=self.folder.kept_data_root, download=download)
+        return self.manifest.load_dataset(data, download=download)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The augmentation of the training images."""
+        return augmentation_of(self.data, self.manifest.rules)
 
     @property
     def task(self) -> Task:
@@ -243,6 +268,7 @@ class Run:
             "run": str(self.folder.path),
             "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
             "flops_convention": self.manifest.flops_convention,
+            "augmentation": asdict(self.augmentation),
             "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,

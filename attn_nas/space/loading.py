@@ -17,6 +17,8 @@ _MOST_BYTES = 2**20
 def load_space(source: str | Path) -> SearchSpace:
     """The search space of a YAML file, or of one of the shipped spaces by its name.
 
+    Its paths are relative to the folder of the file; ``data.root`` of a shipped space is relative to the working folder.
+
     Raises:
         SpaceError: there is no such file, it is not YAML, or not a search space; each mistake is on a line of its own as
             ``file:line:column  path = value: how to correct it``.
@@ -28,7 +30,11 @@ def load_space(source: str | Path) -> SearchSpace:
         if str(source) not in shipped:
             raise SpaceError(f"no search space {str(source)!r}: give a YAML file, or {choose_from(source, shipped)}")
         path = shipped[str(source)]
-    return parse_space(_read(path), str(path))
+        return parse_space(_read(path), str(path))
+    space = parse_space(_read(path), str(path))
+    if space.data is None or space.data.root is None:
+        return space
+    return space.with_data_root(path.absolute().parent / Path(space.data.root).expanduser())
 
 
 def _read(path: Path) -> str:

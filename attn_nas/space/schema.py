@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -19,6 +19,8 @@ from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.trunks import MAX_CHANNELS, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
+EMBEDDED: frozenset[DataName] = frozenset({"cued_digits", "cluttered_digits", "digits"})
+"""The data sets that need no files."""
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
 TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
 """Costs that are measured, and the field of a step profile with their value."""
@@ -67,12 +69,29 @@ class TrunkSettings(SettingsSection):
         return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
+class AugmentSettings(SettingsSection):
+    """Random changes of training images. None may change the class that an image belongs to."""
+
+    mirror: Annotated[bool, Field(strict=True)] | None = Field(
+        None,
+        description="Mirror half of the training images left to right; by default true for cifar10, cifar100 and "
+        "fashion_mnist, else false. Set it only where a mirrored image belongs to the same class.",
+    )
+    crop: Annotated[int, Field(ge=0, le=4096, strict=True)] | None = Field(
+        None,
+        description="Largest shift of a training image in pixels, in each direction; 0 for none. By default an eighth of "
+        "image_size for an image_folder, 4 for cifar10 and cifar100, 2 for fashion_mnist and svhn, else 0.",
+    )
+
+
 class DataSettings(SettingsSection):
     """The data set, and the numbers of images that a search uses."""
 
     name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Name of the data set.")
     root: PathText | None = Field(
-        None, description="Folder of the files; by default the environment variable ATTN_NAS_DATA, or ./data. Unused by digits."
+        None,
+        description="Folder of the files, relative to this file; by default the environment variable ATTN_NAS_DATA, or ./data. "
+        "Embedded data sets have no files.",
     )
     num_train: Images | None = Field(None, description="Number of training images; by default all of the data set.")
     num_validation: Images | None = Field(
@@ -83,6 +102,12 @@ class DataSettings(SettingsSection):
         224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
     )
     seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
+    augment: AugmentSettings = AugmentSettings.model_validate({})
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the data set needs no files."""
+        return self.name in EMBEDDED
 
 
 class LimitSettings(SettingsSection):
@@ -171,8 +196,8 @@ class SearchSpace(SettingsSection):
         max_flops: largest complete FLOPs of a candidate in multiply-adds: a total (``45_000_000``, ``"45M"``), an added
             number (``"+200k"``), or an added share of the bare trunk's (``"+5%"``).
         max_params: largest number of parameters, in the same forms.
-        data: the name of a data set, or a mapping with ``name``, ``root``, ``num_train`` and so on; None where the data are
-            given later (`with_data`).
+        data: the name of a data set, or a mapping with ``name``, ``root``, ``num_train``, ``augment`` and so on; None where
+            the data are given later (`with_data`).
         granularity: ``"per_block"`` or ``"per_stage"`` (all blocks of a stage share one choice).
         limits: a mapping with ``max_flops`` and ``max_params``.
         proxy: the training that scores a candidate, as a mapping; 12 epochs with batches of 64 by default.
@@ -249,6 +274,13 @@ class SearchSpace(SettingsSection):
 
         """
         return self.model_copy(update={"data": _section(DataSettings, "data", named(data))})
+
+    def with_data_root(self, root: str | PathLike[str] | None) -> SearchSpace:
+        """The same space, whose data set has its files in the folder ``root``; a space without data stays as it is."""
+        if self.data is None:
+            return self
+        changed = self.data.model_copy(update={"root": None if root is None else fspath(root)})
+        return self.model_copy(update={"data": changed})
 
     def with_limits(self, *, max_flops: int | str | None = None, max_params: int | str | None = None) -> SearchSpace:
         """The same space with other limits; None keeps a limit.

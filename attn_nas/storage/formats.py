@@ -2,7 +2,8 @@
 
 Format 2 has the number of the format. Format 3 has several costs, limits in all and over the bare trunk in one field,
 confirmations, early stopping, and the seed and the curve of a training among the attributes of its trial. Format 4 has the
-numbers of the rules by which data is read.
+numbers of the rules by which data is read. Format 5 has the rule of the augmentation, and the names of the classes and a digest
+of the images where these are known.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from attn_nas.errors import RunError
 
-FORMAT = 4
+FORMAT = 5
 """Number of the format in which this version stores runs."""
 
 _Manifest = Mapping[str, Any]
@@ -95,6 +96,10 @@ def _manifest_to_4(manifest: _Manifest) -> _Manifest:
     return {**manifest, "rules": {"decoding": 1, "split": 1, "digest": 0}}
 
 
+def _manifest_to_5(manifest: _Manifest) -> _Manifest:
+    return {**manifest, "rules": {**manifest["rules"], "augmentation": 1}, "classes": None, "digest": None}
+
+
 def _trials_to_3(connection: Connection, study_id: int, manifest: _Manifest) -> None:
     trial, attribute = TrialModel.__table__.c, TrialUserAttributeModel.__table__.c
     results = select(attribute.trial_id, attribute.value_json).where(
@@ -111,7 +116,12 @@ def _trials_to_3(connection: Connection, study_id: int, manifest: _Manifest) -> 
         connection.execute(insert(TrialUserAttributeModel), rows)
 
 
-_MANIFEST_STEPS: Mapping[int, Callable[[_Manifest], _Manifest]] = {1: _manifest_to_2, 2: _manifest_to_3, 3: _manifest_to_4}
+_MANIFEST_STEPS: Mapping[int, Callable[[_Manifest], _Manifest]] = {
+    1: _manifest_to_2,
+    2: _manifest_to_3,
+    3: _manifest_to_4,
+    4: _manifest_to_5,
+}
 """How the manifest of each older format becomes that of the next."""
 _TRIAL_STEPS: Mapping[int, Callable[[Connection, int, _Manifest], None]] = {2: _trials_to_3}
 """How trials do, where they differ."""

@@ -49,7 +49,7 @@ class Lines:
         for event in events:
             self._note(event)
         if self._started:
-            self._print(opening(self._started))
+            self._print("\n".join([opening(self._started), *about_data(self._started)]))
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -61,7 +61,7 @@ class Lines:
 
     def _line(self, event: Event) -> str | None:
         if isinstance(event, SearchStarted):
-            return opening(event)
+            return "\n".join([opening(event), *about_data(event)])
         if isinstance(event, ConfirmationStarted):
             return _confirming(event)
         if isinstance(event, TrialFinished):
@@ -100,6 +100,11 @@ def opening(event: SearchStarted) -> str:
     confirmed = f", then the likely front with {event.confirm} new seed{'s' * (event.confirm > 1)}" if event.confirm else ""
     done = f", {event.finished} done before" if event.finished else ""
     return f"{event.space} on {event.trunk}: {workers}, {event.numerics}, seed {event.seed}{confirmed}{done} -> {event.run}"
+
+
+def about_data(event: SearchStarted) -> list[str]:
+    """Lines about the images of a search and their augmentation, then its notes about them."""
+    return [*([event.data] if event.data else []), *(f"Note: {note}." for note in event.notes)]
 
 
 def trained(event: SearchFinished) -> str:

@@ -55,7 +55,12 @@ def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None
     splits = {"train": dataset.train, "validation": dataset.validation}
     if test:
         splits["test"] = dataset.load_test()
-    described = {"name": dataset.name, "task": vars(dataset.task), "augmentation": vars(dataset.augmentation)}
+    described = {
+        "name": dataset.name,
+        "task": vars(dataset.task),
+        "augmentation": vars(dataset.augmentation),
+        "classes": dataset.classes,
+    }
     with raising_write_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, split in splits.items():
@@ -84,6 +89,7 @@ def shared_dataset(folder: Path) -> Dataset:
         split("validation"),
         Augmentation(**described["augmentation"]),
         test,
+        tuple(described["classes"]),
     )
 
 

@@ -26,6 +26,9 @@ from attn_nas.testing import TableTrainer
 DUMP = Path(__file__).parents[1] / "data" / "format2.sql.gz"
 """The study of a finished run of six candidates, as the version that wrote format 2 has left it."""
 
+FIRST_RULES = {"decoding": 1, "split": 1, "digest": 0, "augmentation": 1}
+"""The rules of runs that store none."""
+
 
 @pytest.fixture(params=[1, 2])
 def old(request, tmp_path):
@@ -153,7 +156,7 @@ def test_a_run_of_format_3_is_read_where_it_is(format_3):
     run = Run(format_3)
     assert len(run.candidates) == 5
     assert {len(candidate.results) for candidate in run.front} == {2}
-    assert run.manifest.rules == DataRules(decoding=1, split=1, digest=0)
+    assert run.manifest.rules == DataRules(decoding=1, split=1, digest=0, augmentation=1)
     assert run.manifest.format == FORMAT
     assert run.manifest.confirm == 1
     assert (format_3 / "study.db").read_bytes() == before
@@ -168,12 +171,12 @@ def test_a_run_of_format_3_goes_on_and_is_exported(format_3, tmp_path):
     assert _stored_manifest(format_3, "study-format-3.db") == before
     stored = _stored_manifest(format_3)
     assert (stored["format"], stored["budget"]) == (FORMAT, 6)
-    assert stored["rules"] == {"decoding": 1, "split": 1, "digest": 0}
+    assert stored["rules"] == FIRST_RULES
     export_candidates(run, [run.knee], tmp_path / "models", formats=["safetensors", "source"])
     assert [path.name for path in tmp_path.glob("models/**/model.safetensors")] == ["model.safetensors"]
 
 
-@pytest.mark.parametrize("rule", ["decoding", "split", "digest"])
+@pytest.mark.parametrize("rule", ["decoding", "split", "digest", "augmentation"])
 def test_a_rule_of_a_later_version_is_refused_politely(format_3, rule):
     """The images would be others: neither opened nor resumed, nothing changed."""
     Search.load(format_3).optimize(n_trials=5, execution=Local(workers=1))
@@ -190,7 +193,8 @@ def test_a_manifest_comes_back_from_its_stored_form(format_3):
     """Entry by entry as it was stored, but for what the newer format has."""
     stored = _stored_manifest(format_3)
     manifest = Run(format_3).manifest
-    assert manifest.to_stored() == {**stored, "format": FORMAT, "rules": {"decoding": 1, "split": 1, "digest": 0}}
+    newer = {"format": FORMAT, "rules": FIRST_RULES, "classes": None, "digest": None}
+    assert manifest.to_stored() == {**stored, **newer}
     assert RunManifest.from_stored(manifest.to_stored(), "run") == manifest
 
 

@@ -184,11 +184,11 @@ def test_data_that_are_missing_or_have_changed_are_errors(run, monkeypatch, tmp_
 
     monkeypatch.setenv("ATTN_NAS_DATA", str(tmp_path))
     cifar = load_space("cifar10_resnet20").data
-    monkeypatch.setattr(facts_module, "load_dataset", lambda settings, download: load_dataset(cifar, download=download))
+    monkeypatch.setattr(facts_module, "load_dataset", lambda settings, rules, download: load_dataset(cifar, download=download))
     with pytest.raises(DataError, match="--download"):
         compare(run, [run.references[0]])
     cued = load_dataset(load_space("cued_digits").data.model_copy(update={"num_train": 100, "num_validation": 50}))
-    monkeypatch.setattr(facts_module, "load_dataset", lambda settings, download: cued)
+    monkeypatch.setattr(facts_module, "load_dataset", lambda settings, rules, download: cued)
     with pytest.raises(DataError, match="cued_digits is not the data set that the run was begun with"):
         compare(run, [run.references[0]])
 

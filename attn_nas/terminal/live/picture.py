@@ -10,7 +10,7 @@ from rich.text import Text
 
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import SearchStarted
-from attn_nas.terminal.lines import opening
+from attn_nas.terminal.lines import about_data, opening
 from attn_nas.terminal.live.frame import Frame
 from attn_nas.terminal.live.heading import heading, hypervolume
 from attn_nas.terminal.live.panes import failure_rows, front_rows, worker_rows
@@ -60,6 +60,7 @@ class _Picture:
         progress = self.progress
         above = [
             *frame.wrapped(opening(start), "dim"),
+            *(row for line in about_data(start) for row in frame.wrapped(line, "dim")),
             *heading(progress, start, frame, time.time() if self.now is None else self.now),
         ]
         trend, notes = hypervolume(progress, frame), self._notes(frame)

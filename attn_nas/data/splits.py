@@ -1,0 +1,138 @@
+"""Divides images by class into a training and a validation split, and finds what is wrong with a division."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from attn_nas.data.dataset import Split, check_numbers
+from attn_nas.errors import DataError
+
+_MOST_CLASSES = 10
+"""Names of classes that a message lists."""
+_MOST_PAIRS = 3
+"""Pairs of equal images that a note names."""
+
+
+def stratified_division(
+    labels: Sequence[int],
+    classes: Sequence[str],
+    num_validation: int,
+    num_train: int | None,
+    seed: int,
+    name: str,
+) -> tuple[Tensor, Tensor]:
+    """Divide images at random so that each class has the same share of both splits, up to rounding, and an image in each.
+
+    Args:
+        labels: label of each image, an index into ``classes``.
+        classes: names of the classes.
+        num_validation: number of validation images.
+        num_train: number of training images; None for all others.
+        seed: seed of the division.
+        name: name of the data set, for messages.
+
+    Returns:
+        The indices of the training and of the validation images, each in random order.
+
+    Raises:
+        DataError: there are too few images, in all or of a class; the message names the classes.
+
+    """
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    shuffled = torch.tensor(labels, dtype=torch.int64)[order]
+    counts = torch.bincount(shuffled, minlength=len(classes)).tolist()
+    _check_classes(counts, classes, name)
+    check_numbers(len(labels), num_validation, num_train, name)
+    rest = len(labels) - num_validation if num_train is None else num_train
+    for key, number, what in (("num_validation", num_validation, "validation"), ("num_train", rest, "training")):
+        if number < len(classes):
+            raise DataError(
+                f"{name}: {number} {what} images leave some of the {len(classes)} classes without any: choose data.num_train "
+                f"and data.num_validation so that there are at least {len(classes)} ({key})"
+            )
+    held_out = _shares(counts, num_validation, [count - 1 for count in counts])
+    left = [count - held for count, held in zip(counts, held_out, strict=True)]
+    kept = _shares(left, rest, left)
+    rank = torch.empty_like(shuffled)
+    for label, count in enumerate(counts):
+        rank[shuffled == label] = torch.arange(count)
+    begin, length = torch.tensor(held_out)[shuffled], torch.tensor(kept)[shuffled]
+    return order[(rank >= begin) & (rank < begin + length)], order[rank < begin]
+
+
+def notes_of_missing(splits: Mapping[str, Split], classes: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each of the ``splits`` (by name) that has no image of some of the ``classes``."""
+    notes = []
+    for name, split in splits.items():
+        counts = torch.bincount(split.labels, minlength=len(classes)).tolist()
+        if missing := [each for each, count in zip(classes, counts, strict=True) if not count]:
+            notes.append(f"There are no {name} images of {listed(missing)}: choose more in data.num_train, data.num_validation")
+    return tuple(notes)
+
+
+def notes_of_equal(splits: Mapping[str, Split], files: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
+    """A sentence for each pair of ``splits`` (by name) that have images with equal pixels: how many, and examples.
+
+    ``files`` are the names of the images of each split, for the examples; without them these are positions.
+    """
+    notes, names = [], [*splits]
+    for index, one in enumerate(names):
+        places = {image: place for place, image in enumerate(splits[one].hashes)}
+        for other in names[index + 1 :]:
+            pairs = [(places[image], place) for place, image in enumerate(splits[other].hashes) if image in places]
+            if pairs:
+                notes.append(_note_of_equal(one, other, pairs, splits, files or {}))
+    return tuple(notes)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names in one line; of more than ten the first ten, and the number of the rest."""
+    more = f" and {len(names) - _MOST_CLASSES} more" if len(names) > _MOST_CLASSES else ""
+    return ", ".join(names[:_MOST_CLASSES]) + more
+
+
+def _note_of_equal(
+    one: str,
+    other: str,
+    pairs: Sequence[tuple[int, int]],
+    splits: Mapping[str, Split],
+    files: Mapping[str, Sequence[str]],
+) -> str:
+    first, second = splits[one], splits[other]
+    examples = ", ".join(
+        f"{files[one][place]} = {files[other][copy]}" if one in files and other in files else f"{place} = {copy}"
+        for place, copy in pairs[:_MOST_PAIRS]
+    )
+    differing = sum(int(first.labels[place] != second.labels[copy]) for place, copy in pairs)
+    labels = f", {differing} of them with another label" if differing else ""
+    return (
+        f"{len(pairs)} of {len(second)} {other} images have the same pixels as {one} images{labels}: the accuracy on them "
+        f"says nothing about new images. Remove the copies ({examples}{', ...' if len(pairs) > _MOST_PAIRS else ''})"
+    )
+
+
+def _check_classes(counts: Sequence[int], classes: Sequence[str], name: str) -> None:
+    """Raise DataError unless each class can have an image in both splits."""
+    few = [f"{each} ({count})" for each, count in zip(classes, counts, strict=True) if count < 2]
+    if few:
+        raise DataError(
+            f"{name}: each class needs one image for training and one for validation, these have fewer: {listed(few)}. "
+            "Add images, or remove the folders of these classes"
+        )
+
+
+def _shares(counts: Sequence[int], total: int, most: Sequence[int]) -> list[int]:
+    """Divide ``total`` among classes in proportion to ``counts``, at least 1 and at most ``most`` for each.
+
+    The largest remainders are rounded up. ``total`` is at least the number of classes, and at most the sum of ``most``.
+    """
+    exact = [total * count / sum(counts) for count in counts]
+    found = [min(max(1, int(share)), limit) for share, limit in zip(exact, most, strict=True)]
+    while missing := total - sum(found):
+        step = 1 if missing > 0 else -1
+        free = [i for i, number in enumerate(found) if (number < most[i] if step > 0 else number > 1)]
+        found[max(free, key=lambda i: step * (exact[i] - found[i]))] += step
+    return found
