@@ -163,9 +163,10 @@ def _scalar_fields(model):
             yield model, name, str(field.annotation)
 
 
-@pytest.mark.parametrize(
-    ("model", "name", "kind"), [*_scalar_fields(SearchSpace)], ids=lambda value: getattr(value, "__name__", value)
-)
+_FIELDS = [*_scalar_fields(SearchSpace)]
+
+
+@pytest.mark.parametrize(("model", "name", "kind"), _FIELDS, ids=[f"{model.__name__}.{name}" for model, name, _ in _FIELDS])
 def test_every_key_follows_the_rule(model, name, kind):
     """A key that is added later is read by it too: no truth value or quoted number is taken for a number, nor the reverse."""
     wrong = [True, "1"] if "int" in kind or "float" in kind else ["yes", "1", 1] if "bool" in kind else [1, True]
