@@ -13,10 +13,10 @@ KNOWN: Mapping[str, tuple[int, ...]] = {"decoding": (1, 2), "split": (1, 2), "di
 class DataRules:
     """Numbers of the rules that a run follows to read its data.
 
-    ``decoding`` says which files count and how they become pixels. ``split`` says how training and validation images are drawn from a folder of
-    images: 1 draws from all of them, 2 from each class. ``digest`` says how the identity of the images is computed: 0 keeps
-    none, 1 hashes them. ``augmentation`` says what happens to the training images of a folder unless the search space says
-    something else: 1 mirrors half of them, 2 none.
+    ``decoding`` says which files count and how they become pixels. ``split`` says how training and validation images are drawn
+    from a folder of images: 1 draws from all of them, 2 from each class. ``digest`` says how the identity of the images is
+    computed: 0 keeps none, 1 hashes them. ``augmentation`` says what happens to the training images of a folder unless the
+    search space says something else: 1 mirrors half of them, 2 none.
     """
 
     decoding: int = KNOWN["decoding"][-1]
