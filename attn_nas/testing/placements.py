@@ -43,12 +43,12 @@ def legal_placements(mechanism: Mechanism, site: Site) -> list[Placement]:
     return list(found)
 
 
-def perturbed(module: nn.Module) -> nn.Module:
-    """Add noise of deviation 0.1 to every parameter, so that none is zero by initialisation; return ``module``."""
+def perturbed(module: nn.Module, deviation: float = 0.1) -> nn.Module:
+    """Add noise of standard ``deviation`` to every parameter, so that none is zero by initialisation; return ``module``."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(deviation * torch.randn(parameter.shape, generator=generator))
     return module

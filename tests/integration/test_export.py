@@ -312,7 +312,7 @@ def test_the_front_is_written_as_json_csv_and_picture(run, tmp_path):
 def test_every_format_holds_every_mechanism_and_trunk(trunk, name, tmp_path):
     """Untrained networks: all files are verified in an isolated process."""
     genotype, task = _everywhere(trunk, [name]), Task(3, 64, 64, 7)
-    model = _with_statistics(perturbed(build_model(genotype, task.num_classes, seed=0)), task)
+    model = _with_statistics(perturbed(build_model(genotype, task.num_classes, seed=0), 0.05), task)
     normalization = {"mean": [0.5] * 3, "std": [0.25] * 3}
     recorded = Recorded(0.5, 8, Numerics())
     winner = Winner(

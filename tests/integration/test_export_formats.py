@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from attn_nas.cli.exporting import export as export_command
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
-from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated
+from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated, verify
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.model_formats import Format
 from attn_nas.export.verify import Verified, Written, _check_accuracy
@@ -413,3 +414,32 @@ def test_a_run_that_cannot_be_exported_says_why(run, damaged, tiny_space, tmp_pa
         match=f"is a run of format {FORMAT + 1}, made by attn-nas .*; this version reads formats up to {FORMAT}: update",
     ):
         Run(damaged.folder.path)
+
+
+class _Amplifying(torch.nn.Module):
+    """Makes of rounding errors of float32, about 1e-7, differences of about 1e-3."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 7, 7)
+
+    def forward(self, images):
+        return torch.sin(1e4 * self.conv(images).mean((2, 3)))
+
+
+def test_a_file_need_not_be_nearer_to_the_network_than_the_network_is_to_itself():
+    """Differences that roundings explain are allowed, and no larger ones."""
+    torch.manual_seed(0)
+    model, inputs = _Amplifying().eval(), {"8": torch.randn(8, 3, 32, 32)}
+    written = Written(SimpleNamespace(key="network"), model, None, ("onnx",))
+    wanted = model(inputs["8"]).detach()
+    rounding = verify._rounding(model, inputs, {"8": wanted})
+    assert rounding > FORMATS["onnx"].tolerance
+
+    def judge(relative):
+        found = wanted + relative * wanted.abs().max()
+        return verify._judged(written, inputs, {"network/onnx/8": found}, {"onnx": {}}, 0)["onnx"].difference
+
+    assert judge(2 * rounding) == pytest.approx(2 * rounding, rel=0.01)
+    with pytest.raises(ExportError, match=r"the logits of model\.onnx differ"):
+        judge(5 * rounding)
