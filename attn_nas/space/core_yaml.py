@@ -38,8 +38,22 @@ def _matching(pattern: re.Pattern[str]) -> re.Pattern[str]:
     return re.compile(f"(?:{pattern.pattern})\\Z")
 
 
+class AddedInteger(int):
+    """An integer that is written with a plus sign: an added cost where a limit is expected, elsewhere the same number."""
+
+
+class AddedFloat(float):
+    """The same for a number with a decimal point or an exponent."""
+
+
 class _Loader(yaml.SafeLoader):
-    pass
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        found: int = self.construct_yaml_int(node)  # type: ignore[no-untyped-call]
+        return AddedInteger(found) if node.value.startswith("+") else found
+
+    def construct_float(self, node: yaml.ScalarNode) -> float:
+        found: float = self.construct_yaml_float(node)  # type: ignore[no-untyped-call]
+        return AddedFloat(found) if node.value.startswith("+") else found
 
 
 class _Dumper(yaml.SafeDumper):
@@ -49,6 +63,8 @@ class _Dumper(yaml.SafeDumper):
 _Loader.yaml_implicit_resolvers = {}  # without those of YAML 1.1
 for _tag, _pattern, _first in (*_NUMBERS, *_OTHERS):
     _Loader.add_implicit_resolver(_tag, _matching(_pattern), list(_first))
+_Loader.add_constructor(f"{_TAG}int", _Loader.construct_integer)
+_Loader.add_constructor(f"{_TAG}float", _Loader.construct_float)
 for _tag, _pattern, _first in _NUMBERS:
     _Dumper.add_implicit_resolver(_tag, _matching(_pattern), list(_first))
 

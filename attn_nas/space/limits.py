@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from attn_nas.errors import SpaceError
+from attn_nas.space.core_yaml import AddedFloat, AddedInteger
 
 _WRITTEN = re.compile(r"(\+?)((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(%|k|M|G|)")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
@@ -41,13 +42,14 @@ def _checked(limit: object) -> object:
     if isinstance(limit, str):
         most_allowed(limit, 1)
         return limit
+    is_added = isinstance(limit, AddedInteger | AddedFloat)
     if isinstance(limit, Real) and not isinstance(limit, Integral | bool) and isfinite(limit) and floor(limit) == limit:
         limit = floor(limit)  # 45e6
     if isinstance(limit, bool) or not isinstance(limit, Integral):
         raise SpaceError(_HOW_TO_WRITE)
     if limit < 1:
         raise SpaceError("choose a number of at least 1")
-    return int(limit)
+    return f"+{int(limit)}" if is_added else int(limit)
 
 
 def _described(schema: dict[str, Any]) -> None:
@@ -55,4 +57,4 @@ def _described(schema: dict[str, Any]) -> None:
 
 
 Limit = Annotated[int | str, BeforeValidator(_checked), Field(json_schema_extra=_described)]
-"""A limit as a whole number of at least 1 (``45e6`` too) or as text (see `most_allowed`)."""
+"""A limit as a whole number of at least 1 (``45e6`` too) or as text (see `most_allowed`); ``+200000`` in a file is text."""

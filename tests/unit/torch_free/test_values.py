@@ -44,6 +44,8 @@ def _changed(old, new):
         ("root: photos", "root: ~", "data.root", None),
         ("lr: 0.05}", "lr: 0.05}\nlimits: {max_flops: 4.5e+7}", "limits.max_flops", 45_000_000),
         ("lr: 0.05}", "lr: 0.05}\nlimits: {max_flops: 45M}", "limits.max_flops", "45M"),
+        ("lr: 0.05}", "lr: 0.05}\nlimits: {max_flops: +200000}", "limits.max_flops", "+200000"),
+        ("lr: 0.05}", "lr: 0.05}\nlimits: {max_flops: +2e5}", "limits.max_flops", "+200000"),
         ("lr: 0.05", "lr: 0.05, averaging: no", "proxy.averaging", None),
     ],
 )
