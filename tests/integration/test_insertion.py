@@ -368,7 +368,7 @@ REFUSED = [
         lambda: timm.create_model("seresnet18"),
         RESNET18,
         SE,
-        r"block 0 \(layer1\.0\) has 4 layers .*attention already, layer1\.0\.se \(SEModule\): put an nn",
+        r"layer1\.0 has the modules of timm's ResNet \(BasicBlock\), and se \(SEModule\): .* put an nn\.Identity",
     ),
     (
         models.mobilenet_v3_large,
@@ -392,7 +392,7 @@ REFUSED = [
         lambda: nn.Sequential(Preactivated(8, 8)),
         RESNET18,
         SE,
-        r"0 has the modules of torchvision's .*, but gives other outputs",
+        r"0 has the modules of torchvision's .*, but gives other outputs: its forward method",
     ),
     (lambda: nn.Sequential(Misfit(8)), RESNET18, SE, r"0 has the modules of torchvision's .*, but cannot be run like it"),
 ]

@@ -4,6 +4,7 @@ import copy
 import random
 import warnings
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -92,11 +93,12 @@ def test_insertion_leaves_no_trace():
     model(images()).sum().backward()
     before, gradients = copy.deepcopy(model.state_dict()), {n: p.grad for n, p in model.named_parameters()}
     modes = {name: module.training for name, module in model.named_modules()}
-    states = torch.get_rng_state(), random.getstate()
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     with torch.inference_mode():
         insert(model, Genotype.bare(TRUNK))
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
+    assert np.random.get_state()[1].tolist() == states[2]
     insert(model, Genotype(TRUNK, (Placement("simam"), Placement("simam"), None)))
     assert torch.equal(torch.get_rng_state(), states[0])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -120,6 +122,27 @@ class RareDepth(BasicBlock):
         if self.training and random.random() < 1e-9:
             return self.relu(shortcut)
         return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))) + shortcut)
+
+
+class RareDepthOfNumpy(RareDepth):
+    """The same, drawing from NumPy's generator."""
+
+    def forward(self, x):
+        if self.training and np.random.random() < 1e-9:
+            return self.relu(x if self.downsample is None else self.downsample(x))
+        return BasicBlock.forward(self, x)
+
+
+class Scheduled(BasicBlock):
+    """Dropout whose rate is 0 in the first epochs."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.drop_prob = 0.0
+        self.momentum = 0.0
+
+    def forward(self, x):
+        return super().forward(F.dropout(x, self.drop_prob, self.training) if self.drop_prob else x)
 
 
 class Checkpointed(BasicBlock):
@@ -164,6 +187,7 @@ class Gated(BasicBlock):
 REFUSED = {
     "dropout": (lambda: small(Dropout), r"1 has .* gives other outputs in training mode, as with dropout"),
     "stochastic depth": (lambda: small(RareDepth), r"1 has .* gives other outputs in training mode"),
+    "stochastic depth by NumPy": (lambda: small(RareDepthOfNumpy), r"1 has .* gives other outputs in training mode"),
     "checkpointing": (lambda: small(Checkpointed), r"1 has .* as with checkpointing .*: checkpoint the call of the block"),
     "frozen": (lambda: small(Frozen), r"1 has .* gives other outputs in training mode"),
     "patched": (patched, r"1 has .* a forward method of its own on the object"),
@@ -202,12 +226,58 @@ def test_what_would_be_lost_is_refused_with_what_to_do(kind):
     assert dict(model.named_modules()) == before
 
 
+def test_a_rate_that_is_zero_now_and_would_be_lost_is_named():
+    """A schedule would raise it later; attributes that the forward method does not use are not named alone."""
+    with pytest.warns(UserWarning, match=r"use 1\.drop_prob, 3\.drop_prob, without effect now"):
+        insert(small(Scheduled), Genotype(TRUNK, (SE, None, SE)))
+
+
+def test_dropout_by_a_hook_is_kept():
+    """The remedy in the message about dropout."""
+    model = small()
+    model[1].conv2.register_forward_pre_hook(lambda module, inputs: F.dropout(inputs[0], 0.5, module.training))
+    insert(model, EVERYWHERE).train()
+    x = model[0](images())
+    assert not torch.equal(model[1](x), model[1](x))
+
+
 def test_an_identity_in_the_place_of_attention_is_enough():
     """As the error says."""
     model = small(Gated)
     for block in model[1:4]:
         block.gate = nn.Identity()
     assert "1.standard.fc1.weight" in insert(model, EVERYWHERE).state_dict()
+
+
+class NoWeights(nn.Module):
+    """A gate of timm's blocks, which is given the number of channels."""
+
+    def __init__(self, *_, **__):
+        super().__init__()
+
+    def forward(self, x):
+        return x * x.mean((2, 3), keepdim=True).sigmoid()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: timm.create_model("skresnet18"), r"and has attention already, layer1\.0 \(SelectiveKernelBasic\)"),
+        (lambda: timm.create_model("resnest14d"), r"and has attention already, layer1\.0\.conv2 \(SplitAttn\)"),
+        (lambda: timm.create_model("resnet18", block_args={"attn_layer": "eca"}), r"and se \(EcaModule\): if this is"),
+        (
+            lambda: timm.create_model("resnet18", block_args={"attn_layer": NoWeights}),
+            r"and se \(NoWeights\): if this is attention",
+        ),
+    ],
+    ids=["block", "middle convolution", "gate", "gate without parameters"],
+)
+def test_attention_that_a_model_of_timm_has_is_named(make, message):
+    """Wherever it is in the block."""
+    with torch.device("meta"):
+        model = make()
+    with pytest.raises(UsageError, match=message):
+        insert(model, Genotype(Trunk("resnet", 18, 64), (SE,) * 8))
 
 
 class Function(nn.Module):

@@ -1,7 +1,9 @@
 """Measures blocks, and compares them with their hosts, by running copies without hooks: nothing of a block is changed."""
 
 import copy
+import pickle
 import random
+import sys
 from collections import Counter, OrderedDict
 from typing import Any, NamedTuple
 
@@ -107,7 +109,10 @@ def difference(block: nn.Module, host: nn.Module) -> str:
         with torch.no_grad():
             outputs = [twin.eval()(x.clone()) for twin in twins]
         if not is_close(*outputs):
-            return "gives other outputs"
+            return (
+                "gives other outputs: its forward method applies them in another order, or does more, which would be lost. "
+                "Insert into a model with the blocks of the library"
+            )
         theirs, ours = (train_step(twin, x) for twin in twins)
     if theirs.calls != ours.calls:
         return (
@@ -117,9 +122,35 @@ def difference(block: nn.Module, host: nn.Module) -> str:
     if theirs.random_states != ours.random_states or not is_close(theirs.output, ours.output):
         return (
             "gives other outputs in training mode, as with dropout or stochastic depth in its forward method, which would be "
-            "lost: use the block of the library, and apply what you have added around the call of the block"
+            "lost: use the block of the library, and add the dropout as a forward hook of the layer that it follows "
+            "(insertion keeps hooks), or around the call of the block"
         )
     return ""
+
+
+def idle_rates(block: nn.Module, host: nn.Module) -> list[str]:
+    """Names of the numbers of ``block`` that have no effect now, as a dropout of 0, but would have one that ``host`` lacks.
+
+    They are attributes of the block itself that are 0 or 1; in copies of both they are 0.5.
+    """
+    names = [
+        name
+        for name, value in vars(block).items()
+        if value in ((0, 1) if type(value) is float else (0,) if type(value) is int and "drop" in name else ())
+    ]
+    x = probe(block)
+    if not names or x.is_meta:
+        return []
+    found = []
+    with torch.inference_mode(False), torch.enable_grad():
+        for name in names:
+            twins = [with_effect(twin_of(each)) for each in (block, host)]
+            for twin in twins:
+                setattr(twin, name, 0.5)
+            theirs, ours = (train_step(twin, x) for twin in twins)
+            if theirs.random_states != ours.random_states or not is_close(theirs.output, ours.output):
+                found.append(name)
+    return found
 
 
 def with_effect(block: nn.Module) -> nn.Module:
@@ -137,12 +168,16 @@ def is_close(y: Tensor, z: Tensor) -> bool:
 
 
 def train_step(block: nn.Module, x: Tensor) -> Step:
-    """Run ``block`` forward and backward on a copy of ``x`` in training mode; random generators are restored."""
+    """Run ``block`` forward and backward on a copy of ``x`` in training mode.
+
+    The random generators of torch, Python and NumPy, if it is loaded, are restored.
+    """
     calls: Counter[str] = Counter()
     for path, module in block.named_modules():
         if path.partition(".")[0] not in (*SLOTS, "stage_end") and any(True for _ in module.parameters(recurse=False)):
             module.register_forward_hook(lambda *_, path=path: calls.update([path]))
-    python = random.getstate()
+    python, numpy = random.getstate(), sys.modules.get("numpy")
+    of_numpy = numpy.random.get_state() if numpy else None
     places = [] if x.device.type == "cpu" else [x.device]
     try:
         with torch.random.fork_rng(places, device_type=x.device.type if places else "cuda"):
@@ -150,7 +185,10 @@ def train_step(block: nn.Module, x: Tensor) -> Step:
             if output.requires_grad:
                 output.sum().backward()
             states = [torch.get_rng_state(), *(torch.get_device_module(x.device).get_rng_state(place) for place in places)]
-            drawn = (repr(random.getstate()).encode(), *(bytes(state.tolist()) for state in states))
+            others = random.getstate(), numpy and numpy.random.get_state()
+            drawn = (pickle.dumps(others), *(bytes(state.tolist()) for state in states))
     finally:
         random.setstate(python)
+        if numpy:
+            numpy.random.set_state(of_numpy)
     return Step(output.detach(), drawn, calls)

@@ -1,5 +1,6 @@
 """Inserts mechanisms into a model; all its blocks are found and checked before anything changes."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from inspect import signature
@@ -7,9 +8,14 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from attn_nas.models.insertion.block_probe import SHORTCUTS, SLOTS, Geometry, difference, observe, twin_of
+from attn_nas.models.insertion.block_probe import SHORTCUTS, SLOTS, Geometry, difference, idle_rates, observe, twin_of
 from attn_nas.models.insertion.hosts import HostBlock
 from attn_nas.models.insertion.model_kinds import check_no_wrapper, check_plain
+
+_ATTENTION = re.compile(
+    r"Att(?:n|ention|[A-Z]|$)|Excit|SelectiveKernel|GlobalContext|NonLocal|SimAM|^(?:SE|ECA|Eca|CBAM|Cbam|BAM)(?![a-z])"
+)
+"""Names of classes of attention in timm and in models of others."""
 
 
 class Insertion(NamedTuple):
@@ -75,13 +81,21 @@ def insert_mechanisms(
         if insertion.position == "replace" and is_dilated(model.get_submodule(target))
     ]
     modules = [make(insertion, found[block_of(plan, insertion)], identity_init) for insertion in plan.insertions]
-    for index in {block_of(plan, insertion) for insertion in plan.insertions}:
-        _, block, host, *_ = found[index]
+    idle = []
+    for index in sorted({block_of(plan, insertion) for insertion in plan.insertions}):
+        path, block, host, *_ = found[index]
         if host:
+            idle += [f"{path}.{name}" for name in idle_rates(block, host.take(twin_of(block)))]
             host.take(block)
     for target, module in zip(targets, modules, strict=True):
         put(model, target, module)
     warn_of_replaced(targets, dilated, plan)
+    if idle:
+        warnings.warn(
+            f"the blocks' own forward methods use {', '.join(idle)}, without effect now; after insertion they are not used, "
+            "whatever value they get later",
+            stacklevel=3,
+        )
     return model
 
 
@@ -140,26 +154,39 @@ def check_number(model: nn.Module, found: list[ModelBlock], plan: InsertionPlan,
         known = ", ".join([*(host.title for host in hosts), f"the bare {plan.trunk} itself"])
         raise ValueError(
             extended_block(model, hosts)
-            or f"{type(model).__name__} has no block of a supported kind: supported are those of {known}"
+            or f"{type(model).__name__} has no block of a supported kind{present_attention(model)}: "
+            f"supported are those of {known}"
         )
     if len(found) != len(plan.blocks):
         stages = ", ".join(map(str, plan.stage_lengths))
         raise ValueError(
-            f"the model has {len(found)} blocks; {plan.trunk}, on which the placements were found, "
-            f"has {len(plan.blocks)} (stages of {stages})" + f"; {extended_block(model, hosts)}".rstrip("; ")
+            f"the model has {len(found)} blocks; {plan.trunk}, on which the placements were found, has {len(plan.blocks)} "
+            f"(stages of {stages}){present_attention(model)}" + f"; {extended_block(model, hosts)}".rstrip("; ")
         )
 
 
 def extended_block(model: nn.Module, hosts: Sequence[type[HostBlock]]) -> str:
     """A sentence about the first block of ``model`` with all modules of a host and others, such as attention; else empty."""
     for path, module in model.named_modules():
-        for host in hosts:
-            added = [f"{name} ({type(getattr(module, name)).__name__})" for name in host.additions(module)]
-            if added and host.has_needed(module):
-                return (
-                    f"{path} has the modules of {host.title}, and {', '.join(added)}: if this is attention, the block has it "
-                    f"already, so put an nn.Identity in its place first"
-                )
+        alike = [host for host in hosts if host.has_needed(module)]
+        if not alike:
+            continue
+        host = max(alike, key=lambda each: len(each.needed))
+        added = [f"{name} ({type(getattr(module, name)).__name__})" for name in host.additions(module)]
+        if added:
+            return (
+                f"{path} has the modules of {host.title}, and {', '.join(added)}: if this is attention, the block has it "
+                f"already, so put an nn.Identity in its place first"
+            )
+    return ""
+
+
+def present_attention(model: nn.Module) -> str:
+    """A clause about the first module of ``model`` whose class is named like attention; empty if there is none."""
+    for path, module in model.named_modules():
+        kind = type(module)
+        if path and _ATTENTION.search(kind.__name__) and not kind.__module__.startswith("torch.nn."):
+            return f", and has attention already, {path} ({kind.__name__})"
     return ""
 
 

@@ -8,7 +8,7 @@ from attn_nas.models.insertion.hosts import HostBlock
 class TimmResidualHost(HostBlock):
     """Base of the blocks of timm's ResNets, in which these modules are optional."""
 
-    options = ("drop_block", "aa", "se", "drop_path", "downsample")
+    options = ("drop_block", "aa", "drop_path", "downsample")
 
     def blurred(self, x: Tensor) -> Tensor:
         """``x`` after the anti-aliasing that has the stride of the block, if there is any."""
@@ -19,9 +19,7 @@ class TimmResidualHost(HostBlock):
         return x if self.drop_block is None else self.drop_block(x)
 
     def branched(self, x: Tensor) -> Tensor:
-        """The end of the branch: the gate of the block, the slot ``standard``, and stochastic depth."""
-        if self.se is not None:
-            x = self.se(x)
+        """The end of the branch: the slot ``standard``, and stochastic depth."""
         x = self.standard(x)
         return x if self.drop_path is None else self.drop_path(x)
 
