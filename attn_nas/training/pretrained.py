@@ -33,7 +33,7 @@ def trunk_weights(path: Path, trunk: Trunk) -> dict[str, Tensor]:
     """Read the safetensors file ``path``; names that ``trunk`` lacks lose the prefixes of wrappers, such as ``module.``.
 
     Raises:
-        UsageError: ``path`` is not a safetensors file.
+        UsageError: ``path`` is not a safetensors file, or two of its names are the same without prefixes.
 
     """
     try:
@@ -42,7 +42,15 @@ def trunk_weights(path: Path, trunk: Trunk) -> dict[str, Tensor]:
         raise UsageError(f"{path} cannot be read as safetensors: {first_line(error)}{_conversion(path)}") from None
     with torch.device("meta"):
         names = build_trunk(trunk, num_classes=1).state_dict().keys()
-    return {name if name in names else _WRAPPERS.sub("", name): tensor for name, tensor in weights.items()}
+    found: dict[str, str] = {}
+    for name in weights:
+        plain = name if name in names else _WRAPPERS.sub("", name)
+        if plain in found:
+            raise UsageError(
+                f"{path} has two tensors for {plain}: {found[plain]} and {name}. Keep one of the models in the file"
+            )
+        found[plain] = name
+    return {plain: weights[name] for plain, name in found.items()}
 
 
 def _conversion(path: Path) -> str:
@@ -77,7 +85,9 @@ def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
     ]
     if wrong:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        raise UsageError(f"{path} does not have the weights of {trunk}: it lacks {'; '.join(wrong[:_NAMED])}{more}")
+        others = [name for name in weights if name not in wanted and not name.endswith("num_batches_tracked")]
+        instead = f"; it has {', '.join(others[:_NAMED])}{' and more' * (len(others) > _NAMED)} instead" if others else ""
+        raise UsageError(f"{path} does not have the weights of {trunk}: it lacks {'; '.join(wrong[:_NAMED])}{more}{instead}")
     return fresh
 
 

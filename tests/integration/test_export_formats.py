@@ -19,7 +19,9 @@ from safetensors.torch import load_file, save_file
 from attn_nas.cli.exporting import export as export_command
 from attn_nas.errors import AttnNasError, DataError, ExportError, RunError, UsageError
 from attn_nas.export import DEFAULT_FORMATS, FORMATS, chosen_formats, export_candidates, isolated, verify
+from attn_nas.export.hub import HUBCONF
 from attn_nas.export.insert_source import insert_source
+from attn_nas.export.model_card import _training_notes
 from attn_nas.export.model_formats import Format
 from attn_nas.export.verify import Verified, Written, _check_accuracy
 from attn_nas.export.winner import Winner
@@ -28,7 +30,8 @@ from attn_nas.runs import manifest as manifest_module
 from attn_nas.runs.data_identity import Normalization
 from attn_nas.runs.run import Run
 from attn_nas.runs.selection import Selection
-from attn_nas.space.genotype import Genotype
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.trunks import Trunk
 from attn_nas.storage.formats import FORMAT
 from attn_nas.storage.optuna_db import MANIFEST
 
@@ -150,6 +153,32 @@ def test_a_folder_loads_as_models_of_hubs_do(run, folder, candidate, tmp_path):
         model.load_state_dict(load_file(run.folder.weights_of(found.record.key)))
         logits.append(model.eval()(torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, *SHAPE)).tolist())
     assert json.loads(printed.splitlines()[-1]) == logits
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.module."])
+def test_a_folder_loads_weights_with_the_prefixes_of_wrappers(prefix, tmp_path):
+    """As they are saved after a training with DistributedDataParallel or torch.compile; names without prefixes stay."""
+    (tmp_path / "hubconf.py").write_text(HUBCONF)
+    (tmp_path / "config.json").write_text('{"num_classes": 2, "in_channels": 3}')
+    (tmp_path / "model.py").write_text(
+        "from torch.nn import Linear\n\n\ndef build_model(outputs, inputs):\n    return Linear(inputs, outputs)\n"
+    )
+    save_file({f"{prefix}weight": torch.full((2, 3), 7.0), "bias": torch.ones(2)}, tmp_path / "model.safetensors")
+    network = torch.hub.load(str(tmp_path), "attn_model", source="local")
+    assert (network(torch.ones(1, 3)).tolist(), network.training) == ([[22.0, 22.0]], False)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "note"), [("srm", "at least two images: srm cannot be trained on one image"), ("se", "")]
+)
+def test_the_card_names_mechanisms_that_cannot_train_on_one_image(mechanism, note):
+    """With the remedy; other mechanisms have no note."""
+    trunk = Trunk("cifar_resnet", 8, 16)
+    parameters = {"reduction": 4} if mechanism == "se" else {}
+    genotype = Genotype(trunk, (Placement(mechanism, **parameters), None, None))
+    notes = _training_notes(SimpleNamespace(genotype=genotype))
+    assert len(notes) == bool(note)
+    assert all(note in each and "drop_last=True" in each for each in notes)
 
 
 WINNER = Path(__file__).parents[2] / "docs" / "winner.md"

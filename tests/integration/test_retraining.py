@@ -377,6 +377,22 @@ def test_the_command_tells_plan_and_verdict(run):
     assert "zzz" in unknown.stderr
 
 
+def test_two_models_in_a_file_of_weights_are_refused(tmp_path):
+    """Without prefixes their names would be the same, and one would be taken silently."""
+    path, weight = tmp_path / "two.safetensors", torch.zeros(8, 3, 3, 3)
+    save_file({"model.conv1.weight": weight, "module.conv1.weight": weight + 1}, path)
+    with pytest.raises(UsageError, match=r"two tensors for conv1\.weight: model\.conv1\.weight and module\.conv1\.weight"):
+        trunk_weights(path, Trunk("cifar_resnet", 8, 8))
+
+
+def test_other_names_in_a_file_of_weights_are_shown(tmp_path):
+    """So that the reader sees which prefix to take off."""
+    path = tmp_path / "other.safetensors"
+    save_file({f"encoder.{index}": torch.zeros(3) for index in range(9)}, path)
+    with pytest.raises(UsageError, match=r"; it has encoder\.0, encoder\.1, encoder\.2 and more instead"):
+        check_pretrained(path, Trunk("cifar_resnet", 8, 8), Task(3, 32, 32, 10))
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "model._orig_mod."])
 def test_names_of_wrappers_are_taken_off(prefix, tmp_path):
     """As those of DistributedDataParallel, torch.compile and Lightning, with other entries beside them and without a head."""
