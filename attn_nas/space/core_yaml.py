@@ -48,11 +48,11 @@ class AddedFloat(float):
 
 class _Loader(yaml.SafeLoader):
     def construct_integer(self, node: yaml.ScalarNode) -> int:
-        found: int = self.construct_yaml_int(node)  # type: ignore[no-untyped-call]
+        found: int = self.construct_yaml_int(node)
         return AddedInteger(found) if node.value.startswith("+") else found
 
     def construct_float(self, node: yaml.ScalarNode) -> float:
-        found: float = self.construct_yaml_float(node)  # type: ignore[no-untyped-call]
+        found: float = self.construct_yaml_float(node)
         return AddedFloat(found) if node.value.startswith("+") else found
 
 
