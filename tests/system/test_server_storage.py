@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -25,7 +25,6 @@ from attn_nas.cli import app as commands
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
-from attn_nas.data.rules import DataRules
 from attn_nas.engine import session
 from attn_nas.engine.journal import Journal
 from attn_nas.engine.search import Search
@@ -37,6 +36,7 @@ from attn_nas.runs.run import Run
 from attn_nas.storage import address
 from attn_nas.storage import postgres as storing
 from attn_nas.storage.address import ServerAddress
+from attn_nas.storage.formats import FORMAT
 from attn_nas.storage.optuna_db import MANIFEST
 from attn_nas.storage.retry import NO_RETRY
 from attn_nas.testing import TableTrainer
@@ -426,11 +426,12 @@ def test_a_run_of_format_3_on_a_server_is_read_and_goes_on(server, table_search,
     for name in ("rules", "classes", "digest"):
         del stored[name]
     run.study.set_user_attr(MANIFEST, stored)
-    older = replace(run.manifest, rules=DataRules(decoding=1, split=1, digest=0, augmentation=1), classes=None, digest=None)
-    assert Run(tmp_path / "run").manifest == older
+    first = {"format": FORMAT, "rules": {"decoding": 1, "split": 1, "digest": 0, "augmentation": 1}}
+    older = {**stored, **first, "classes": None, "digest": None}
+    assert Run(tmp_path / "run").manifest.to_stored() == older
     assert run.study.user_attrs[MANIFEST] == stored
     _check(table_search(n_trials=3, resume=True), 3)
-    assert run.study.user_attrs[MANIFEST] == {**older.to_stored(), "budget": 3}
+    assert run.study.user_attrs[MANIFEST] == {**older, "budget": 3}
 
 
 def test_plug_ins_of_a_study_cannot_leave_the_run(server, table_search, tmp_path):
