@@ -1,7 +1,6 @@
 """Measures blocks, and compares them with their hosts, by running copies without hooks: nothing of a block is changed."""
 
 import copy
-import pickle
 import random
 import sys
 from collections import Counter, OrderedDict
@@ -185,8 +184,9 @@ def train_step(block: nn.Module, x: Tensor) -> Step:
             if output.requires_grad:
                 output.sum().backward()
             states = [torch.get_rng_state(), *(torch.get_device_module(x.device).get_rng_state(place) for place in places)]
-            others = random.getstate(), numpy and numpy.random.get_state()
-            drawn = (pickle.dumps(others), *(bytes(state.tolist()) for state in states))
+            _, values, *rest = numpy.random.get_state() if numpy else ("", [])
+            others = repr((random.getstate(), list(values), rest)).encode()
+            drawn = (others, *(bytes(state.tolist()) for state in states))
     finally:
         random.setstate(python)
         if numpy:
