@@ -84,7 +84,6 @@ def test_a_plain_folder_is_listed_in_the_order_of_torchvision(photos):
         "cats/Desktop.ini",
         "cats/@eaDir/0.png",
         "$RECYCLE.BIN/0.png",
-        "notes.txt",
     ],
 )
 def test_what_systems_leave_in_folders_is_no_data(photos, name):
@@ -109,6 +108,18 @@ def test_every_suffix_that_pillow_reads_counts_and_other_files_are_counted(photo
     assert "(2 in cats, 4 in dogs)" in note
     assert "files without a suffix, .eps, .h5, .heic, .txt" in note
     assert decode(found.samples, 8, 2).split.images.shape[0] == 13
+
+
+def test_files_beside_the_folders_of_the_classes_are_named(photos):
+    """They belong to no class; a single image there is easily overlooked."""
+    assert list_images(photos).notes == ()
+    for name in ("labels.csv", "lost.jpg", ".DS_Store", "Thumbs.db"):
+        (photos / name).write_bytes(b"?")
+    (note,) = list_images(photos).notes
+    assert note.startswith(
+        f"2 files are skipped directly in {photos}, outside the folders of the classes (labels.csv, lost.jpg)"
+    )
+    assert list_images(photos, 1).notes == ()
 
 
 def test_older_runs_count_the_files_that_they_counted(photos):
