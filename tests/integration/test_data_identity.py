@@ -12,7 +12,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from attn_nas.cli import app
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.data.dataset import Augmentation, Split
 from attn_nas.data.rules import DataRules
@@ -246,3 +248,22 @@ def test_the_test_split_is_that_which_was_read_first(begun, project):
     (begun / "test_split.json").write_text("{}")
     with pytest.raises(RunError, match=r"test_split\.json cannot be read"):
         read()
+
+
+@pytest.mark.parametrize("options", [["--plan"], ["--plan", "--json"], []])
+def test_a_retraining_names_a_wrong_test_split_before_it_trains(begun, project, monkeypatch, options):
+    """Also with the plan alone, from the names of the files: no image is read."""
+    photos = project / "photos"
+    monkeypatch.setattr("attn_nas.data.pixels.read_square", None)
+
+    def message():
+        ended = CliRunner().invoke(app, ["retrain", str(begun), "--seeds", "1", "--epochs", "1", "--workers", "1", *options])
+        assert ended.exit_code == 1
+        return ended.stderr
+
+    shutil.move(photos / "val" / "cat", photos / "val" / "bird")
+    assert f"{photos}/val has other classes than {photos}/train: without cat, with bird besides" in message()
+    shutil.move(photos / "val", photos / "holdout")
+    assert "no folder val or test (its folders: holdout, train)" in message()
+    shutil.move(photos, project / "moved")
+    assert "the files of image_folder are not found: data.root" in message()
