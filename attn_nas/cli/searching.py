@@ -77,13 +77,13 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines on stdout.")] = False,
 ) -> None:
     """Search for attention placements; writes the Pareto front and its models into the run folder."""
-    from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished
+    from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished, SearchStarted
     from attn_nas.export import export_front
     from attn_nas.format import parse_seconds
     from attn_nas.report import write_front
     from attn_nas.terminal.closing import closing_lines
     from attn_nas.terminal.console import can_redraw, console
-    from attn_nas.terminal.lines import Lines
+    from attn_nas.terminal.lines import Lines, about_data
     from attn_nas.terminal.live.view import live_view
     from attn_nas.terminal.tables import front_table
 
@@ -99,17 +99,21 @@ def search(
     _check_least(budget=(budget, 1), confirm=(confirm, 0))
     seconds = None if time_budget is None else parse_seconds("--time-budget", time_budget)
     out, err = console(), console(stderr=True)
+    started: list[SearchStarted] = []
     ended: list[SearchFinished] = []
 
-    def note_end(event: Event) -> None:
-        if isinstance(event, SearchFinished):
+    def note_ends(event: Event) -> None:
+        if isinstance(event, SearchStarted):
+            started.append(event)
+        elif isinstance(event, SearchFinished):
             ended.append(event)
 
+    is_redrawn = not json and can_redraw(out, err)
     with ExitStack() as stack:
         shown: Listener
         if json:
             shown = JsonLines(sys.stdout)
-        elif can_redraw(out, err):
+        elif is_redrawn:
             shown = stack.enter_context(live_view(err))
         else:
             shown = Lines(out)
@@ -126,10 +130,12 @@ def search(
             confirm=confirm,
             early_stopping=early_stopping,
             execution=execution,
-            callbacks=(shown, note_end),
+            callbacks=(shown, note_ends),
         )
     finished, where = ended[-1], found.folder.path
     written = write_front(found, where)
+    for line in about_data(started[-1]) if is_redrawn else ():  # the view that has shown them is gone
+        out.print(line, markup=False, highlight=False)
     if not json:
         out.print(front_table(found.front, f"Pareto front of {len(found.front)}", out.width))
     lines = closing_lines(found, finished)

@@ -137,7 +137,9 @@ def _decode_into(
                 faults[part][index] = _reason(error)
             report_decoded(done, len(places))
     if unsuitable:
-        files = [(parts[part][index][0], reason) for (part, index), reason in sorted(unsuitable.items())]
+        damaged = {(part, index): reason for part, each in enumerate(faults) for index, reason in each.items()}
+        useless = sorted({**unsuitable, **damaged}.items())
+        files = [(parts[part][index][0], reason) for (part, index), reason in useless]
         raise DataError(_told(files, sum(map(len, parts)), "usable"))
     return [dict(sorted(each.items())) for each in faults]
 

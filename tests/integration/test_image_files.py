@@ -388,6 +388,17 @@ def test_all_damaged_files_are_named_at_once(tmp_path):
     assert "and 5 more\nRemove or replace them" in message
 
 
+def test_values_without_a_range_and_damaged_files_are_named_together(tmp_path):
+    """Each error would otherwise cost another command."""
+    samples = _many(tmp_path, 10)
+    Image.fromarray(RAMP.astype(np.float32)).save(samples[4][0], format="TIFF")
+    samples[2][0].write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"(?s)002\.png is not a usable image \(no image.*2 of 10 images.*004\.png \(its values"
+    ):
+        decode(samples, 8, 2)
+
+
 def test_a_hundredth_of_the_files_may_be_damaged(tmp_path):
     """They are left out with a note; one more is an error, and so is the first for an older run."""
     samples = _many(tmp_path, 200)
