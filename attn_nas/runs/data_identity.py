@@ -106,8 +106,8 @@ _NO_DIGEST = (
 
 def _made_otherwise(before: str, now: str, which: str = "") -> str:
     return (
-        f"Pixels {which}differ from those that the run was begun with. They were made with {before}, now with {now}: whether the "
-        "images were changed as well cannot be checked"
+        f"Pixels {which}differ from those that the run was begun with. They were made with {before}, now with {now}: whether "
+        "the images were changed as well cannot be checked"
     )
 
 

@@ -106,7 +106,7 @@ def test_a_file_that_has_become_unreadable_is_named(project):
     for part in range(80):  # of so many images, one may be left out
         Image.new("RGB", (8, 8), (part, 2 * part, 99)).save(project / "photos" / "train" / "cat" / f"more{part}.png")
     run = _search(Search(project / "space.yaml", run=project / "more", training=TableTrainer(TASK)), 1).folder.path
-    broken = sorted(project.glob("photos/train/dog/*.png"))[0]
+    broken = min(project.glob("photos/train/dog/*.png"))
     broken.write_bytes(broken.read_bytes()[:40])
     with pytest.raises(DataError, match=r"there were 1\d+ (training|validation) images, now there are") as raised:
         _resume(run)
