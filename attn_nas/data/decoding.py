@@ -138,8 +138,7 @@ def _decode_into(
             report_decoded(done, len(places))
     if unsuitable:
         damaged = {(part, index): reason for part, each in enumerate(faults) for index, reason in each.items()}
-        useless = sorted({**unsuitable, **damaged}.items())
-        files = [(parts[part][index][0], reason) for (part, index), reason in useless]
+        files = [(parts[part][index][0], reason) for (part, index), reason in {**unsuitable, **damaged}.items()]
         raise DataError(_told(files, sum(map(len, parts)), "usable"))
     return [dict(sorted(each.items())) for each in faults]
 
@@ -199,7 +198,7 @@ def _check_damage(damaged: Sequence[_Fault], parts: Sequence[Sequence[Sample]], 
 
 def _told(files: Sequence[_Fault], total: int, quality: str) -> str:
     """The message for ``files`` with their reasons, of ``total`` files, which lack a ``quality``."""
-    (path, reason), *others = files
+    (path, reason), *others = sorted(files)
     message = f"{shown(path)} is not a {quality} image ({reason})"
     if not others:
         return f"{message}: remove or replace it"

@@ -122,8 +122,9 @@ def readable_suffixes() -> frozenset[str]:
 
 
 def shown(path: Path) -> str:
-    """The path as text that can be printed, also where bytes of its name are not UTF-8."""
-    return os.fsencode(path).decode(errors="replace")
+    """The path as text in one line, also where its name has control characters, or bytes that are not UTF-8."""
+    text = os.fsencode(path).decode(errors="replace")
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _counts(name: str, rule: int) -> bool:

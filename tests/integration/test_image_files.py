@@ -185,6 +185,13 @@ def test_a_name_that_is_not_utf8_is_listed_read_and_can_be_printed(photos):
 # Pixels
 
 
+def test_names_with_control_characters_stay_in_one_line(photos):
+    """A line break in a name would look like another file."""
+    (photos / "cats" / "a\n\x1b[2J.png").write_bytes(b"?")
+    with pytest.raises(DataError, match=r"a\\n\\x1b\[2J\.png is not a readable image \(no image"):
+        decode(list_images(photos).samples, 8, 2)
+
+
 @pytest.mark.parametrize(
     ("image", "name"),
     [
