@@ -5,7 +5,7 @@
 simulated in this process: a training takes 10 seconds of a clock that counts the processor time of this process and skips
 waiting, so other work on the machine does not count. First a ResNet-8 with the default sampler, from nothing; then a ResNet-20
 (36 parameters) with a sampler by chance, in runs that have many trials already. ``resume`` is the time from opening such a run
-to its first event. With ``--storage`` the same is measured on a PostgreSQL server, without the server's own processor time.
+to its first event. With ``--storage`` a PostgreSQL server is measured in the place of SQLite, without its own processor time.
 """
 
 from __future__ import annotations
@@ -273,12 +273,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Measure, print."""
     parser = make_parser(__doc__.splitlines()[0])
-    parser.add_argument("--storage", help="address of a database on a PostgreSQL server, where the same is measured")
+    parser.add_argument("--storage", help="address of a database on a PostgreSQL server, in the place of SQLite")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     fresh, sizes, repeats = (QUICK_FRESH, QUICK_SIZES, QUICK_REPEATS) if chosen.quick else (FRESH, SIZES, REPEATS)
-    servers = [None, chosen.storage] if chosen.storage else [None]
-    rows = [row for server in servers for row in all_figures(server, fresh, sizes, repeats)]
+    rows = all_figures(chosen.storage, fresh, sizes, repeats)
     fresh_copies = [row["processor"] for row in rows if row["design"] == "copy" and not row["trials"]]
     present(chosen, fmean(fresh_copies), table(rows), rows=rows)
 

@@ -56,10 +56,11 @@ def command(monkeypatch, capsys):
 
 
 def test_a_search_that_has_ended_says_so(ended, command):
-    """Its opening, how it has ended, and what to read next."""
+    """Its opening, its data, how it has ended, and what to read next."""
     code, out, err = command("watch", ended)
     assert (code, err) == (0, "")
-    opening, closing = out.splitlines()
+    opening, data, closing = out.splitlines()
+    assert data.endswith("; training images are not shifted, not mirrored")
     assert opening.startswith("search on cifar_resnet depth 8 width 8: 1 worker")
     assert closing.startswith("The search has ended: 4 of 4 candidates trained in 00:0")
     assert closing.endswith(f"the budget is used up. Next: attn-nas show {ended}")
@@ -78,7 +79,7 @@ def test_a_killed_search_is_not_waited_for(ended, tmp_path, command):
     (tmp_path / "events.jsonl").write_text("".join(lines[:-1]))
     code, out, err = command("watch", tmp_path)
     assert code == 1
-    assert len(out.splitlines()) == 1
+    assert len(out.splitlines()) == 2
     assert "no search works on this run: 4 of 4 candidates are done" in err
     assert f"attn-nas search --resume --run {tmp_path}" in err
 

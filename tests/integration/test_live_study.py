@@ -140,7 +140,7 @@ def test_what_samplers_keep_is_kept(place):
         live = place.open_to_write(NO_RETRY)
         live.study.sampler = Keeping()
         live.end(_begin(live), {}, [number, 1.0])
-    stored = place.open()
+    stored, kept = place.open(), {"last": 1, "study:metric_names": ["accuracy", "flops"]}
     assert [trial.system_attrs for trial in stored.get_trials()] == [{"seen": [0.0, 1.0]}, {"seen": [1.0, 1.0]}]
-    assert stored._storage.get_study_system_attrs(stored._study_id) == {"last": 1}
-    assert place.open_to_write(NO_RETRY).study._storage.get_study_system_attrs(0) == {"last": 1}
+    assert stored._storage.get_study_system_attrs(stored._study_id) == kept
+    assert place.open_to_write(NO_RETRY).study._storage.get_study_system_attrs(0) == kept

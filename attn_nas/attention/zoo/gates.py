@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import handle_torch_function, has_torch_function, has_torch_function_unary
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 def sigmoid_gate(logits: Tensor, identity_init: bool) -> Tensor:
@@ -20,7 +20,7 @@ def widened(x: Tensor) -> Tensor:
 
 def exact_bmm(x: Tensor, y: Tensor) -> Tensor:
     """The products ``(B, N, M)`` of matrices ``(B, N, K)`` and ``(B, K, M)`` in the type of these, also under autocast."""
-    if has_torch_function((x, y)):
+    if has_torch_function_unary(x) or has_torch_function_unary(y):
         return handle_torch_function(exact_bmm, (x, y), x, y)
     if torch.jit.is_scripting():
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
