@@ -37,7 +37,13 @@ def train_as_planned(
     download: bool,
     json: bool,
 ) -> bool:
-    """Print the plan in the words of ``plan_text``, then train; with ``plan`` only print. Returns True if it trained."""
+    """Print the plan in the words of ``plan_text``, then train; with ``plan`` only print. Returns True if it trained.
+
+    Raises:
+        DataError: the data are missing or have changed; a test split without which the plan cannot be carried out is reported
+            with ``plan`` as well.
+
+    """
     from attn_nas.execution.resources import Resources
     from attn_nas.terminal.console import console
     from attn_nas.terminal.training_lines import training_lines
@@ -50,6 +56,7 @@ def train_as_planned(
         if json:
             cost = {"remaining": planned.remaining, "seconds": planned.seconds(resources.at_first)}
             print(json_module.dumps({**planned.describe(), **cost}, indent=2))
+        planned.check_data()
         return False
     try:
         with training_lines(out, planned.remaining) as on_end:

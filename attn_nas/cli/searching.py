@@ -17,8 +17,12 @@ from attn_nas.cli.options import DataRootOption, DownloadOption, ThreadsOption
 from attn_nas.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from attn_nas.engine.search import Search
+    from attn_nas.events.types import SearchFinished
     from attn_nas.execution.settings import Local, Ray
+    from attn_nas.runs.run import Run
 
 
 def search(
@@ -77,15 +81,11 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines on stdout.")] = False,
 ) -> None:
     """Search for attention placements; writes the Pareto front and its models into the run folder."""
-    from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished
-    from attn_nas.export import export_front
+    from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished, SearchStarted
     from attn_nas.format import parse_seconds
-    from attn_nas.report import write_front
-    from attn_nas.terminal.closing import closing_lines
     from attn_nas.terminal.console import can_redraw, console
-    from attn_nas.terminal.lines import Lines
+    from attn_nas.terminal.lines import Lines, about_data
     from attn_nas.terminal.live.view import live_view
-    from attn_nas.terminal.tables import front_table
 
     execution = _execution(
         executor,
@@ -99,17 +99,21 @@ def search(
     _check_least(budget=(budget, 1), confirm=(confirm, 0))
     seconds = None if time_budget is None else parse_seconds("--time-budget", time_budget)
     out, err = console(), console(stderr=True)
+    started: list[SearchStarted] = []
     ended: list[SearchFinished] = []
 
-    def note_end(event: Event) -> None:
-        if isinstance(event, SearchFinished):
+    def note_ends(event: Event) -> None:
+        if isinstance(event, SearchStarted):
+            started.append(event)
+        elif isinstance(event, SearchFinished):
             ended.append(event)
 
+    is_redrawn = not json and can_redraw(out, err)
     with ExitStack() as stack:
         shown: Listener
         if json:
             shown = JsonLines(sys.stdout)
-        elif can_redraw(out, err):
+        elif is_redrawn:
             shown = stack.enter_context(live_view(err))
         else:
             shown = Lines(out)
@@ -126,26 +130,43 @@ def search(
             confirm=confirm,
             early_stopping=early_stopping,
             execution=execution,
-            callbacks=(shown, note_end),
+            callbacks=(shown, note_ends),
         )
-    finished, where = ended[-1], found.folder.path
-    written = write_front(found, where)
-    if not json:
-        out.print(front_table(found.front, f"Pareto front of {len(found.front)}", out.width))
-    lines = closing_lines(found, finished)
-    lines.append(f"Written: {', '.join(path.name for path in written)} in {where}")
-    messages = err if json else out
-    show = partial(messages.print, markup=False, highlight=False, soft_wrap=not messages.is_terminal)
-    for line in lines:
-        show(line)
-    if export and finished.why != "interrupted" and export_front(found, where / "export", force=True, prune=True):
-        show(f"Models, verified: {where / 'export'}/KEY/model.py")
-    if found.knee:
-        show(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
+    finished = ended[-1]
+    about = about_data(started[-1]) if is_redrawn else ()  # the view that has shown these lines is gone
+    _write_and_show(found, finished, about, None if json else out, err if json else out, export=export)
     if finished.why == "interrupted":
         raise typer.Exit(130)
     if not found.candidates:
         raise typer.Exit(1)
+
+
+def _write_and_show(
+    found: Run, finished: SearchFinished, about: Sequence[str], tables: Console | None, messages: Console, *, export: bool
+) -> None:
+    """Write the front and its models, then print the lines ``about`` the data, the front and the closing lines.
+
+    The front is printed on ``tables``, if it is given, the lines on ``messages``.
+    """
+    from attn_nas.export import export_front
+    from attn_nas.report import write_front
+    from attn_nas.terminal.closing import closing_lines
+    from attn_nas.terminal.tables import front_table
+
+    where = found.folder.path
+    written = write_front(found, where)
+    show = partial(messages.print, markup=False, highlight=False, soft_wrap=not messages.is_terminal)
+    for line in about:
+        show(line)
+    if tables:
+        tables.print(front_table(found.front, f"Pareto front of {len(found.front)}", tables.width))
+    for line in closing_lines(found, finished):
+        show(line)
+    show(f"Written: {', '.join(path.name for path in written)} in {where}")
+    if export and finished.why != "interrupted" and export_front(found, where / "export", force=True, prune=True):
+        show(f"Models, verified: {where / 'export'}/KEY/model.py")
+    if found.knee:
+        show(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
 
 
 def _check_least(**options: tuple[int | None, int]) -> None:

@@ -19,6 +19,7 @@ from attn_nas.data.listing import Sample, shown
 from attn_nas.errors import DataError, first_line
 from attn_nas.events.loading import report_decoded
 from attn_nas.machine import usable_cores, usable_memory
+from attn_nas.version import __version__
 
 _TOLERATED = 0.01
 """Fraction of the files that may be damaged; rule 1 tolerates none."""
@@ -73,15 +74,14 @@ def decode_parts(parts: Sequence[Sequence[Sample]], size: int, rule: int) -> lis
     cache = ImageCache.of_user()
     keys = [_key(cache, samples, size, rule) for samples in parts]
     found = [cache.read(key, images) if cache and key else None for key, images in zip(keys, tensors, strict=True)]
-    missing = [number for number, faults in enumerate(found) if faults is None]
-    decoded = _decode_into([tensors[number] for number in missing], [parts[number] for number in missing], size, rule)
-    faults: list[Faults] = [{} if kept is None else kept for kept in found]
-    for number, new in zip(missing, decoded, strict=True):
-        faults[number] = new
+    # A file that could not be read is tried again: the reason may have passed, such as a right or memory that was missing.
+    wanted = [range(len(part)) if kept is None else [*kept] for part, kept in zip(parts, found, strict=True)]
+    places = [(number, index) for number, indices in enumerate(wanted) for index in indices]
+    faults = _decode_into(tensors, parts, places, size, rule)
     _check_damage([(parts[p][i][0], reason) for p, each in enumerate(faults) for i, reason in each.items()], parts, rule)
-    for number in missing:
-        if cache and (key := keys[number]):
-            cache.write(key, tensors[number], faults[number])
+    for key, images, kept, each in zip(keys, tensors, found, faults, strict=True):
+        if cache and key and each != kept:
+            cache.write(key, images, each)
     return [_kept(images, samples, each) for images, samples, each in zip(tensors, parts, faults, strict=True)]
 
 
@@ -100,13 +100,15 @@ def _allocated(counts: Sequence[int], size: int) -> list[Tensor]:
 
 
 def _key(cache: ImageCache | None, samples: Sequence[Sample], size: int, rule: int) -> str | None:
-    from PIL import __version__
+    from PIL import __version__ as pillow
 
-    return cache.key([path for path, _ in samples], size, rule, __version__) if cache and samples else None
+    return cache.key([path for path, _ in samples], size, rule, __version__, pillow) if cache and samples else None
 
 
-def _decode_into(tensors: Sequence[Tensor], parts: Sequence[Sequence[Sample]], size: int, rule: int) -> list[Faults]:
-    """Decode the files of ``parts`` into ``tensors``, and return the files of each part that cannot be read.
+def _decode_into(
+    tensors: Sequence[Tensor], parts: Sequence[Sequence[Sample]], places: Sequence[_Place], size: int, rule: int
+) -> list[Faults]:
+    """Decode the files of ``parts`` at ``places`` into ``tensors``, and return the files of each part that cannot be read.
 
     Raises:
         DataError: values of more than 8 bits have no known range.
@@ -116,7 +118,6 @@ def _decode_into(tensors: Sequence[Tensor], parts: Sequence[Sequence[Sample]], s
 
     readable_formats()  # loads Pillow's readers in one thread
     arrays = [images.numpy() for images in tensors]
-    places = [(part, index) for part, samples in enumerate(parts) for index in range(len(samples))]
     faults: list[Faults] = [{} for _ in parts]
     unsuitable: dict[_Place, str] = {}
 
@@ -136,8 +137,9 @@ def _decode_into(tensors: Sequence[Tensor], parts: Sequence[Sequence[Sample]], s
                 faults[part][index] = _reason(error)
             report_decoded(done, len(places))
     if unsuitable:
-        files = [(parts[part][index][0], reason) for (part, index), reason in sorted(unsuitable.items())]
-        raise DataError(_told(files, len(places), "usable"))
+        damaged = {(part, index): reason for part, each in enumerate(faults) for index, reason in each.items()}
+        files = [(parts[part][index][0], reason) for (part, index), reason in {**unsuitable, **damaged}.items()]
+        raise DataError(_told(files, sum(map(len, parts)), "usable"))
     return [dict(sorted(each.items())) for each in faults]
 
 
@@ -196,7 +198,7 @@ def _check_damage(damaged: Sequence[_Fault], parts: Sequence[Sequence[Sample]], 
 
 def _told(files: Sequence[_Fault], total: int, quality: str) -> str:
     """The message for ``files`` with their reasons, of ``total`` files, which lack a ``quality``."""
-    (path, reason), *others = files
+    (path, reason), *others = sorted(files)
     message = f"{shown(path)} is not a {quality} image ({reason})"
     if not others:
         return f"{message}: remove or replace it"

@@ -66,14 +66,15 @@ class ImageCache:
     def key(self, paths: Sequence[Path], *settings: object) -> str | None:
         """The name under which the images of ``paths``, decoded with ``settings``, are kept; None if a file is missing.
 
-        It changes with the path, the size and the time of change of every file.
+        It changes with the path and the size of every file, with the time at which its contents were written, and with the time
+        at which anything of it changed, which no program can set: files that change places or keep their dates are noticed.
         """
         digest = hashlib.blake2b(repr(settings).encode(), digest_size=20)
         try:
             for path in paths:
                 status = path.stat()
                 digest.update(os.fsencode(os.path.realpath(path)))
-                digest.update(f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
+                digest.update(f"\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\0".encode())
         except OSError:
             return None
         return digest.hexdigest()

@@ -71,6 +71,13 @@ def image_folder(settings: DataSettings, rules: DataRules, download: bool) -> Da
     )
 
 
+def check_test_folder(settings: DataSettings, rules: DataRules) -> None:
+    """Raise DataError if the test split of a folder of images is missing or has other classes; reads no image."""
+    assert settings.root is not None
+    root = Path(settings.root)
+    _listed_test(root, list_images(root / "train", rules.decoding), rules)
+
+
 def _divided(listing: ImageListing, settings: DataSettings, rules: DataRules) -> tuple[list[Sample], list[Sample]]:
     """The files of the training and of the validation split; raises DataError."""
     samples, num_train, seed, name = listing.samples, settings.num_train, settings.seed, shown(listing.folder)

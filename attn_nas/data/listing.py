@@ -35,6 +35,7 @@ class ImageListing:
         samples: path and label of each image, sorted by class, then by path; the order of torchvision's ImageFolder.
         skipped: number of files that are no images, by class; classes without such files are left out.
         suffixes: suffixes of the skipped files, in small letters and sorted.
+        outside: names of the files that are beside the folders of the classes, in order: they belong to no class.
 
     """
 
@@ -43,10 +44,23 @@ class ImageListing:
     samples: tuple[Sample, ...]
     skipped: Mapping[str, int]
     suffixes: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user: how many files were skipped, by class."""
+        """Sentences for the user: how many files were skipped, by class, and which belong to no class."""
+        return self._note_of_skipped() + self._note_of_outside()
+
+    def _note_of_outside(self) -> tuple[str, ...]:
+        if not self.outside:
+            return ()
+        skipped = f"{len(self.outside)} files are" if len(self.outside) > 1 else "1 file is"
+        return (
+            f"{skipped} skipped directly in {shown(self.folder)}, outside the folders of the classes "
+            f"({_listed([shown(Path(name)) for name in self.outside])}). Move images into the folder of their class",
+        )
+
+    def _note_of_skipped(self) -> tuple[str, ...]:
         if not self.skipped:
             return ()
         by_class = _listed([f"{count} in {name}" for name, count in self.skipped.items()])
@@ -69,7 +83,9 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
         DataError: the folder is missing, is a file or cannot be read, has no class, or has a class without images.
 
     """
-    classes = sorted(name for name, is_folder in _entries(folder) if is_folder and not (rule > 1 and _ignored(name, True)))
+    entries = _entries(folder, rule)
+    classes = sorted(name for name, is_folder in entries if is_folder)
+    outside = sorted(name for name, is_folder in entries if not is_folder and rule > 1)
     if not classes:
         raise DataError(_without_images(folder, "it has no folders"))
     samples: list[Sample] = []
@@ -90,7 +106,8 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
     if empty:
         which = f"no images of {'these classes' if len(empty) > 1 else 'the class'}: {_listed(empty)}"
         raise DataError(f"{_without_images(folder, which)}. Add images, or remove the folder of the class")
-    return ImageListing(folder, tuple(classes), tuple(samples), skipped, tuple(sorted(suffixes)) if skipped else ())
+    kinds_skipped = tuple(sorted(suffixes)) if skipped else ()
+    return ImageListing(folder, tuple(classes), tuple(samples), skipped, kinds_skipped, tuple(outside))
 
 
 @lru_cache(maxsize=1)
@@ -105,8 +122,9 @@ def readable_suffixes() -> frozenset[str]:
 
 
 def shown(path: Path) -> str:
-    """The path as text that can be printed, also where bytes of its name are not UTF-8."""
-    return os.fsencode(path).decode(errors="replace")
+    """The path as text in one line, also where its name has control characters, or bytes that are not UTF-8."""
+    text = os.fsencode(path).decode(errors="replace")
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _counts(name: str, rule: int) -> bool:
@@ -119,17 +137,18 @@ def _ignored(name: str, is_folder: bool) -> bool:
     return name.startswith((".", "~$")) or name.lower() in (_OTHER_FOLDERS if is_folder else _OTHER_FILES)
 
 
-def _entries(folder: Path) -> list[tuple[str, bool]]:
-    """Name of each entry of ``folder``, and whether it is a folder; raises DataError."""
+def _entries(folder: Path, rule: int) -> list[tuple[str, bool]]:
+    """Name of each entry of ``folder`` that is not ignored, and whether it is a folder; raises DataError."""
     try:
         with os.scandir(folder) as entries:
-            return [(entry.name, entry.is_dir()) for entry in entries]
+            found = [(entry.name, entry.is_dir()) for entry in entries]
     except FileNotFoundError:
         raise DataError(_without_images(folder, "there is no such folder")) from None
     except NotADirectoryError:
         raise DataError(_without_images(folder, "it is a file")) from None
     except OSError as error:
         raise DataError(f"{shown(folder)} cannot be read ({error.strerror}): give the right to read it") from None
+    return [(name, is_folder) for name, is_folder in found if rule == 1 or not _ignored(name, is_folder)]
 
 
 def _walk(folder: Path, rule: int, above: list[str]) -> Iterator[tuple[str, list[Path]]]:
@@ -137,7 +156,7 @@ def _walk(folder: Path, rule: int, above: list[str]) -> Iterator[tuple[str, list
     real = os.path.realpath(folder)
     if any(Path(path).is_relative_to(real) for path in above):
         return
-    entries = [(name, is_folder) for name, is_folder in _entries(folder) if rule == 1 or not _ignored(name, is_folder)]
+    entries = _entries(folder, rule)
     yield str(folder), [folder / name for name in sorted(name for name, is_folder in entries if not is_folder)]
     for name in sorted(name for name, is_folder in entries if is_folder):
         yield from _walk(folder / name, rule, [*above, real])

@@ -90,7 +90,8 @@ def _orientation(image: Image.Image) -> int:
 def _eight_bits_of(image: Image.Image) -> Image.Image:
     """A loaded image as RGB of 8 bits, not turned."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_in_eight_bits(np.asarray(image), _largest(image))).convert("RGB")
+        grey = Image.fromarray(_in_eight_bits(np.asarray(image), _largest(image)))
+        return (ImageOps.invert(grey) if _is_negative(image) else grey).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
@@ -103,6 +104,12 @@ def _largest(image: Image.Image) -> int:
         return 1
     twelve = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ExifTags.Base.BitsPerSample) == (12,)
     return 4095 if twelve else 65535
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether 0 is white in an image of more than 8 bits, as in TIFFs of X-rays; Pillow turns those of 8 bits round itself."""
+    tag = ExifTags.Base.PhotometricInterpretation
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(tag) == 0
 
 
 def _in_eight_bits(values: NDArray[np.generic], most: int) -> NDArray[np.uint8]:

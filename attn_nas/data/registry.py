@@ -5,7 +5,7 @@ from os import PathLike
 
 from attn_nas.data.dataset import Dataset
 from attn_nas.data.digits import cluttered_digits, cued_digits, plain_digits
-from attn_nas.data.image_folder import image_folder
+from attn_nas.data.image_folder import check_test_folder, image_folder
 from attn_nas.data.root import located
 from attn_nas.data.rules import DataRules
 from attn_nas.data.torchvision_sets import packed_set
@@ -44,3 +44,19 @@ def load_dataset(
     if settings is None:
         raise UsageError(f"the search space has no data: give data, {choose_from('', DATASETS)}")
     return DATASETS[settings.name](located(settings, data_root, download=download), rules or DataRules(), download)
+
+
+def check_test_split(
+    settings: DataSettings,
+    rules: DataRules,
+    data_root: str | PathLike[str] | None = None,
+    *,
+    kept: str | PathLike[str] | None = None,
+) -> None:
+    """Raise DataError if the test split is missing or has other classes than the training split, as far as names say it.
+
+    No image is read. Data sets that are not folders of images have a test split of their own. ``data_root`` and ``kept`` are
+    those of `attn_nas.data.root.located`.
+    """
+    if settings.name == "image_folder":
+        check_test_folder(located(settings, data_root, kept=kept), rules)

@@ -76,6 +76,8 @@ def notes_of_missing(splits: Mapping[str, Split], classes: Sequence[str]) -> tup
 def notes_of_equal(splits: Mapping[str, Split], files: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
     """A sentence for each pair of ``splits`` (by name) that have images with equal pixels: how many, and examples.
 
+    Another for each split in which images with equal pixels have different labels.
+
     ``files`` are the names of the images of each split, for the examples; without them these are positions.
     """
     notes, names = [], [*splits]
@@ -85,6 +87,16 @@ def notes_of_equal(splits: Mapping[str, Split], files: Mapping[str, Sequence[str
             pairs = [(places[image], place) for place, image in enumerate(splits[other].hashes) if image in places]
             if pairs:
                 notes.append(_note_of_equal(one, other, pairs, splits, files or {}))
+        labels = splits[one].labels.tolist()
+        both = [
+            (places[image], place) for place, image in enumerate(splits[one].hashes) if labels[places[image]] != labels[place]
+        ]
+        if both:
+            examples = _examples(one, one, both, files or {})
+            notes.append(
+                f"{len(both)} of {len(labels)} {one} images have the same pixels as an image with another label: one of the "
+                f"two labels is wrong. Remove the copies {examples}"
+            )
     return tuple(notes)
 
 
@@ -102,16 +114,21 @@ def _note_of_equal(
     files: Mapping[str, Sequence[str]],
 ) -> str:
     first, second = splits[one], splits[other]
-    examples = ", ".join(
-        f"{files[one][place]} = {files[other][copy]}" if one in files and other in files else f"{place} = {copy}"
-        for place, copy in pairs[:_MOST_PAIRS]
-    )
     differing = sum(int(first.labels[place] != second.labels[copy]) for place, copy in pairs)
     labels = f", {differing} of them with another label" if differing else ""
     return (
         f"{len(pairs)} of {len(second)} {other} images have the same pixels as {one} images{labels}: the accuracy on them "
-        f"says nothing about new images. Remove the copies ({examples}{', ...' if len(pairs) > _MOST_PAIRS else ''})"
+        f"says nothing about new images. Remove the copies {_examples(one, other, pairs, files)}"
     )
+
+
+def _examples(one: str, other: str, pairs: Sequence[tuple[int, int]], files: Mapping[str, Sequence[str]]) -> str:
+    """Some of the ``pairs`` of equal images in the splits ``one`` and ``other``, in brackets."""
+    named = ", ".join(
+        f"{files[one][place]} = {files[other][copy]}" if one in files and other in files else f"{place} = {copy}"
+        for place, copy in pairs[:_MOST_PAIRS]
+    )
+    return f"({named}{', ...' if len(pairs) > _MOST_PAIRS else ''})"
 
 
 def _check_classes(counts: Sequence[int], classes: Sequence[str], name: str) -> None:

@@ -148,6 +148,10 @@ class FollowUp(ABC):
         """Predict the wall time in seconds of the remaining trainings; see `predicted_seconds`."""
         return predicted_seconds(self.run, self.plans, workers)
 
+    def check_data(self) -> None:
+        """Raise DataError if the names of the images show that a missing training cannot be scored; reads no image."""
+        _check_test_split(self.run, self.plans)
+
     def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
         """Do the missing trainings; see `run_plan`."""
         run_plan(self.run, self.plans, resources, on_end, download=download)
@@ -178,6 +182,7 @@ def run_plan(
     waiting = [plan for plan in plans if plan.missing]
     if not waiting:
         return
+    _check_test_split(run, waiting)
     with run.folder.locked():
         setting = Setting(run.manifest, run.folder.path, data_root=run.data_root, download=download)
         dataset = with_known_test(setting.dataset, run.folder)
@@ -193,3 +198,8 @@ def run_plan(
                 executor.close()
                 for folder in (plan.folder.path, plan.weights):
                     discard_unfinished(folder)
+
+
+def _check_test_split(run: Run, plans: Sequence[TrainingPlan]) -> None:
+    if any(plan.in_full and plan.missing for plan in plans):
+        run.check_test_split()

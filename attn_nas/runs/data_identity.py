@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from attn_nas.runs.folder import RunFolder
 from attn_nas.space.task import Task
 from attn_nas.training.images import channel_statistics
 
+logger = logging.getLogger(__name__)
 _TOLERANCE = 1e-4
 """Largest relative difference between statistics of the same images, which hardware may add up in another order."""
 _TEST_DOCUMENT = "test_split.json"
@@ -102,10 +104,10 @@ _NO_DIGEST = (
 )
 
 
-def _made_otherwise(before: str, now: str) -> str:
+def _made_otherwise(before: str, now: str, which: str = "") -> str:
     return (
-        f"Pixels differ from those that the run was begun with. They were made with {before}, now with {now}: whether the "
-        "images were changed as well cannot be checked"
+        f"Pixels {which}differ from those that the run was begun with. They were made with {before}, now with {now}: whether "
+        "the images were changed as well cannot be checked"
     )
 
 
@@ -188,6 +190,8 @@ def _check_test(split: Split, dataset: Dataset, folder: RunFolder) -> None:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{path} cannot be read ({error}): restore it, or delete it and all results of full trainings") from None
     known = before if made_with == dataset.made_with else replace(before, pixels=now.pixels)
+    if known != before:
+        logger.warning(_made_otherwise(made_with, dataset.made_with, "of test images "))
     if changes := known.changes(now, "test"):
         raise DataError(
             f"the test split of {dataset.name} is not the one that earlier trainings of the run were scored on: "

@@ -191,9 +191,10 @@ class RunManifest(RunChoices):
         dataset = load_dataset(settings, rules=self.rules, download=download)
         compared = self.data.compare(dataset)
         if compared.changes:
+            about = "".join(f". {note}" for note in dataset.notes)  # such as files that cannot be read any more
             raise DataError(
                 f"{dataset.name} is not the data set that the run was begun with: {'; '.join(compared.changes)}. Restore the "
-                "data, name their folder if they have moved, or begin a new run"
+                f"data, name their folder if they have moved, or begin a new run{about}"
             )
         for note in compared.notes:
             logger.warning(note)

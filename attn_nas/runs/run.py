@@ -16,6 +16,7 @@ from torch import Tensor
 
 from attn_nas.data import Augmentation, Dataset
 from attn_nas.data.augment import augmentation_of
+from attn_nas.data.registry import check_test_split
 from attn_nas.data.root import located
 from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.plugins import registry as plugins
@@ -103,6 +104,10 @@ class Run:
         """
         data = located(self.data, self.data_root, kept=self.folder.kept_data_root, download=download)
         return self.manifest.load_dataset(data, download=download)
+
+    def check_test_split(self) -> None:
+        """Raise DataError if the names of the test images show that no training can be scored on them; reads no image."""
+        check_test_split(self.data, self.manifest.rules, self.data_root, kept=self.folder.kept_data_root)
 
     @property
     def augmentation(self) -> Augmentation:

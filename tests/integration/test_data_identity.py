@@ -12,7 +12,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from attn_nas.cli import app
 from attn_nas.data import Dataset, load_dataset
 from attn_nas.data.dataset import Augmentation, Split
 from attn_nas.data.rules import DataRules
@@ -97,6 +99,18 @@ def test_one_other_validation_image_is_refused(begun, project):
     with pytest.raises(DataError, match=r"begun with: the pixels of validation images differ\. Restore"):
         _resume(begun)
     assert len(Run(begun).candidates) == 2
+
+
+def test_a_file_that_has_become_unreadable_is_named(project):
+    """It changes the number of images: the message says which file, and why."""
+    for part in range(80):  # of so many images, one may be left out
+        Image.new("RGB", (8, 8), (part, 2 * part, 99)).save(project / "photos" / "train" / "cat" / f"more{part}.png")
+    run = _search(Search(project / "space.yaml", run=project / "more", training=TableTrainer(TASK)), 1).folder.path
+    broken = min(project.glob("photos/train/dog/*.png"))
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(DataError, match=r"there were 1\d+ (training|validation) images, now there are") as raised:
+        _resume(run)
+    assert f"is not readable and is left out: {broken} (" in str(raised.value)
 
 
 def test_other_numbers_and_classes_are_refused_by_name(begun, project):
@@ -227,7 +241,7 @@ def test_the_first_lines_of_a_search_say_what_happens_to_the_images(project):
     assert run.to_dict()["augmentation"] == {"crop": 1, "flip": False, "cutout": 0}
 
 
-def test_the_test_split_is_that_which_was_read_first(begun, project):
+def test_the_test_split_is_that_which_was_read_first(begun, project, caplog):
     """Its digest is written into the run folder; images that change later are refused, a damaged digest too."""
     folder = RunFolder(begun)
 
@@ -242,7 +256,44 @@ def test_the_test_split_is_that_which_was_read_first(begun, project):
     _blacken(first)
     with pytest.raises(DataError, match=r"earlier trainings of the run were scored on: the pixels of test images differ"):
         read()
+    stored = json.loads((begun / "test_split.json").read_text())
+    (begun / "test_split.json").write_text(json.dumps({**stored, "made_with": "Pillow 1.0"}))
+    assert len(read()) == 8
+    assert "Pixels of test images differ from those that the run was begun with. They were made with Pillow 1.0" in caplog.text
     first.write_bytes(pixels)
     (begun / "test_split.json").write_text("{}")
     with pytest.raises(RunError, match=r"test_split\.json cannot be read"):
         read()
+
+
+@pytest.mark.parametrize("options", [["--plan"], ["--plan", "--json"], []])
+def test_a_retraining_names_a_wrong_test_split_before_it_trains(begun, project, monkeypatch, options):
+    """Also with the plan alone, from the names of the files: no image is read."""
+    photos = project / "photos"
+    monkeypatch.setattr("attn_nas.data.pixels.read_square", None)
+
+    def message():
+        ended = CliRunner().invoke(app, ["retrain", str(begun), "--seeds", "1", "--epochs", "1", "--workers", "1", *options])
+        assert ended.exit_code == 1
+        return ended.stderr
+
+    shutil.move(photos / "val" / "cat", photos / "val" / "bird")
+    assert f"{photos}/val has other classes than {photos}/train: without cat, with bird besides" in message()
+    shutil.move(photos / "val", photos / "holdout")
+    assert "no folder val or test (its folders: holdout, train)" in message()
+    shutil.move(photos, project / "moved")
+    assert "the files of image_folder are not found: data.root" in message()
+
+
+def test_notes_about_the_images_stay_when_the_live_view_has_gone(project, monkeypatch):
+    """On a terminal they are printed after the view, which shows them during the search, is taken away."""
+    monkeypatch.setattr("attn_nas.terminal.console.can_redraw", lambda *consoles: True)
+    monkeypatch.setattr("attn_nas.engine.session._proxy_trainer", lambda *setting: TableTrainer(TASK))
+    (project / "photos" / "train" / "cat" / "late.heic").write_bytes(b"?")
+    options = ["--budget", "2", "--confirm", "0", "--workers", "1", "--no-export", "--run", str(project / "run")]
+    ended = CliRunner().invoke(app, ["search", "--space", str(project / "space.yaml"), *options])
+    assert ended.exit_code == 0
+    printed = " ".join(ended.stdout.split())
+    assert "36 training and 4 validation images of 2 classes; training images are shifted by up to 1 pixels" in printed
+    assert "Note: 1 file is skipped below" in printed
+    assert printed.index("Note: 1 file is skipped below") < printed.index("Pareto front")

@@ -84,7 +84,6 @@ def test_a_plain_folder_is_listed_in_the_order_of_torchvision(photos):
         "cats/Desktop.ini",
         "cats/@eaDir/0.png",
         "$RECYCLE.BIN/0.png",
-        "notes.txt",
     ],
 )
 def test_what_systems_leave_in_folders_is_no_data(photos, name):
@@ -109,6 +108,18 @@ def test_every_suffix_that_pillow_reads_counts_and_other_files_are_counted(photo
     assert "(2 in cats, 4 in dogs)" in note
     assert "files without a suffix, .eps, .h5, .heic, .txt" in note
     assert decode(found.samples, 8, 2).split.images.shape[0] == 13
+
+
+def test_files_beside_the_folders_of_the_classes_are_named(photos):
+    """They belong to no class; a single image there is easily overlooked."""
+    assert list_images(photos).notes == ()
+    for name in ("labels.csv", "lost.jpg", ".DS_Store", "Thumbs.db"):
+        (photos / name).write_bytes(b"?")
+    (note,) = list_images(photos).notes
+    assert note.startswith(
+        f"2 files are skipped directly in {photos}, outside the folders of the classes (labels.csv, lost.jpg)"
+    )
+    assert list_images(photos, 1).notes == ()
 
 
 def test_older_runs_count_the_files_that_they_counted(photos):
@@ -174,6 +185,13 @@ def test_a_name_that_is_not_utf8_is_listed_read_and_can_be_printed(photos):
 # Pixels
 
 
+def test_names_with_control_characters_stay_in_one_line(photos):
+    """A line break in a name would look like another file."""
+    (photos / "cats" / "a\n\x1b[2J.png").write_bytes(b"?")
+    with pytest.raises(DataError, match=r"a\\n\\x1b\[2J\.png is not a readable image \(no image"):
+        decode(list_images(photos).samples, 8, 2)
+
+
 @pytest.mark.parametrize(
     ("image", "name"),
     [
@@ -194,11 +212,11 @@ def test_every_mode_keeps_its_image(tmp_path, image, name):
     assert np.array_equal(read, RAMP[..., None].repeat(3, axis=2))
 
 
-def _tiff(values, order, bits, packed):
+def _tiff(values, order, bits, packed, photometric=1):
     """A TIFF file of one uncompressed strip, for kinds that Pillow reads and does not write."""
     height, width = values.shape
     strip = 8 + 2 + 12 * 9 + 4
-    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: strip, 277: 1, 278: height, 279: len(packed)}
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: strip, 277: 1, 278: height, 279: len(packed)}
     fields = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items())
     name = {"<": b"II", ">": b"MM"}[order]
     return name + struct.pack(f"{order}HIH", 42, 8, len(tags)) + fields + bytes(4) + packed
@@ -215,6 +233,14 @@ def test_other_kinds_of_more_than_8_bits_keep_their_image(tmp_path):
     (tmp_path / "twelve.tif").write_bytes(_tiff(RAMP, "<", 12, packed))
     for name in ("big.pgm", "ten.pgm", "big.tif", "twelve.tif"):
         assert np.array_equal(read_square(tmp_path / name, 64, 2)[..., 0], RAMP), name
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiffs_in_which_0_is_white_are_read_as_people_see_them(tmp_path, bits):
+    """X-rays are stored so."""
+    values = (255 - RAMP).tobytes() if bits == 8 else ((255 - RAMP).astype(np.uint16) * 257).tobytes()
+    (tmp_path / "negative.tif").write_bytes(_tiff(RAMP, "<", bits, values, photometric=0))
+    assert np.array_equal(read_square(tmp_path / "negative.tif", 64, 2)[..., 0], RAMP)
 
 
 @pytest.mark.parametrize(
@@ -369,6 +395,17 @@ def test_all_damaged_files_are_named_at_once(tmp_path):
     assert "and 5 more\nRemove or replace them" in message
 
 
+def test_values_without_a_range_and_damaged_files_are_named_together(tmp_path):
+    """Each error would otherwise cost another command."""
+    samples = _many(tmp_path, 10)
+    Image.fromarray(RAMP.astype(np.float32)).save(samples[4][0], format="TIFF")
+    samples[2][0].write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"(?s)002\.png is not a usable image \(no image.*2 of 10 images.*004\.png \(its values"
+    ):
+        decode(samples, 8, 2)
+
+
 def test_a_hundredth_of_the_files_may_be_damaged(tmp_path):
     """They are left out with a note; one more is an error, and so is the first for an older run."""
     samples = _many(tmp_path, 200)
@@ -470,6 +507,38 @@ def test_the_same_files_are_not_decoded_twice(photos, monkeypatch, tmp_path):
         before = len(_entries(tmp_path))
         decode(some, size, rule)
         assert len(_entries(tmp_path)) == before + 1
+
+
+def test_files_that_change_places_are_decoded_again(tmp_path):
+    """Also where size and date stay the same, as those of files from one archive."""
+    paths = [_saved(tmp_path, Image.new("RGB", (8, 8), (value, 0, 0)), f"{value}.bmp") for value in (50, 200)]
+    for path in paths:
+        os.utime(path, (10**9, 10**9))
+    samples = [(path, label) for label, path in enumerate(paths)]
+    assert decode(samples, 8, 2).split.images[:, 0, 0, 0].tolist() == [50, 200]
+    time.sleep(0.02)  # clocks of file systems may go in steps
+    for old, new in ((0, "third"), (1, paths[0].name)):
+        paths[old].rename(tmp_path / new)
+    (tmp_path / "third").rename(paths[1])
+    assert decode(samples, 8, 2).split.images[:, 0, 0, 0].tolist() == [200, 50]
+
+
+def test_a_file_that_could_not_be_read_for_a_while_comes_back(tmp_path, monkeypatch):
+    """The cache keeps the images that were read, not a fault of the disk or of the memory."""
+    samples = _many(tmp_path, 100)
+
+    def failing(path, size, rule):
+        if path == samples[3][0]:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_square(path, size, rule)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("attn_nas.data.pixels.read_square", failing)
+        assert decode(samples, 8, 2).damaged == (samples[3][0],)
+    for _ in range(2):
+        found = decode(samples, 8, 2)
+        assert not found.damaged
+        assert found.split.images[:, 0, 0, 0].tolist() == [number + 50 for number in range(100)]
 
 
 @pytest.mark.parametrize(

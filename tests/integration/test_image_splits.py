@@ -135,6 +135,15 @@ def test_equal_images_without_files_are_told_by_position():
     assert note.endswith("(4 = 0, 3 = 1, 2 = 2, ...)")
 
 
+def test_equal_images_with_different_labels_in_one_split_are_told():
+    """As where the images of one class were copied into the folder of another."""
+    images = torch.tensor([1, 2, 3, 1, 2], dtype=torch.uint8).view(5, 1, 1, 1)
+    split = Split(images, torch.tensor([0, 0, 0, 1, 0]))
+    (note,) = notes_of_equal({"training": split}, {"training": ["a", "b", "c", "d", "e"]})
+    assert note.startswith("1 of 5 training images have the same pixels as an image with another label")
+    assert note.endswith("(d = a)")
+
+
 def test_folders_are_mirrored_only_where_the_space_says_so(photos):
     """Off for folders unless set, on in runs that were begun when it was; the fixed data sets as published."""
     settings = _settings(photos)

@@ -32,12 +32,15 @@ STOP = Hints("Ctrl-C stops after the running trials", "stopping after the runnin
 LEAVE = Hints("Ctrl-C ends this view; the search continues", "stopping after the running trials; Ctrl-C ends this view")
 
 
-def picture(progress: SearchProgress, hints: Hints = STOP, now: float | None = None) -> RenderableType:
+def picture(
+    progress: SearchProgress, hints: Hints = STOP, now: float | None = None, decoded: tuple[int, int] | None = None
+) -> RenderableType:
     """Draw budget, workers, front, hypervolume and failures, as far as the terminal has rows for them.
 
-    ``now`` is a Unix time in seconds; by default the time of each drawing.
+    ``now`` is a Unix time in seconds; by default the time of each drawing. ``decoded`` are, before the search has started, the
+    number of decoded images and the number of all images.
     """
-    return _Picture(progress, hints, now)
+    return _Picture(progress, hints, now, decoded)
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,21 @@ class _Picture:
     progress: SearchProgress
     hints: Hints
     now: float | None
+    decoded: tuple[int, int] | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the rows for the present size of the terminal."""
         start = self.progress.started
         if start is None:
-            yield Text("preparing the data and the cost table ...")
+            yield Text("preparing the data and the cost table ..." + self._images)
         else:
             frame = Frame(options.max_width, options.ascii_only)
             yield Group(*self._rows(start, frame, options.size.height - 1))
+
+    @property
+    def _images(self) -> str:
+        done, total = self.decoded or (0, 0)
+        return f" {done:,} of {total:,} images decoded" if done < total else ""
 
     def _rows(self, start: SearchStarted, frame: Frame, height: int) -> list[Text]:
         """Return at most ``height`` rows; the front is cut first, then the workers."""

@@ -10,6 +10,7 @@ from threading import RLock, Thread
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
+from attn_nas.events.loading import decoding_reported_to
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import Event, Listener
 from attn_nas.terminal.live.picture import STOP, Hints, picture
@@ -23,6 +24,7 @@ class _Shown:
     def __init__(self, progress: SearchProgress, hints: Hints) -> None:
         self._progress = progress
         self._hints = hints
+        self._decoded: tuple[int, int] | None = None
         self._lock = RLock()
 
     def __call__(self, event: Event) -> None:
@@ -30,15 +32,22 @@ class _Shown:
         with self._lock:
             self._progress(event)
 
+    def show_decoded(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` images are decoded."""
+        with self._lock:
+            self._decoded = done, total
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the picture of the present state."""
         with self._lock:
-            yield from console.render(picture(self._progress, self._hints), options)
+            yield from console.render(picture(self._progress, self._hints, decoded=self._decoded), options)
 
 
 @contextmanager
 def live_view(console: Console, progress: SearchProgress | None = None, hints: Hints = STOP) -> Iterator[Listener]:
     """Yield a listener whose picture stays at the bottom of the terminal until the block ends.
+
+    It also shows how far the decoding of images in the block has come.
 
     ``progress`` is the state to start from, by default that of a new search.
     """
@@ -46,7 +55,8 @@ def live_view(console: Console, progress: SearchProgress | None = None, hints: H
     drawing = Thread(target=_draw, args=(console, shown, over), daemon=True)
     drawing.start()
     try:
-        yield shown
+        with decoding_reported_to(shown.show_decoded):
+            yield shown
     finally:
         over.set()
         drawing.join()

@@ -183,6 +183,18 @@ def test_the_live_picture_is_drawn_and_taken_away():
     assert cursor.count("\x1b[2K") == shown.rsplit("\x1b[2K", 1)[1].count("\n")
 
 
+def test_the_live_picture_shows_how_far_the_decoding_of_images_is():
+    """Before the search starts; another bar on the same terminal would be drawn over it."""
+    file = io.StringIO()
+    console = Console(width=80, height=24, file=file, force_terminal=True, color_system=None, _environ={})
+    with live_view(console):
+        report_decoded(1234, 5000)
+        deadline = time.monotonic() + 30
+        while "preparing the data and the cost table ... 1,234 of 5,000 images decoded" not in file.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 def test_bars_lie_between_the_lowest_and_the_highest():
     """Of what is shown, or as told; what does not fit is thinned out, the ends remain."""
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
