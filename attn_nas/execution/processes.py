@@ -19,8 +19,8 @@ import numpy as np
 
 from attn_nas.errors import RunError, first_line
 
-_LOADED = ["attn_nas.execution.local", "attn_nas.training.trainer", "torch._dynamo"]
-"""Modules that the server imports before it forks: trainers, and what the first optimizer loads. None may start a thread."""
+_LOADED = ["attn_nas.execution.local", "attn_nas.training.trainer"]
+"""Modules that the server imports before it forks. None may start a thread."""
 _RETRY_AFTER = 1.0
 """Seconds to wait after a failed start, until the death of a server is noticed and another can be started."""
 _SAFE_PATH_VARIABLE = "PYTHONSAFEPATH"

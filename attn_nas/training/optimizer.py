@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Mapping
 
@@ -14,14 +15,27 @@ from attn_nas.space.schema import ProxySettings
 _AVERAGE_EVERY = 8
 
 
-def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> torch.optim.SGD:
+class LightSGD(torch.optim.SGD):
+    """SGD whose methods do not import ``torch._dynamo``, which takes more than a second of each process that trains.
+
+    Torch wraps methods of its optimizers so that ``torch.compile`` leaves them out; these are the methods without wrapping.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> LightSGD:
     """Make a fused Nesterov SGD whose learning rate is read from the tensor ``rate``, shape ``()``, at every step.
 
     Momentum starts at zero. Norms and biases (parameters with one dimension) have no weight decay.
     """
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    optimizer = torch.optim.SGD(
+    optimizer = LightSGD(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=rate,
         momentum=settings.momentum,
@@ -37,7 +51,7 @@ def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> t
 def learning_rates(settings: ProxySettings, steps_per_epoch: int) -> Tensor:
     """Return the one-cycle learning rates (Smith and Topin, arXiv 1708.07120) of all steps, ``(epochs * steps_per_epoch,)``."""
     total = settings.epochs * steps_per_epoch
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=settings.lr)
+    optimizer = LightSGD([torch.zeros(1)], lr=settings.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.lr, total_steps=total, pct_start=max(settings.warmup, 2 / total), cycle_momentum=False
     )

@@ -181,7 +181,7 @@ def run_page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("documentation")
     (folder / "docs.yaml").write_text(TOY.read_text())
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["attn_nas.execution.local", "attn_nas.training.trainer", "attn_nas.cli", "torch._dynamo"])
+    context.set_forkserver_preload(["attn_nas.execution.local", "attn_nas.training.trainer", "attn_nas.cli"])
     commands: list[str] = []
 
     def run(page):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -540,3 +542,20 @@ def test_results_are_frozen():
     result = ProxyResult(0.5, 1.0, 0.0, (0.5,), (1.0,), (0.0,), (1.0,), 1.0, 1.0, 1.0, 8, 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.accuracy = 0.9
+
+
+def test_a_training_does_not_import_what_only_compilation_needs():
+    """``torch._dynamo`` takes more than a second of each process."""
+    code = (
+        "import sys, torch\n"
+        "from attn_nas.space.schema import ProxySettings\n"
+        "from attn_nas.training.optimizer import learning_rates, make_optimizer\n"
+        "model, settings = torch.nn.Conv2d(3, 4, 3), ProxySettings(epochs=1, batch_size=8, lr=0.1)\n"
+        "optimizer = make_optimizer(model, settings, learning_rates(settings, 4)[0])\n"
+        "model(torch.ones(1, 3, 8, 8)).sum().backward()\n"
+        "optimizer.step()\n"
+        "optimizer.zero_grad()\n"
+        "optimizer.load_state_dict(optimizer.state_dict())\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
