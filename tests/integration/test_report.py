@@ -44,6 +44,12 @@ def run(tiny_space, tmp_path_factory):
     return fake_run(tiny_space, tmp_path_factory.mktemp("report") / "a <b>run")
 
 
+@pytest.fixture(scope="module")
+def html(run):
+    """The HTML report of `run`."""
+    return html_report(RunReading.of(run.folder.path))
+
+
 class Loaded(HTMLParser):
     """What a page loads from elsewhere, its identities, and where its links inside lead."""
 
@@ -64,9 +70,8 @@ class Loaded(HTMLParser):
             self.links.append(given.get("href", ""))
 
 
-def test_the_html_report_needs_nothing_from_elsewhere(run):
+def test_the_html_report_needs_nothing_from_elsewhere(html):
     """No address is loaded, every link leads to a place in it, no identity is there twice, names are text."""
-    html = html_report(RunReading.of(run.folder.path))
     page = Loaded(html)
     assert page.loads == []
     assert "@import" not in html
@@ -77,9 +82,8 @@ def test_the_html_report_needs_nothing_from_elsewhere(run):
     assert "<b>run" not in html
 
 
-def test_the_html_report_has_every_page(run):
+def test_the_html_report_has_every_page(run, html):
     """Front, references, every trial, comparison, insight, and the code of each member of the front."""
-    html = html_report(RunReading.of(run.folder.path))
     page = Loaded(html)
     for candidate in (*run.front, *run.references):
         assert f"candidate-{candidate.record.key}" in page.identities
