@@ -7,7 +7,8 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -156,14 +157,14 @@ class Collector:
         if f"{module.__name__}.{name}" in self._seen:
             return
         self._seen.add(f"{module.__name__}.{name}")
-        for used in sorted(_names(ast.parse(source))):
+        for used in _names(source):
             if used != name and used in vars(module):
                 self._need(module, used)
         self.definitions.append(source)
 
     def _need(self, module: ModuleType, name: str) -> None:
-        value = vars(module)[name]
-        statement = _binding(module, name)
+        value, source = vars(module)[name], inspect.getsource(module)
+        statement = _bindings(source).get(name)
         if isinstance(statement, ast.Import):
             alias = next(alias for alias in statement.names if (alias.asname or alias.name.partition(".")[0]) == name)
             if _is_ours(alias.name):
@@ -178,7 +179,7 @@ class Collector:
             alias = next(alias for alias in statement.names if name in (alias.asname, alias.name))
             self._names.setdefault(str(statement.module), set()).add(ast.unparse(alias))
         elif statement is not None:
-            self._add(module, name, ast.get_source_segment(inspect.getsource(module), statement) or "")
+            self._add(module, name, _assignment(source, name))
 
     def module(self, docstring: str, *rest: str) -> str:
         """Return the Python module: docstring, imports, the added definitions, then ``rest``."""
@@ -212,19 +213,32 @@ def _isort(name: str) -> tuple[bool, bool, str]:
     return (not name.isupper(), not name[:1].isupper(), name)
 
 
-def _names(tree: ast.AST) -> Iterator[str]:
-    return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+@lru_cache(maxsize=1024)
+def _names(source: str) -> tuple[str, ...]:
+    """Return the names that ``source`` uses, sorted."""
+    return tuple(sorted({node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}))
 
 
-def _binding(module: ModuleType, name: str) -> ast.stmt | None:
-    """Return the top-level statement of ``module`` that binds ``name``; None if there is none."""
-    for statement in ast.parse(inspect.getsource(module)).body:
-        if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            if any((alias.asname or alias.name.partition(".")[0]) == name for alias in statement.names):
-                return statement
-        elif isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
-            if statement.name == name:
-                return statement
-        elif isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in statement.targets):
-            return statement
-    return None
+@lru_cache(maxsize=256)
+def _bindings(source: str) -> Mapping[str, ast.stmt]:
+    """Return the top-level statements of a module that bind names, by name; the first of each name."""
+    found: dict[str, ast.stmt] = {}
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Import() | ast.ImportFrom():
+                names = [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
+            case ast.ClassDef() | ast.FunctionDef():
+                names = [statement.name]
+            case ast.Assign():
+                names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+            case _:
+                names = []
+        for name in names:
+            found.setdefault(name, statement)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _assignment(source: str, name: str) -> str:
+    """Return the source of the statement that binds ``name``."""
+    return ast.get_source_segment(source, _bindings(source)[name]) or ""
