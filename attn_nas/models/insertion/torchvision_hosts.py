@@ -1,5 +1,7 @@
 """Blocks of torchvision's trunks with slots; modules are applied in torchvision's order."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from attn_nas.models.insertion.hosts import HostBlock
@@ -23,7 +25,7 @@ class TorchvisionBasicBlock(ResidualHost):
     """``BasicBlock`` of torchvision's ResNet-18 and -34, and of the many small ResNets copied from it."""
 
     title = "torchvision's ResNet (BasicBlock)"
-    needed = ("conv1", "bn1", "relu", "conv2", "bn2")
+    needed: ClassVar[tuple[str, ...]] = ("conv1", "bn1", "relu", "conv2", "bn2")
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
@@ -36,7 +38,7 @@ class TorchvisionBottleneck(ResidualHost):
     """``Bottleneck`` of torchvision's ResNet-50 and larger, ResNeXt and Wide ResNet."""
 
     title = "torchvision's ResNet (Bottleneck)"
-    needed = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "relu")
+    needed: ClassVar[tuple[str, ...]] = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
