@@ -31,7 +31,6 @@ from common import make_parser, present
 from dashboard import deep_space
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.storages._rdb.models import TrialModel, TrialParamModel, TrialUserAttributeModel, TrialValueModel
-from optuna.trial import TrialState
 from overhead import embedded_space
 from sqlalchemy import Engine, event, insert, select
 
@@ -69,20 +68,12 @@ class AppendedStudy(LiveStudy):
     """A study whose trials reach the database when they have ended, in one transaction."""
 
     def begin(self, number: int) -> None:
-        """Write nothing."""
-
-    def end(
-        self,
-        number: int,
-        attributes: Mapping[str, Any],
-        values: Sequence[float] | None = None,
-        state: TrialState | None = None,
-    ) -> None:
-        """Append the trial. The database numbers trials as they end, so their own number becomes an attribute."""
+        """Keep the number as an attribute, since the database numbers trials as they end; write nothing."""
         trial_id = self._memory.get_trial_id_from_study_id_trial_number(self._memory_id, number)
-        for name, value in {**attributes, "number": number}.items():
-            self._memory.set_trial_user_attr(trial_id, name, value)
-        self.study.tell(number, values, state=state)
+        self._memory.set_trial_user_attr(trial_id, "number", number)
+
+    def _copy_end(self, number: int) -> None:
+        """Append the trial."""
         self._call(partial(self._storage.create_new_trial, self._id, self._trial(number)))
 
 

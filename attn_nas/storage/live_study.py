@@ -96,8 +96,7 @@ class LiveStudy:
         for key, value in attributes.items():
             self._memory.set_trial_user_attr(memory_trial_id, key, value)
         self.study.tell(number, values, state=state)
-        self._write_end(*self._open.pop(number), self._trial(number))
-        self._write_sampler_state()
+        self._copy_end(number)
 
     def _database_id(self, number: int) -> int:
         found: int = self._call(partial(self._storage.get_trial_id_from_study_id_trial_number, self._id, number))
@@ -106,6 +105,11 @@ class LiveStudy:
     def _trial(self, number: int) -> FrozenTrial:
         """The trial as it is in memory; what is set later does not change this object."""
         return self.study.get_trials(deepcopy=False)[number]
+
+    def _copy_end(self, number: int) -> None:
+        """Copy the end of a trial to the database, and what samplers keep."""
+        self._write_end(*self._open.pop(number), self._trial(number))
+        self._write_sampler_state()
 
     def _write_end(self, trial_id: int, written: FrozenTrial, trial: FrozenTrial) -> None:
         for key, value in _changed(written.user_attrs, trial.user_attrs).items():
