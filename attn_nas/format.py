@@ -1,6 +1,7 @@
-"""Formats numbers for readers, and escapes text for Markdown."""
+"""Formats numbers and lists for readers, and escapes text for Markdown."""
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 from attn_nas.errors import UsageError
@@ -27,6 +28,12 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def listed(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
+    """The first ``most`` names in one line, and the number of the rest."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return separator.join(names[:most]) + more
 
 
 def reference_label(name: str) -> str:

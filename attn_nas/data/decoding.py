@@ -18,6 +18,7 @@ from attn_nas.data.image_cache import Faults, ImageCache
 from attn_nas.data.listing import Sample, shown
 from attn_nas.errors import DataError, first_line
 from attn_nas.events.loading import report_decoded
+from attn_nas.format import listed
 from attn_nas.machine import usable_cores, usable_memory
 from attn_nas.version import __version__
 
@@ -224,9 +225,8 @@ def _kept(images: Tensor, samples: Sequence[Sample], faults: Faults) -> Decoded:
         count = f"{len(faults)} of {len(samples):,} images " + (
             "is not readable and is" if len(faults) == 1 else "are not readable and are"
         )
-        named = ", ".join(f"{shown(samples[index][0])} ({faults[index]})" for index in sorted(faults)[:_LISTED])
-        more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
-        notes.append(f"{count} left out: {named}{more}")
+        named = listed([f"{shown(samples[index][0])} ({faults[index]})" for index in sorted(faults)], _LISTED)
+        notes.append(f"{count} left out: {named}")
     dark = torch.tensor([bool(image.max() <= _DARK) for image in images], dtype=torch.bool)
     if any(dark[labels == label].float().mean() > 0.5 for label in labels.unique()):
         example = shown(samples[indices[int(dark.nonzero()[0])]][0])

@@ -14,8 +14,9 @@ from attn_nas.data.dataset import Dataset, Split, hold_out_indices
 from attn_nas.data.decoding import Decoded, decode, decode_parts
 from attn_nas.data.listing import ImageListing, Sample, list_images, shown
 from attn_nas.data.rules import DataRules
-from attn_nas.data.splits import listed, notes_of_equal, notes_of_missing, stratified_division
+from attn_nas.data.splits import notes_of_equal, notes_of_missing, stratified_division
 from attn_nas.errors import DataError
+from attn_nas.format import listed
 from attn_nas.space.schema import DataSettings
 from attn_nas.space.task import Task
 
@@ -41,13 +42,13 @@ def image_folder(settings: DataSettings, rules: DataRules, download: bool) -> Da
     train, validation = decode_parts(parts, size, rules.decoding)
     splits = {"training": train.split, "validation": validation.split}
     files = {name: _files(*part, root) for name, part in zip(splits, zip(parts, (train, validation), strict=True), strict=True)}
+    equal = notes_of_equal(splits, files)
 
     def read_test() -> Split:
         samples = _listed_test(root, listing, rules).samples
         test = decode(samples, size, rules.decoding)
         compared, names = {**splits, "test": test.split}, {**files, "test": _files(samples, test, root)}
-        known = notes_of_equal(splits, files)
-        for note in (*test.notes, *(note for note in notes_of_equal(compared, names) if note not in known)):
+        for note in (*test.notes, *(note for note in notes_of_equal(compared, names) if note not in equal)):
             logger.warning(note)
         return test.split
 
@@ -64,7 +65,7 @@ def image_folder(settings: DataSettings, rules: DataRules, download: bool) -> Da
             *train.notes,
             *validation.notes,
             *notes_of_missing(splits, listing.classes),
-            *notes_of_equal(splits, files),
+            *equal,
             *_notes_of_test(root, listing, rules),
         ),
         made_with=_decoder(),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attn_nas.data.rules import KNOWN
 from attn_nas.errors import DataError
+from attn_nas.format import listed
 
 Sample = tuple[Path, int]
 """An image file and its label, an index into the names of the classes."""
@@ -57,17 +58,18 @@ class ImageListing:
         skipped = f"{len(self.outside)} files are" if len(self.outside) > 1 else "1 file is"
         return (
             f"{skipped} skipped directly in {shown(self.folder)}, outside the folders of the classes "
-            f"({_listed([shown(Path(name)) for name in self.outside])}). Move images into the folder of their class",
+            f"({listed([shown(Path(name)) for name in self.outside])}). Move images into the folder of their class",
         )
 
     def _note_of_skipped(self) -> tuple[str, ...]:
         if not self.skipped:
             return ()
-        by_class = _listed([f"{count} in {name}" for name, count in self.skipped.items()])
+        by_class = listed([f"{count} in {name}" for name, count in self.skipped.items()])
+        suffixes = listed([suffix or "files without a suffix" for suffix in self.suffixes])
         total = sum(self.skipped.values())
         skipped = f"{total} files are" if total > 1 else "1 file is"
         return (
-            f"{skipped} skipped below {shown(self.folder)} ({by_class}): Pillow has no reader for {_listed(self.suffixes)}. "
+            f"{skipped} skipped below {shown(self.folder)} ({by_class}): Pillow has no reader for {suffixes}. "
             "If they are images, convert them to PNG or JPEG",
         )
 
@@ -94,17 +96,19 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
     empty: list[str] = []
     for label, name in enumerate(classes):
         files = [file for _, found in sorted(_walk(folder / name, rule, [os.path.realpath(folder)])) for file in found]
-        images = [file for file in files if _counts(file.name, rule)]
+        images: list[Path] = []
+        others: list[Path] = []
+        for file in files:
+            (images if _counts(file.name, rule) else others).append(file)
         samples += [(file, label) for file in images]
-        others = [file.suffix.lower() for file in files if not _counts(file.name, rule)]
-        suffixes.update(others)
+        suffixes.update(file.suffix.lower() for file in others)
         if others and rule > 1:
             skipped[name] = len(others)
         if not images:
             kinds = f"{len(others)} files of other formats" if len(others) > 1 else "1 file of another format"
             empty.append(f"{name} ({kinds})" if others else name)
     if empty:
-        which = f"no images of {'these classes' if len(empty) > 1 else 'the class'}: {_listed(empty)}"
+        which = f"no images of {'these classes' if len(empty) > 1 else 'the class'}: {listed(empty)}"
         raise DataError(f"{_without_images(folder, which)}. Add images, or remove the folder of the class")
     kinds_skipped = tuple(sorted(suffixes)) if skipped else ()
     return ImageListing(folder, tuple(classes), tuple(samples), skipped, kinds_skipped, tuple(outside))
@@ -167,9 +171,3 @@ def _without_images(folder: Path, reason: str) -> str:
         f"no images under {shown(folder.absolute())}: it needs one folder of images per class, as in train/CLASS/name.jpg "
         f"({reason})"
     )
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    most = 10
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(name or "files without a suffix" for name in names[:most]) + more

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from attn_nas.data.dataset import Split, check_numbers
 from attn_nas.errors import DataError
+from attn_nas.format import listed
 
-_MOST_CLASSES = 10
-"""Names of classes that a message lists."""
 _MOST_PAIRS = 3
 """Pairs of equal images that a note names."""
 
@@ -98,12 +97,6 @@ def notes_of_equal(splits: Mapping[str, Split], files: Mapping[str, Sequence[str
                 f"two labels is wrong. Remove the copies {examples}"
             )
     return tuple(notes)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The names in one line; of more than ten the first ten, and the number of the rest."""
-    more = f" and {len(names) - _MOST_CLASSES} more" if len(names) > _MOST_CLASSES else ""
-    return ", ".join(names[:_MOST_CLASSES]) + more
 
 
 def _note_of_equal(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from attn_nas.errors import UsageError, first_line
+from attn_nas.format import listed
 from attn_nas.models.build import build_trunk
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
@@ -55,11 +56,17 @@ def trunk_weights(path: Path, trunk: Trunk) -> dict[str, Tensor]:
 
 def _conversion(path: Path) -> str:
     """Return how to convert ``path``, if it is a file of torch.save; else nothing."""
-    if not path.is_file() or not (path.suffix in _PICKLED or path.read_bytes()[:2] in (b"PK", b"\x80\x02")):
+    if not path.is_file() or not (path.suffix in _PICKLED or _first_bytes(path) in (b"PK", b"\x80\x02")):
         return ""
     made = path.with_suffix(".safetensors" if path.suffix in _PICKLED else ".converted.safetensors")
     command = _CONVERT.format(given=str(path), made=str(made))
     return f'; files of torch.save may run code and are not read, so convert it: python -c "{command}"'
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Return the first two bytes of a file, which may be of many gigabytes."""
+    with path.open("rb") as file:
+        return file.read(2)
 
 
 def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
@@ -84,10 +91,9 @@ def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
         if name not in fresh and (name not in weights or weights[name].shape != tensor.shape)
     ]
     if wrong:
-        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         others = [name for name in weights if name not in wanted and not name.endswith("num_batches_tracked")]
         instead = f"; it has {', '.join(others[:_NAMED])}{' and more' * (len(others) > _NAMED)} instead" if others else ""
-        raise UsageError(f"{path} does not have the weights of {trunk}: it lacks {'; '.join(wrong[:_NAMED])}{more}{instead}")
+        raise UsageError(f"{path} does not have the weights of {trunk}: it lacks {listed(wrong, _NAMED, '; ')}{instead}")
     return fresh
 
 
