@@ -11,6 +11,8 @@ import reproduce
 from figures.core import RESULTS, Figure, Step, Table, cell
 from figures.registry import FIGURES
 
+from attn_nas.format import duration
+
 ROOT = Path(__file__).parents[2]
 OTHER_PAGES = {
     "docs/how-it-works.md",
@@ -71,7 +73,8 @@ def test_the_list_names_all_figures_with_files_and_commands(capsys):
     for figure in FIGURES.values():
         assert f"\n  results/{figure.results}" in printed
         assert all(step.command(quick=False) in printed for step in figure.steps)
-    assert "results/soak.json; took 08:24" in printed
+    soak = FIGURES["soak"]
+    assert f"results/soak.json; took {duration(soak.load()['seconds'])}" in printed
 
 
 def refusal(arguments, capsys) -> str:
