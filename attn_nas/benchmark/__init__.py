@@ -1,7 +1,9 @@
-"""A tabular benchmark of attention placements: stored trainings, on which search strategies are compared in seconds."""
+"""Search problems with known truths, stored and made up, on which search strategies are compared in seconds."""
 
 from attn_nas.benchmark.build import Shard, TableBuild
 from attn_nas.benchmark.compare import StrategyComparison, StrategyResult, Summary, Terms, compare
+from attn_nas.benchmark.landscapes import LANDSCAPES, Instance, Landscape, landscape, recorded
+from attn_nas.benchmark.problem import Judge, Problem
 from attn_nas.benchmark.simulate import SimulatedTrial, simulate
 from attn_nas.benchmark.strategies import (
     STRATEGIES,
@@ -19,12 +21,17 @@ from attn_nas.benchmark.truth import SplitName, Truth
 
 __all__ = [
     "EMBEDDED",
+    "LANDSCAPES",
     "STRATEGIES",
     "Entry",
     "Header",
+    "Instance",
+    "Judge",
+    "Landscape",
     "NamedStrategy",
     "Peer",
     "PeerStrategy",
+    "Problem",
     "SamplerStrategy",
     "SearchStrategy",
     "Shard",
@@ -41,5 +48,7 @@ __all__ = [
     "Terms",
     "Truth",
     "compare",
+    "landscape",
+    "recorded",
     "simulate",
 ]

@@ -1,4 +1,4 @@
-"""Compares search strategies on a table: each with many seeds, judged by true accuracies that it does not see."""
+"""Compares search strategies on a landscape: each on many instances, judged by true accuracies that it does not see."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_nas.benchmark.simulate import SimulatedTrial, simulate
+from attn_nas.benchmark.landscapes import Landscape
+from attn_nas.benchmark.simulate import simulate
 from attn_nas.benchmark.strategies import StrategyFactory
-from attn_nas.benchmark.table import Table
-from attn_nas.benchmark.truth import SplitName, Truth
-from attn_nas.errors import RunError, TableError, UsageError
+from attn_nas.errors import RunError, UsageError
 from attn_nas.stats.uncertainty import Mean
 
 Floats = NDArray[np.float64]
@@ -33,23 +32,21 @@ class Terms:
     Args:
         budget: trials of a search.
         workers: trainings at the same time.
-        noise_free: strategies see mean accuracies over seeds instead of those of one training.
-        split: split of the accuracies that strategies are judged by (`Truth`).
+        noise_free: strategies see true accuracies instead of those of one training.
 
     """
 
     budget: int = 100
     workers: int = 1
     noise_free: bool = False
-    split: SplitName = "test"
 
 
 @dataclass(frozen=True)
 class Summary:
     """Means over searches: true hypervolume, regret (difference from the true front), fraction of the headroom recovered.
 
-    The headroom is the hypervolume of the true front minus that of the references. Standard errors are over searches of this
-    table; they do not include the noise of the table itself.
+    The headroom is the hypervolume of the true front minus that of the references. ``recovered`` is NaN where an instance has
+    none. Standard errors are over searches, each of another instance.
     """
 
     hypervolume: Mean
@@ -66,15 +63,15 @@ class StrategyResult:
     """Results of one strategy: true hypervolumes of its front and simulated seconds after each trial, ``(seeds, trials)``.
 
     A search that ended early keeps its last values. ``repeated`` is the fraction of trials that repeated a training;
-    ``best`` and ``reference`` are the hypervolumes of the true front and of the references.
+    ``best`` and ``reference`` ``(seeds,)`` are the hypervolumes of the true fronts and of the references.
     """
 
     strategy: str
     hypervolumes: Floats
     seconds: Floats
     repeated: float
-    best: float
-    reference: float
+    best: Floats
+    reference: Floats
 
     def after(self, trials: int) -> Summary:
         """The summary after ``trials`` trials.
@@ -88,7 +85,7 @@ class StrategyResult:
         return self._summary(self.hypervolumes[:, trials - 1])
 
     def lead(self, other: StrategyResult) -> Mean:
-        """Mean difference of final hypervolume from ``other``, paired by search; both saw the same trainings."""
+        """Mean difference of final hypervolume from ``other``, paired by search: both drew from the same instances."""
         return Mean.of(self.hypervolumes[:, -1] - other.hypervolumes[:, -1])
 
     def at(self, seconds: float) -> Summary:
@@ -98,19 +95,27 @@ class StrategyResult:
         return self._summary(padded[np.arange(len(done)), done])
 
     def _summary(self, values: Floats) -> Summary:
+        return Summary(Mean.of(values), Mean.of(self.best - values), Mean.of(self._recovered(values)))
+
+    @property
+    def recovered(self) -> Floats:
+        """Fraction of the headroom recovered at the end of each search, ``(seeds,)``."""
+        return self._recovered(self.hypervolumes[:, -1])
+
+    def _recovered(self, values: Floats) -> Floats:
         headroom = self.best - self.reference
-        recovered = (values - self.reference) / (headroom if headroom > _NO_HEADROOM else float("nan"))
-        return Summary(Mean.of(values), Mean.of(self.best - values), Mean.of(recovered))
+        return (values - self.reference) / np.where(headroom > _NO_HEADROOM, headroom, np.nan)
 
 
 @dataclass(frozen=True)
 class StrategyComparison:
-    """The results of several strategies on one table."""
+    """The results of several strategies on one landscape, called ``landscape`` and described by ``about``."""
 
+    landscape: str
+    about: str
     terms: Terms
     seeds: int
     results: tuple[StrategyResult, ...]
-    table: dict[str, Any]
 
     @cached_property
     def checkpoints(self) -> list[int]:
@@ -127,7 +132,12 @@ class StrategyComparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
-            "table": self.table,
+            "landscape": {
+                "name": self.landscape,
+                "about": self.about,
+                "best_hypervolume": Mean.of(self.results[0].best).to_dict(),
+                "reference_hypervolume": Mean.of(self.results[0].reference).to_dict(),
+            },
             "terms": vars(self.terms),
             "seeds": self.seeds,
             "strategies": [
@@ -145,7 +155,7 @@ class StrategyComparison:
 
 
 def compare(
-    table: Table,
+    landscape: Landscape,
     strategies: Mapping[str, StrategyFactory],
     seeds: int = 50,
     terms: Terms | None = None,
@@ -153,12 +163,12 @@ def compare(
     processes: int = 1,
     on_end: Callable[[str, int], None] | None = None,
 ) -> StrategyComparison:
-    """Simulate searches with each of ``strategies`` on ``table``.
+    """Simulate searches with each of ``strategies`` on ``landscape``.
 
-    Search ``i`` of every strategy sees the same trainings: those with the table's seed ``i`` modulo the number of its seeds.
+    Search ``i`` of every strategy is on instance ``i`` with seed ``i``; no two searches of a strategy see the same training.
 
     Args:
-        table: the table; it must contain all networks of its space.
+        landscape: where its problems come from.
         strategies: factories of strategies, by name.
         seeds: searches of each strategy.
         terms: conditions of the searches.
@@ -166,7 +176,6 @@ def compare(
         on_end: called with name and seed after each search.
 
     Raises:
-        TableError: the table lacks networks of its space, or test accuracies.
         UsageError: a number is below 1, or a strategy cannot be made.
         RunError: a process died.
 
@@ -179,27 +188,21 @@ def compare(
             raise UsageError(f"{name} = {number}: choose at least 1")
     if processes < 1:
         raise UsageError(f"processes = {processes}: choose at least 1")
-    if not table.complete:
-        raise TableError(
-            f"the table has {len(table.genotypes)} of the {table.encoding.num_genotypes} networks of its space: strategies "
-            "need all of them"
-        )
-    truth = Truth(table, terms.split)
-    runs = [(name, make, seed) for name, make in strategies.items() for seed in range(seeds)]
-    found: dict[str, list[tuple[Floats, Floats, float]]] = {name: [] for name in strategies}
+    runs = [(name, make, seed) for seed in range(seeds) for name, make in strategies.items()]
+    found: dict[str, list[_Played]] = {name: [] for name in strategies}
 
-    def note(name: str, seed: int, steps: list[SimulatedTrial]) -> None:
-        found[name].append(_judged(steps, truth, terms.budget))
+    def note(name: str, seed: int, played: _Played) -> None:
+        found[name].append(played)
         if on_end:
             on_end(name, seed)
 
     if processes == 1:
         for name, make, seed in runs:
-            note(name, seed, simulated(table, make, seed, terms))
+            note(name, seed, _play(landscape, make, seed, terms))
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context, initializer=_hold, initargs=(table, terms)) as pool:
-            futures = [(name, seed, pool.submit(_play, make, seed)) for name, make, seed in runs]
+        with ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare) as pool:
+            futures = [(name, seed, pool.submit(_play, landscape, make, seed, terms)) for name, make, seed in runs]
             try:
                 for name, seed, future in futures:
                     note(name, seed, future.result())
@@ -213,56 +216,48 @@ def compare(
     results = tuple(
         StrategyResult(
             name,
-            np.array([hypervolumes for hypervolumes, _, _ in rows]),
-            np.array([seconds for _, seconds, _ in rows]),
-            float(np.mean([repeated for _, _, repeated in rows])),
-            truth.best_hypervolume,
-            truth.reference_hypervolume,
+            np.array([each.hypervolumes for each in played]),
+            np.array([each.seconds for each in played]),
+            float(np.mean([each.repeated for each in played])),
+            np.array([each.best for each in played]),
+            np.array([each.reference for each in played]),
         )
-        for name, rows in found.items()
+        for name, played in found.items()
     )
-    described = {
-        "name": table.header.name,
-        "networks": len(table.genotypes),
-        "seeds": len(table.seeds),
-        "true_front": truth.front,
-        "best_hypervolume": truth.best_hypervolume,
-        "reference_hypervolume": truth.reference_hypervolume,
-    }
-    return StrategyComparison(terms, seeds, results, described)
+    return StrategyComparison(landscape.name, landscape.about, terms, seeds, results)
 
 
-def simulated(table: Table, make: StrategyFactory, seed: int, terms: Terms) -> list[SimulatedTrial]:
-    """The steps of one search."""
-    strategy = make(table, seed)
-    return simulate(table, strategy, terms.budget, workers=terms.workers, seed=seed, noise_free=terms.noise_free)
+@dataclass(frozen=True)
+class _Played:
+    """One search: true hypervolumes and seconds after each trial, the fraction of repeated trials, and the scale."""
+
+    hypervolumes: Floats
+    seconds: Floats
+    repeated: float
+    best: float
+    reference: float
 
 
-_held: list[tuple[Table, Terms]] = []
-"""The table and the terms, in a worker process."""
-
-
-def _hold(table: Table, terms: Terms) -> None:
+def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that compares ends it
-    _held[:] = [(table, terms)]
 
 
-def _play(make: StrategyFactory, seed: int) -> list[SimulatedTrial]:
-    table, terms = _held[0]
-    return simulated(table, make, seed, terms)
-
-
-def _judged(steps: list[SimulatedTrial], truth: Truth, budget: int) -> tuple[Floats, Floats, float]:
-    """True hypervolumes and seconds after each of ``budget`` trials, and the fraction of repeated trials."""
+def _play(landscape: Landscape, make: StrategyFactory, seed: int, terms: Terms) -> _Played:
+    instance = landscape.instance(seed)
+    strategy = make(instance, seed)
+    steps = simulate(instance, strategy, terms.budget, workers=terms.workers, seed=seed, noise_free=terms.noise_free)
     if not steps:
         raise UsageError("a strategy proposed no candidate")
     known: dict[frozenset[str], float] = {}
     for step in steps:
         if step.front not in known:
-            known[step.front] = truth.hypervolume(step.front)
-    hypervolumes = np.array([known[step.front] for step in steps])
-    seconds = np.array([step.seconds for step in steps])
-    missing = (0, budget - len(steps))
+            known[step.front] = instance.hypervolume(strategy.genotypes[key] for key in step.front)
+    missing = (0, terms.budget - len(steps))
     tried = {(step.key, step.epochs) for step in steps}
-    repeated = 1 - len(tried) / len(steps)
-    return np.pad(hypervolumes, missing, mode="edge"), np.pad(seconds, missing, mode="edge"), repeated
+    return _Played(
+        np.pad(np.array([known[step.front] for step in steps]), missing, mode="edge"),
+        np.pad(np.array([step.seconds for step in steps]), missing, mode="edge"),
+        1 - len(tried) / len(steps),
+        instance.best_hypervolume,
+        instance.reference_hypervolume,
+    )

@@ -1,4 +1,4 @@
-"""Simulates one search on a table; each training takes its stored time, on any number of workers."""
+"""Simulates one search of a problem; each training takes its simulated time, on any number of workers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import heapq
 from dataclasses import dataclass
 from itertools import accumulate
 
+from attn_nas.benchmark.problem import Problem
 from attn_nas.benchmark.strategies import Strategy
-from attn_nas.benchmark.table import Table
 from attn_nas.errors import UsageError
 from attn_nas.space.genotype import Genotype
 from attn_nas.training import ProxyResult
@@ -37,10 +37,10 @@ class _Training:
 class _Simulation:
     """The running trainings of a search, epoch by epoch if the strategy can stop them."""
 
-    def __init__(self, table: Table, strategy: Strategy, seed: int | None) -> None:
-        self._table, self._strategy, self._seed = table, strategy, seed
-        size = (table.header.task.height, table.header.task.width)
-        work = [0.0, *accumulate(epoch_work(size, table.header.space.proxy))]
+    def __init__(self, problem: Problem, strategy: Strategy, seed: int | None) -> None:
+        self._problem, self._strategy, self._seed = problem, strategy, seed
+        size = (problem.task.height, problem.task.width)
+        work = [0.0, *accumulate(epoch_work(size, problem.space.proxy))]
         self._shares = [done / work[-1] for done in work]
         self._queue: list[tuple[float, int]] = []
         self._trainings: list[_Training] = []
@@ -62,7 +62,7 @@ class _Simulation:
         genotype = self._strategy.ask()
         if genotype is None:
             return False
-        result = self._table.query(genotype, self._seed)
+        result = self._problem.query(genotype, self._seed)
         self._trainings.append(_Training(genotype, result, self._paused.pop(genotype.key, 0)))
         self._go_on(self.begun - 1)
         return True
@@ -92,7 +92,7 @@ class _Simulation:
 
 
 def simulate(
-    table: Table, strategy: Strategy, budget: int, *, workers: int = 1, seed: int = 0, noise_free: bool = False
+    problem: Problem, strategy: Strategy, budget: int, *, workers: int = 1, seed: int = 0, noise_free: bool = False
 ) -> list[SimulatedTrial]:
     """Simulate ``budget`` trials of ``strategy``; returns them in the order in which they end.
 
@@ -100,7 +100,7 @@ def simulate(
     is another trial, which takes the remaining time. There are fewer trials if the strategy has no more proposals.
 
     Args:
-        table: the table.
+        problem: where trainings are looked up.
         strategy: the strategy; its state changes.
         budget: number of trials.
         workers: trainings at the same time.
@@ -109,13 +109,13 @@ def simulate(
 
     Raises:
         UsageError: ``budget`` or ``workers`` is below 1.
-        TableError: the strategy proposes a network that the table lacks.
+        TableError: the strategy proposes a network that the problem lacks.
 
     """
     for name, number in (("budget", budget), ("workers", workers)):
         if number < 1:
             raise UsageError(f"{name} = {number}: choose at least 1")
-    simulation = _Simulation(table, strategy, None if noise_free else seed)
+    simulation = _Simulation(problem, strategy, None if noise_free else seed)
     steps: list[SimulatedTrial] = []
     exhausted = False
     while True:

@@ -1,4 +1,4 @@
-"""Search strategies for a table: those of attn-nas, Optuna's samplers, and other optimisers with ask and tell."""
+"""Search strategies to be compared: those of attn-nas, Optuna's samplers, and other optimisers with ask and tell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
-from attn_nas.benchmark.table import Table
+from attn_nas.benchmark.problem import Problem
 from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.errors import UsageError, choose_from, first_line
 from attn_nas.plugins import registry as plugins
@@ -30,17 +30,19 @@ from attn_nas.training import ProxyResult
 
 
 class Strategy(ABC):
-    """One search of a table's space: proposes candidates, receives their results, and reports its front.
+    """One search of the space of ``problem``: proposes candidates, receives their results, and reports its front.
 
     Subclasses implement `propose` and `learn`. Several candidates can run at the same time, and one candidate can run twice.
-    A strategy may read the costs of the table, which a search knows before training, but no accuracies except those that it
-    receives.
+    A strategy may read the costs of the problem, which a search knows before training, but no accuracies except those that
+    it receives.
     """
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
         self.observed: dict[str, tuple[float, float]] = {}
         """Last measured accuracy, and FLOPs, by key."""
+        self.genotypes: dict[str, Genotype] = {}
+        """The networks that were measured, by key."""
         self.running: list[tuple[Genotype, Any]] = []
         """Running candidates with the tokens of their proposals."""
 
@@ -80,8 +82,9 @@ class Strategy(ABC):
     def tell(self, genotype: Genotype, result: ProxyResult) -> None:
         """Receive the result of a running candidate."""
         token = self._ended(genotype)
-        flops = self.table.cost(genotype).flops
+        flops = self.problem.cost(genotype).flops
         self.observed[genotype.key] = result.accuracy, flops
+        self.genotypes[genotype.key] = genotype
         self.learn(token, result.accuracy, flops)
 
     def _ended(self, genotype: Genotype) -> Any:
@@ -90,8 +93,8 @@ class Strategy(ABC):
         return self.running.pop(index)[1]
 
 
-StrategyFactory = Callable[[Table, int], Strategy]
-"""Makes a strategy from a table and a seed. Must be picklable."""
+StrategyFactory = Callable[[Problem, int], Strategy]
+"""Makes a strategy from a problem and a seed. Must be picklable."""
 
 
 class SearchStrategy(Strategy):
@@ -100,14 +103,16 @@ class SearchStrategy(Strategy):
     The front is that of estimated accuracies; without ``estimated``, the Pareto front of measured accuracies.
     """
 
-    def __init__(self, table: Table, seed: int, sampler: SamplerFactory = KnownCostSampler, *, estimated: bool = True) -> None:
-        super().__init__(table)
+    def __init__(
+        self, problem: Problem, seed: int, sampler: SamplerFactory = KnownCostSampler, *, estimated: bool = True
+    ) -> None:
+        super().__init__(problem)
         self._study = _study(RandomSampler(seed))
         self._estimated = estimated
-        self._queue = [*table.references.values()]
+        self._queue = [*problem.references.values()]
         self.paused: set[str] = set()
         """Keys of the paused candidates."""
-        self._proposer = Proposer(table.encoding, sampler(table.header.space, table.costs, seed), seed)
+        self._proposer = Proposer(problem.encoding, sampler(problem.space, problem.costs, seed), seed)
 
     def propose(self) -> tuple[Genotype, Trial] | None:
         """See `Strategy.propose`."""
@@ -124,7 +129,7 @@ class SearchStrategy(Strategy):
 
     def front(self) -> Collection[str]:
         """See `Strategy.front`."""
-        trainings = [Training(self.table.genotypes[key], 0, accuracy) for key, (accuracy, _) in self.observed.items()]
+        trainings = [Training(self.genotypes[key], 0, accuracy) for key, (accuracy, _) in self.observed.items()]
         costs = {key: (flops,) for key, (_, flops) in self.observed.items()}
         beliefs = Beliefs.of(trainings, costs) if self._estimated else None
         return beliefs.front if beliefs else super().front()
@@ -133,10 +138,10 @@ class SearchStrategy(Strategy):
 class EarlyStoppingStrategy(SearchStrategy):
     """`SearchStrategy` with early stopping (`EarlyStopping`)."""
 
-    def __init__(self, table: Table, seed: int) -> None:
-        super().__init__(table, seed)
-        self._stopping = EarlyStopping.of(table.header.space.proxy, ("flops",))
-        self._names = {genotype.key: name for name, genotype in table.references.items()}
+    def __init__(self, problem: Problem, seed: int) -> None:
+        super().__init__(problem, seed)
+        self._stopping = EarlyStopping.of(problem.space.proxy, ("flops",))
+        self._names = {genotype.key: name for name, genotype in problem.references.items()}
         self._records: list[Record] = []
 
     def propose(self) -> tuple[Genotype, Trial] | None:
@@ -177,22 +182,22 @@ class EarlyStoppingStrategy(SearchStrategy):
     def _record(
         self, genotype: Genotype, state: State, result: ProxyResult | None = None, partial: ProxyResult | None = None
     ) -> Record:
-        cost, name = self.table.cost(genotype), self._names.get(genotype.key)
+        cost, name = self.problem.cost(genotype), self._names.get(genotype.key)
         return Record(0, state, genotype, 0, cost, name, result, None, None, partial)
 
 
 class SamplerStrategy(Strategy):
     """An Optuna sampler in a study of two objectives with ask and tell; it may repeat candidates."""
 
-    def __init__(self, table: Table, sampler: BaseSampler) -> None:
-        super().__init__(table)
+    def __init__(self, problem: Problem, sampler: BaseSampler) -> None:
+        super().__init__(problem)
         self._study = _study(sampler)
-        self._space = {name: CategoricalDistribution(values) for name, values in table.encoding.choices.items()}
+        self._space = {name: CategoricalDistribution(values) for name, values in problem.encoding.choices.items()}
 
     def propose(self) -> tuple[Genotype, Trial]:
         """See `Strategy.propose`."""
         trial = self._study.ask(dict(self._space))
-        return self.table.encoding.decode(trial.params), trial
+        return self.problem.encoding.decode(trial.params), trial
 
     def learn(self, token: Trial, accuracy: float, flops: int) -> None:
         """See `Strategy.learn`."""
@@ -217,19 +222,19 @@ class Peer(Protocol):
 class PeerStrategy(Strategy):
     """A `Peer` as a strategy."""
 
-    def __init__(self, table: Table, peer: Peer) -> None:
-        super().__init__(table)
+    def __init__(self, problem: Problem, peer: Peer) -> None:
+        super().__init__(problem)
         self._peer = peer
 
     def propose(self) -> tuple[Genotype, Mapping[str, Any]]:
         """See `Strategy.propose`."""
         params = self._peer.ask()
         plain: dict[str, str | int] = {}
-        for name, values in self.table.encoding.choices.items():
+        for name, values in self.problem.encoding.choices.items():
             if params.get(name) not in values:
                 raise UsageError(f"the peer chose {name} = {params.get(name)!r}: {choose_from(params.get(name), values)}")
             plain[name] = values[values.index(params[name])]  # a peer may draw numbers of another type
-        return self.table.encoding.decode(plain), params
+        return self.problem.encoding.decode(plain), params
 
     def learn(self, token: Mapping[str, Any], accuracy: float, flops: int) -> None:
         """See `Strategy.learn`."""
@@ -256,7 +261,7 @@ _SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "nsga3": lambda seed: NSGAIIISampler(seed=seed),
     "gp": lambda seed: GPSampler(seed=seed),
 }
-_OURS: dict[str, Callable[[Table, int], SearchStrategy]] = {
+_OURS: dict[str, Callable[[Problem, int], SearchStrategy]] = {
     "attn-nas": SearchStrategy,
     "attn-nas-stopping": EarlyStoppingStrategy,
     "attn-nas-measured": partial(SearchStrategy, estimated=False),
@@ -272,13 +277,13 @@ STRATEGIES = (*_OURS, *_SAMPLERS)
 class NamedStrategy:
     """Factory of a strategy by its name, or by a class given as ``FILE.py:CLASS`` or ``MODULE:CLASS``.
 
-    The class is a `Strategy`, made from ``(table, seed)``; an Optuna sampler, made from ``seed=``; or a `Peer`, made from
+    The class is a `Strategy`, made from ``(problem, seed)``; an Optuna sampler, made from ``seed=``; or a `Peer`, made from
     ``(choices, seed)``.
     """
 
     name: str
 
-    def __call__(self, table: Table, seed: int) -> Strategy:
+    def __call__(self, problem: Problem, seed: int) -> Strategy:
         """The strategy.
 
         Raises:
@@ -286,27 +291,27 @@ class NamedStrategy:
 
         """
         if self.name in _OURS:
-            return _OURS[self.name](table, seed)
+            return _OURS[self.name](problem, seed)
         if self.name in _SAMPLERS:
-            return SamplerStrategy(table, _quietly(lambda: _SAMPLERS[self.name](seed)))
+            return SamplerStrategy(problem, _quietly(lambda: _SAMPLERS[self.name](seed)))
         kind = self._class()
         try:
-            made = self._made(kind, table, seed)
+            made = self._made(kind, problem, seed)
         except Exception as error:
             raise UsageError(f"{self.name} cannot be made: {first_line(error)}") from error
         if made is None:
             raise UsageError(f"{self.name} is neither a strategy, nor an Optuna sampler, nor a class with ask and tell")
         return made
 
-    def _made(self, kind: type[Any], table: Table, seed: int) -> Strategy | None:
+    def _made(self, kind: type[Any], problem: Problem, seed: int) -> Strategy | None:
         make: Callable[..., Any] = kind
         if issubclass(kind, Strategy):
-            made: Strategy = make(table, seed)
+            made: Strategy = make(problem, seed)
             return made
         if issubclass(kind, BaseSampler):
-            return SamplerStrategy(table, _quietly(lambda: make(seed=seed)))
+            return SamplerStrategy(problem, _quietly(lambda: make(seed=seed)))
         if callable(getattr(kind, "ask", None)) and callable(getattr(kind, "tell", None)):
-            return PeerStrategy(table, make(dict(table.encoding.choices), seed))
+            return PeerStrategy(problem, make(dict(problem.encoding.choices), seed))
         return None
 
     def _class(self) -> type[Any]:

@@ -207,6 +207,16 @@ class Table:
         """The networks by key."""
         return {key: next(iter(entries.values())).genotype for key, entries in self._by_key.items()}
 
+    @property
+    def space(self) -> SearchSpace:
+        """The search space."""
+        return self.header.space
+
+    @property
+    def task(self) -> Task:
+        """The images and classes."""
+        return self.header.task
+
     @cached_property
     def costs(self) -> CostTable:
         """The cost table of the space, as a search uses it."""

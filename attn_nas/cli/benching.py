@@ -1,4 +1,4 @@
-"""``attn-nas bench``: search strategies on a table of trainings."""
+"""``attn-nas bench``: search strategies on a landscape."""
 
 from __future__ import annotations
 
@@ -16,50 +16,52 @@ def bench(
         list[str] | None,
         typer.Option(help="attn-nas, random, tpe, ..., FILE.py:CLASS or MODULE:CLASS; repeat it for several."),
     ] = None,
-    table: Annotated[Path | None, typer.Option(help="Parquet file of trainings; by default the embedded table.")] = None,
-    seeds: Annotated[int, typer.Option(help="Number of searches per strategy.")] = 50,
+    landscape: Annotated[
+        str, typer.Option(help="Where the searches are played: table, additive, null, ...; `--landscape list` lists them.")
+    ] = "table",
+    table: Annotated[
+        Path | None, typer.Option(help="Parquet file of trainings that are the landscape, in the place of the embedded table.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Number of searches per strategy, each on an instance of its own.")] = 50,
     budget: Annotated[int, typer.Option(help="Number of trials per search.")] = 100,
     workers: Annotated[int, typer.Option(help="Number of simulated trainings at a time.")] = 1,
     noise_free: Annotated[
-        bool, typer.Option("--noise-free", help="Trials return the mean over all seeds, not the accuracy of one seed.")
+        bool, typer.Option("--noise-free", help="Trials return true accuracies, not those of one training.")
     ] = False,
-    split: Annotated[
-        str, typer.Option(help="Split that scores the fronts: test, or validation, which the searches use.")
-    ] = "test",
     processes: Annotated[int | None, typer.Option(help="Number of processes; by default one per core.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the regret to this file.")] = None,
     over: Annotated[str, typer.Option(help="Horizontal axis of that drawing: trials or seconds.")] = "trials",
     json: JsonOption = False,
 ) -> None:
-    """Compare search strategies on a table of trainings: simulates whole searches in seconds."""
-    from typing import get_args
-
+    """Compare search strategies on a landscape, whose true accuracies are known: simulates whole searches in seconds."""
     from rich.progress import Progress
 
-    from attn_nas.benchmark import EMBEDDED, NamedStrategy, SplitName, Table, Terms, compare
+    from attn_nas.benchmark import LANDSCAPES, NamedStrategy, Terms, compare, recorded
+    from attn_nas.benchmark import landscape as named
     from attn_nas.errors import UsageError, choose_from
     from attn_nas.machine import usable_cores
     from attn_nas.report.charts.bench_svg import bench_svg
     from attn_nas.terminal.bench import bench_summary, bench_tables
     from attn_nas.terminal.console import console
 
-    splits: dict[str, SplitName] = {name: name for name in get_args(SplitName)}
-    if split not in splits:
-        raise UsageError(f"--split {split}: {choose_from(split, splits)}")
+    if landscape == "list":
+        print("\n".join(f"{each.name:<16}{each.about}" for each in LANDSCAPES.values()))
+        return
     if over not in ("trials", "seconds"):
         raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")
-    opened = Table.load(table or EMBEDDED)
+    chosen = recorded(table) if table else named(landscape)
     strategies = {name: NamedStrategy(name) for name in strategy or ("attn-nas", "random")}
+    first = chosen.instance(0)
     for make in strategies.values():
-        make(opened, 0)
+        make(first, 0)
     out, err = console(), console(stderr=True)
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("simulating", total=seeds * len(strategies))
         comparison = compare(
-            opened,
+            chosen,
             strategies,
             seeds,
-            Terms(budget, workers, noise_free, splits[split]),
+            Terms(budget, workers, noise_free),
             processes=usable_cores() if processes is None else processes,
             on_end=lambda name, seed: progress.advance(task),
         )

@@ -10,15 +10,15 @@ from attn_nas.format import duration
 
 
 def bench_summary(comparison: StrategyComparison) -> str:
-    """Describe the table of trainings and the terms of the simulated searches."""
-    terms, table = comparison.terms, comparison.table
-    best, reference = (100 * table[f"{name}_hypervolume"] for name in ("best", "reference"))
-    noise = "the mean of all seeds" if terms.noise_free else "one seed"
+    """Describe the landscape and the terms of the simulated searches."""
+    terms, first = comparison.terms, comparison.results[0]
+    best, reference = (100 * float(values.mean()) for values in (first.best, first.reference))
+    noise = "the true accuracy" if terms.noise_free else "the accuracy of one training"
     return (
-        f"{table['name']}, {table['networks']} networks: {comparison.seeds} searches of {terms.budget} trials by each "
-        f"strategy, {terms.workers} at a time; each trial returns {noise}. Hypervolume is the gain over the bare trunk in "
-        f"points of {terms.split} accuracy, averaged over budgets: {reference:.2f} for the references, "
-        f"{best:.2f} for the true front."
+        f"{comparison.landscape} ({comparison.about}): {comparison.seeds} searches of {terms.budget} trials by each strategy, "
+        f"{terms.workers} at a time, each on an instance of its own; a trial returns {noise}. Hypervolume is the gain over the "
+        f"bare trunk in points of true accuracy, averaged over budgets: {reference:.2f} for the references, {best:.2f} for the "
+        "true front."
     )
 
 

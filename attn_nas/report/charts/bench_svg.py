@@ -18,7 +18,7 @@ def bench_svg(comparison: StrategyComparison, over: str = "trials") -> str:
         else:
             curve = [(float(number), played.after(number)) for number in range(1, comparison.terms.budget + 1)]
         series.append(_series(played.strategy, curve))
-    title = f"{comparison.table['name']}: regret to the true front, mean and standard error of {comparison.seeds} seeds"
+    title = f"{comparison.landscape}: regret to the true front, mean and standard error of {comparison.seeds} searches"
     label = "simulated seconds" if over == "seconds" else "trials"
     return line_svg(title, label, "regret: hypervolume, points", series)
 
