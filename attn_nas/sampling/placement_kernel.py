@@ -1,7 +1,8 @@
-"""The covariance function (kernel) of networks, a sum of five parts beside a constant.
+"""The covariance function (kernel) of networks, a sum of seven parts beside a constant.
 
 A mechanism has an effect at its site (additive over sites), an effect within its stage, and an effect at any site; effects
-interact (the square of the additive part); the last part is specific to the network as a whole.
+interact (the square of the additive part). A further part compares the placements of each stage as a whole, another those of
+the whole network; both are products over sites, so that placements can undo each other. The last part is each network's own.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
 
 Floats = NDArray[np.float64]
-_WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5, 0.2)
-"""Prior medians of the weights of the parts: constant, site, stage, any site, interactions, whole network."""
+_WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.05)
+"""Prior medians of the weights: constant, site, stage, any site, interactions, whole stages, whole networks, own part."""
 _DECAYS = (0.7, 0.7, 0.7, 0.7, 1.5)
 """Prior medians of decays: another family, mechanism, position, each doubling of a size, an empty site."""
 _WHOLE = 0.35
-"""Prior median of the decay per differing site in the part of whole networks."""
+"""Prior median of the decay per differing site in the parts of whole stages and networks."""
+_WIDER = 0.5
+"""Prior median of the decay in the part of whole networks relative to that of whole stages."""
 _NOTHING = object()
 _USUAL_SIZE = 8
 _NOISE = 0.3
@@ -117,18 +120,19 @@ class KernelParameters:
     decays: Tensor
     own: Tensor
     whole: Tensor
+    wider: Tensor
     noise: Tensor
     seed: Tensor
 
     @classmethod
-    def of(cls, logarithms: Tensor, stages: int) -> KernelParameters:
-        """Hyperparameters from their concatenated ``logarithms``; ``own`` and ``whole`` have one value per stage."""
-        return cls(*logarithms.exp().split([len(_WEIGHTS), len(_DECAYS), stages, stages, 1, 1]))
+    def of(cls, logarithms: Tensor, sites: int) -> KernelParameters:
+        """Hyperparameters from their concatenated ``logarithms``; ``own`` and ``whole`` have one value per site."""
+        return cls(*logarithms.exp().split([len(_WEIGHTS), len(_DECAYS), sites, sites, 1, 1, 1]))
 
     @staticmethod
-    def start(stages: int) -> Floats:
+    def start(sites: int) -> Floats:
         """Logarithms of the prior medians, in the order of `of`."""
-        return np.log([*_WEIGHTS, *_DECAYS, *[1.0] * stages, *[_WHOLE] * stages, _NOISE, _SEED])
+        return np.log([*_WEIGHTS, *_DECAYS, *[1.0] * sites, *[_WHOLE] * sites, _WIDER, _NOISE, _SEED])
 
 
 class Kernel:
@@ -146,39 +150,50 @@ class Kernel:
 
         All parts except interactions are sums over the sites of ``a``, computed by looking up tables per site.
         """
-        constant, own, staged, shared, pairs, whole = parameters.weights
+        constant, own, staged, shared, pairs, stages, whole, single = parameters.weights
         unlike = self._unlikeness(parameters)
-        sites, size, stage = len(a.sites), len(unlike), torch.tensor(a.stages)
-        here = torch.from_numpy(a.rows % size + np.arange(sites) * size)
+        sites, size = len(a.sites), len(unlike)
+        first = torch.from_numpy(a.rows % size)
         there = torch.from_numpy(b.rows.T % size)
 
-        def summed(tables: Sequence[Tensor]) -> Tensor:
-            """Sum over sites of entries of ``tables``, one ``(placements + 1, len(b))`` for each site."""
+        def summed(tables: Sequence[Tensor], chosen: Sequence[int]) -> Tensor:
+            """Sum over the ``chosen`` sites of entries of ``tables``, one ``(placements + 1, len(b))`` for each."""
+            here = first[:, chosen] + torch.arange(len(chosen)) * size
             return nn.functional.embedding_bag(here, torch.cat([*tables]), mode="sum")
 
         padded = nn.functional.pad(torch.exp(-unlike[:-1, :-1]), (0, 1, 0, 1))
         alike = [padded[:, taken] for taken in there]
-        at_site = [weight * each for weight, each in zip(parameters.own[stage] / sites, alike, strict=True)]
+        at_site = [weight * each for weight, each in zip(parameters.own / sites, alike, strict=True)]
         anywhere = torch.stack(alike).sum(0) * (shared / sites**2)
         elsewhere = [
             sum(alike[site] for site in group) * (staged / len(a.groups) / len(group) ** 2) + anywhere for group in a.groups
         ]
-        additive = summed([each * own + elsewhere[index] for each, index in zip(at_site, a.stages, strict=True)])
-        of_all = summed([-weight * unlike[:, taken] for weight, taken in zip(parameters.whole[stage], there, strict=True)])
-        return constant + additive + summed(at_site) ** 2 * pairs + torch.exp(of_all) * whole
+        everything = range(sites)
+        additive = summed([each * own + elsewhere[index] for each, index in zip(at_site, a.stages, strict=True)], everything)
+        apart = [-weight * unlike[:, taken] for weight, taken in zip(parameters.whole, there, strict=True)]
+        of_stages = [summed([apart[site] for site in group], group) for group in a.groups]
+        products = torch.stack([each.exp() for each in of_stages]).mean(0) * stages
+        product = torch.exp(torch.stack(of_stages).sum(0) * parameters.wider) * whole
+        same = torch.from_numpy(_same(a.rows, b.rows)) * single
+        return constant + additive + summed(at_site, everything) ** 2 * pairs + products + product + same
 
     def of_each(self, networks: PlacedNetworks, parameters: KernelParameters) -> Tensor:
         """Variance of each network, ``(networks,)``."""
-        constant, own, staged, shared, pairs, whole = parameters.weights
+        constant, own, staged, shared, pairs, stages, whole, single = parameters.weights
         alike = torch.exp(-self._unlikeness(parameters)[:-1, :-1])
 
         def within(sites: Sequence[int]) -> Tensor:
             counts = networks.counts(sites)
             return (counts @ alike * counts).sum(1) / len(sites) ** 2
 
-        at_site = (
-            torch.from_numpy(networks.rows >= 0).double() @ parameters.own[torch.tensor(networks.stages)] / len(networks.sites)
-        )
+        at_site = torch.from_numpy(networks.rows >= 0).double() @ parameters.own / len(networks.sites)
         in_stages = torch.stack([within(group) for group in networks.groups]).mean(0)
         everywhere = within(range(len(networks.sites)))
-        return constant + own * at_site + staged * in_stages + shared * everywhere + pairs * at_site**2 + whole
+        rest = stages + whole + single
+        return constant + own * at_site + staged * in_stages + shared * everywhere + pairs * at_site**2 + rest
+
+
+def _same(some: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
+    """1 where two rows are equal, else 0, ``(some, others)``."""
+    numbers = np.unique(np.concatenate([some, others]), axis=0, return_inverse=True)[1].ravel()
+    return np.asarray(numbers[: len(some), None] == numbers[len(some) :], dtype=np.float64)

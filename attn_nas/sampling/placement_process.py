@@ -52,7 +52,7 @@ class PlacementProcess:
         self._noise = torch.from_numpy(noise)
         self._kernel = Kernel(networks.placements)
         given = like.parameters if like else parameters
-        self.parameters: KernelParameters = given or KernelParameters.of(self._fitted(fitted_to), len(networks.groups))
+        self.parameters: KernelParameters = given or KernelParameters.of(self._fitted(fitted_to), len(networks.sites))
         with torch.no_grad():
             if len(networks) > _EXACT:
                 self._posterior: Posterior = self._projected(_basis(values[:, 0]))
@@ -105,15 +105,15 @@ class PlacementProcess:
 
     def _fitted(self, most: int) -> Tensor:
         """Log hyperparameters of highest posterior density on at most ``most`` networks."""
-        stages = len(self.networks.groups)
-        start = KernelParameters.start(stages)
+        sites = len(self.networks.sites)
+        start = KernelParameters.start(sites)
         count = len(self.networks)
         chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
         values = self._values[chosen, :1]
 
         def loss(at: Floats) -> tuple[float, Floats]:
             logarithms = torch.tensor(at, requires_grad=True)
-            factor = cholesky(self._noisy(chosen, KernelParameters.of(logarithms, stages)))
+            factor = cholesky(self._noisy(chosen, KernelParameters.of(logarithms, sites)))
             white = torch.linalg.solve_triangular(factor, values, upper=False)
             prior = ((logarithms - torch.from_numpy(start)) ** 2).sum() / (2 * _SPREAD**2)
             found = 0.5 * (white**2).sum() + factor.diagonal().log().sum() + prior
