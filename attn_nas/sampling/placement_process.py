@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from attn_nas.sampling.placement_kernel import Kernel, KernelParameters, PlacedNetworks
+from attn_nas.sampling.placement_kernel import Kernel, KernelParameters, Pairs, PlacedNetworks
 from attn_nas.sampling.posterior import JITTER, Exact, Posterior, Projected, cholesky
 
 Floats = NDArray[np.float64]
@@ -111,9 +111,14 @@ class PlacementProcess:
         chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
         values = self._values[chosen, :1]
 
+        pairs, noise = Pairs(self.networks[chosen], self.networks[chosen]), self._noise[chosen]
+        same_seed = self._same_seed(chosen, chosen)
+
         def loss(at: Floats) -> tuple[float, Floats]:
             logarithms = torch.tensor(at, requires_grad=True)
-            factor = cholesky(self._noisy(chosen, KernelParameters.of(logarithms, sites)))
+            parameters = KernelParameters.of(logarithms, sites)
+            covariance = self._kernel.of_pairs(pairs, parameters) + parameters.seed * same_seed
+            factor = cholesky(covariance + torch.diag(parameters.noise * noise + JITTER))
             white = torch.linalg.solve_triangular(factor, values, upper=False)
             prior = ((logarithms - torch.from_numpy(start)) ** 2).sum() / (2 * _SPREAD**2)
             found = 0.5 * (white**2).sum() + factor.diagonal().log().sum() + prior
