@@ -136,8 +136,10 @@ class Recorded(Noise):
         }
         return replace(
             expected,
-            **curves,
             accuracy=curves["curve"][-1],
             margin=curves["margin_curve"][-1],
             loss=curves["loss_curve"][-1],
+            curve=curves["curve"],
+            margin_curve=curves["margin_curve"],
+            loss_curve=curves["loss_curve"],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ class Observations:
 
 
 class AccuracyModel:
-    """A Gaussian process over placements, fitted to the observations ``seen``.
+    """Gaussian processes over placements, fitted to the observations ``seen``, one for each draw of the hyperparameters.
 
     Accuracies between 0 and 1 are modelled on the scale ``shares``, other values as they are (see `AccuracyScale`). Seed
     effects are modelled separately: a shift that all trainings of one seed share is not attributed to their networks.
@@ -44,60 +45,81 @@ class AccuracyModel:
         self,
         seen: Observations,
         *,
+        draws: int = 3,
         like: AccuracyModel | None = None,
-        parameters: KernelParameters | None = None,
+        parameters: Sequence[KernelParameters] | None = None,
         shares: AccuracyScale = LOGITS,
     ) -> None:
-        """Fit the model, with the hyperparameters and scale of the model ``like``, or with these ``parameters``, if given."""
+        """Fit the model with ``draws`` of the hyperparameters, with these ``parameters``, or with those and the scale of ``like``."""
         self.seen = seen
         self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
-        self._process: PlacementProcess = PlacementProcess(
-            seen.networks,
-            self.scale(seen.accuracies)[:, None],
-            seen.noise,
-            seen.seeds,
-            like=like._process if like else None,
-            parameters=parameters,
-        )
+        self._processes: list[PlacementProcess]
+        if like:
+            self._processes = [self._process(like=each) for each in like._processes]
+        else:
+            chosen = parameters or self._process().drawn(draws, np.random.default_rng(len(seen)))
+            self._processes = [self._process(parameters=each) for each in chosen]
+
+    def _process(self, *, like: PlacementProcess | None = None, parameters: KernelParameters | None = None) -> PlacementProcess:
+        seen = self.seen
+        values = self.scale(seen.accuracies)[:, None]
+        return PlacementProcess(seen.networks, values, seen.noise, seen.seeds, like=like, parameters=parameters)
 
     @property
-    def parameters(self) -> KernelParameters:
-        """The hyperparameters of the kernel and the noise."""
-        return self._process.parameters
+    def parameters(self) -> list[KernelParameters]:
+        """The draws of the hyperparameters of the kernel and the noise."""
+        return [process.parameters for process in self._processes]
 
     def predict(self, networks: PlacedNetworks, seed: int | None = None) -> tuple[Floats, Floats]:
         """Means and standard deviations of the true accuracies of ``networks``, each ``(networks,)``.
 
         With a ``seed``, the effect of that seed on all networks is included; training noise is not.
         """
-        means, deviations = self._process.predict(networks, seed)
-        shares = self.scale.back(means[:, 0])
-        return shares, deviations * self.scale.slope(shares)
+        means, deviations = self._scaled(networks, seed)
+        shares = self.scale.back(means.mean(0))
+        return shares, self._whole(means, deviations) * self.scale.slope(shares)
+
+    def _scaled(self, networks: PlacedNetworks, seed: int | None = None) -> tuple[Floats, Floats]:
+        """Means and standard deviations of each process, on the scale of the model, each ``(draws, networks)``."""
+        found = [process.predict(networks, seed) for process in self._processes]
+        return np.array([means[:, 0] for means, _ in found]), np.array([deviations for _, deviations in found])
+
+    @staticmethod
+    def _whole(means: Floats, deviations: Floats) -> Floats:
+        """Standard deviations over all processes together."""
+        return np.asarray(np.sqrt((deviations**2).mean(0) + means.var(0)))
 
     def means(self, networks: PlacedNetworks, seed: int | None = None) -> Floats:
         """The means of `predict` alone, which takes less time."""
-        return self.scale.back(self._process.means(networks, seed)[:, 0])
+        return self.scale.back(np.mean([process.means(networks, seed)[:, 0] for process in self._processes], axis=0))
 
     def interval(self, networks: PlacedNetworks, level: float = 0.9) -> tuple[Floats, Floats]:
         """Lower and upper bounds of the true accuracies at a probability of ``level``, each ``(networks,)``."""
-        means, deviations = self._process.predict(networks)
-        reach = ndtri(0.5 + level / 2) * deviations
-        return self.scale.back(means[:, 0] - reach), self.scale.back(means[:, 0] + reach)
+        means, deviations = self._scaled(networks)
+        center, reach = means.mean(0), ndtri(0.5 + level / 2) * self._whole(means, deviations)
+        return self.scale.back(center - reach), self.scale.back(center + reach)
 
     def draw(self, networks: PlacedNetworks, number: int, rng: np.random.Generator) -> Floats:
         """Joint posterior samples of the true accuracies, ``(number, networks)``."""
-        return self.scale.back(self._process.draw(networks, number, rng))
+        shares = [len(each) for each in np.array_split(np.arange(number), len(self._processes))]
+        drawn = [process.draw(networks, share, rng) for process, share in zip(self._processes, shares, strict=True)]
+        return self.scale.back(np.concatenate(drawn))
 
     def contrast(self, networks: PlacedNetworks, weights: Floats) -> tuple[float, float]:
         """Mean and standard deviation of the weighted sum of true accuracies; ``weights`` are ``(networks,)``."""
-        shares = self.means(networks)
-        return float(weights @ shares), self._process.sum_deviation(networks, weights * self.scale.slope(shares))
+        means = np.array([self.scale.back(process.means(networks)[:, 0]) for process in self._processes])
+        slopes = self.scale.slope(means)
+        deviations = [
+            process.sum_deviation(networks, weights * slope) for process, slope in zip(self._processes, slopes, strict=True)
+        ]
+        sums = means @ weights
+        return float(sums.mean()), float(self._whole(sums, np.array(deviations)))
 
     @property
     def noise(self) -> float:
         """Standard deviation of one training around its network's true accuracy, at the mean observed accuracy."""
         mean = np.asarray(self.seen.accuracies.mean())
-        return float(self._process.noise**0.5 * self.scale.slope(mean))
+        return float(np.mean([process.noise for process in self._processes]) ** 0.5 * self.scale.slope(mean))
 
     def with_pending(self, pending: PlacedNetworks) -> AccuracyModel:
         """The model if each of the ``pending`` networks had reached its predicted mean (Ginsbourger et al., 2010)."""

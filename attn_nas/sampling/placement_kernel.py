@@ -8,7 +8,7 @@ the whole network; both are products over sites, so that placements can undo eac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -128,6 +128,11 @@ class KernelParameters:
     def of(cls, logarithms: Tensor, sites: int) -> KernelParameters:
         """Hyperparameters from their concatenated ``logarithms``; ``own`` and ``whole`` have one value per site."""
         return cls(*logarithms.exp().split([len(_WEIGHTS), len(_DECAYS), sites, sites, 1, 1, 1]))
+
+    @property
+    def logarithms(self) -> Tensor:
+        """Their concatenated logarithms, the inverse of `of`."""
+        return torch.cat([getattr(self, field.name) for field in fields(self)]).log()
 
     @staticmethod
     def start(sites: int) -> Floats:

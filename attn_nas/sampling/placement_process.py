@@ -5,18 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
+from attn_nas.sampling.hyperparameters import LogLikelihood, most_probable, posterior_draws
 from attn_nas.sampling.placement_kernel import Kernel, KernelParameters, Pairs, PlacedNetworks
 from attn_nas.sampling.posterior import JITTER, Exact, Posterior, Projected, cholesky
 
 Floats = NDArray[np.float64]
-_SPREAD = 1.0
-"""Standard deviation of the normal prior of each log hyperparameter."""
-_FARTHEST = 2.5
 _FITTED_TO = 128
-_STEPS = 15
 _EXACT = 1024
 """Largest number of values for exact inference."""
 _BASIS = 768
@@ -51,8 +47,11 @@ class PlacementProcess:
         self._values = torch.from_numpy((values - self._mean) / self._scale)
         self._noise = torch.from_numpy(noise)
         self._kernel = Kernel(networks.placements)
+        self._fitted_to = fitted_to
         given = like.parameters if like else parameters
-        self.parameters: KernelParameters = given or KernelParameters.of(self._fitted(fitted_to), len(networks.sites))
+        self.parameters: KernelParameters = given or KernelParameters.of(
+            most_probable(self._likelihood(fitted_to), self._medians), len(networks.sites)
+        )
         with torch.no_grad():
             if len(networks) > _EXACT:
                 self._posterior: Posterior = self._projected(_basis(values[:, 0]))
@@ -103,31 +102,31 @@ class PlacementProcess:
         noise = torch.diag(parameters.noise * self._noise[chosen] + JITTER)
         return self._kernel.between(part, part, parameters) + noise + parameters.seed * self._same_seed(chosen, chosen)
 
-    def _fitted(self, most: int) -> Tensor:
-        """Log hyperparameters of highest posterior density on at most ``most`` networks."""
-        sites = len(self.networks.sites)
-        start = KernelParameters.start(sites)
-        count = len(self.networks)
+    @property
+    def _medians(self) -> Floats:
+        return KernelParameters.start(len(self.networks.sites))
+
+    def _likelihood(self, most: int) -> LogLikelihood:
+        """The log marginal likelihood of the first output at no more than ``most`` networks."""
+        count, sites = len(self.networks), len(self.networks.sites)
         chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
-        values = self._values[chosen, :1]
+        values, noise, same_seed = self._values[chosen, :1], self._noise[chosen], self._same_seed(chosen, chosen)
+        pairs = Pairs(self.networks[chosen], self.networks[chosen])
 
-        pairs, noise = Pairs(self.networks[chosen], self.networks[chosen]), self._noise[chosen]
-        same_seed = self._same_seed(chosen, chosen)
-
-        def loss(at: Floats) -> tuple[float, Floats]:
-            logarithms = torch.tensor(at, requires_grad=True)
+        def likelihood(logarithms: Tensor) -> Tensor:
             parameters = KernelParameters.of(logarithms, sites)
             covariance = self._kernel.of_pairs(pairs, parameters) + parameters.seed * same_seed
             factor = cholesky(covariance + torch.diag(parameters.noise * noise + JITTER))
             white = torch.linalg.solve_triangular(factor, values, upper=False)
-            prior = ((logarithms - torch.from_numpy(start)) ** 2).sum() / (2 * _SPREAD**2)
-            found = 0.5 * (white**2).sum() + factor.diagonal().log().sum() + prior
-            found.backward()
-            return found.item(), np.asarray(logarithms.grad)
+            return -0.5 * (white**2).sum() - factor.diagonal().log().sum()
 
-        bounds = [(each - _FARTHEST, each + _FARTHEST) for each in start]
-        best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
-        return torch.from_numpy(best.x)
+        return likelihood
+
+    def drawn(self, number: int, rng: np.random.Generator) -> list[KernelParameters]:
+        """``number`` draws of the hyperparameters from their posterior."""
+        start = self.parameters.logarithms
+        found = posterior_draws(self._likelihood(self._fitted_to), self._medians, start, number, rng)
+        return [KernelParameters.of(each, len(self.networks.sites)) for each in found]
 
     @property
     def noise(self) -> float:
