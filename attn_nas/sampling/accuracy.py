@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from attn_nas.sampling.noise_trend import NoiseTrend
 from attn_nas.sampling.placement_kernel import KernelParameters, PlacedNetworks
 from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.scale import LOGITS, AccuracyScale
@@ -49,9 +50,11 @@ class AccuracyModel:
         like: AccuracyModel | None = None,
         parameters: Sequence[KernelParameters] | None = None,
         shares: AccuracyScale = LOGITS,
+        trend: NoiseTrend | None = None,
     ) -> None:
-        """Fit the model with ``draws`` of the hyperparameters, with these ``parameters``, or with those and the scale of ``like``."""
+        """Fit the model with ``draws`` of the hyperparameters, or take these ``parameters``, or those and the scale of ``like``."""
         self.seen = seen
+        self.trend: NoiseTrend = trend or (like.trend if like else NoiseTrend())
         self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
         self._processes: list[PlacementProcess]
         if like:
@@ -120,6 +123,22 @@ class AccuracyModel:
         """Standard deviation of one training around its network's true accuracy, at the mean observed accuracy."""
         mean = np.asarray(self.seen.accuracies.mean())
         return float(np.mean([process.noise for process in self._processes]) ** 0.5 * self.scale.slope(mean))
+
+    def noise_of(self, networks: PlacedNetworks) -> Floats:
+        """Standard deviations of one training of each of ``networks`` around its true accuracy, ``(networks,)``."""
+        values = self._scaled(networks)[0].mean(0)
+        variance = np.mean([process.noise for process in self._processes]) * self.trend(values)
+        return np.asarray(np.sqrt(variance) * self.scale.slope(self.scale.back(values)))
+
+    def with_noise_trend(self) -> AccuracyModel:
+        """The model with the same hyperparameters, and with noise that follows the `NoiseTrend` of its trainings."""
+        expected = self._scaled(self.seen.networks)[0].mean(0)
+        numbers = np.unique(self.seen.networks.rows, axis=0, return_inverse=True)[1].ravel()
+        trend = NoiseTrend.of(self.scale(self.seen.accuracies), expected, numbers, self.seen.seeds)
+        if not trend.slope:
+            return self
+        seen = replace(self.seen, noise=self.seen.noise * trend(expected))
+        return AccuracyModel(seen, parameters=self.parameters, shares=self.scale, trend=trend)
 
     def with_pending(self, pending: PlacedNetworks) -> AccuracyModel:
         """The model if each of the ``pending`` networks had reached its predicted mean (Ginsbourger et al., 2010)."""

@@ -16,6 +16,8 @@ from attn_nas.stats.pareto import front_indices
 from attn_nas.stats.uncertainty import Mean
 
 _DRAWS = 500
+_HYPERPARAMETERS = 8
+"""Draws of the hyperparameters that statements are averaged over."""
 SURE = 0.9
 """Probability from which a network counts as more accurate than another."""
 
@@ -38,7 +40,7 @@ def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
         np.array([training.seed for training in trainings], dtype=np.int64),
         np.ones(len(trainings)),
     )
-    return AccuracyModel(seen, shares=ANGLES)
+    return AccuracyModel(seen, draws=_HYPERPARAMETERS, shares=ANGLES).with_noise_trend()
 
 
 @dataclass(frozen=True)

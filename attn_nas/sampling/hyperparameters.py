@@ -7,6 +7,7 @@ size, and its every step is accepted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,9 +16,8 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 Floats = NDArray[np.float64]
-SPREAD = 1.0
-"""Standard deviation of the normal prior of each log hyperparameter."""
 _FARTHEST = 2.5
+"""Greatest distance of the most probable log hyperparameters from their prior medians, in standard deviations."""
 _STEPS = 15
 _BETWEEN = 8
 """Steps of the chain from one draw to the next."""
@@ -26,30 +26,41 @@ LogLikelihood = Callable[[Tensor], Tensor]
 """Function from log hyperparameters ``(n,)`` to the log likelihood of the values."""
 
 
-def most_probable(likelihood: LogLikelihood, medians: Floats) -> Tensor:
-    """Log hyperparameters of high posterior density, from 15 steps of L-BFGS that begin at the prior ``medians``."""
+@dataclass(frozen=True)
+class LogNormal:
+    """Independent log-normal priors of hyperparameters: ``medians`` and ``spreads`` of their logarithms, each ``(n,)``."""
+
+    medians: Floats
+    spreads: Floats
+
+
+def most_probable(likelihood: LogLikelihood, prior: LogNormal) -> Tensor:
+    """Log hyperparameters of high posterior density, from 15 steps of L-BFGS that begin at the medians of the ``prior``."""
+
+    medians, spreads = torch.from_numpy(prior.medians), torch.from_numpy(prior.spreads)
 
     def loss(at: Floats) -> tuple[float, Floats]:
         logarithms = torch.tensor(at, requires_grad=True)
-        found = ((logarithms - torch.from_numpy(medians)) ** 2).sum() / (2 * SPREAD**2) - likelihood(logarithms)
+        found = (((logarithms - medians) / spreads) ** 2).sum() / 2 - likelihood(logarithms)
         found.backward()
         return found.item(), np.asarray(logarithms.grad)
 
-    bounds = [(each - _FARTHEST, each + _FARTHEST) for each in medians]
-    best = minimize(loss, medians, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
+    reach = _FARTHEST * prior.spreads
+    bounds = [*zip(prior.medians - reach, prior.medians + reach, strict=True)]
+    best = minimize(loss, prior.medians, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
     return torch.from_numpy(best.x)
 
 
 @torch.no_grad()
 def posterior_draws(
-    likelihood: LogLikelihood, medians: Floats, start: Tensor, number: int, rng: np.random.Generator
+    likelihood: LogLikelihood, prior: LogNormal, start: Tensor, number: int, rng: np.random.Generator
 ) -> list[Tensor]:
     """``number`` draws of log hyperparameters from their posterior, by a chain that begins at ``start``."""
-    center = torch.from_numpy(medians)
+    center = torch.from_numpy(prior.medians)
     here, height = start - center, float(likelihood(start))
     found = []
     for step in range(1, number * _BETWEEN + 1):
-        other = torch.from_numpy(rng.normal(0.0, SPREAD, len(medians)))
+        other = torch.from_numpy(rng.normal(0.0, prior.spreads))
         level = height - rng.exponential()
         angle = rng.uniform(0.0, 2 * np.pi)
         low, high = angle - 2 * np.pi, angle

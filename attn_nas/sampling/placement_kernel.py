@@ -27,13 +27,17 @@ _DECAYS = (0.7, 0.7, 0.7, 0.7, 1.5)
 """Prior medians of decays: another family, mechanism, position, each doubling of a size, an empty site."""
 _WHOLE = 0.35
 """Prior median of the decay per differing site in the parts of whole stages and networks."""
+_AMPLITUDE = 1.0
+"""Prior median of a factor of all weights but the constant's."""
+_DOUBTFUL = 2.0
+"""Standard deviation of the prior of its logarithm; that of every other log hyperparameter is 1: effects may be absent."""
 _WIDER = 0.5
 """Prior median of the decay in the part of whole networks relative to that of whole stages."""
 _NOTHING = object()
 _USUAL_SIZE = 8
 _NOISE = 0.3
-_SEED = 0.02
-"""Prior medians of the noise variance of one training, and of the variance between seeds."""
+_SHARED = 0.08
+"""Prior medians of the noise variance of one training, and of that of the shift of a seed, relative to the former."""
 
 
 @dataclass(frozen=True)
@@ -114,30 +118,46 @@ def _differences(placements: Sequence[Placement]) -> Tensor:
 
 @dataclass(frozen=True)
 class KernelParameters:
-    """Hyperparameters, all positive: weights and decays of the kernel, noise factor, variance between seeds."""
+    """Hyperparameters, all positive: weights and decays of the kernel, noise factor, share of seeds in it."""
 
+    amplitude: Tensor
     weights: Tensor
     decays: Tensor
     own: Tensor
     whole: Tensor
     wider: Tensor
     noise: Tensor
-    seed: Tensor
+    shared: Tensor
 
     @classmethod
     def of(cls, logarithms: Tensor, sites: int) -> KernelParameters:
         """Hyperparameters from their concatenated ``logarithms``; ``own`` and ``whole`` have one value per site."""
-        return cls(*logarithms.exp().split([len(_WEIGHTS), len(_DECAYS), sites, sites, 1, 1, 1]))
+        return cls(*logarithms.exp().split([1, len(_WEIGHTS), len(_DECAYS), sites, sites, 1, 1, 1]))
+
+    @property
+    def seed(self) -> Tensor:
+        """Variance of the shift that all trainings of one seed share."""
+        return self.noise * self.shared
 
     @property
     def logarithms(self) -> Tensor:
         """Their concatenated logarithms, the inverse of `of`."""
         return torch.cat([getattr(self, field.name) for field in fields(self)]).log()
 
+    @property
+    def scaled(self) -> Tensor:
+        """The weights times the amplitude, except that of the constant."""
+        return torch.cat([self.weights[:1], self.weights[1:] * self.amplitude])
+
+    @staticmethod
+    def spreads(sites: int) -> Floats:
+        """Standard deviations of the normal priors of the logarithms, in the order of `of`."""
+        return np.array([_DOUBTFUL, *[1.0] * (len(KernelParameters.start(sites)) - 1)])
+
     @staticmethod
     def start(sites: int) -> Floats:
         """Logarithms of the prior medians, in the order of `of`."""
-        return np.log([*_WEIGHTS, *_DECAYS, *[1.0] * sites, *[_WHOLE] * sites, _WIDER, _NOISE, _SEED])
+        return np.log([_AMPLITUDE, *_WEIGHTS, *_DECAYS, *[1.0] * sites, *[_WHOLE] * sites, _WIDER, _NOISE, _SHARED])
 
 
 def _same(a: PlacedNetworks, b: PlacedNetworks) -> Tensor:
@@ -175,7 +195,7 @@ class Kernel:
 
         Computed by looking up tables per site, which is the fastest for many networks; `of_pairs` is the fastest for few.
         """
-        constant, own, staged, shared, pairs, stages, whole, single = parameters.weights
+        constant, own, staged, shared, pairs, stages, whole, single = parameters.scaled
         unlike = self._unlikeness(parameters)
         sites, size = len(a.sites), len(unlike)
         first = torch.from_numpy(a.rows % size)
@@ -204,7 +224,7 @@ class Kernel:
 
     def of_pairs(self, pairs: Pairs, parameters: KernelParameters) -> Tensor:
         """Covariance of the networks of ``pairs``, ``(len(a), len(b))``."""
-        weights = parameters.weights
+        weights = parameters.scaled
         unlike = self._unlikeness(parameters)
         alike = torch.exp(-unlike[:-1, :-1])
         size, sites = len(unlike), len(pairs.placed)
@@ -231,7 +251,7 @@ class Kernel:
 
     def of_each(self, networks: PlacedNetworks, parameters: KernelParameters) -> Tensor:
         """Variance of each network, ``(networks,)``."""
-        constant, own, staged, shared, pairs, stages, whole, single = parameters.weights
+        constant, own, staged, shared, pairs, stages, whole, single = parameters.scaled
         alike = torch.exp(-self._unlikeness(parameters)[:-1, :-1])
 
         def within(sites: Sequence[int]) -> Tensor:

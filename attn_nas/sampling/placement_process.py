@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attn_nas.sampling.hyperparameters import LogLikelihood, most_probable, posterior_draws
+from attn_nas.sampling.hyperparameters import LogLikelihood, LogNormal, most_probable, posterior_draws
 from attn_nas.sampling.placement_kernel import Kernel, KernelParameters, Pairs, PlacedNetworks
 from attn_nas.sampling.posterior import JITTER, Exact, Posterior, Projected, cholesky
 
@@ -50,7 +50,7 @@ class PlacementProcess:
         self._fitted_to = fitted_to
         given = like.parameters if like else parameters
         self.parameters: KernelParameters = given or KernelParameters.of(
-            most_probable(self._likelihood(fitted_to), self._medians), len(networks.sites)
+            most_probable(self._likelihood(fitted_to), self._prior), len(networks.sites)
         )
         with torch.no_grad():
             if len(networks) > _EXACT:
@@ -103,8 +103,9 @@ class PlacementProcess:
         return self._kernel.between(part, part, parameters) + noise + parameters.seed * self._same_seed(chosen, chosen)
 
     @property
-    def _medians(self) -> Floats:
-        return KernelParameters.start(len(self.networks.sites))
+    def _prior(self) -> LogNormal:
+        sites = len(self.networks.sites)
+        return LogNormal(KernelParameters.start(sites), KernelParameters.spreads(sites))
 
     def _likelihood(self, most: int) -> LogLikelihood:
         """The log marginal likelihood of the first output at no more than ``most`` networks."""
@@ -125,7 +126,7 @@ class PlacementProcess:
     def drawn(self, number: int, rng: np.random.Generator) -> list[KernelParameters]:
         """``number`` draws of the hyperparameters from their posterior."""
         start = self.parameters.logarithms
-        found = posterior_draws(self._likelihood(self._fitted_to), self._medians, start, number, rng)
+        found = posterior_draws(self._likelihood(self._fitted_to), self._prior, start, number, rng)
         return [KernelParameters.of(each, len(self.networks.sites)) for each in found]
 
     @property
