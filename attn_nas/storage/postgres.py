@@ -36,6 +36,7 @@ from attn_nas.storage.optuna_db import (
     attributes_in,
     close,
     create_in,
+    open_storage,
     reason_of,
     scored_in,
     state_of,
@@ -331,7 +332,7 @@ def _storage(address: ServerAddress, retry: RetryPolicy) -> RDBStorage:
     options = {"creator": connector, "pool_pre_ping": True}
     try:
         # Without the password, which only the connector needs: errors quote this URL.
-        storage = RDBStorage(str(ServerAddress(address.driver_url)), engine_kwargs=options)
+        storage = open_storage(str(ServerAddress(address.driver_url)), options)
     except BaseException:
         connector.disconnect()
         raise
