@@ -90,10 +90,10 @@ def _trained(genotype: Genotype, seed: int, costs: CostTable, noise: float) -> T
     return Trained(result, costs.cost(genotype), profile, Scores(_true_accuracy(genotype) + TEST_SHIFT[seed], 1.0, 0.1))
 
 
-def _table(noise: float = 0.01, seeds: int = 3) -> Table:
-    encoding = Encoding(SPACE)
+def _table(noise: float = 0.01, seeds: int = 3, space: SearchSpace = SPACE) -> Table:
+    encoding = Encoding(space)
     costs = CostTable(encoding.trunk, TASK)
-    header = Header("made_up", SPACE, TASK, costs.bare, costs.highest_cost(encoding, "flops"))
+    header = Header("made_up", space, TASK, costs.bare, costs.highest_cost(encoding, "flops"))
     return Table(
         header,
         [
@@ -108,6 +108,13 @@ def _table(noise: float = 0.01, seeds: int = 3) -> Table:
 def table() -> Table:
     """64 networks, 3 seeds."""
     return _table()
+
+
+@pytest.fixture(scope="module")
+def small_table() -> Table:
+    """27 networks, 3 seeds."""
+    mechanisms = [settings.model_copy(update={"positions": ["standard"]}) for settings in SPACE.mechanisms]
+    return _table(space=SPACE.model_copy(update={"mechanisms": mechanisms}))
 
 
 class Oracle(Strategy):
@@ -334,27 +341,27 @@ def test_a_paused_training_takes_the_time_of_its_epochs(table):
 def test_early_stopping_plays_on_a_table(table):
     """It ends with as many trials, in no more time, and repeats nothing."""
     plain, stopping = compare(
-        table, {"plain": NamedStrategy("attn-nas"), "stopping": NamedStrategy("attn-nas-stopping")}, 1, Terms(budget=24)
+        table, {"plain": NamedStrategy("attn-nas"), "stopping": NamedStrategy("attn-nas-stopping")}, 1, Terms(budget=16)
     ).results
     assert stopping.repeated == 0.0
     assert stopping.seconds[0, -1] <= plain.seconds[0, -1] + 1e-9
 
 
-def test_ours_repeats_nothing_and_ends_with_the_space(table):
-    """All 64 networks, the references first; Optuna's samplers do repeat themselves."""
-    steps = simulate(table, SearchStrategy(table, 3), 100, workers=4)
-    assert len(steps) == len({step.key for step in steps}) == 64
-    sampled = simulate(table, SamplerStrategy(table, RandomSampler(seed=0)), 100)
-    assert len({step.key for step in sampled}) < len(sampled) == 100
+def test_ours_repeats_nothing_and_ends_with_the_space(small_table):
+    """All 27 networks, the references first; Optuna's samplers do repeat themselves."""
+    steps = simulate(small_table, SearchStrategy(small_table, 3), 40, workers=4)
+    assert len(steps) == len({step.key for step in steps}) == 27
+    sampled = simulate(small_table, SamplerStrategy(small_table, RandomSampler(seed=0)), 40)
+    assert len({step.key for step in sampled}) < len(sampled) == 40
 
 
 def test_an_oracle_wins_and_a_bad_sampler_loses(table):
     """So that the harness is known to tell them apart: the oracle has no regret, the worst has more than random."""
     made = {"oracle": Oracle, "worst": Worst, "random": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}
-    found = {each.strategy: each for each in compare(table, made, 4, Terms(budget=20)).results}
-    regret = {name: played.after(20).regret.value for name, played in found.items()}
+    found = {each.strategy: each for each in compare(table, made, 2, Terms(budget=16)).results}
+    regret = {name: played.after(16).regret.value for name, played in found.items()}
     assert regret["oracle"] == 0.0
-    assert found["oracle"].after(20).recovered == Mean(1.0, 0.0)
+    assert found["oracle"].after(16).recovered == Mean(1.0, 0.0)
     assert 0 < regret["ours"] < regret["worst"]
     assert 0 < regret["random"] < regret["worst"]
     assert found["random"].repeated > 0 == found["ours"].repeated
@@ -375,14 +382,14 @@ def test_fronts_are_judged_by_the_truth_and_not_by_luck():
 
 def test_time_and_trials_tell_the_same_story(table):
     """Before the first trial ends nothing is known; at the end the summaries are one."""
-    comparison = compare(table, {"ours": NamedStrategy("attn-nas")}, 4, Terms(budget=16, workers=2))
+    comparison = compare(table, {"ours": NamedStrategy("attn-nas")}, 2, Terms(budget=12, workers=2))
     played = comparison.results[0]
     assert played.at(0.5).hypervolume == Mean(0.0, 0.0)
-    assert played.at(1e9) == played.after(16)
-    assert comparison.checkpoints == [10, 16]
+    assert played.at(1e9) == played.after(12)
+    assert comparison.checkpoints == [10, 12]
     assert comparison.times[-1] == pytest.approx(played.seconds[:, -1].mean())
     document = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert len(document["strategies"][0]["curve"]) == 16
+    assert len(document["strategies"][0]["curve"]) == 12
 
 
 OWN = """
