@@ -28,33 +28,7 @@ DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError
 """Errors that a study raises when its database cannot be read or written."""
 STORAGE_ERRORS = (*DATABASE_ERRORS, OSError)
 """The same, and errors of opening the file of a database."""
-_table_versions: list[str] = []
 optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
-
-
-def open_storage(url: str, options: Mapping[str, Any]) -> RDBStorage:
-    """Optuna's storage at ``url`` with ``options`` for its engine; a new database gets its tables.
-
-    Raises:
-        RuntimeError: the tables are of another version of Optuna.
-
-    """
-    storage = RDBStorage(url, engine_kwargs={**options}, skip_compatibility_check=True)
-    try:
-        if storage.get_current_version() == _table_version(storage):
-            return storage
-    except BaseException:
-        close(storage)
-        raise
-    close(storage)
-    return RDBStorage(url, engine_kwargs={**options})  # whose own check raises the error
-
-
-def _table_version(storage: RDBStorage) -> str:
-    """The version of this Optuna's tables, which Optuna finds by reading all its migrations; it is asked once per process."""
-    if not _table_versions:
-        _table_versions.append(storage.get_head_version())
-    return _table_versions[0]
 
 
 def create_in(storage: RDBStorage, name: str, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:

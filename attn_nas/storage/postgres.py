@@ -36,7 +36,6 @@ from attn_nas.storage.optuna_db import (
     attributes_in,
     close,
     create_in,
-    open_storage,
     reason_of,
     scored_in,
     state_of,
@@ -332,7 +331,7 @@ def _storage(address: ServerAddress, retry: RetryPolicy) -> RDBStorage:
     options = {"creator": connector, "pool_pre_ping": True}
     try:
         # Without the password, which only the connector needs: errors quote this URL.
-        storage = open_storage(str(ServerAddress(address.driver_url)), options)
+        storage = RDBStorage(str(ServerAddress(address.driver_url)), engine_kwargs=options)
     except BaseException:
         connector.disconnect()
         raise

@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,21 +18,11 @@ from urllib.parse import quote
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from sqlalchemy.pool import StaticPool
 
 from attn_nas.errors import RunError
 from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials, upgrade_trials, upgraded
 from attn_nas.storage.live_study import LiveStudy
-from attn_nas.storage.optuna_db import (
-    MANIFEST,
-    STORAGE_ERRORS,
-    backend_of,
-    close,
-    create_in,
-    engine_of,
-    open_storage,
-    reason_of,
-)
+from attn_nas.storage.optuna_db import MANIFEST, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
 from attn_nas.storage.retry import RetryPolicy
 
 _NAME = "attn-nas"
@@ -71,7 +61,6 @@ class SqliteStudy:
         try:
             for leftover in self.path.parent.glob(f"{unfinished.name}*"):
                 leftover.unlink()
-            unfinished.write_bytes(_empty_database())
             storage = _storage(unfinished)
             create_in(storage, _NAME, costs, attributes)
             close(storage)
@@ -174,15 +163,7 @@ class SqliteStudy:
 
 def _storage(path: Path) -> RDBStorage:
     # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
-    return open_storage("sqlite:///study.db", {"creator": lambda: _connect(path)})
-
-
-@cache
-def _empty_database() -> bytes:
-    """A file with Optuna's tables and nothing in them; Optuna takes much longer to make them than to open them."""
-    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
-        open_storage("sqlite://", {"creator": lambda: connection, "poolclass": StaticPool})
-        return connection.serialize()
+    return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
 
 
 def _connect(path: Path) -> sqlite3.Connection:
