@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +18,7 @@ from attn_nas.benchmark.strategies import StrategyFactory
 from attn_nas.benchmark.table import Table
 from attn_nas.benchmark.truth import SplitName, Truth
 from attn_nas.errors import RunError, TableError, UsageError
+from attn_nas.execution.processes import warm_context
 from attn_nas.stats.uncertainty import Mean
 
 Floats = NDArray[np.float64]
@@ -197,8 +197,7 @@ def compare(
         for name, make, seed in runs:
             note(name, seed, simulated(table, make, seed, terms))
     else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context, initializer=_hold, initargs=(table, terms)) as pool:
+        with ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=_hold, initargs=(table, terms)) as pool:
             futures = [(name, seed, pool.submit(_play, make, seed)) for name, make, seed in runs]
             try:
                 for name, seed, future in futures:
@@ -244,6 +243,7 @@ _held: list[tuple[Table, Terms]] = []
 
 def _hold(table: Table, terms: Terms) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that compares ends it
+    np.random.seed()  # its state is equal in all forks, and a user's strategy may draw from it
     _held[:] = [(table, terms)]
 
 
