@@ -1,4 +1,4 @@
-"""Samplers compared on the placement table: true hypervolume and share of the headroom after 25, 50, 100 and 200 trials.
+"""Samplers compared on the landscape of the placement table: true hypervolume and share of the headroom after 25, 50, 100 and 200 trials.
 
 Ours beside Optuna's and, where Syne Tune is installed, one of its searches (`syne_tune_peers`); ours with early stopping, at
 the times at which ours without it has done as many trials; then ours with eight workers, which see each result later.
@@ -13,7 +13,7 @@ from typing import Any
 
 from common import make_parser, present
 
-from attn_nas.benchmark import EMBEDDED, NamedStrategy, StrategyComparison, StrategyResult, Table, Terms, compare
+from attn_nas.benchmark import EMBEDDED, NamedStrategy, StrategyComparison, StrategyResult, Terms, compare, recorded
 from attn_nas.machine import usable_cores
 
 OPTUNA = ("random", "tpe-independent", "tpe", "nsga2-10", "nsga2", "nsga3", "gp")
@@ -75,7 +75,7 @@ def main() -> None:
     if chosen.quick:
         chosen.seeds, chosen.budget, chosen.strategies = 2, 25, ["random"]
     os.environ["PYTHONWARNINGS"] = "ignore"
-    table = Table.load(chosen.table)
+    table = recorded(chosen.table)
     usual = (*OPTUNA, *(("syne-tune evolution",) if find_spec("syne_tune") else ()))
     others = usual if chosen.strategies is None else tuple(chosen.strategies)
     peers = {name: f"{Path(__file__).with_name('syne_tune_peers.py')}:{kind}" for name, kind in PEERS.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +17,7 @@ from attn_nas.benchmark.landscapes import Landscape
 from attn_nas.benchmark.simulate import simulate
 from attn_nas.benchmark.strategies import StrategyFactory
 from attn_nas.errors import RunError, UsageError
+from attn_nas.execution.processes import warm_context
 from attn_nas.stats.uncertainty import Mean
 
 Floats = NDArray[np.float64]
@@ -200,8 +200,7 @@ def compare(
         for name, make, seed in runs:
             note(name, seed, _play(landscape, make, seed, terms))
     else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare) as pool:
+        with ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=_prepare) as pool:
             futures = [(name, seed, pool.submit(_play, landscape, make, seed, terms)) for name, make, seed in runs]
             try:
                 for name, seed, future in futures:
@@ -240,6 +239,7 @@ class _Played:
 
 def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that compares ends it
+    np.random.seed()  # its state is equal in all forks, and a user's strategy may draw from it
 
 
 def _play(landscape: Landscape, make: StrategyFactory, seed: int, terms: Terms) -> _Played:

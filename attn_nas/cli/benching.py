@@ -17,8 +17,9 @@ def bench(
         typer.Option(help="attn-nas, random, tpe, ..., FILE.py:CLASS or MODULE:CLASS; repeat it for several."),
     ] = None,
     landscape: Annotated[
-        str, typer.Option(help="Where the searches are played: table, additive, null, ...; `--landscape list` lists them.")
-    ] = "table",
+        str | None,
+        typer.Option(help="Where the searches are played: table (the default), additive, ..., or list for all names."),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(help="Parquet file of trainings that are the landscape, in the place of the embedded table.")
     ] = None,
@@ -49,7 +50,9 @@ def bench(
         return
     if over not in ("trials", "seconds"):
         raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")
-    chosen = recorded(table) if table else named(landscape)
+    if landscape and table:
+        raise UsageError(f"--landscape {landscape} --table {table}: choose --landscape or --table")
+    chosen = recorded(table) if table else named(landscape or "table")
     strategies = {name: NamedStrategy(name) for name in strategy or ("attn-nas", "random")}
     first = chosen.instance(0)
     for make in strategies.values():

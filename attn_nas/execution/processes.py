@@ -58,6 +58,11 @@ def start_worker(target: Callable[..., None], *arguments: Any, forked: bool) -> 
     return process
 
 
+def warm_context() -> ForkServerContext | SpawnContext:
+    """The context whose processes are forked from the server of this process, or spawned if no server can be started."""
+    return _forking(os.getpid())
+
+
 @contextmanager
 def _safe_path() -> Iterator[None]:
     """Start processes in the block with ``PYTHONSAFEPATH``: they import nothing from their working directory at the start."""

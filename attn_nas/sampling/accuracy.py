@@ -52,7 +52,7 @@ class AccuracyModel:
         shares: AccuracyScale = LOGITS,
         trend: NoiseTrend | None = None,
     ) -> None:
-        """Fit the model with ``draws`` of the hyperparameters, or take these ``parameters``, or those and the scale of ``like``."""
+        """Fit the model with ``draws`` of the hyperparameters, with ``parameters``, or with those and the scale of ``like``."""
         self.seen = seen
         self.trend: NoiseTrend = trend or (like.trend if like else NoiseTrend())
         self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)

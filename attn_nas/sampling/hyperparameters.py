@@ -36,7 +36,6 @@ class LogNormal:
 
 def most_probable(likelihood: LogLikelihood, prior: LogNormal) -> Tensor:
     """Log hyperparameters of high posterior density, from 15 steps of L-BFGS that begin at the medians of the ``prior``."""
-
     medians, spreads = torch.from_numpy(prior.medians), torch.from_numpy(prior.spreads)
 
     def loss(at: Floats) -> tuple[float, Floats]:

@@ -26,6 +26,8 @@ from attn_nas.benchmark import (
     STRATEGIES,
     Entry,
     Header,
+    Instance,
+    Landscape,
     NamedStrategy,
     SamplerStrategy,
     SearchStrategy,
@@ -37,6 +39,7 @@ from attn_nas.benchmark import (
     Terms,
     Truth,
     compare,
+    recorded,
     simulate,
 )
 from attn_nas.benchmark.data_card import card, effects, summarise
@@ -82,18 +85,18 @@ def _true_accuracy(genotype: Genotype) -> float:
 
 def _trained(genotype: Genotype, seed: int, costs: CostTable, noise: float) -> Trained:
     rng = np.random.default_rng([int(genotype.key, 16), seed])
-    accuracy = _true_accuracy(genotype) + noise * float(rng.standard_normal())
-    curve = (accuracy - 0.1, accuracy)
+    accuracy = float(np.clip(_true_accuracy(genotype) + noise * rng.standard_normal(), 0.0, 1.0))
+    curve = (max(0.0, accuracy - 0.1), accuracy)
     seconds = 1.0 + genotype.num_attended
     result = ProxyResult(accuracy, 1.0, 0.1, curve, curve, curve, curve, seconds, seconds, 9.0, 16, seed)
     profile = StepProfile(*np.linspace(0.1, 0.8, 8).tolist()) if seed == 1 else None
     return Trained(result, costs.cost(genotype), profile, Scores(_true_accuracy(genotype) + TEST_SHIFT[seed], 1.0, 0.1))
 
 
-def _table(noise: float = 0.01, seeds: int = 3) -> Table:
-    encoding = Encoding(SPACE)
+def _table(noise: float = 0.01, seeds: int = 3, space: SearchSpace = SPACE) -> Table:
+    encoding = Encoding(space)
     costs = CostTable(encoding.trunk, TASK)
-    header = Header("made_up", SPACE, TASK, costs.bare, costs.highest_cost(encoding, "flops"))
+    header = Header("made_up", space, TASK, costs.bare, costs.highest_cost(encoding, "flops"))
     return Table(
         header,
         [
@@ -110,12 +113,27 @@ def table() -> Table:
     return _table()
 
 
+@pytest.fixture(scope="module")
+def small_table() -> Table:
+    """27 networks, 3 seeds."""
+    mechanisms = [settings.model_copy(update={"positions": ["standard"]}) for settings in SPACE.mechanisms]
+    return _table(space=SPACE.model_copy(update={"mechanisms": mechanisms}))
+
+
+@pytest.fixture(scope="module")
+def played(table, tmp_path_factory) -> Landscape:
+    """The landscape of that table."""
+    path = tmp_path_factory.mktemp("tables") / "made_up.parquet"
+    table.save(path)
+    return recorded(path)
+
+
 class Oracle(Strategy):
     """Cheats: proposes the true front, dearest last."""
 
-    def __init__(self, table: Table, seed: int) -> None:
-        super().__init__(table)
-        self._queue = [table.genotypes[key] for key in Truth(table).front]
+    def __init__(self, problem: Instance, seed: int) -> None:
+        super().__init__(problem)
+        self._queue = problem.front
 
     def propose(self):
         return (self._queue.pop(0), None) if self._queue else None
@@ -130,10 +148,9 @@ class Oracle(Strategy):
 class Worst(Strategy):
     """Proposes the worst networks that there are, and reports them."""
 
-    def __init__(self, table: Table, seed: int) -> None:
-        super().__init__(table)
-        points = Truth(table).points
-        self._queue = sorted(table.genotypes.values(), key=lambda genotype: points[genotype.key][0])
+    def __init__(self, problem: Instance, seed: int) -> None:
+        super().__init__(problem)
+        self._queue = sorted(problem.encoding.genotypes(), key=problem.accuracy)
 
     def propose(self):
         return self._queue.pop(0), None
@@ -305,7 +322,7 @@ class Halving(SearchStrategy):
         return epochs + 1
 
     def goes_on(self, genotype, partial):
-        return genotype in self.table.references.values() or genotype in self.stopped
+        return genotype in self.problem.references.values() or genotype in self.stopped
 
     def pause(self, genotype, partial):
         self._ended(genotype)
@@ -317,7 +334,7 @@ class Halving(SearchStrategy):
             super().learn(token, accuracy, flops)
 
 
-def test_a_paused_training_takes_the_time_of_its_epochs(table):
+def test_a_paused_training_takes_the_time_of_its_epochs(table, played):
     """Half the epochs half the time; what goes on takes the other half, and is no repetition."""
     strategy = Halving(table, 0)
     steps = simulate(table, strategy, 13)
@@ -327,62 +344,63 @@ def test_a_paused_training_takes_the_time_of_its_epochs(table):
     whole = [1.0 + table.genotypes[step.key].num_attended for step in steps]
     shares = [1.0] * len(table.references) + [0.5] * (13 - len(table.references))
     assert [step.seconds for step in steps] == pytest.approx(np.cumsum(np.multiply(whole, shares)))
-    played = compare(table, {"halving": Halving}, 1, Terms(budget=13)).results[0]
-    assert played.repeated == 0.0
+    assert compare(played, {"halving": Halving}, 1, Terms(budget=13)).results[0].repeated == 0.0
 
 
-def test_early_stopping_plays_on_a_table(table):
+def test_early_stopping_plays_on_a_table(played):
     """It ends with as many trials, in no more time, and repeats nothing."""
     plain, stopping = compare(
-        table, {"plain": NamedStrategy("attn-nas"), "stopping": NamedStrategy("attn-nas-stopping")}, 1, Terms(budget=24)
+        played, {"plain": NamedStrategy("attn-nas"), "stopping": NamedStrategy("attn-nas-stopping")}, 1, Terms(budget=16)
     ).results
     assert stopping.repeated == 0.0
     assert stopping.seconds[0, -1] <= plain.seconds[0, -1] + 1e-9
 
 
-def test_ours_repeats_nothing_and_ends_with_the_space(table):
-    """All 64 networks, the references first; Optuna's samplers do repeat themselves."""
-    steps = simulate(table, SearchStrategy(table, 3), 100, workers=4)
-    assert len(steps) == len({step.key for step in steps}) == 64
-    sampled = simulate(table, SamplerStrategy(table, RandomSampler(seed=0)), 100)
-    assert len({step.key for step in sampled}) < len(sampled) == 100
+def test_ours_repeats_nothing_and_ends_with_the_space(small_table):
+    """All 27 networks, the references first; Optuna's samplers do repeat themselves."""
+    steps = simulate(small_table, SearchStrategy(small_table, 3), 40, workers=4)
+    assert len(steps) == len({step.key for step in steps}) == 27
+    sampled = simulate(small_table, SamplerStrategy(small_table, RandomSampler(seed=0)), 40)
+    assert len({step.key for step in sampled}) < len(sampled) == 40
 
 
-def test_an_oracle_wins_and_a_bad_sampler_loses(table):
+def test_an_oracle_wins_and_a_bad_sampler_loses(played):
     """So that the harness is known to tell them apart: the oracle has no regret, the worst has more than random."""
     made = {"oracle": Oracle, "worst": Worst, "random": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}
-    found = {each.strategy: each for each in compare(table, made, 4, Terms(budget=20)).results}
-    regret = {name: played.after(20).regret.value for name, played in found.items()}
+    found = {each.strategy: each for each in compare(played, made, 2, Terms(budget=16)).results}
+    regret = {name: each.after(16).regret.value for name, each in found.items()}
     assert regret["oracle"] == 0.0
-    assert found["oracle"].after(20).recovered == Mean(1.0, 0.0)
+    assert found["oracle"].after(16).recovered == Mean(1.0, 0.0)
     assert 0 < regret["ours"] < regret["worst"]
     assert 0 < regret["random"] < regret["worst"]
     assert found["random"].repeated > 0 == found["ours"].repeated
 
 
-def test_fronts_are_judged_by_the_truth_and_not_by_luck():
+def test_fronts_are_judged_by_the_truth_and_not_by_luck(tmp_path):
     """With much noise a front of lucky trainings has regret; without noise a search of everything has none."""
-    noisy = _table(noise=0.2)
+    _table(noise=0.2).save(tmp_path / "noisy.parquet")
+    _table(noise=0.0).save(tmp_path / "clean.parquet")
+    noisy, clean = (recorded(tmp_path / f"{name}.parquet") for name in ("noisy", "clean"))
     everything = {"all": NamedStrategy("random-distinct")}
     lucky = compare(noisy, everything, 3, Terms(budget=64)).results[0].after(64)
     assert lucky.regret.value > 0.01
-    free = compare(noisy, everything, 3, Terms(budget=64, noise_free=True)).results[0].after(64)
     assert lucky.regret.standard_error > 1e-3
-    assert free.regret.standard_error == pytest.approx(0)
-    clean = _table(noise=0.0)
-    assert compare(clean, everything, 3, Terms(budget=64)).results[0].after(64).regret.value == pytest.approx(0)
+    for landscape, terms in ((noisy, Terms(budget=64, noise_free=True)), (clean, Terms(budget=64))):
+        free = compare(landscape, everything, 3, terms).results[0].after(64).regret
+        assert free.value == pytest.approx(0)
+        assert free.standard_error == pytest.approx(0)
 
 
-def test_time_and_trials_tell_the_same_story(table):
+def test_time_and_trials_tell_the_same_story(played):
     """Before the first trial ends nothing is known; at the end the summaries are one."""
-    comparison = compare(table, {"ours": NamedStrategy("attn-nas")}, 4, Terms(budget=16, workers=2))
-    played = comparison.results[0]
-    assert played.at(0.5).hypervolume == Mean(0.0, 0.0)
-    assert played.at(1e9) == played.after(16)
-    assert comparison.checkpoints == [10, 16]
-    assert comparison.times[-1] == pytest.approx(played.seconds[:, -1].mean())
+    comparison = compare(played, {"ours": NamedStrategy("attn-nas")}, 2, Terms(budget=12, workers=2))
+    ours = comparison.results[0]
+    assert ours.at(0.5).hypervolume == Mean(0.0, 0.0)
+    assert ours.at(1e9) == ours.after(12)
+    assert comparison.checkpoints == [10, 12]
+    assert comparison.times[-1] == pytest.approx(ours.seconds[:, -1].mean())
     document = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert len(document["strategies"][0]["curve"]) == 16
+    assert len(document["strategies"][0]["curve"]) == 12
 
 
 OWN = """
@@ -402,9 +420,9 @@ class MyPeer:
         assert params.keys() == self.choices.keys() and 0 <= accuracy <= 1 and flops > 0
 
 class MyStrategy(Strategy):
-    def __init__(self, table, seed):
-        super().__init__(table)
-        self.left = [*table.genotypes.values()]
+    def __init__(self, problem, seed):
+        super().__init__(problem)
+        self.left = [*problem.encoding.genotypes()]
     def propose(self):
         return self.left.pop(), None
     def learn(self, token, accuracy, flops):
@@ -432,12 +450,12 @@ def own(tmp_path):
     return path
 
 
-def test_several_processes_play_the_same(own, table):
+def test_several_processes_play_the_same(own, played):
     """Two processes give what one gives, also of the strategies in a file of a user: a sampler, a peer, a strategy."""
     theirs = {name: NamedStrategy(f"{own}:{name}") for name in ("MySampler", "MyPeer", "MyStrategy")}
     made = {"random": NamedStrategy("random"), "ours": NamedStrategy("attn-nas"), **theirs}
     terms = Terms(budget=8, workers=3)
-    alone, together = (compare(table, made, 2, terms, processes=processes) for processes in (1, 2))
+    alone, together = (compare(played, made, 2, terms, processes=processes) for processes in (1, 2))
     assert [each.strategy for each in together.results] == list(made)
     for one, other in zip(alone.results, together.results, strict=True):
         assert one.hypervolumes.shape == (2, 8)
@@ -471,12 +489,13 @@ def test_every_named_strategy_plays(name, table):
     assert len(simulate(table, NamedStrategy(name)(table, 0), 12)) == 12
 
 
-def test_a_table_with_holes_is_not_compared_on(table):
+def test_a_table_with_holes_is_not_compared_on(table, played, tmp_path):
     """Strategies need all networks of the space."""
+    Table(table.header, table.entries[3:]).save(tmp_path / "holes.parquet")
     with pytest.raises(TableError, match="63 of the 64 networks"):
-        compare(Table(table.header, table.entries[3:]), {"ours": NamedStrategy("attn-nas")}, 1, Terms(budget=5))
+        recorded(tmp_path / "holes.parquet")
     with pytest.raises(UsageError, match="at least one"):
-        compare(table, {}, 1)
+        compare(played, {}, 1)
 
 
 def test_the_surrogate_predicts_what_it_has_not_seen(table):
@@ -768,7 +787,7 @@ def test_the_command_compares_and_draws(table, tmp_path):
         (["--budget", "0"], "budget = 0"),
         (["--workers", "0"], "workers = 0"),
         (["--processes", "0"], "processes = 0"),
-        (["--split", "train"], "choose from test, validation"),
+        (["--landscape", "null"], "choose --landscape or --table"),
         (["--over", "epochs"], "choose from trials, seconds"),
         (["--table", "missing.parquet"], "is not a table"),
         (["--svg", "missing/plot.svg"], "cannot be written"),
@@ -785,9 +804,9 @@ def test_bad_arguments_are_told(arguments, reason, table, tmp_path, monkeypatch)
     assert "Traceback" not in failed.output
 
 
-def test_pictures_are_well_formed(table):
+def test_pictures_are_well_formed(played):
     """XML, with every strategy named, over trials and over seconds; flat and single curves too."""
-    comparison = compare(table, {"a & b": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}, 2, Terms(budget=5))
+    comparison = compare(played, {"a & b": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}, 2, Terms(budget=5))
     for over in ("trials", "seconds"):
         drawn = ElementTree.fromstring(bench_svg(comparison, over))
         texts = [element.text for element in drawn.iter() if element.tag.endswith("text")]

@@ -10,6 +10,7 @@ from attn_nas.engine.warm_start import prior_trainings
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, SearchStarted
 from attn_nas.format import parse_seconds
+from attn_nas.sampling.baselines import at_random
 from attn_nas.space.limits import most_allowed
 from attn_nas.space.schema import LimitSettings
 from attn_nas.testing import TableTrainer
@@ -56,7 +57,7 @@ def test_a_limit_below_the_bare_trunk_is_refused():
 
 def test_limits_given_later_replace_those_of_the_file(tiny_space, table_search, command):
     """Exactly: nothing above them is trained. They are those of the whole run."""
-    run = table_search(tiny_space.with_limits(max_flops="+1%", max_params="+300"), n_trials=15)
+    run = table_search(tiny_space.with_limits(max_flops="+1%", max_params="+300"), n_trials=10)
     bare = run.manifest.bare_cost
     assert len(run.candidates) > 3
     for candidate in run.candidates:
@@ -90,10 +91,10 @@ def test_a_time_budget_ends_the_search_and_leaves_time_to_confirm(table_search, 
     """Without a budget of trials; what was begun is finished, and a run resumed without time only confirms."""
     events = []
     begun = time.monotonic()
-    run = table_search(timeout=10.0, confirm=1, training=SlowTrainer(tiny_task), callbacks=[events.append])
-    assert time.monotonic() - begun < 12
+    run = table_search(timeout=5.0, confirm=1, training=SlowTrainer(tiny_task), callbacks=[events.append])
+    assert time.monotonic() - begun < 8
     started = next(event for event in events if isinstance(event, SearchStarted))
-    assert (started.budget, started.time_budget) == (None, 10.0)
+    assert (started.budget, started.time_budget) == (None, 5.0)
     ended = events[-1]
     assert isinstance(ended, SearchFinished)
     assert ended.why in ("time", "exhausted")
@@ -103,7 +104,7 @@ def test_a_time_budget_ends_the_search_and_leaves_time_to_confirm(table_search, 
     again = table_search(resume=True, confirm=1, callbacks=[events.append])
     assert len(again.candidates) == count
     assert events[-1].why == "time"
-    more = table_search(resume=True, confirm=1, timeout=4.0, training=SlowTrainer(tiny_task))
+    more = table_search(resume=True, confirm=1, timeout=1.5, training=SlowTrainer(tiny_task))
     assert len(more.candidates) >= count
 
 
@@ -141,14 +142,14 @@ def _best_after(run, references):
 
 def test_a_warm_start_knows_what_is_good(tiny_space, tmp_path, table_search, tiny_task):
     """From a run at another level of accuracy and with other choices; kept in the study, so a resumed search knows it too."""
-    first = table_search(folder=tmp_path / "first", n_trials=30, training=AdditiveTrainer(tiny_task))
+    first = table_search(folder=tmp_path / "first", n_trials=20, sampler=at_random, training=AdditiveTrainer(tiny_task))
     fewer = tiny_space.model_copy(update={"mechanisms": tiny_space.mechanisms[:2]})
-    references = len(table_search(fewer, folder=tmp_path / "cold", n_trials=30, training=LaterTrainer(tiny_task)).references)
+    references = len(table_search(fewer, folder=tmp_path / "cold", n_trials=6, training=LaterTrainer(tiny_task)).references)
     warm = table_search(
         fewer, folder=tmp_path / "warm", n_trials=references, training=LaterTrainer(tiny_task), warm_start=first.folder.path
     )
     kept = warm.study.user_attrs["warm_start"]
-    assert 0 < len(kept) < 30
+    assert 0 < len(kept) < 20
     warm = table_search(folder=tmp_path / "warm", n_trials=references + 2, resume=True, training=LaterTrainer(tiny_task))
     assert _best_after(warm, references) == pytest.approx(0.8 + 0.1 - 0.01, abs=1e-6)
 
@@ -173,7 +174,7 @@ def test_a_warm_start_that_cannot_help_is_refused(tiny_space, tmp_path, table_se
 def test_of_a_long_run_the_best_and_a_sample_are_taken(tiny_space, table_search, monkeypatch):
     """A sampler has to read them at every trial."""
     monkeypatch.setattr("attn_nas.engine.warm_start._MOST", 10)
-    run = table_search(n_trials=25)
+    run = table_search(n_trials=16, sampler=at_random)
     found = prior_trainings(run, tiny_space)
     assert len({each.genotype.key for each in found}) == len(found) == 10
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)

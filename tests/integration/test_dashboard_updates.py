@@ -23,6 +23,7 @@ from attn_nas.errors import RunError, UsageError
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.folder import RunFolder
+from attn_nas.sampling.baselines import at_random
 from attn_nas.testing import TableTrainer
 
 LINKS = Addresses("run", has_runs=True)
@@ -49,7 +50,7 @@ def grow(search_in):
 def many(grow, tmp_path_factory):
     """The folder of a run of eighty candidates, to be read only."""
     folder = tmp_path_factory.mktemp("many") / "run"
-    grow(folder, 80)
+    grow(folder, 80, sampler=at_random)
     gc.collect()  # who closes a database last writes to it
     return folder
 
@@ -138,7 +139,7 @@ def test_a_run_is_read_again_as_it_grows_and_goes_on(grow, tmp_path):
     with pytest.raises(RunError, match="is not a run"):
         watched.reading()
     versions = set()
-    for budget in (3, 6, 12):
+    for budget in (3, 5, 8):
         run = grow(folder, budget)
         reading = watched.reading()
         versions.add(reading.version)
@@ -218,13 +219,13 @@ def test_readers_do_not_hold_up_a_search(grow, tmp_path):
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        run = grow(folder, 16)
+        run = grow(folder, 10)
     finally:
         done.set()
         reader.join(30)
     assert problems == []
-    assert len(run.candidates) == 16
-    assert len(watched.reading().run.candidates) == 16
+    assert len(run.candidates) == 10
+    assert len(watched.reading().run.candidates) == 10
 
 
 def test_few_runs_are_kept_open(grow, tmp_path, monkeypatch):

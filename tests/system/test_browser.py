@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
+from attn_nas.sampling.baselines import at_random
 from attn_nas.storage.location import create_study
 from attn_nas.testing import TableTrainer
 
@@ -92,8 +93,8 @@ def searched(search_in):
 def shown(searched, tiny_space, tmp_path_factory, serving):
     """A dashboard of finished runs: ``many`` candidates, one that was ``trained``, an ``empty`` one; and their candidates."""
     folder = tmp_path_factory.mktemp("shown")
-    many = searched(folder / "many", 40)
-    trained = Search(tiny_space, run=folder / "trained").optimize(n_trials=2, confirm=0, execution=Local(workers=1))
+    many = searched(folder / "many", 24, sampler=at_random)
+    trained = Search(tiny_space, run=folder / "trained").optimize(n_trials=1, confirm=0, execution=Local(workers=1))
     (folder / "empty").mkdir()
     create_study(folder / "empty", None, ["flops"], many.study.user_attrs)
     with serving(folder) as served:
@@ -125,7 +126,7 @@ def test_a_page_follows_its_search(page, searched, tmp_path, serving, tiny_task)
         page.goto(f"{served.address}runs/run")
         page.evaluate("window.marker = 'still the same'")
         _dots(page, 3)
-        for budget in (8, 11):
+        for budget in (5, 7):
             trainer = HeldTrainer(tiny_task, epochs=3, seconds=0.1)
             with _behind(searched, folder, budget, training=trainer):
                 page.wait_for_selector("#part-workers .spark")
@@ -143,14 +144,14 @@ def test_a_page_follows_its_search(page, searched, tmp_path, serving, tiny_task)
 
 def test_a_page_of_a_run_that_was_replaced_begins_anew(page, searched, tmp_path, serving):
     """No point of the old run remains."""
-    searched(tmp_path / "run", 7)
-    searched(tmp_path / "other", 4, seed=5)
+    searched(tmp_path / "run", 4)
+    searched(tmp_path / "other", 2, seed=5)
     with serving(tmp_path) as served:
         page.goto(f"{served.address}runs/run")
-        _dots(page, 7)
+        _dots(page, 4)
         (tmp_path / "run").rename(tmp_path / "old")
         (tmp_path / "other").rename(tmp_path / "run")
-        _dots(page, 4)
+        _dots(page, 2)
 
 
 def test_a_page_survives_a_restart_of_the_dashboard(chromium, searched, tmp_path, serving):
@@ -206,9 +207,9 @@ def test_ranges_are_chosen_on_an_axis(page, shown):
 
     assert dimmed() == (0, 0)
     drag(0.02, 0.4)
-    kept = int(re.fullmatch(r"(\d+) of 40 candidates are in the ranges\.", count.inner_text())[1])
-    assert 0 < kept < 40
-    assert dimmed() == (40 - kept, 40 - kept)
+    kept = int(re.fullmatch(r"(\d+) of 24 candidates are in the ranges\.", count.inner_text())[1])
+    assert 0 < kept < 24
+    assert dimmed() == (24 - kept, 24 - kept)
     assert page.locator(".brushed").count() == 1
     assert page.locator("#part-trials tr.out").count() > 0
     best = max(shown.many.candidates, key=lambda each: each.accuracy).record
@@ -251,7 +252,7 @@ def test_points_tell_what_they_are_and_lead_to_candidates(page, shown):
     assert key in page.locator("h1").inner_text()
     page.go_back()
     page.wait_for_url("**/runs/many")
-    _dots(page, 40)
+    _dots(page, 24)
 
 
 def test_chosen_candidates_are_compared(page, shown):

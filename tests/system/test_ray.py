@@ -57,14 +57,16 @@ def _no_waiting_for_other_tests():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head that trains nothing, and two nodes: four processors and something like a GPU, and one processor."""
+    """A head that trains nothing, and a node with two processors and something like a GPU; idle workers stay alive."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
         noticing = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3, "health_check_timeout_ms": 3000}
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": noticing, **SMALL})
-        cluster.add_node(num_cpus=4, num_gpus=1, **SMALL)
+        keeping = {"num_workers_soft_limit": 100, "enable_worker_prestart": False, "prestart_worker_first_driver": False}
+        alone = {"num_cpus": 0, "include_log_monitor": False, "no_monitor": True}
+        cluster = Cluster(initialize_head=True, head_node_args={"_system_config": {**noticing, **keeping}, **alone, **SMALL})
+        cluster.add_node(num_cpus=2, num_gpus=1, **SMALL)
         yield cluster
         cluster.shutdown()
 
@@ -80,7 +82,7 @@ def nodes(cluster):
 
 @pytest.fixture
 def found(nodes, monkeypatch, tiny_space, tmp_path):
-    """Searches on these nodes; the run."""
+    """Searches on the processors of these nodes, whatever they have else; the run."""
 
     @contextmanager
     def connected(execution):
@@ -90,7 +92,9 @@ def found(nodes, monkeypatch, tiny_space, tmp_path):
 
     def run(space=tiny_space, **arguments):
         given = {"confirm": 0, **arguments}
-        ray = {name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given}
+        ray = {"device": "cpu"} | {
+            name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given
+        }
         begun = {name: given.pop(name) for name in ("training", "seed", "storage", "data") if name in given}
         resume = given.pop("resume", False)
         search = Search.load(tmp_path / "run", **begun) if resume else Search(space, run=tmp_path / "run", **begun)
@@ -154,7 +158,7 @@ def test_the_budget_is_exact_and_nothing_is_trained_twice(found, tmp_path, tiny_
     assert len(run.candidates) == 12
     assert len({(record.key, record.seed) for record in run.records}) == len(run.records) > 12
     assert Counter(words[0] for words in trainer.read()) == {"begun": len(run.records), "ended": len(run.records)}
-    assert [event.workers for event in _on(told, SearchStarted)] == [4]
+    assert [event.workers for event in _on(told, SearchStarted)] == [2]
 
 
 @dataclasses.dataclass
@@ -251,20 +255,20 @@ def test_a_training_that_takes_too_long_is_ended_and_repeated(found, tmp_path, t
 
 @dataclasses.dataclass
 class GatheringTrainer(NotingTrainer):
-    """Waits until four were begun."""
+    """Waits until two were begun."""
 
     def first(self, genotype, node):
-        _until(lambda: len([words for words in self.read() if words[0] == "begun"]) >= 4)
+        _until(lambda: len([words for words in self.read() if words[0] == "begun"]) >= 2)
 
 
 def test_several_candidates_share_a_gpu(nodes, found, tmp_path, monkeypatch, tiny_task):
-    """With a quarter of one each four train at a time."""
+    """With half of one each two train at a time."""
     trainer, told = GatheringTrainer(tiny_task, notes=str(tmp_path / "notes")), []
-    monkeypatch.setattr(nodes, "_cluster", Ray(gpus_per_trial=0.25))
-    run = found(n_trials=4, training=trainer, callbacks=[told.append])
+    monkeypatch.setattr(nodes, "_cluster", Ray(gpus_per_trial=0.5))
+    run = found(n_trials=4, device="auto", training=trainer, callbacks=[told.append])
     assert _states(run) == {"finished": 4}
-    assert [words[0] for words in trainer.read()][:4] == ["begun"] * 4
-    assert [event.workers for event in _on(told, SearchStarted)] == [4]
+    assert [words[0] for words in trainer.read()][:2] == ["begun"] * 2
+    assert [event.workers for event in _on(told, SearchStarted)] == [2]
 
 
 @pytest.mark.parametrize(

@@ -130,29 +130,29 @@ def _check(run, number):
 
 def test_a_study_on_a_server_is_as_good_as_one_in_a_file(server, table_search, tmp_path):
     """The same search, the same front, and again when resumed; the study is Optuna's, under the run's name."""
-    there = table_search(n_trials=12, storage=server.url())
-    here = table_search(folder=tmp_path / "here", n_trials=12)
+    there = table_search(n_trials=8, storage=server.url())
+    here = table_search(folder=tmp_path / "here", n_trials=8)
     assert [candidate.record.key for candidate in there.candidates] == [each.record.key for each in here.candidates]
     assert not (tmp_path / "run" / "study.db").exists()
-    _check(table_search(n_trials=15, resume=True), 15)
+    _check(table_search(n_trials=10, resume=True), 10)
     name = there.study.study_name
     assert name.startswith("run-")
     assert there.study.metric_names == here.study.metric_names == ["accuracy", "flops"]
     storage = optuna.storages.RDBStorage(server.url().replace("://", "+psycopg://"))
-    assert len(optuna.load_study(study_name=name, storage=storage).get_trials(states=[TrialState.COMPLETE])) == 15
+    assert len(optuna.load_study(study_name=name, storage=storage).get_trials(states=[TrialState.COMPLETE])) == 10
     storage.engine.dispose()
 
 
 def test_several_runs_share_a_server(server, table_search, tmp_path):
     """Folders of the same name are runs of their own."""
-    for name, budget in (("a", 4), ("b", 5)):
+    for name, budget in (("a", 2), ("b", 3)):
         table_search(folder=tmp_path / name, n_trials=budget, storage=server.url())
-    assert [len(Run(tmp_path / name / "run").candidates) for name in "ab"] == [4, 5]
+    assert [len(Run(tmp_path / name / "run").candidates) for name in "ab"] == [2, 3]
 
 
 def test_the_password_is_nowhere(server, table_search, tmp_path, ask, capfd, monkeypatch):
     """Not in the run folder, a page, an error, what a command prints, or the study's own words."""
-    run = table_search(n_trials=4, storage=server.url())
+    run = table_search(n_trials=2, storage=server.url())
     assert PASSWORD not in "".join(path.read_text(errors="replace") for path in run.folder.path.rglob("*") if path.is_file())
     assert json.loads((run.folder.path / "storage.json").read_text())["url"] == server.url(password=None)
     app = dashboard_app(Library(tmp_path), Rules.of("127.0.0.1", None))
@@ -177,23 +177,23 @@ def test_the_password_is_nowhere(server, table_search, tmp_path, ask, capfd, mon
 def test_the_password_may_come_with_the_address(server, table_search, tmp_path, monkeypatch):
     """For a whole search, and again when it is resumed; a process that was not given it cannot look at the run."""
     monkeypatch.delenv("PGPASSWORD")
-    assert len(table_search(n_trials=4, storage=server.url()).candidates) == 4
+    assert len(table_search(n_trials=2, storage=server.url()).candidates) == 2
     monkeypatch.setattr(address, "_given", {})
     with pytest.raises(RunError, match="A password is taken from the address"):
         Run(tmp_path / "run")
-    _check(table_search(n_trials=6, resume=True, storage=server.url()), 6)
+    _check(table_search(n_trials=3, resume=True, storage=server.url()), 3)
     assert PASSWORD not in (tmp_path / "run" / "storage.json").read_text()
 
 
 def test_the_password_may_come_with_the_variable(server, table_search, monkeypatch):
     """That of the same database; another one's is left alone."""
-    run = table_search(n_trials=4, storage=server.url())
+    run = table_search(n_trials=2, storage=server.url())
     monkeypatch.delenv("PGPASSWORD")
     monkeypatch.setattr(address, "_given", {})
     with pytest.raises(RunError, match="ATTN_NAS_STORAGE"):
         Run(run.folder.path)
     monkeypatch.setenv("ATTN_NAS_STORAGE", server.url())
-    assert len(Run(run.folder.path).candidates) == 4
+    assert len(Run(run.folder.path).candidates) == 2
     assert PASSWORD not in repr(ServerAddress.parse(server.url()))
     monkeypatch.setattr(address, "_given", {})
     monkeypatch.setenv("ATTN_NAS_STORAGE", server.url(database="other"))
@@ -208,15 +208,15 @@ def test_a_server_that_restarts_in_the_middle_costs_nothing(server, table_search
 
     def listen(what):
         events.append(what)
-        if isinstance(what, TrialFinished) and what.finished == 5:
+        if isinstance(what, TrialFinished) and what.finished == 3:
             server.stop()
             if down:
                 threading.Timer(down, server.start).start()
             else:
                 server.start()
 
-    run = table_search(n_trials=12, storage=server.url(), callbacks=[listen], workers=2)
-    _check(run, 12)
+    run = table_search(n_trials=7, storage=server.url(), callbacks=[listen], workers=2)
+    _check(run, 7)
     assert any(isinstance(each, StorageAwaited) for each in events) == bool(down)
     assert not any(record.state == "lost" for record in run.records)
 
@@ -224,7 +224,7 @@ def test_a_server_that_restarts_in_the_middle_costs_nothing(server, table_search
 @pytest.mark.parametrize("when", range(1, 60, 7))
 def test_a_connection_lost_at_any_statement_costs_nothing(server, table_search, monkeypatch, when):
     """The server ends the connection before a statement, and what was to be done is done again."""
-    table_search(n_trials=3, storage=server.url())
+    table_search(n_trials=1, storage=server.url())
     statements = []
 
     def cut(*_):
@@ -238,7 +238,7 @@ def test_a_connection_lost_at_any_statement_costs_nothing(server, table_search, 
             super().__init__(live, *arguments)
 
     monkeypatch.setattr(session, "Journal", Cut)
-    _check(table_search(n_trials=6, resume=True), 6)
+    _check(table_search(n_trials=3, resume=True), 3)
     assert len(statements) > when
 
 
@@ -247,45 +247,45 @@ def test_a_server_that_stays_away_ends_the_search_and_loses_nothing(server, tabl
     monkeypatch.setattr(session, "_RETRY_SECONDS", 1.0)
 
     def listen(what):
-        if isinstance(what, TrialFinished) and what.finished == 5:
+        if isinstance(what, TrialFinished) and what.finished == 3:
             server.stop()
 
     with pytest.raises(RunError, match=r"does not answer any more: .* resume the run when it is back"):
-        table_search(n_trials=12, storage=server.url(), callbacks=[listen])
+        table_search(n_trials=7, storage=server.url(), callbacks=[listen])
     with pytest.raises(RunError, match="cannot be used"):
         Run(tmp_path / "run")
     server.start()
-    assert len(Run(tmp_path / "run").candidates) == 5
-    _check(table_search(n_trials=12, resume=True), 12)
+    assert len(Run(tmp_path / "run").candidates) == 3
+    _check(table_search(n_trials=7, resume=True), 7)
 
 
 def test_two_machines_cannot_share_a_study(server, table_search, tmp_path):
     """They have run folders of their own, and no lock in common but the server's."""
-    run = table_search(n_trials=4, storage=server.url())
+    run = table_search(n_trials=2, storage=server.url())
     shutil.copytree(run.folder.path, tmp_path / "elsewhere" / "run")
     with (
         run.folder.study.held(NO_RETRY),
         pytest.raises(RunError, match=r"another process works on run-.* on postgresql://nas@"),
     ):
-        table_search(folder=tmp_path / "elsewhere", n_trials=6, resume=True)
-    _check(table_search(folder=tmp_path / "elsewhere", n_trials=6, resume=True), 6)
+        table_search(folder=tmp_path / "elsewhere", n_trials=3, resume=True)
+    _check(table_search(folder=tmp_path / "elsewhere", n_trials=3, resume=True), 3)
 
 
 def test_whoever_took_the_study_while_the_connection_was_lost_keeps_it(server, table_search, tmp_path, monkeypatch):
     """The other search ends with a message, and writes nothing more."""
     monkeypatch.setattr(storing, "_STALE", 1.0)
-    holder = table_search(n_trials=4, storage=server.url()).folder.study
+    holder = table_search(n_trials=2, storage=server.url()).folder.study
     others = []
 
     def listen(what):
-        if isinstance(what, TrialFinished) and what.finished == 6:
+        if isinstance(what, TrialFinished) and what.finished == 4:
             server.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
             others.append(holder.held(NO_RETRY))
             others[0].__enter__()
 
     with pytest.raises(RunError, match="another process works on"):
-        table_search(n_trials=10, resume=True, callbacks=[listen])
-    assert len(Run(tmp_path / "run").candidates) == 6
+        table_search(n_trials=7, resume=True, callbacks=[listen])
+    assert len(Run(tmp_path / "run").candidates) == 4
     others[0].__exit__(None, None, None)
 
 
@@ -338,26 +338,26 @@ def test_a_killed_search_leaves_no_lock_on_the_server(server, tmp_path, table_se
     process.wait()
     told = len(Run(tmp_path / "run").candidates)
     assert told >= 3
-    run = table_search(n_trials=12, resume=True)
-    _check(run, 12)
+    run = table_search(n_trials=told + 3, resume=True)
+    _check(run, told + 3)
 
 
 def test_a_study_may_move_to_another_server(server, table_search, tmp_path):
     """Where it is now is said when it is resumed; a server without it, and a run without a server, are refused."""
-    run = table_search(n_trials=4, storage=server.url())
+    run = table_search(n_trials=2, storage=server.url())
     file = run.folder.path / "storage.json"
     file.write_text(file.read_text().replace(f":{server.port}", ":1"))
     with pytest.raises(RunError, match="cannot be used"):
-        table_search(n_trials=5, resume=True)
-    _check(table_search(n_trials=5, resume=True, storage=server.url()), 5)
+        table_search(n_trials=3, resume=True)
+    _check(table_search(n_trials=3, resume=True, storage=server.url()), 3)
     assert str(server.port) in file.read_text()
     server.say("CREATE DATABASE empty")
     with pytest.raises(RunError, match=r"has no study run-|no such table|does not exist"):
-        table_search(n_trials=5, resume=True, storage=server.url(database="empty"))
+        table_search(n_trials=3, resume=True, storage=server.url(database="empty"))
     assert str(server.port) in file.read_text()
-    table_search(folder=tmp_path / "here", n_trials=3)
+    table_search(folder=tmp_path / "here", n_trials=1)
     with pytest.raises(UsageError, match="keeps its study in a file of its own: leave the storage out"):
-        table_search(folder=tmp_path / "here", n_trials=5, resume=True, storage=server.url())
+        table_search(folder=tmp_path / "here", n_trials=2, resume=True, storage=server.url())
 
 
 PLUGIN = """
@@ -410,7 +410,7 @@ def test_a_run_begun_elsewhere_is_attached(server, table_search, tmp_path, monke
 def test_what_cannot_be_attached_says_why(server, table_search, tmp_path, monkeypatch, arguments, message):
     """And leaves nothing behind."""
     monkeypatch.chdir(tmp_path)
-    name = table_search(run="x", n_trials=2, storage=server.url()).study.study_name
+    name = table_search(run="x", n_trials=1, storage=server.url()).study.study_name
     words = {"URL": server.url(), "NAME": name}
     done = CliRunner().invoke(commands, [words.get(word, word) for word in arguments])
     assert done.exit_code == 2
@@ -448,7 +448,7 @@ def test_tables_of_another_optuna_are_refused(server, table_search, tmp_path):
     """With the command that brings them to this one."""
     server.say("CREATE DATABASE other_version")
     url = server.url(database="other_version")
-    table_search(n_trials=3, storage=url)
+    table_search(n_trials=1, storage=url)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
     with pytest.raises(RunError, match=r"tables of .* are of another version of Optuna: .* optuna storage upgrade"):

@@ -24,6 +24,8 @@ from attn_nas.machine import usable_cores
 from attn_nas.training import Numerics
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}
+_ALONE = {"RAY_prestart_worker_first_driver": "0"}
+"""Workers that a new cluster starts by itself lack this package, and no task can use them."""
 _ON_NODES = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 """A worker sees all GPUs of its node, since Ray assigns different ones to a process over time (see `nodes._gpu`)."""
 _NOTICE_AFTER = 15.0
@@ -79,6 +81,7 @@ def _join(address: str | None) -> Connected:
     if address is None:  # Ray reads these when it is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.update(_ALONE)
     import ray
 
     import attn_nas

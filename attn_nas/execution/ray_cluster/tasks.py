@@ -227,8 +227,10 @@ class Tasks:
         if not self._trainer.can_relocate:
             return
         clear = ray.remote(nodes.clear)
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        left = alive if self._prepared else self._hosts & alive  # the node of a task that prepares files is not known
+        alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        left = self._hosts & alive.keys()
+        if self._prepared:  # by a task on any node that has room for one
+            left |= {node for node, resources in alive.items() if resources.get("CPU", 0.0) >= self._begin.threads}
         cleared = [
             clear.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 self._shipped
