@@ -15,6 +15,8 @@ from attn_nas.sampling.placement_process import PlacementProcess
 from attn_nas.sampling.scale import LOGITS, AccuracyScale
 
 Floats = NDArray[np.float64]
+_PER_DRAW = 400
+"""Trainings for which all draws are kept; with more of them fewer draws take as long, and less is in doubt."""
 MIN_NETWORKS = 4
 """Fewest distinct networks that a model is fitted to."""
 
@@ -52,7 +54,10 @@ class AccuracyModel:
         shares: AccuracyScale = LOGITS,
         trend: NoiseTrend | None = None,
     ) -> None:
-        """Fit the model with ``draws`` of the hyperparameters, with ``parameters``, or with those and the scale of ``like``."""
+        """Fit the model with ``draws`` of the hyperparameters, with ``parameters``, or with those and the scale of ``like``.
+
+        Above 400 trainings there are fewer draws.
+        """
         self.seen = seen
         self.trend: NoiseTrend = trend or (like.trend if like else NoiseTrend())
         self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
@@ -60,7 +65,8 @@ class AccuracyModel:
         if like:
             self._processes = [self._process(like=each) for each in like._processes]
         else:
-            chosen = parameters or self._process().drawn(draws, np.random.default_rng(len(seen)))
+            fewer = max(1, min(draws, draws * _PER_DRAW // len(seen)))
+            chosen = parameters or self._process().drawn(fewer, np.random.default_rng(len(seen)))
             self._processes = [self._process(parameters=each) for each in chosen]
 
     def _process(self, *, like: PlacementProcess | None = None, parameters: KernelParameters | None = None) -> PlacementProcess:

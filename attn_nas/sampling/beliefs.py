@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from attn_nas.stats.uncertainty import Mean
 
 _DRAWS = 500
 _HYPERPARAMETERS = 8
-"""Draws of the hyperparameters that statements are averaged over."""
+"""Draws of the hyperparameters that statements are averaged over; fewer above 400 trainings."""
 SURE = 0.9
 """Probability from which a network counts as more accurate than another."""
 
@@ -41,6 +41,15 @@ def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
         np.ones(len(trainings)),
     )
     return AccuracyModel(seen, draws=_HYPERPARAMETERS, shares=ANGLES).with_noise_trend()
+
+
+@overload
+def _shared(fraction: float) -> float: ...
+@overload
+def _shared(fraction: Floats) -> Floats: ...
+def _shared(fraction: float | Floats) -> float | Floats:
+    """The probability of what a ``fraction`` of the draws has, never exactly 0 or 1: with half a draw more on either side."""
+    return (fraction * _DRAWS + 0.5) / (_DRAWS + 1)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Belief:
 class Difference:
     """Estimated difference in true accuracy between two networks, with its standard deviation.
 
-    ``probability`` is the probability that the difference is positive.
+    ``probability`` is the probability that the difference is positive; like all probabilities here it is never exactly 0 or 1.
     """
 
     mean: Mean
@@ -98,7 +107,7 @@ class Beliefs:
         """Estimated accuracy of the network ``key`` minus that of ``other``."""
         keys = list(self.networks)
         ahead = self.draws[:, keys.index(key)] - self.draws[:, keys.index(other)]
-        return Difference(Mean(float(ahead.mean()), float(ahead.std())), float((ahead > 0).mean()))
+        return Difference(Mean(float(ahead.mean()), float(ahead.std())), _shared(float((ahead > 0).mean())))
 
     @classmethod
     def of(cls, trainings: Sequence[Training], costs: Mapping[str, Sequence[float]]) -> Beliefs | None:
@@ -112,13 +121,13 @@ class Beliefs:
         means, deviations = model.predict(distinct)
         low, high = model.interval(distinct)
         draws = model.draw(distinct, _DRAWS, np.random.default_rng(0))
-        likely = chances(draws, points)
+        likely = _shared(chances(draws, points))
         front = front_indices([*zip(means, *points.T, strict=True)])
         leads = {}
         for index in front:
             cheaper = [other for other in front if other != index and (points[other] <= points[index]).all()]
             if cheaper:
-                leads[index] = float((draws[:, [index]] > draws[:, cheaper]).all(1).mean())
+                leads[index] = _shared(float((draws[:, [index]] > draws[:, cheaper]).all(1).mean()))
         found = {
             key: Belief(
                 float(means[index]),
