@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test pr
 import pytest
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
+from attn_nas.execution import processes
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
@@ -130,6 +131,8 @@ def pytest_configure() -> None:
     """Hear SIGINT, to which what a shell starts in the background is deaf, and so is all that it starts."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A worker that gets a trainer of a test imports the module of that test: its server has what such a module imports.
+    processes._LOADED.extend(["pytest", "attn_nas.engine.search", "attn_nas.testing"])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -292,11 +292,11 @@ def test_hypervolumes_have_their_ends(table):
 
 def test_time_passes_as_trainings_take_it(table):
     """One worker takes the sum, two take less and no less than half; results come in the order in which they end."""
-    alone = simulate(table, SearchStrategy(table, 0), 20)
+    alone = simulate(table, SearchStrategy(table, 0), 12)
     taken = [1.0 + table.genotypes[step.key].num_attended for step in alone]
     assert [step.seconds for step in alone] == pytest.approx(np.cumsum(taken))
-    together = simulate(table, SearchStrategy(table, 0), 20, workers=2)
-    assert len(together) == 20
+    together = simulate(table, SearchStrategy(table, 0), 12, workers=2)
+    assert len(together) == 12
     times = [step.seconds for step in together]
     assert times == sorted(times)
     total = sum(1.0 + table.genotypes[step.key].num_attended for step in together)

@@ -153,10 +153,10 @@ def _on(cluster, kind):
 def test_the_budget_is_exact_and_nothing_is_trained_twice(found, tmp_path, tiny_task):
     """As many at a time as the nodes have processors; the front is confirmed too."""
     trainer, told = NotingTrainer(tiny_task, notes=str(tmp_path / "notes")), []
-    run = found(n_trials=12, confirm=1, training=trainer, callbacks=[told.append])
+    run = found(n_trials=8, confirm=1, training=trainer, callbacks=[told.append])
     assert _states(run) == {"finished": len(run.records)}
-    assert len(run.candidates) == 12
-    assert len({(record.key, record.seed) for record in run.records}) == len(run.records) > 12
+    assert len(run.candidates) == 8
+    assert len({(record.key, record.seed) for record in run.records}) == len(run.records) > 8
     assert Counter(words[0] for words in trainer.read()) == {"begun": len(run.records), "ended": len(run.records)}
     assert [event.workers for event in _on(told, SearchStarted)] == [2]
 
@@ -400,7 +400,7 @@ def test_when_the_head_dies_the_search_ends_and_can_go_on(tiny_space, tmp_path, 
     assert "finished" in {record.state for record in records}
     assert [record.state for record in records if record.key == BARE.key] == ["interrupted"]
     again = Search.load(tmp_path / "run", training=TableTrainer(tiny_task))
-    run = again.optimize(n_trials=6, execution=Local(workers=2))
+    run = again.optimize(n_trials=6, execution=Local(workers=1))
     assert "lost" not in _states(run)
 
 
