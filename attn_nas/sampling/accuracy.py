@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from attn_nas.sampling.noise_trend import NoiseTrend
 from attn_nas.sampling.placement_kernel import KernelParameters, PlacedNetworks
-from attn_nas.sampling.placement_process import PlacementProcess
+from attn_nas.sampling.placement_process import CERTAIN, PlacementProcess
 from attn_nas.sampling.scale import LOGITS, AccuracyScale
 
 Floats = NDArray[np.float64]
@@ -53,14 +53,17 @@ class AccuracyModel:
         parameters: Sequence[KernelParameters] | None = None,
         shares: AccuracyScale = LOGITS,
         trend: NoiseTrend | None = None,
+        doubt: float = CERTAIN,
     ) -> None:
         """Fit the model with ``draws`` of the hyperparameters, with ``parameters``, or with those and the scale of ``like``.
 
-        Above 400 trainings there are fewer draws.
+        Above 400 trainings there are fewer draws. ``doubt`` is the spread of the prior of the strength of all effects together:
+        with a large one there may be none.
         """
         self.seen = seen
         self.trend: NoiseTrend = trend or (like.trend if like else NoiseTrend())
         self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
+        self._doubt = doubt
         self._processes: list[PlacementProcess]
         if like:
             self._processes = [self._process(like=each) for each in like._processes]
@@ -72,7 +75,9 @@ class AccuracyModel:
     def _process(self, *, like: PlacementProcess | None = None, parameters: KernelParameters | None = None) -> PlacementProcess:
         seen = self.seen
         values = self.scale(seen.accuracies)[:, None]
-        return PlacementProcess(seen.networks, values, seen.noise, seen.seeds, like=like, parameters=parameters)
+        return PlacementProcess(
+            seen.networks, values, seen.noise, seen.seeds, like=like, parameters=parameters, doubt=self._doubt
+        )
 
     @property
     def parameters(self) -> list[KernelParameters]:

@@ -16,6 +16,8 @@ from attn_nas.stats.pareto import front_indices
 from attn_nas.stats.uncertainty import Mean
 
 _DRAWS = 500
+_DOUBT = 2.0
+"""Spread of the prior of the strength of all effects: statements allow that nothing matters, proposals suppose that it does."""
 _HYPERPARAMETERS = 8
 """Draws of the hyperparameters that statements are averaged over; fewer above 400 trainings."""
 SURE = 0.9
@@ -40,7 +42,7 @@ def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
         np.array([training.seed for training in trainings], dtype=np.int64),
         np.ones(len(trainings)),
     )
-    return AccuracyModel(seen, draws=_HYPERPARAMETERS, shares=ANGLES).with_noise_trend()
+    return AccuracyModel(seen, draws=_HYPERPARAMETERS, shares=ANGLES, doubt=_DOUBT).with_noise_trend()
 
 
 @overload

@@ -39,15 +39,15 @@ def most_probable(likelihood: LogLikelihood, prior: LogNormal) -> Tensor:
     medians, spreads = torch.from_numpy(prior.medians), torch.from_numpy(prior.spreads)
 
     def loss(at: Floats) -> tuple[float, Floats]:
-        logarithms = torch.tensor(at, requires_grad=True)
-        found = (((logarithms - medians) / spreads) ** 2).sum() / 2 - likelihood(logarithms)
+        """Of the distances from the medians in standard deviations."""
+        distances = torch.tensor(at, requires_grad=True)
+        found = (distances**2).sum() / 2 - likelihood(medians + spreads * distances)
         found.backward()
-        return found.item(), np.asarray(logarithms.grad)
+        return found.item(), np.asarray(distances.grad)
 
-    reach = _FARTHEST * prior.spreads
-    bounds = [*zip(prior.medians - reach, prior.medians + reach, strict=True)]
-    best = minimize(loss, prior.medians, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
-    return torch.from_numpy(best.x)
+    bounds = [(-_FARTHEST, _FARTHEST)] * len(medians)
+    best = minimize(loss, np.zeros(len(medians)), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
+    return medians + spreads * torch.from_numpy(best.x)
 
 
 @torch.no_grad()

@@ -29,8 +29,6 @@ _WHOLE = 0.35
 """Prior median of the decay per differing site in the parts of whole stages and networks."""
 _AMPLITUDE = 1.0
 """Prior median of a factor of all weights but the constant's."""
-_DOUBTFUL = 2.0
-"""Standard deviation of the prior of its logarithm; that of every other log hyperparameter is 1: effects may be absent."""
 _WIDER = 0.5
 """Prior median of the decay in the part of whole networks relative to that of whole stages."""
 _NOTHING = object()
@@ -150,9 +148,9 @@ class KernelParameters:
         return torch.cat([self.weights[:1], self.weights[1:] * self.amplitude])
 
     @staticmethod
-    def spreads(sites: int) -> Floats:
-        """Standard deviations of the normal priors of the logarithms, in the order of `of`."""
-        return np.array([_DOUBTFUL, *[1.0] * (len(KernelParameters.start(sites)) - 1)])
+    def spreads(sites: int, doubt: float) -> Floats:
+        """Standard deviations of the priors of the logarithms, in the order of `of`: ``doubt`` for the amplitude, else 1."""
+        return np.array([doubt, *[1.0] * (len(KernelParameters.start(sites)) - 1)])
 
     @staticmethod
     def start(sites: int) -> Floats:

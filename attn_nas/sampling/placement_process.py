@@ -13,6 +13,8 @@ from attn_nas.sampling.posterior import JITTER, Exact, Posterior, Projected, cho
 
 Floats = NDArray[np.float64]
 _FITTED_TO = 128
+CERTAIN = 0.01
+"""Spread of the prior with which effects are as strong as its medians say."""
 _EXACT = 1024
 """Largest number of values for exact inference."""
 _BASIS = 768
@@ -24,8 +26,9 @@ class PlacementProcess:
 
     The noise variance of the first output is ``noise`` ``(networks,)`` times a fitted factor. Values with the same entry in
     ``seeds`` ``(networks,)`` share a random shift. All outputs share the kernel; its hyperparameters maximise the marginal
-    likelihood of the first output times their prior, on at most ``fitted_to`` networks. Above 1,024 values the process is
-    approximated with 768 inducing values, half of them the highest.
+    likelihood of the first output times their prior, on at most ``fitted_to`` networks. The prior of the strength of all
+    effects together is log-normal with the spread ``doubt``. Above 1,024 values the process is approximated with 768 inducing
+    values, half of them the highest.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class PlacementProcess:
         like: PlacementProcess | None = None,
         parameters: KernelParameters | None = None,
         fitted_to: int = _FITTED_TO,
+        doubt: float = CERTAIN,
     ) -> None:
         """Fit the process, with the hyperparameters and scale of ``like``, or with these ``parameters``, if given."""
         self.networks = networks
@@ -48,6 +52,7 @@ class PlacementProcess:
         self._noise = torch.from_numpy(noise)
         self._kernel = Kernel(networks.placements)
         self._fitted_to = fitted_to
+        self._doubt = doubt
         given = like.parameters if like else parameters
         self.parameters: KernelParameters = given or KernelParameters.of(
             most_probable(self._likelihood(fitted_to), self._prior), len(networks.sites)
@@ -105,7 +110,7 @@ class PlacementProcess:
     @property
     def _prior(self) -> LogNormal:
         sites = len(self.networks.sites)
-        return LogNormal(KernelParameters.start(sites), KernelParameters.spreads(sites))
+        return LogNormal(KernelParameters.start(sites), KernelParameters.spreads(sites, self._doubt))
 
     def _likelihood(self, most: int) -> LogLikelihood:
         """The log marginal likelihood of the first output at no more than ``most`` networks."""
