@@ -53,12 +53,12 @@ def test_a_search_trades_accuracy_for_what_it_is_told(timed_search, costs):
     run = timed_search(*costs)
     assert len(run.study.directions) == 1 + len(costs)
     assert len(run.candidates) == 20
+    trials = run.study.trials
     for candidate in run.candidates:
         cost, ratio = candidate.record.cost, _ratio(candidate.record.genotype)
         known = {"flops": cost.flops, "params": cost.params, "step_time": ratio, "latency": ratio**2}
         assert candidate.costs == pytest.approx({name: known[name] for name in costs})
-        trial = run.study.trials[candidate.record.number]
-        assert trial.values == pytest.approx([candidate.measured.value, *candidate.costs.values()])
+        assert trials[candidate.record.number].values == pytest.approx([candidate.measured.value, *candidate.costs.values()])
     for one in run.front:
         for other in run.candidates:
             better = other.accuracy >= one.accuracy and all(other.costs[name] <= one.costs[name] for name in costs)
