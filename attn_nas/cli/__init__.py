@@ -1,12 +1,14 @@
-"""The command line: each command parses its options, imports what it needs, calls the package and prints."""
+"""The command line: each command parses its options, imports what it needs, calls the package and prints.
 
-from __future__ import annotations
+Modules with commands do without ``from __future__ import annotations``: typer would evaluate each annotation several times.
+"""
 
 import os
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from attn_nas.cli import (
     attaching,
@@ -96,6 +98,9 @@ def _options(
         os.environ[VARIABLE] = "1"
 
 
+_program = get_command(app)
+
+
 def main() -> None:
     """Run the command line and exit.
 
@@ -103,6 +108,6 @@ def main() -> None:
     """
     try:
         with reported_failures(debug=False), quiet_pipe(), decoding_shown():
-            app()
+            _program()
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -1,7 +1,5 @@
 """``attn-nas attach``: a local folder for a run on a database server."""
 
-from __future__ import annotations
-
 import json as json_module
 import os
 import shlex

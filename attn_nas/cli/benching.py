@@ -1,7 +1,5 @@
 """``attn-nas bench``: search strategies on a landscape."""
 
-from __future__ import annotations
-
 import json as json_module
 from pathlib import Path
 from typing import Annotated

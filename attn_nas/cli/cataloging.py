@@ -1,7 +1,5 @@
 """``attn-nas catalog spaces``, ``trunks`` and ``schema``: the choices of a search space."""
 
-from __future__ import annotations
-
 import json as json_module
 from typing import Annotated
 

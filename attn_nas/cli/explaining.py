@@ -1,7 +1,5 @@
 """``attn-nas why``, with the former ``insight`` and ``maps``: effects of attention on accuracy, maps of single candidates."""
 
-from __future__ import annotations
-
 import json as json_module
 from pathlib import Path
 from typing import Annotated

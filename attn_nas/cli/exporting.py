@@ -1,7 +1,5 @@
 """``attn-nas export``: trained candidates as files."""
 
-from __future__ import annotations
-
 import json as json_module
 from pathlib import Path
 from typing import Annotated

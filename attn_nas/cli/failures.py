@@ -1,7 +1,5 @@
 """Error handling of all commands: one message on stderr, with the traceback if ``--debug`` asks for it."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from collections.abc import Iterator

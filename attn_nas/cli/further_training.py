@@ -1,7 +1,5 @@
 """``attn-nas audit``, ``baseline`` and ``retrain``: trainings after a search."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

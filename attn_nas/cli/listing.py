@@ -1,7 +1,5 @@
 """``attn-nas runs``: the runs of a folder or of a database server."""
 
-from __future__ import annotations
-
 import json as json_module
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """``attn-nas catalog mechanisms``: attention mechanisms and their costs."""
 
-from __future__ import annotations
-
 import json as json_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +39,7 @@ def mechanisms(
         _print_table(records, costs, channels, size, measure)
 
 
-def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) -> dict[str, dict[str, Any]]:
+def _costs(records: "list[Mechanism]", channels: int, size: int, measure: bool) -> dict[str, dict[str, Any]]:
     """Return parameters, MACs, FLOPs and slowdown by name, or the reason why a mechanism has none (``why_not``).
 
     Uses the measurements in the package if they cover ``channels`` and ``size``; with ``measure``, or without them, counts and
@@ -61,13 +59,13 @@ def _costs(records: list[Mechanism], channels: int, size: int, measure: bool) ->
     }
 
 
-def _document(record: Mechanism) -> dict[str, Any]:
+def _document(record: "Mechanism") -> dict[str, Any]:
     """Return a record as JSON-ready data, without the fields that only the builder needs."""
     hidden = {"target", "takes_stride", "fixed"}
     return {field: value for field, value in vars(record).items() if field not in hidden} | {"typical": vars(record.typical)}
 
 
-def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int, size: int) -> None:
+def _print_record(record: "Mechanism", cost: dict[str, Any] | None, channels: int, size: int) -> None:
     from inspect import cleandoc
 
     shown: dict[str, object] = {
@@ -108,7 +106,7 @@ def _print_record(record: Mechanism, cost: dict[str, Any] | None, channels: int,
 
 
 def _print_table(
-    records: list[Mechanism], costs: dict[str, dict[str, Any]], channels: int, size: int, measured_now: bool
+    records: "list[Mechanism]", costs: dict[str, dict[str, Any]], channels: int, size: int, measured_now: bool
 ) -> None:
     from rich.table import Table
 
@@ -149,7 +147,7 @@ def _print_table(
         out.print(line, style="dim")
 
 
-def _choices(record: Mechanism) -> str:
+def _choices(record: "Mechanism") -> str:
     """Write the hyperparameters in short, as ``r2-32 k3-9``."""
     parts = []
     for letter, values in (("r", record.reductions), ("k", record.kernel_sizes), ("g", record.groups)):

@@ -1,7 +1,5 @@
 """Handling of a closed pipe, as in ``attn-nas show RUN | head``, and of a full disk behind stdout."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

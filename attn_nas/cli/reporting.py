@@ -1,7 +1,5 @@
 """``attn-nas report``: a run as a document."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +42,7 @@ def report(
     console(stderr=True).print(f"Written: {written}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _content(format: str, reading: RunReading) -> str:
+def _content(format: str, reading: "RunReading") -> str:
     from attn_nas.report.document import html_report
     from attn_nas.report.markdown import markdown_report
     from attn_nas.report.scalars import trials_csv

@@ -1,7 +1,5 @@
 """``attn-nas search``: start a search, or continue one."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys
@@ -142,7 +140,13 @@ def search(
 
 
 def _write_and_show(
-    found: Run, finished: SearchFinished, about: Sequence[str], tables: Console | None, messages: Console, *, export: bool
+    found: "Run",
+    finished: "SearchFinished",
+    about: Sequence[str],
+    tables: "Console | None",
+    messages: "Console",
+    *,
+    export: bool,
 ) -> None:
     """Write the front and its models, then print the lines ``about`` the data, the front and the closing lines.
 
@@ -186,7 +190,7 @@ def _loaded(
     only_new: Sequence[object],
     data_root: Path | None,
     download: bool,
-) -> Search:
+) -> "Search":
     """The search of an earlier run.
 
     Raises:
@@ -218,7 +222,7 @@ def _new(
     *,
     data_root: Path | None,
     download: bool,
-) -> Search:
+) -> "Search":
     """Make a new search; limits and precision replace those of the space."""
     from attn_nas.engine.search import DEFAULT_SPACE, Search
     from attn_nas.space.loading import load_space
@@ -247,7 +251,7 @@ def _execution(
     threads: int | None,
     device: str,
     trial_timeout: str | None,
-) -> Local | Ray:
+) -> "Local | Ray":
     """Make the execution settings from the options.
 
     Raises:

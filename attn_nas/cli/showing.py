@@ -1,7 +1,5 @@
 """``attn-nas show``, with the former ``front`` and ``compare``: the front of a run, one candidate, candidates side by side."""
 
-from __future__ import annotations
-
 import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +126,7 @@ def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
     out.print(f"trained  {result.seconds:.1f} s, peak memory of its process {result.peak_memory_mb:.0f} MB")
 
 
-def _print_profile(out: Console, profile: StepProfile) -> None:
+def _print_profile(out: "Console", profile: "StepProfile") -> None:
     out.print(
         f"time     training step {1e3 * profile.step_seconds:.1f} ms ({profile.step_ratio:.2f} x the bare trunk's), "
         f"inference of 1 image {1e3 * profile.latency_1:.2f} ms ({profile.latency_1_ratio:.2f} x), of 128 images "

@@ -1,7 +1,5 @@
 """``attn-nas watch``: follow a search from outside its process."""
 
-from __future__ import annotations
-
 import shlex
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +33,7 @@ def watch(
     out.print(_closing(watched, None if is_remote else run), markup=False, soft_wrap=not out.is_terminal)
 
 
-def _show(watched: Watch, *, json: bool) -> None:
+def _show(watched: "Watch", *, json: bool) -> None:
     """Print lines or JSON Lines, or draw the live view, until the search ends."""
     from attn_nas.terminal.console import can_redraw, console
 
@@ -58,13 +56,13 @@ def _show(watched: Watch, *, json: bool) -> None:
                 lines(event)
 
 
-def _pass_on(updates: Iterator[LogUpdate]) -> None:
+def _pass_on(updates: "Iterator[LogUpdate]") -> None:
     for update in updates:
         for line in update.lines:
             print(line, flush=True)
 
 
-def _draw(watched: Watch) -> None:
+def _draw(watched: "Watch") -> None:
     from attn_nas.events.progress import SearchProgress
     from attn_nas.terminal.console import console
     from attn_nas.terminal.live.picture import LEAVE
@@ -79,7 +77,7 @@ def _draw(watched: Watch) -> None:
                 listener(event)
 
 
-def _closing(watched: Watch, folder: str | None) -> str:
+def _closing(watched: "Watch", folder: str | None) -> str:
     """State how the search has ended, and the next command; ``folder`` is None for a run behind a dashboard.
 
     Raises:

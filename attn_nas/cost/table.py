@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from attn_nas.cost.count import Cost, count_cost, count_module
 from attn_nas.errors import CostError, SpaceError, first_line
-from attn_nas.models.build import build_site, build_trunk, get_slot
+from attn_nas.models.build import build_trunk, get_slot, site_call, trunk_call
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
@@ -41,10 +42,10 @@ def slot_shapes(model: nn.Module, trunk: Trunk, task: Task) -> dict[str, Shape]:
 
 
 class CostTable:
-    """Exact costs of all genotypes of one trunk for one task; each placement at a site is counted once.
+    """Exact costs of all genotypes of one trunk for one task.
 
     The term of a placement is the cost of its module at the input shape of the slot; at ``replace`` the cost of the
-    substituted convolution is subtracted.
+    substituted convolution is subtracted. What has been counted in this process is not counted again.
 
     Args:
         trunk: the trunk.
@@ -58,15 +59,8 @@ class CostTable:
     def __init__(self, trunk: Trunk, task: Task) -> None:
         self.trunk = trunk
         self.task = task
-        self._model = build_trunk(trunk, task.num_classes, task.channels)
-        try:
-            self._shapes = slot_shapes(self._model, trunk, task)
-        except RuntimeError as error:
-            size = f"{task.channels} x {task.height} x {task.width}"
-            raise SpaceError(f"{trunk} cannot take images of {size}: {first_line(error)}") from None
-        self.bare = count_cost(self._model, task)
+        self._shapes, self.bare = _bare(trunk, task)
         self._sites: dict[tuple[Placement, Site], Cost] = {}
-        self._modules: dict[tuple[Placement, Shape, int], Cost] = {}
 
     def site(self, placement: Placement, site: Site) -> Cost:
         """Cost that a canonical placement adds at ``site``.
@@ -80,17 +74,22 @@ class CostTable:
         return self._sites[placement, site]
 
     def _count(self, placement: Placement, site: Site) -> Cost:
+        module, channels, arguments = site_call(placement, site)
         shape = self._shapes[site.slot(placement.position)]
-        known = (placement, shape, site.stride_at(placement.position))
-        if known not in self._modules:
+        known = (module, channels, repr(sorted(arguments.items())), shape)
+        if known not in _MODULES:
             try:
-                self._modules[known] = count_module(build_site(placement, site), shape)
+                _MODULES[known] = count_module(module(channels, **arguments), shape)
             except CostError as error:
                 raise CostError(f"{placement}: {error}") from None
-        added = self._modules[known]
+        added = _MODULES[known]
         if placement.position == "replace":
             added -= count_module(get_slot(self._model, site.slot("replace")), shape)
         return added
+
+    @cached_property
+    def _model(self) -> nn.Module:
+        return build_trunk(self.trunk, self.task.num_classes, self.task.channels)
 
     def highest_cost(self, encoding: Encoding, axis: str) -> int:
         """The largest ``axis`` (a field of `Cost`) of a network of a space.
@@ -119,3 +118,23 @@ class CostTable:
             if placement is not None:
                 total += self.site(placement, site)
         return total
+
+
+_BARE: dict[tuple[object, ...], tuple[dict[str, Shape], Cost]] = {}
+_MODULES: dict[tuple[object, ...], Cost] = {}
+"""What was counted in this process, by class and arguments, as a plug-in that is loaded again has other classes."""
+
+
+def _bare(trunk: Trunk, task: Task) -> tuple[dict[str, Shape], Cost]:
+    """Input shapes of the slots of a bare trunk, and its cost; raises SpaceError."""
+    module, arguments = trunk_call(trunk)
+    known = (module, repr(sorted(arguments.items())), trunk, task)
+    if known not in _BARE:
+        model = build_trunk(trunk, task.num_classes, task.channels)
+        try:
+            shapes = slot_shapes(model, trunk, task)
+        except RuntimeError as error:
+            size = f"{task.channels} x {task.height} x {task.width}"
+            raise SpaceError(f"{trunk} cannot take images of {size}: {first_line(error)}") from None
+        _BARE[known] = shapes, count_cost(model, task)
+    return _BARE[known]

@@ -83,10 +83,12 @@ def build_model(genotype: Genotype, num_classes: int, in_channels: int = 3, seed
     if seed is None:
         seed = int(torch.randint(2**31, ()))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed would seed the generators of GPUs too, and keep the stack of each call for them.
+        reseed = torch.default_generator.manual_seed
+        reseed(seed)
         model = build_trunk(genotype.trunk, num_classes, in_channels)
         for number, (site, placement) in enumerate(genotype.sites):
             if placement is not None:
-                torch.manual_seed((seed + 1) * 1_000_003 + number)
+                reseed((seed + 1) * 1_000_003 + number)
                 fill_slot(model, site.slot(placement.position), build_site(placement, site))
     return model

@@ -8,14 +8,19 @@ import sqlite3
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import optuna
+import optuna.storages._rdb
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel, TrialModel
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from attn_nas.errors import first_line
@@ -28,7 +33,36 @@ DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError
 """Errors that a study raises when its database cannot be read or written."""
 STORAGE_ERRORS = (*DATABASE_ERRORS, OSError)
 """The same, and errors of opening the file of a database."""
-optuna.logging.get_logger("optuna").setLevel(logging.WARNING)
+for _name in ("optuna", "alembic"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+def stamp(url: str, **engine_options: Any) -> None:
+    """Mark an empty database as one whose tables will be those of this version of Optuna, as Optuna does itself."""
+    engine = create_engine(url, **engine_options)
+    try:
+        with engine.begin() as connection:
+            MigrationContext.configure(connection).stamp(_migrations(), "head")
+    finally:
+        engine.dispose()
+
+
+def storage_at(url: str, **engine_options: Any) -> RDBStorage:
+    """Open Optuna's storage; raises RuntimeError if its tables are of another version of Optuna.
+
+    Optuna's own comparison of the versions reads all migrations of its tables at each call; here they are read once.
+    """
+    storage = RDBStorage(url, engine_kwargs=engine_options, skip_compatibility_check=True)
+    with storage.engine.connect() as connection:
+        version = MigrationContext.configure(connection).get_current_revision()
+    if version != _migrations().get_current_head():
+        storage._version_manager.check_table_schema_compatibility()
+    return storage
+
+
+@cache
+def _migrations() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(optuna.storages._rdb.__file__).with_name("alembic")))
 
 
 def create_in(storage: RDBStorage, name: str, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:

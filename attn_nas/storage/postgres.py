@@ -39,6 +39,7 @@ from attn_nas.storage.optuna_db import (
     reason_of,
     scored_in,
     state_of,
+    storage_at,
 )
 from attn_nas.storage.retry import NO_RETRY, RetryPolicy
 
@@ -328,10 +329,9 @@ def is_lost(error: BaseException) -> bool:
 def _storage(address: ServerAddress, retry: RetryPolicy) -> RDBStorage:
     """Optuna's storage; once it has connected, it connects again by ``retry`` when the connection is lost."""
     connector = _Connector(address, retry)
-    options = {"creator": connector, "pool_pre_ping": True}
     try:
         # Without the password, which only the connector needs: errors quote this URL.
-        storage = RDBStorage(str(ServerAddress(address.driver_url)), engine_kwargs=options)
+        storage = storage_at(str(ServerAddress(address.driver_url)), creator=connector, pool_pre_ping=True)
     except BaseException:
         connector.disconnect()
         raise

@@ -22,10 +22,22 @@ from optuna.study import Study
 from attn_nas.errors import RunError
 from attn_nas.storage.formats import FORMAT, check_format, format_of, has_older_trials, upgrade_trials, upgraded
 from attn_nas.storage.live_study import LiveStudy
-from attn_nas.storage.optuna_db import MANIFEST, STORAGE_ERRORS, backend_of, close, create_in, engine_of, reason_of
+from attn_nas.storage.optuna_db import (
+    MANIFEST,
+    STORAGE_ERRORS,
+    backend_of,
+    close,
+    create_in,
+    engine_of,
+    reason_of,
+    stamp,
+    storage_at,
+)
 from attn_nas.storage.retry import RetryPolicy
 
 _NAME = "attn-nas"
+_URL = "sqlite:///study.db"
+"""Stands for any file: its path goes to the connection, as some characters of a path would have a meaning in a URL."""
 
 
 class SqliteStudy:
@@ -61,6 +73,7 @@ class SqliteStudy:
         try:
             for leftover in self.path.parent.glob(f"{unfinished.name}*"):
                 leftover.unlink()
+            stamp(_URL, creator=partial(_connect, unfinished))
             storage = _storage(unfinished)
             create_in(storage, _NAME, costs, attributes)
             close(storage)
@@ -162,8 +175,7 @@ class SqliteStudy:
 
 
 def _storage(path: Path) -> RDBStorage:
-    # The path goes to the connection and not into the URL, where some of its characters would have a meaning.
-    return RDBStorage("sqlite:///study.db", engine_kwargs={"creator": lambda: _connect(path)})
+    return storage_at(_URL, creator=partial(_connect, path))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

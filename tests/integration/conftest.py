@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,16 @@ def trained_run(tiny_space, tmp_path_factory, many_rounds) -> Run:
     return Search(tiny_space, run=tmp_path_factory.mktemp("trained") / "run").optimize(
         n_trials=5, confirm=0, execution=Local(workers=1)
     )
+
+
+@pytest.fixture(scope="session")
+def onnx_operators() -> Iterator[None]:
+    """In this process torch makes the table of operators for its ONNX exporter once, and not for each export."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture

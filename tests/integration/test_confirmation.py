@@ -49,6 +49,15 @@ def table_search(table_search, tiny_task):
     return partial(table_search, training=NoisyTrainer(tiny_task), n_trials=12, confirm=None)
 
 
+@pytest.fixture(scope="module")
+def confirmed(search_in, tiny_task, tmp_path_factory):
+    """A run of twelve candidates, confirmed, with noise, and all events that it told; to be read only."""
+    events = []
+    folder = tmp_path_factory.mktemp("confirmed")
+    run = search_in(folder, training=NoisyTrainer(tiny_task), n_trials=12, confirm=None, callbacks=[events.append])
+    return run, tuple(events)
+
+
 def _by_seed(run):
     found = {}
     for record in run.records:
@@ -56,9 +65,9 @@ def _by_seed(run):
     return found
 
 
-def test_what_may_be_on_the_front_and_the_references_are_trained_with_two_new_seeds(table_search):
+def test_what_may_be_on_the_front_and_the_references_are_trained_with_two_new_seeds(confirmed):
     """The front is confirmed, hopeless candidates are not, and the budget counts the search alone."""
-    run = table_search()
+    run, _ = confirmed
     trained = _by_seed(run)
     assert {seed: len(keys) for seed, keys in trained.items() if seed == 0} == {0: 12}
     assert set(trained) == {0, 1, 2}
@@ -83,10 +92,9 @@ def test_no_confirmation_is_done_when_none_is_wanted(table_search):
         table_search(resume=True, confirm=-1)
 
 
-def test_its_cost_is_announced_before_it_begins(table_search):
+def test_its_cost_is_announced_before_it_begins(confirmed):
     """As many trainings as are then done, and the seconds of the same networks' first ones."""
-    events = []
-    table_search(callbacks=[events.append])
+    _, events = confirmed
     begun = [index for index, event in enumerate(events) if isinstance(event, ConfirmationStarted)]
     assert len(begun) == 2
     ends = [*begun[1:], len(events)]
@@ -116,9 +124,9 @@ class StoppingListener:
             self.ended = event
 
 
-def test_a_stopped_confirmation_goes_on_and_repeats_nothing(table_search, tmp_path):
+def test_a_stopped_confirmation_goes_on_and_repeats_nothing(confirmed, table_search):
     """Its rounds are those of a search that was never stopped."""
-    whole = table_search(folder=tmp_path / "whole")
+    whole, _ = confirmed
     listener = StoppingListener(3)
     table_search(callbacks=[listener])
     assert listener.ended.why == "interrupted"
@@ -215,10 +223,9 @@ def test_a_front_of_real_trainings_has_weights(tiny_space, tmp_path):
         assert f"with {len(candidate.results)} seed" in " ".join((folder / "model.py").read_text().split())
 
 
-def test_the_words_and_the_table_say_what_can_be_told_apart(table_search):
+def test_the_words_and_the_table_say_what_can_be_told_apart(confirmed):
     """Means with doubts, seeds, chances, and leads over the references with their probability."""
-    events = []
-    run = table_search(callbacks=[events.append])
+    run, events = confirmed
     out = Console(width=200, file=io.StringIO(), record=True)
     out.print(front_table(run.front, "front"))
     table = out.export_text()
@@ -235,7 +242,7 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(table_search):
             assert any(lead.mean.hundredths(signed=True) in word and f"{lead.probability:.0%}" in word for word in words)
 
 
-def test_the_views_follow_the_rounds(table_search):
+def test_the_views_follow_the_rounds(confirmed):
     """A line that announces each round and one per training; a bar that begins anew."""
     progress, out = SearchProgress(), Console(width=200, file=io.StringIO(), record=True)
     lines = Lines(out)
@@ -247,7 +254,10 @@ def test_the_views_follow_the_rounds(table_search):
             screen.print(picture(progress))
             seen.append(screen.export_text())
 
-    run = table_search(callbacks=[progress, lines, look])
+    run, events = confirmed
+    for event in events:
+        for view in (progress, lines, look):
+            view(event)
     count = len(_by_seed(run)[2])
     assert f"confirming, seed 2 (round 2/2): {count}/{count}" in seen[-1]
     text = out.export_text()
@@ -256,9 +266,10 @@ def test_the_views_follow_the_rounds(table_search):
     assert "[12/12]" in text
 
 
-def test_documents_have_means_errors_seeds_and_chances(table_search):
+def test_documents_have_means_errors_seeds_and_chances(confirmed):
     """JSON of the front: of every point what was measured, and what is believed."""
-    document = table_search().to_dict()
+    run, _ = confirmed
+    document = run.to_dict()
     assert document["noise_of_one_training"] > 0
     for point in document["front"]:
         by_seed = [*point["by_seed"].values()]

@@ -310,6 +310,7 @@ def test_the_front_is_written_as_json_csv_and_picture(run, tmp_path):
 
 
 @pytest.mark.sweep(most=1, first=1)
+@pytest.mark.usefixtures("onnx_operators")
 def test_every_format_holds_every_mechanism_and_trunk(trunk, name, tmp_path):
     """Untrained networks: all files are verified in an isolated process."""
     genotype, task = _everywhere(trunk, [name]), Task(3, 64, 64, 7)

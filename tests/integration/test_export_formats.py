@@ -51,7 +51,7 @@ def candidate(run):
 
 
 @pytest.fixture(scope="module")
-def folder(run, tmp_path_factory):
+def folder(run, tmp_path_factory, onnx_operators):
     """SE everywhere in all formats."""
     candidate = next(found for found in run.candidates if found.record.reference == "se everywhere")
     (folder,) = export_candidates(run, [candidate], tmp_path_factory.mktemp("all"), formats=list(FORMATS))
@@ -248,7 +248,7 @@ def test_the_command_offers_every_format():
 
 
 @pytest.mark.parametrize("name", ["source", "onnx"])
-@pytest.mark.usefixtures("verified_here")
+@pytest.mark.usefixtures("verified_here", "onnx_operators")
 def test_a_file_that_does_something_else_is_named_and_not_kept(run, candidate, tmp_path, monkeypatch, name):
     """The message says which file and how far it is off."""
     honest = FORMATS[name]

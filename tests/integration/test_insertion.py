@@ -95,27 +95,23 @@ def _lived_in(model):
     return model.eval()
 
 
-def _copy_trunk(source, target):
-    """Weights of one bare trunk into the same trunk of another library, in their order."""
-    theirs, ours = source.state_dict(), target.state_dict()
-    assert [value.numel() for value in theirs.values()] == [value.numel() for value in ours.values()]
-    values = (value.reshape(our.shape) for value, our in zip(theirs.values(), ours.values(), strict=True))
-    target.load_state_dict(dict(zip(ours, values, strict=True)))
-
-
 def _our_equal(bare, inserted, genotype):
-    """Our network of ``genotype`` with the weights of ``bare`` and the mechanisms of ``inserted``."""
-    trunk = build_trunk(genotype.trunk, 10)
-    _copy_trunk(bare, trunk)
-    ours = build_model(genotype, 10, seed=0)
-    ours.load_state_dict({**ours.state_dict(), **{k: v for k, v in trunk.state_dict().items() if k in ours.state_dict()}})
+    """Our network of ``genotype`` with the weights of ``bare``, in their order, and the mechanisms of ``inserted``."""
+    with torch.device("meta"):
+        trunk, ours = build_trunk(genotype.trunk, 10).state_dict(), build_model(genotype, 10, seed=0)
+    theirs, names = bare.state_dict(), ours.state_dict().keys()
+    assert [value.numel() for value in theirs.values()] == [value.numel() for value in trunk.values()]
+    shaped = {key: value.reshape(our.shape) for (key, our), value in zip(trunk.items(), theirs.values(), strict=True)}
+    ours.load_state_dict({key: value for key, value in shaped.items() if key in names}, strict=False, assign=True)
     found = find_blocks(inserted, hosts_of(genotype.trunk))
     last = {site.block.stage: site.index for site in genotype.trunk.sites if not site.at_stage_end}
     for site, placement in genotype.sites:
         if placement is not None:
             host = found[last[site.index] if site.at_stage_end else site.index].block
             slot = host.replaced if placement.position == "replace" else placement.position
-            get_slot(ours, site.slot(placement.position)).load_state_dict(host.get_submodule(slot).state_dict())
+            weights = host.get_submodule(slot).state_dict()
+            get_slot(ours, site.slot(placement.position)).load_state_dict(weights, assign=True)
+    assert not any(value.is_meta for value in ours.state_dict().values())
     return ours.eval()
 
 
@@ -145,8 +141,8 @@ def test_torchvisions_model_becomes_our_network(trunk, name):
     model = copy.deepcopy(bare)
     assert _quietly(model, genotype) is model
     perturbed(model)
-    untouched = {key: value for key, value in bare.state_dict().items() if key in model.state_dict()}
-    model.load_state_dict({**model.state_dict(), **untouched})
+    weights = bare.state_dict()
+    model.load_state_dict({key: weights.get(key, value) for key, value in model.state_dict().items()})
     ours = _our_equal(bare, model, genotype)
     assert not torch.allclose(_logits(model), _logits(bare), rtol=0.01)
     assert torch.equal(_logits(model), _logits(ours))
@@ -177,7 +173,8 @@ def test_timms_model_becomes_our_network(trunk, name):
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = 1e-3
     model = _quietly(copy.deepcopy(bare), genotype)
-    assert all(torch.equal(value, bare.state_dict().get(key, value)) for key, value in model.state_dict().items())
+    weights = bare.state_dict()
+    assert all(torch.equal(value, weights.get(key, value)) for key, value in model.state_dict().items())
     logits = _logits(model)
     assert not torch.allclose(logits, _logits(bare), rtol=0.01)
     torch.testing.assert_close(logits, _logits(_our_equal(bare, model, genotype)), rtol=1e-3, atol=1e-4)

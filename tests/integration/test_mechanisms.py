@@ -27,6 +27,7 @@ from attn_nas.training.catalogue_costs import catalogue_costs
 SHAPES = [(64, 32, 32), (128, 16, 8), (256, 8, 8)]
 
 
+@pytest.mark.usefixtures("onnx_operators")
 @pytest.mark.parametrize("name", mechanism_names())
 class TestContract(MechanismContract):
     """The public contract, for everything in the catalogue."""

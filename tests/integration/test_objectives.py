@@ -39,10 +39,10 @@ def _space(space, *costs):
 
 @pytest.fixture
 def timed_search(table_search, tiny_space, tiny_task):
-    """Twenty candidates, whose accuracy is traded for these costs."""
+    """Twelve candidates, whose accuracy is traded for these costs."""
 
     def searched(*costs, **arguments):
-        return table_search(_space(tiny_space, *costs), **{"training": TimedTrainer(tiny_task), "n_trials": 20, **arguments})
+        return table_search(_space(tiny_space, *costs), **{"training": TimedTrainer(tiny_task), "n_trials": 12, **arguments})
 
     return searched
 
@@ -52,13 +52,13 @@ def test_a_search_trades_accuracy_for_what_it_is_told(timed_search, costs):
     """Values of the study, points and front; nothing on the front is beaten in all."""
     run = timed_search(*costs)
     assert len(run.study.directions) == 1 + len(costs)
-    assert len(run.candidates) == 20
+    assert len(run.candidates) == 12
+    trials = run.study.trials
     for candidate in run.candidates:
         cost, ratio = candidate.record.cost, _ratio(candidate.record.genotype)
         known = {"flops": cost.flops, "params": cost.params, "step_time": ratio, "latency": ratio**2}
         assert candidate.costs == pytest.approx({name: known[name] for name in costs})
-        trial = run.study.trials[candidate.record.number]
-        assert trial.values == pytest.approx([candidate.measured.value, *candidate.costs.values()])
+        assert trials[candidate.record.number].values == pytest.approx([candidate.measured.value, *candidate.costs.values()])
     for one in run.front:
         for other in run.candidates:
             better = other.accuracy >= one.accuracy and all(other.costs[name] <= one.costs[name] for name in costs)

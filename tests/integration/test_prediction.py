@@ -71,7 +71,7 @@ def run(photos, tmp_path_factory, many_rounds):
 
 
 @pytest.fixture(scope="module")
-def folder(run, tmp_path_factory):
+def folder(run, tmp_path_factory, onnx_operators):
     """A winner in all formats."""
     (folder,) = export_candidates(run, run.front[:1], tmp_path_factory.mktemp("exported"), formats=list(FORMATS))
     return folder

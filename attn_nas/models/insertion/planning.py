@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from attn_nas.errors import SpaceError, UsageError
 from attn_nas.models.build import build_trunk, site_call
 from attn_nas.models.cifar_resnet import CifarBlock
 from attn_nas.models.convnext import ConvNeXtBlock
-from attn_nas.models.insertion.block_probe import observe
+from attn_nas.models.insertion.block_probe import Geometry, observe
 from attn_nas.models.insertion.cifar_hosts import CifarBasicBlock, CifarBottleneck
 from attn_nas.models.insertion.hosts import HostBlock
 from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms
@@ -113,7 +114,7 @@ def plan_of(genotype: Genotype) -> InsertionPlan:
     return InsertionPlan(
         str(genotype.trunk),
         tuple(stages.count(stage) for stage in range(genotype.trunk.num_stages)),
-        tuple(observe(block)[0] for block in bare_blocks(genotype.trunk)),
+        tuple(geometry for _, geometry in bare_blocks(genotype.trunk)),
         tuple(insertion_of(placement, site) for site, placement in genotype.sites if placement is not None),
     )
 
@@ -129,12 +130,13 @@ def insertion_of(placement: Placement, site: Site) -> Insertion:
 
 def hosts_of(trunk: Trunk) -> tuple[type[HostBlock], ...]:
     """The blocks of other libraries that are equivalent to those of ``trunk``; empty for trunks of plug-ins."""
-    block = type(bare_blocks(trunk)[0])
+    block, _ = bare_blocks(trunk)[0]
     return next((hosts for kind, hosts in HOSTS.items() if issubclass(block, kind)), ())
 
 
-def bare_blocks(trunk: Trunk) -> list[nn.Module]:
-    """The blocks of the bare trunk on the meta device, which allocates no weights."""
+@lru_cache(maxsize=256)
+def bare_blocks(trunk: Trunk) -> tuple[tuple[type[nn.Module], Geometry], ...]:
+    """Class and geometry of each block of the bare trunk, which is built on the meta device and allocates no weights."""
     with torch.device("meta"):
         model: Any = build_trunk(trunk, num_classes=1)
-    return list(model.blocks)
+    return tuple((type(block), observe(block)[0]) for block in model.blocks)
