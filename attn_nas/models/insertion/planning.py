@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from attn_nas.errors import SpaceError, UsageError
-from attn_nas.models.build import build_trunk, site_call
+from attn_nas.models.build import site_call, trunk_without_weights
 from attn_nas.models.cifar_resnet import CifarBlock
 from attn_nas.models.convnext import ConvNeXtBlock
 from attn_nas.models.insertion.block_probe import observe
@@ -135,6 +134,5 @@ def hosts_of(trunk: Trunk) -> tuple[type[HostBlock], ...]:
 
 def bare_blocks(trunk: Trunk) -> list[nn.Module]:
     """The blocks of the bare trunk on the meta device, which allocates no weights."""
-    with torch.device("meta"):
-        model: Any = build_trunk(trunk, num_classes=1)
+    model: Any = trunk_without_weights(trunk)
     return list(model.blocks)
