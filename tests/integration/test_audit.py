@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import warm
 from typer.testing import CliRunner
 
 from attn_nas.cli import app
@@ -283,7 +283,7 @@ def test_an_interrupted_audit_keeps_what_is_done(tmp_path, tiny_file):
     Search(tiny_file, run=tmp_path / "run").optimize(n_trials=6, confirm=0, execution=Local(workers=1))
     command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "5", "--seeds", "50"]
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a background job inherits is deaf to it
-    process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
+    process = warm.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
     signal.signal(signal.SIGINT, inherited)
     with process:
         try:
@@ -297,4 +297,7 @@ def test_an_interrupted_audit_keeps_what_is_done(tmp_path, tiny_file):
             process.kill()
     kept = len(list((tmp_path / "run").rglob("audit/*/*.json")))
     assert 1 <= kept < 500
-    assert f"500 trainings, {kept} done before" in subprocess.check_output([*command, "--plan"], text=True)
+    assert (
+        f"500 trainings, {kept} done before"
+        in warm.run([*command, "--plan"], capture_output=True, text=True, check=True).stdout
+    )
