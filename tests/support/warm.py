@@ -44,6 +44,8 @@ LOADED = (
 """Modules of the product that most commands import."""
 _PR_SET_CHILD_SUBREAPER = 36
 _CAUGHT = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+_SPAWNED_COLD = util.spawnv_passfds
+_KEPT: list[object] = []
 _STARTING = threading.Lock()
 
 
@@ -155,12 +157,9 @@ def _serve(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
             os.close(fd)
 
 
-def _close_all_but(kept: list[int]) -> None:
-    """Close all files but the streams and ``kept``."""
-    for path in [*Path("/dev/fd").iterdir()]:
-        if int(path.name) > 2 and int(path.name) not in kept:
-            with suppress(OSError):  # that of the listing itself
-                os.close(int(path.name))
+def _open_files() -> set[int]:
+    """The numbers of open files but the streams, and that of the listing, which is closed again."""
+    return {int(path.name) for path in Path("/dev/fd").iterdir()} - {0, 1, 2}
 
 
 def _open_streams() -> None:
@@ -184,18 +183,25 @@ def _reset_signals(ignored: list[int]) -> None:
 
 
 def _spawn_in_fork(path: bytes, args: list[str], passfds: list[int]) -> int:
-    """Stands in for `multiprocessing.util.spawnv_passfds`: its servers and trackers have nothing to import in a fork."""
+    """Stands in for `multiprocessing.util.spawnv_passfds`: a server of workers has nothing to import in a fork."""
+    code = args[args.index("-c") + 1]
+    if "multiprocessing.spawn" in code:
+        return _SPAWNED_COLD(path, args, passfds)
     ignored = [number for number in _CAUGHT if signal.getsignal(number) == signal.SIG_IGN]
     if child := os.fork():
         return child
     try:
+        # What the command has left stays, and its files keep their numbers: one that is closed later closes nothing else.
+        _KEPT.extend(gc.get_objects())
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for fd in _open_files() - {nowhere, *map(int, passfds)}:
+            os.dup2(nowhere, fd)
         _reset_signals(ignored)
-        _close_all_but([*map(int, passfds)])
         _open_streams()
         forkserver._forkserver.__init__()
         resource_tracker._resource_tracker.__init__()
         sys.modules["__main__"] = ModuleType("__main__")
-        exec(args[args.index("-c") + 1], vars(sys.modules["__main__"]))
+        exec(code, vars(sys.modules["__main__"]))
     finally:
         os._exit(0)
 
@@ -204,7 +210,9 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     """Make this fork the process that was asked for, up to its code."""
     for number, fd in enumerate(streams):
         os.dup2(fd, number)
-    _close_all_but([])
+    for fd in _open_files():
+        with suppress(OSError):
+            os.close(fd)
     if request["new_session"]:
         os.setsid()
     os.chdir(request["cwd"])
