@@ -48,6 +48,7 @@ TOY_RULES = [
     (r"(attn-nas search)(?!.*--(?:confirm|resume))", r"\1 --confirm 0"),
     (r"(attn-nas search)(?!.*--(?:space|resume))", r"\1 --space docs.yaml"),
     (r"(attn-nas search)", r"\1 --no-export"),
+    (r"(attn-nas bench)(?!.*--processes)", r"\1 --processes 1"),
     # In Python.
     (r"(n_trials|budget)=(\d+)", lambda found: f"{found[1]}={_smaller(found[2])}"),
     (r"load_space\(\"cued_digits\"\)", 'load_space("docs.yaml")'),
