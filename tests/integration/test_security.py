@@ -338,7 +338,7 @@ if __name__ == "__main__":
         except SystemExit as ended:
             assert not ended.code, arguments
 
-    begin = ["search", "--space", "space.yaml", "--budget", "4"]
+    begin = ["search", "--space", "space.yaml", "--budget", "2"]
     run(*begin, "--run", "one", "--workers", "1", "--confirm", "1")
     run(*begin, "--run", "two", "--workers", "2", "--confirm", "0", "--no-export")
     run("front", "one")

@@ -167,7 +167,7 @@ def _open_streams() -> None:
     is_unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     for name, fd, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
         file = open(fd, "wb", buffering=0 if is_unbuffered else -1, closefd=False)  # noqa: SIM115  it stays open
-        is_by_line = fd == 2 or os.isatty(fd)
+        is_by_line = not is_unbuffered and (fd == 2 or os.isatty(fd))
         stream = io.TextIOWrapper(file, "utf-8", errors, line_buffering=is_by_line, write_through=is_unbuffered)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
