@@ -61,6 +61,13 @@ def test_a_warm_process_ends_as_a_cold_one_does(code, monkeypatch):
     assert done.stdout == cold.stdout
 
 
+def test_a_signal_that_comes_at_once_is_heard():
+    """Before the process has come to its code."""
+    with warm.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM
+
+
 def test_what_cannot_be_started_warm_is_refused():
     """Another program, options of the interpreter, and code of the caller between fork and start."""
     for command, options in (

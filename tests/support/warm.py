@@ -46,7 +46,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CAUGHT = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 _SPAWNED_COLD = util.spawnv_passfds
 _KEPT: list[object] = []
+"""In a server of workers: what the command had left when the server was forked."""
 _STARTING = threading.Lock()
+"""Held while a process is started, which takes one request and one answer."""
 
 
 def run(
@@ -76,7 +78,10 @@ def run(
 
 
 class Popen(subprocess.Popen):
-    """`subprocess.Popen` of ``[sys.executable, "-m", MODULE, ...]``, ``"-c", CODE`` or a script; it knows no ``preexec_fn``."""
+    """`subprocess.Popen` of ``[sys.executable, "-m", MODULE, ...]``, of ``"-c", CODE`` or of a script.
+
+    Of the options for the child it takes streams, ``cwd``, ``env`` and ``start_new_session``, and no others.
+    """
 
     def _execute_child(
         self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
@@ -85,7 +90,8 @@ class Popen(subprocess.Popen):
     ) -> None:  # fmt: skip
         arguments = [os.fspath(each) for each in args]
         is_known = arguments[0] == sys.executable and (arguments[1] in ("-m", "-c") or not arguments[1].startswith("-"))
-        if not is_known or preexec_fn or pass_fds or shell:
+        others = (executable, gid, gids, uid) != (None,) * 4 or (umask, process_group) != (-1, -1)
+        if not is_known or preexec_fn or pass_fds or shell or others:
             raise ValueError(f"{arguments} cannot be started warm: use subprocess")
         request = {
             "arguments": arguments[1:],
@@ -139,19 +145,19 @@ def _serve(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
         if not message:
             os._exit(0)
         read, write = os.pipe()
-        parent = os.fork()
-        if not parent:
-            parent = os.getpid()
+        between = os.fork()
+        if not between:
+            between = os.getpid()
             if child := os.fork():
                 os.write(write, str(child).encode())
                 os._exit(0)
             control.detach()
-            while os.getppid() == parent:
+            while os.getppid() == between:
                 time.sleep(0.001)
             os.lseek(received[0], 0, os.SEEK_SET)
             with os.fdopen(received[0]) as file:
                 return json.load(file), received[1:]
-        os.waitpid(parent, 0)
+        os.waitpid(between, 0)
         control.send(os.read(read, 32))
         for fd in (*received, read, write):
             os.close(fd)
@@ -202,6 +208,8 @@ def _spawn_in_fork(path: bytes, args: list[str], passfds: list[int]) -> int:
         resource_tracker._resource_tracker.__init__()
         sys.modules["__main__"] = ModuleType("__main__")
         exec(code, vars(sys.modules["__main__"]))
+    except Exception:  # noqa: BLE001  it is reported
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(0)
 
@@ -258,8 +266,8 @@ def _end(code: object) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # of the terminal and of groups of processes
-        signal.signal(number, signal.SIG_IGN)
+    # Signals of the terminal do not end this process, and those that a fork gets before it hears them wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     for module in LOADED:
         importlib.import_module(module)
     gc.freeze()
