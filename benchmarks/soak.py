@@ -166,13 +166,8 @@ def children_of(process: int) -> list[int]:
 
 
 def workers_of(process: int) -> list[int]:
-    """The worker processes of a search: children of the server that forks them, which is its child."""
-    found: list[int] = []
-    for child in children_of(process):
-        with suppress(OSError):
-            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found += children_of(child)
-    return found
+    """The worker processes of a search: children of the server that forks them, which is its only child with children."""
+    return [worker for child in children_of(process) for worker in children_of(child)]
 
 
 # --- What the processes do

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.plugins.lazy_class import LazyClass
@@ -27,6 +29,28 @@ def build_trunk(trunk: Trunk, num_classes: int, in_channels: int = 3) -> nn.Modu
     """The bare trunk, in which every slot is an ``nn.Identity``."""
     module, arguments = trunk_call(trunk)
     return module(**arguments, num_classes=num_classes, in_channels=in_channels)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Initial weights are not drawn: on the meta device the first normal draw would load torch's compiler, for a second."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func is Tensor.normal_ or getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+def trunk_without_weights(trunk: Trunk) -> nn.Module:
+    """The bare trunk for one class on the meta device: its weights have names and shapes, and are not allocated."""
+    with _NothingDrawn(), torch.device("meta"):
+        return build_trunk(trunk, num_classes=1)
 
 
 def site_call(placement: Placement, site: Site) -> tuple[type[nn.Module], int, dict[str, Any]]:

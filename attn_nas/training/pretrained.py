@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from attn_nas.errors import UsageError, first_line
 from attn_nas.format import listed
-from attn_nas.models.build import build_trunk
+from attn_nas.models.build import build_trunk, trunk_without_weights
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 
@@ -41,8 +40,7 @@ def trunk_weights(path: Path, trunk: Trunk) -> dict[str, Tensor]:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path} cannot be read as safetensors: {first_line(error)}{_conversion(path)}") from None
-    with torch.device("meta"):
-        names = build_trunk(trunk, num_classes=1).state_dict().keys()
+    names = trunk_without_weights(trunk).state_dict().keys()
     found: dict[str, str] = {}
     for name in weights:
         plain = name if name in names else _WRAPPERS.sub("", name)

@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import warm
 from typer.testing import CliRunner
 
 from attn_nas.cli import app
@@ -254,12 +254,12 @@ def test_a_folder_that_cannot_be_written_is_an_error(run, tmp_path):
         ReplicateFolder(tmp_path / "file" / "kept").keep(Replicate(genotype, 0), _trained(0.5, 1))
 
 
-def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch, tiny_file):
+def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch, trained_run):
     """Plan, lines, table and document; a second call has nothing to do."""
     monkeypatch.setenv("COLUMNS", "80")
     runner = CliRunner()
     arguments = ["--candidates", "4", "--seeds", "2", "--epochs", "3", "--workers", "1"]
-    Search(tiny_file, run=tmp_path / "run").optimize(n_trials=6, confirm=0, execution=Local(workers=1))
+    shutil.copytree(trained_run.folder.path, tmp_path / "run")
     planned = runner.invoke(app, ["audit", str(tmp_path / "run"), *arguments, "--plan"])
     assert planned.exit_code == 0
     assert "4 candidates x 2 seeds, for 2 and for 3 epochs: 16 trainings, 0 done before; left to do: about" in planned.stdout
@@ -278,12 +278,12 @@ def test_the_command_announces_trains_and_goes_on(tmp_path, monkeypatch, tiny_fi
     assert document == json.loads((tmp_path / "run" / "audit.json").read_text())
 
 
-def test_an_interrupted_audit_keeps_what_is_done(tmp_path, tiny_file):
+def test_an_interrupted_audit_keeps_what_is_done(tmp_path, trained_run):
     """After a SIGINT the exit code is 130, and the same command does the rest."""
-    Search(tiny_file, run=tmp_path / "run").optimize(n_trials=6, confirm=0, execution=Local(workers=1))
+    shutil.copytree(trained_run.folder.path, tmp_path / "run")
     command = [sys.executable, "-m", "attn_nas", "audit", str(tmp_path / "run"), "--candidates", "5", "--seeds", "50"]
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a background job inherits is deaf to it
-    process = subprocess.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
+    process = warm.Popen([*command, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
     signal.signal(signal.SIGINT, inherited)
     with process:
         try:
@@ -297,4 +297,7 @@ def test_an_interrupted_audit_keeps_what_is_done(tmp_path, tiny_file):
             process.kill()
     kept = len(list((tmp_path / "run").rglob("audit/*/*.json")))
     assert 1 <= kept < 500
-    assert f"500 trainings, {kept} done before" in subprocess.check_output([*command, "--plan"], text=True)
+    assert (
+        f"500 trainings, {kept} done before"
+        in warm.run([*command, "--plan"], capture_output=True, text=True, check=True).stdout
+    )

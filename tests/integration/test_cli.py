@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import warm
 from typer.main import get_command
 
 from attn_nas.attention.catalog import mechanism_names
@@ -23,7 +24,7 @@ _FORMER = ("front", "compare", "insight", "maps", "plain", "mechanisms", "trunks
 def _run(*arguments, cwd=None, **environment):
     command = [sys.executable, "-m", "attn_nas", *map(str, arguments)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **environment}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return warm.run(command, cwd=cwd, env=env, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -205,9 +206,7 @@ def test_bad_input_gets_one_message_on_stderr(arguments, code, message, tmp_path
 def test_an_interrupted_search_ends_with_130_and_says_how_to_go_on(tmp_path):
     """One Ctrl-C: the running candidate is finished and stored."""
     command = [sys.executable, "-m", "attn_nas", "search", "--space", str(SPACE), "--run", "run", "--workers", "1"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
-    )
+    process = warm.Popen(command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True)
     log, deadline = tmp_path / "run" / "events.jsonl", time.monotonic() + 60
     while not log.exists() or "TrialStarted" not in log.read_text():
         assert time.monotonic() < deadline
@@ -223,7 +222,7 @@ def test_an_interrupted_search_ends_with_130_and_says_how_to_go_on(tmp_path):
 def test_a_reader_who_goes_ends_the_command_quietly(searched, arguments):
     """As `head` does, here before anything is written: exit code 141 as of any tool, and no traceback."""
     command, (folder, _) = [sys.executable, "-m", "attn_nas", *arguments], searched
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with warm.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
@@ -232,7 +231,7 @@ def test_a_reader_who_goes_ends_the_command_quietly(searched, arguments):
 def test_a_search_whose_reader_goes_ends_quietly(tmp_path):
     """It is no failure of the run, which goes on with --resume."""
     command = [sys.executable, "-m", "attn_nas", "search", "--space", str(SPACE), "--run", "run", "--workers", "1", "--json"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with warm.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141

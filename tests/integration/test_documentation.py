@@ -1,19 +1,17 @@
 """The README and the pages of the site: every code block runs, every link leads somewhere, nothing is loaded from elsewhere."""
 
-import contextlib
-import multiprocessing
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
-import traceback
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import warm
 import yaml
 from generators.blocks import Block, blocks_of
 from generators.flow import trace
@@ -50,6 +48,7 @@ TOY_RULES = [
     (r"(attn-nas search)(?!.*--(?:confirm|resume))", r"\1 --confirm 0"),
     (r"(attn-nas search)(?!.*--(?:space|resume))", r"\1 --space docs.yaml"),
     (r"(attn-nas search)", r"\1 --no-export"),
+    (r"(attn-nas bench)(?!.*--processes)", r"\1 --processes 1"),
     # In Python.
     (r"(n_trials|budget)=(\d+)", lambda found: f"{found[1]}={_smaller(found[2])}"),
     (r"load_space\(\"cued_digits\"\)", 'load_space("docs.yaml")'),
@@ -62,6 +61,7 @@ TOY_RULES = [
     (r"seeds=\d+", "seeds=1"),
     (r"(?<!study)\.optimize\((?!.*execution=)", ".optimize(execution=an.Local(workers=1), "),
     (r"(?<!study)\.optimize\((?!.*confirm=)", ".optimize(confirm=0, "),
+    (r"\(\"train\", \d+\)", '("train", 40)'),
     # In search spaces.
     (r"epochs: \d+", "epochs: 2"),
     (r"num_train: \d+", "num_train: 64"),
@@ -82,53 +82,63 @@ def toy(code: str) -> str:
     return code
 
 
-def _in_fork(work) -> tuple[int, str]:
-    """Exit code and output of ``work``, in a fork of a process that has loaded torch: an example costs no import."""
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            os.dup2(write, 1)
-            os.dup2(write, 2)
-            with open(1, "w", closefd=False) as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-                try:
-                    work()
-                    code = 0
-                except SystemExit as ended:
-                    code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-                except BaseException:  # noqa: BLE001  it is reported
-                    traceback.print_exc()
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read, errors="replace") as output:
-        text = output.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+@dataclass(frozen=True)
+class Documentation:
+    """A ``folder`` in which the blocks of all pages run, and what was run there already."""
 
+    folder: Path
+    done: set[str] = field(default_factory=set)
 
-def _command(line: str) -> tuple[int, str]:
-    """A command of the package, in a fork; its output may go to a file."""
-    from attn_nas.__main__ import main
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of all processes."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
-    line, *file = line.split(" > ")
+    def python(self, *arguments: str, file: str | None = None) -> tuple[int, str]:
+        """Exit code and output of Python; its output may go to a file."""
+        command, options = [sys.executable, *arguments], {"cwd": self.folder, "env": self.environment, "text": True}
+        if file is None:
+            done = warm.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+            return done.returncode, done.stdout
+        with (self.folder / file).open("w") as output:
+            done = warm.run(command, stdout=output, stderr=subprocess.PIPE, **options)
+        return done.returncode, done.stderr
 
-    def run() -> None:
-        sys.argv = shlex.split(line, comments=True)
-        main()
+    def shell(self, lines: str) -> tuple[int, str]:
+        """The same of a shell."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", lines], cwd=self.folder, env=self.environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
 
-    status, output = _in_fork(run)
-    if file:
-        Path(file[0]).write_text(output)
-    return status, output
+    def line(self, line: str) -> tuple[int, str]:
+        """The same of a line of a shell, which may be a plain command of the package."""
+        if not re.match(r"attn-nas [^|&;<>$*]*( > \S+)?$", line):
+            return self.shell(line)
+        command, *file = line.split(" > ")
+        return self.python("-m", "attn_nas", *shlex.split(command, comments=True)[1:], file=file[0] if file else None)
 
-
-def _shell(lines: str) -> tuple[int, str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", lines], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    def block(self, block: Block, number: int) -> tuple[int, str]:
+        """The same of a block with toy budgets, up to the first line that fails."""
+        code = toy(block.code)
+        if block.file_name:
+            (self.folder / block.file_name).write_text(code)
+        if block.language == "python":
+            name = block.file_name or f"example_{number}.py"
+            (self.folder / name).write_text(code)
+            return self.python(name)
+        if LASTING.search(code):
+            return 1, "a comment must say why it is not run: it would change this machine"
+        for line in _statements(code) if block.language in SHELLS else ():
+            if line in self.done:
+                continue  # another page has searched the same, into the same run
+            self.done.add(line)
+            status, output = self.line(line)
+            if status:
+                return status, f"$ {line}\n{output}"
+        return 0, ""
 
 
 def _statements(code: str) -> list[str]:
@@ -139,67 +149,21 @@ def _statements(code: str) -> list[str]:
     return lines
 
 
-def _run_block(block: Block, number: int, done: set[str]) -> tuple[int, str]:
-    code = toy(block.code)
-    if block.file_name:
-        Path(block.file_name).write_text(code)
-    if block.language == "python":
-        file = Path(block.file_name or f"example_{number}.py")
-        file.write_text(code)
-        return _in_fork(lambda: runpy.run_path(str(file), run_name="__main__"))
-    if LASTING.search(code):
-        return 1, "a comment must say why it is not run: it would change this machine"
-    if block.language in SHELLS:
-        for line in _statements(code):
-            if line in done:
-                continue  # another page has searched the same, into the same run
-            done.add(line)
-            is_plain = re.match(r"attn-nas [^|&;<>$*]*( > \S+)?$", line)
-            status, output = _command(line) if is_plain else _shell(line)
-            if status:
-                return status, f"$ {line}\n{output}"
-    return 0, ""
-
-
-def _run_page(page: Path, folder: Path, remembered: list[str], answers) -> None:
-    """All blocks of ``page`` in ``folder``; sends the first failure, and which commands were given."""
-    os.chdir(folder)
-    os.environ.update({"COLUMNS": "200", "OMP_NUM_THREADS": "1"})
-    done = set(remembered)
-    for number, block in enumerate(blocks_of(page)):
-        if block.not_run is None and block.language not in PRINTED:
-            status, output = _run_block(block, number, done)
-            if status:
-                answers.send((f"{block} ends with exit code {status}:\n{output[-4000:]}", sorted(done)))
-                return
-    answers.send(("", sorted(done)))
-
-
 @pytest.fixture(scope="module")
-def run_page(tmp_path_factory):
-    """Runs the blocks of a page, in a folder that all pages share; gives the first failure."""
-    folder = tmp_path_factory.mktemp("documentation")
-    (folder / "docs.yaml").write_text(TOY.read_text())
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["attn_nas.execution.local", "attn_nas.training.trainer", "attn_nas.cli"])
-    commands: list[str] = []
-
-    def run(page):
-        answers, end = context.Pipe(duplex=False)
-        process = context.Process(target=_run_page, args=(page, folder, commands, end))
-        process.start()
-        end.close()
-        failure, commands[:] = answers.recv()
-        process.join()
-        return failure
-
-    return run
+def documentation(tmp_path_factory):
+    """A folder with the space of the toy searches."""
+    made = Documentation(tmp_path_factory.mktemp("documentation"))
+    (made.folder / "docs.yaml").write_text(TOY.read_text())
+    return made
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_code_block_runs(page, run_page):
+def test_every_code_block_runs(page, documentation):
     """Python and shell commands of a page run in order, with toy budgets, or say why not."""
-    assert run_page(page) == ""
+    for number, block in enumerate(blocks_of(page)):
+        if block.not_run is None and block.language not in PRINTED:
+            status, output = documentation.block(block, number)
+            assert status == 0, f"{block}\n{output[-4000:]}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

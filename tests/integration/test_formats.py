@@ -165,6 +165,7 @@ def test_a_run_of_format_3_is_read_where_it_is(format_3):
     assert _stored_manifest(format_3)["format"] == 3
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_a_run_of_format_3_goes_on_and_is_exported(format_3, tmp_path):
     """With one candidate more; the study as it was is beside it, and the new one has the rules of its time."""
     before = _stored_manifest(format_3)

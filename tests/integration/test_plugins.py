@@ -4,11 +4,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 from generators.blocks import blocks_of
 
 from attn_nas.attention.catalog import get_mechanism
@@ -42,13 +42,12 @@ def tutorial(tmp_path):
 
 
 def _run(folder, *command, **environment):
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", *command],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        check=False,
     )
 
 
@@ -172,7 +171,7 @@ def test_builtin_trunks_cannot_be_replaced_by_the_plugin_that_first_needs_them(t
         f"open('my_trunk.py', 'w').write({clash!r})\n"
         "plugins.load_file('my_trunk.py', named=True)\n"
     )
-    done = subprocess.run([sys.executable, "run.py"], cwd=tutorial, capture_output=True, text=True, check=False)
+    done = warm.run([sys.executable, "run.py"], cwd=tutorial, capture_output=True, text=True)
     assert "SpaceError: trunk name 'cifar_resnet' is taken" in done.stderr
 
 

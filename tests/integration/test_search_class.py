@@ -13,7 +13,7 @@ from attn_nas.runs.run import Run
 from attn_nas.testing import TableTrainer
 
 ONE = an.Local(workers=1)
-DATA = {"name": "cued_digits", "num_train": 500, "num_validation": 250}
+DATA = {"name": "cued_digits", "num_train": 200, "num_validation": 100}
 SHORT = {"epochs": 1, "batch_size": 50, "lr": 0.1, "label_smoothing": 0.0}
 
 
@@ -28,13 +28,14 @@ def table(tiny_task):
     return TableTrainer(tiny_task)
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_the_program_of_the_first_page_runs(space, tmp_path):
     """A space from keywords, data by name, a recipe: search, look, export, and go on to exactly so many in all."""
     search = an.Search(space, data=DATA, training=SHORT, run=tmp_path / "photos")
     search.optimize(n_trials=5, timeout="1h", confirm=0, execution=ONE)
     assert len(search.run.candidates) == 5
     assert search.run.space.proxy.epochs == 1
-    assert search.run.data.num_train == 500
+    assert search.run.data.num_train == 200
     assert all(candidate.added_flops <= 0.05 * search.run.manifest.bare_cost.flops for candidate in search.run.candidates)
     best = search.run.front[-1]
     assert repr(best).startswith(f"<Candidate {best.record.genotype}: ")

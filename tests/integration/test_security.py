@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 
 from attn_nas.engine.search import Search
@@ -228,7 +229,7 @@ def theirs(tmp_path_factory):
     options = ["--space", "space.yaml", "--run", "run", "--budget", "4", "--confirm", "0", "--workers", "1", "--no-export"]
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "attn_nas", "search", *options]
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
+    warm.run(command, cwd=folder, env=environment, capture_output=True, check=True)
     assert (folder / "mark").exists()
     return folder
 
@@ -337,7 +338,7 @@ if __name__ == "__main__":
         except SystemExit as ended:
             assert not ended.code, arguments
 
-    begin = ["search", "--space", "space.yaml", "--budget", "4"]
+    begin = ["search", "--space", "space.yaml", "--budget", "2"]
     run(*begin, "--run", "one", "--workers", "1", "--confirm", "1")
     run(*begin, "--run", "two", "--workers", "2", "--confirm", "0", "--no-export")
     run("front", "one")
@@ -351,9 +352,11 @@ def test_nothing_is_fetched_or_sent(tmp_path):
     """A search by one and by two workers, with confirmation and export, and all that reads it, without a socket to anybody."""
     (tmp_path / "offline.py").write_text(OFFLINE + COMMANDS)
     (tmp_path / "space.yaml").write_text(SPACE)
-    done = subprocess.run([sys.executable, "offline.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm.run([sys.executable, "offline.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "one" / "report.html").exists()
-    calling = f"{OFFLINE}\nimport urllib.request\nurllib.request.urlopen('http://127.0.0.1:9')"
+    imports = f"import {', '.join(warm.LOADED)}\nprint('loaded')"
+    calling = f"{OFFLINE}\n{imports}\nimport urllib.request\nurllib.request.urlopen('http://127.0.0.1:9')"
     called = subprocess.run([sys.executable, "-c", calling], capture_output=True, text=True, check=False)
+    assert called.stdout == "loaded\n", called.stderr
     assert "somebody was" in called.stderr

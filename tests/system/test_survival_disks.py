@@ -1,6 +1,5 @@
 """A full disk, a folder that may not be written, a clock that jumps, memory or a GPU that is gone: each in its own words."""
 
-import ctypes
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
+import warm
 from optuna.trial import TrialState
 
 from attn_nas.errors import DeviceLostError, ExportError, RunError
@@ -20,8 +20,6 @@ from attn_nas.report import write_front
 from attn_nas.report.growth import growth_of
 from attn_nas.runs.run import Run
 from attn_nas.testing import TableTrainer
-
-_DAC_OVERRIDE, _DAC_READ_SEARCH, _PR_CAPBSET_DROP = 1, 2, 24
 
 
 @pytest.fixture
@@ -138,15 +136,15 @@ def test_a_front_that_finds_no_room_leaves_the_old_one(table_search, disk):
     assert not list(disk.path.rglob("*unfinished*"))
 
 
-def _obedient():
-    """Root without the power to write where nobody may; anyone else has none."""
-    for capability in (_DAC_OVERRIDE, _DAC_READ_SEARCH):
-        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
-
-
 COMMANDS = """
-import contextlib, io, json, sys
+import contextlib, ctypes, io, json, sys
 from attn_nas.cli import main
+
+# Root gives up the power to write where nobody may (CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH); anyone else has none.
+header, capabilities = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert ctypes.CDLL(None).capget(header, capabilities) == 0
+capabilities[0], capabilities[1] = (each & ~0b110 for each in capabilities[:2])
+assert ctypes.CDLL(None).capset(header, capabilities) == 0
 
 told = []
 for arguments in json.loads(sys.argv[1]):
@@ -176,9 +174,9 @@ def test_a_folder_that_may_not_be_written_is_read_and_nothing_else(table_search,
         ["report", "run"],
     ]
     try:
-        done = subprocess.run(
+        done = warm.run(
             [sys.executable, "-c", COMMANDS, json.dumps(commands)], cwd=tmp_path, capture_output=True, check=True,
-            preexec_fn=_obedient, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            timeout=180, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert sorted(path.name for path in run.iterdir()) == before
         assert [path.name for path in tmp_path.iterdir()] == ["run"]

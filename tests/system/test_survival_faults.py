@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import warm
 
 from attn_nas.data import load_dataset
 from attn_nas.engine.weight_retention import WeightRetention
@@ -138,9 +139,9 @@ def test_output_that_finds_no_room_is_told(table_search, tmp_path):
     table_search()
     for arguments, unbuffered in product((["front", "run", "--json"], ["search", "--help"]), ("", "1")):
         with Path("/dev/full").open("w") as full:
-            ended = subprocess.run(
+            ended = warm.run(
                 [sys.executable, "-m", "attn_nas", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-                env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, check=False,
+                env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
             )  # fmt: skip
         assert ended.stderr == "attn-nas: the output cannot be written: No space left on device\n"
         assert ended.returncode == 1

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import warm
+
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.runs.run import Run
@@ -36,7 +38,7 @@ def test_a_run_survives_being_killed(tmp_path, child_env):
         "both",
     ]
     environment = {**child_env, "TMPDIR": str(tmp_path), "PYTHONPATH": str(BENCHMARKS)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    done = warm.run(command, env=environment, capture_output=True, text=True, timeout=600)
     found = json.loads(done.stdout)
     assert found["violations"] == []
     assert done.returncode == 0
@@ -53,9 +55,9 @@ def test_a_second_search_is_refused_until_the_first_is_dead(tiny_space, tmp_path
     run = tmp_path / "run"
     Search(tiny_space, run=run, training=TableTrainer(tiny_task)).optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     command = [sys.executable, "-m", "attn_nas", "search", "--resume", "--run", "run", "--budget", "4", "--workers", "1"]
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as holder:
+    with warm.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        second = subprocess.run(command, cwd=tmp_path, env=child_env, capture_output=True, text=True, check=False)
+        second = warm.run(command, cwd=tmp_path, env=child_env, capture_output=True, text=True)
         holder.kill()
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1] == "attn-nas: another process works in run: wait for it, or name another folder"

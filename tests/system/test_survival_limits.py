@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import warm
 from optuna.trial import TrialState
 
 from attn_nas.engine.search import Search
@@ -125,7 +125,7 @@ def test_not_even_stopped_workers_outlive_their_search(tmp_path, tiny_file, wait
     """The kernel ends them with a coordinator that was killed."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    with subprocess.Popen([sys.executable, str(script), str(tmp_path), str(tiny_file)]) as process:
+    with warm.Popen([sys.executable, str(script), str(tmp_path), str(tiny_file)]) as process:
         wait_until(lambda: len(list(tmp_path.glob("*.worker"))) == 2)
         process.kill()
     workers = [Path("/proc", path.stem) for path in tmp_path.glob("*.worker")]

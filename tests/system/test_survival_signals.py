@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from optuna.trial import TrialState
 from PIL import Image
@@ -172,7 +173,7 @@ def test_a_search_that_is_cut_while_it_loads_its_data_has_written_nothing(tmp_pa
     data = {"name": "image_folder", "root": str(tmp_path / "images"), "image_size": 16, "num_validation": 4}
     (tmp_path / "space.yaml").write_text(yaml.safe_dump({**space, "data": data}))
     command = [*COMMAND, "search", "--space", "space.yaml", "--run", "run"]
-    with subprocess.Popen(command, cwd=tmp_path, env=child_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with warm.Popen(command, cwd=tmp_path, env=child_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         writers = []
 
         def is_read():
@@ -210,9 +211,8 @@ def _children(process):
 
 
 def _workers(process):
-    """Children of the server that forks them, itself a child of the search."""
-    servers = [child for child in _children(process) if b"forkserver" in (child / "cmdline").read_bytes()]
-    return [worker for server in servers for worker in _children(server.name)]
+    """Children of the server that forks them, which is the only child of the search with children."""
+    return [worker for child in _children(process) for worker in _children(child.name)]
 
 
 def _runs(worker):
@@ -243,7 +243,7 @@ if __name__ == "__main__":
 
 def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path, tiny_file, child_env, wait_until):
     (tmp_path / "hangs.py").write_text(HANGS)
-    with subprocess.Popen([sys.executable, "hangs.py", str(tiny_file)], cwd=tmp_path, env=child_env) as process:
+    with warm.Popen([sys.executable, "hangs.py", str(tiny_file)], cwd=tmp_path, env=child_env) as process:
         wait_until(lambda: len([*tmp_path.glob("hangs-*")]) == 2)
         left = [*_children(process.pid), *_workers(process.pid)]
         process.kill()
@@ -254,7 +254,7 @@ def test_a_killed_search_leaves_no_process_though_its_workers_hang(tmp_path, tin
 def test_sigterm_to_all_processes_stops_now_and_keeps_everything(search_command, tmp_path, child_env, wait_until):
     """As a scheduler sends it: exit code 130, no worker left, nothing half-written, and --resume goes on."""
     command = [*search_command, "--budget", "40", "--workers", "2"]
-    with subprocess.Popen(
+    with warm.Popen(
         command, cwd=tmp_path, env=child_env, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         wait_until(lambda: _begun(tmp_path, 4))
@@ -269,12 +269,22 @@ def test_sigterm_to_all_processes_stops_now_and_keeps_everything(search_command,
     _check_kept(tmp_path, _told(tmp_path))
 
 
+IN_TERMINAL = """
+import fcntl, runpy, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+runpy.run_module("attn_nas", run_name="__main__", alter_sys=True)
+"""
+"""A command whose terminal is its stdin: the kernel tells it when that goes away."""
+
+
 def test_a_search_whose_terminal_goes_away_ends_in_order(search_command, tmp_path, child_env, wait_until):
     """As by SIGTERM: nothing runs on, neither trials nor processes, and nobody is written to who is not there."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(tmp_path)
-        os.execve(sys.executable, [*search_command, "--budget", "40", "--workers", "2"], {**child_env, "TERM": "xterm"})
+    command = [sys.executable, "-c", IN_TERMINAL, *search_command[3:], "--budget", "40", "--workers", "2"]
+    terminal, end = pty.openpty()
+    process = warm.Popen(
+        command, cwd=tmp_path, env={**child_env, "TERM": "xterm"}, start_new_session=True, stdin=end, stdout=end, stderr=end
+    )
+    os.close(end)
     os.set_blocking(terminal, False)
     shown = b""
 
@@ -285,10 +295,9 @@ def test_a_search_whose_terminal_goes_away_ends_in_order(search_command, tmp_pat
         return _begun(tmp_path, 4)
 
     wait_until(is_begun)
-    workers = _workers(child)
+    workers = _workers(process.pid)
     os.close(terminal)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 130
+    assert process.wait(300) == 130
     assert b"Ctrl-C stops after the running trials" in shown
     assert len(workers) == 2
     wait_until(lambda: not any(map(_runs, workers)))

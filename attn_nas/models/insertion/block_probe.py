@@ -77,6 +77,10 @@ def twin_of(block: nn.Module) -> nn.Module:
 def observe(block: nn.Module) -> tuple[Geometry, dict[str, int]]:
     """The geometry of a block with slots, and the channels at each slot that is used; the block is not changed."""
     twin = twin_of(block).eval()
+    with torch.no_grad():
+        if any(weight.is_meta for weight in twin.parameters()):  # on which torch would load its compiler, for a second
+            for tensor in (*twin.to_empty(device="cpu").parameters(), *twin.buffers()):
+                tensor.zero_()
     witnesses = {position: ChannelRecorder() for position in (*SLOTS, "stage_end")}
     for position, witness in witnesses.items():
         setattr(twin, position, witness)

@@ -8,11 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from attn_nas.errors import SpaceError, UsageError
-from attn_nas.models.build import build_trunk, site_call
+from attn_nas.models.build import site_call, trunk_without_weights
 from attn_nas.models.cifar_resnet import CifarBlock
 from attn_nas.models.convnext import ConvNeXtBlock
 from attn_nas.models.insertion.block_probe import Geometry, observe
@@ -137,6 +136,5 @@ def hosts_of(trunk: Trunk) -> tuple[type[HostBlock], ...]:
 @lru_cache(maxsize=256)
 def bare_blocks(trunk: Trunk) -> tuple[tuple[type[nn.Module], Geometry], ...]:
     """Class and geometry of each block of the bare trunk, which is built on the meta device and allocates no weights."""
-    with torch.device("meta"):
-        model: Any = build_trunk(trunk, num_classes=1)
+    model: Any = trunk_without_weights(trunk)
     return tuple((type(block), observe(block)[0]) for block in model.blocks)
