@@ -1,4 +1,4 @@
-"""Samplers compared on the landscape of the placement table: true hypervolume and share of the headroom after 25, 50, 100 and 200 trials.
+"""Samplers on the landscape of the placement table: true hypervolume and headroom recovered after 25, 50, 100 and 200 trials.
 
 Ours beside Optuna's and, where Syne Tune is installed, one of its searches (`syne_tune_peers`); ours with early stopping, at
 the times at which ours without it has done as many trials; then ours with eight workers, which see each result later.
