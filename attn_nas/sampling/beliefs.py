@@ -10,6 +10,7 @@ import numpy as np
 
 from attn_nas.sampling.accuracy import MIN_NETWORKS, AccuracyModel, Floats, Observations, chances
 from attn_nas.sampling.placement_kernel import PlacedNetworks
+from attn_nas.sampling.placement_process import CERTAIN
 from attn_nas.sampling.scale import ANGLES
 from attn_nas.space.genotype import Genotype
 from attn_nas.stats.pareto import front_indices
@@ -17,7 +18,8 @@ from attn_nas.stats.uncertainty import Mean
 
 _DRAWS = 500
 _DOUBT = 2.0
-"""Spread of the prior of the strength of all effects: statements allow that nothing matters, proposals suppose that it does."""
+"""Spread of the prior of the strength of all effects, where networks were trained repeatedly: statements allow that there are
+none. Otherwise noise cannot be told from effects, and they are supposed to be there, as for proposals."""
 _HYPERPARAMETERS = 8
 """Draws of the hyperparameters that statements are averaged over; fewer above 400 trainings."""
 SURE = 0.9
@@ -42,7 +44,9 @@ def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
         np.array([training.seed for training in trainings], dtype=np.int64),
         np.ones(len(trainings)),
     )
-    return AccuracyModel(seen, draws=_HYPERPARAMETERS, shares=ANGLES, doubt=_DOUBT).with_noise_trend()
+    repeated = len(seen) - len(np.unique(seen.networks.rows, axis=0)) >= MIN_NETWORKS
+    doubt = _DOUBT if repeated else CERTAIN
+    return AccuracyModel(seen, draws=_HYPERPARAMETERS, shares=ANGLES, doubt=doubt).with_noise_trend()
 
 
 @overload
