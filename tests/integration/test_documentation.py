@@ -61,7 +61,7 @@ TOY_RULES = [
     (r"seeds=\d+", "seeds=1"),
     (r"(?<!study)\.optimize\((?!.*execution=)", ".optimize(execution=an.Local(workers=1), "),
     (r"(?<!study)\.optimize\((?!.*confirm=)", ".optimize(confirm=0, "),
-    (r"\(\"train\", \d+\)", '("train", 40)'),
+    (r"\(\"train\", \d+\)", '("train", 60)'),
     # In search spaces.
     (r"epochs: \d+", "epochs: 2"),
     (r"num_train: \d+", "num_train: 64"),

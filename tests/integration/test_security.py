@@ -338,9 +338,9 @@ if __name__ == "__main__":
         except SystemExit as ended:
             assert not ended.code, arguments
 
-    begin = ["search", "--space", "space.yaml", "--budget", "2"]
-    run(*begin, "--run", "one", "--workers", "1", "--confirm", "1")
-    run(*begin, "--run", "two", "--workers", "2", "--confirm", "0", "--no-export")
+    begin = ["search", "--space", "space.yaml", "--budget"]
+    run(*begin, "4", "--run", "one", "--workers", "1", "--confirm", "1")
+    run(*begin, "2", "--run", "two", "--workers", "2", "--confirm", "0", "--no-export")
     run("front", "one")
     run("show", "one", json.load(open("one/front.json"))["knee"])
     run("insight", "one")
