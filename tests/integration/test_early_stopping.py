@@ -17,6 +17,7 @@ from attn_nas.errors import UsageError
 from attn_nas.events.types import TrialPaused
 from attn_nas.execution.settings import Local
 from attn_nas.runs.record import Record
+from attn_nas.sampling.baselines import at_random
 from attn_nas.sampling.curve_model import CurveModel
 from attn_nas.sampling.scale import LOGITS
 from attn_nas.space.encoding import Encoding
@@ -67,9 +68,9 @@ def table_search(table_search, tiny_task):
 
 
 def test_what_will_hardly_be_on_the_front_is_paused(table_search, tiny_task):
-    """Only such; paused ones count, have a part of a curve, no score, and are pruned trials for Optuna."""
+    """Of random proposals; paused ones count, have a part of a curve, no score, and are pruned trials for Optuna."""
     events = []
-    run = table_search(n_trials=30, callbacks=[events.append])
+    run = table_search(n_trials=30, callbacks=[events.append], sampler=at_random)
     paused = [record for record in run.records if record.state == "paused"]
     assert len(paused) >= 3
     assert len(paused) == sum(isinstance(event, TrialPaused) for event in events)

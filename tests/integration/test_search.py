@@ -69,7 +69,8 @@ def test_any_optuna_tool_can_open_the_study(table_search):
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{run.folder.study.path}")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     best = {trial.user_attrs["genotype"] and trial.number for trial in study.best_trials}
-    assert best >= {candidate.record.number for candidate in run.front}
+    measured = front_indices([(each.measured.value, *each.costs.values()) for each in run.candidates])
+    assert best >= {run.candidates[index].record.number for index in measured} != set()
     assert all(len(trial.params) == 12 for trial in study.get_trials())
     assert run.folder.study.path.read_bytes()[18] == 2
 
