@@ -23,6 +23,7 @@ from attn_nas.plugins import registry as plugins
 from attn_nas.runs.record import Record, State
 from attn_nas.sampling import CURVE, Beliefs, KnownCostSampler, Training
 from attn_nas.sampling.baselines import at_random, tpe
+from attn_nas.sampling.beliefs import FEWER
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
 from attn_nas.space.genotype import Genotype
 from attn_nas.stats.pareto import front_indices
@@ -131,7 +132,7 @@ class SearchStrategy(Strategy):
         """See `Strategy.front`."""
         trainings = [Training(self.genotypes[key], 0, accuracy) for key, (accuracy, _) in self.observed.items()]
         costs = {key: (flops,) for key, (_, flops) in self.observed.items()}
-        beliefs = Beliefs.of(trainings, costs) if self._estimated else None
+        beliefs = Beliefs.of(trainings, costs, FEWER) if self._estimated else None
         return beliefs.front if beliefs else super().front()
 
 

@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from attn_nas.runs.beliefs import costs_of, trainings_of
 from attn_nas.runs.record import Record
-from attn_nas.sampling.beliefs import model_of
+from attn_nas.sampling.beliefs import FEWER, model_of
 from attn_nas.sampling.curve_model import CurveModel
 from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.schema import ProxySettings
@@ -75,7 +75,7 @@ class _Chances:
     def __init__(self, records: Sequence[Record], axes: Sequence[str]) -> None:
         self._axes = axes
         self._finished = {record.key: record for record in records if record.result}
-        self._model = model_of(trainings_of(records))
+        self._model = model_of(trainings_of(records), FEWER)
         if self._model:
             curves = [record.result.curve for record in records if record.result]
             whole = max(map(len, curves))

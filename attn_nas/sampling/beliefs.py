@@ -20,8 +20,10 @@ _DRAWS = 500
 _DOUBT = 2.0
 """Spread of the prior of the strength of all effects, where networks were trained repeatedly: statements allow that there are
 none. Otherwise noise cannot be told from effects, and they are supposed to be there, as for proposals."""
-_HYPERPARAMETERS = 8
+HYPERPARAMETERS = 8
 """Draws of the hyperparameters that statements are averaged over; fewer above 400 trainings."""
+FEWER = 2
+"""Draws where estimates are asked for after every training, and time counts."""
 SURE = 0.9
 """Probability from which a network counts as more accurate than another."""
 
@@ -34,8 +36,8 @@ class Training(NamedTuple):
     accuracy: float
 
 
-def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
-    """A model of accuracies fitted to all ``trainings``; None for fewer than four distinct networks."""
+def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS) -> AccuracyModel | None:
+    """A model of accuracies fitted to all ``trainings``, with ``draws``; None for fewer than four distinct networks."""
     if len({training.genotype.key for training in trainings}) < MIN_NETWORKS:
         return None
     seen = Observations(
@@ -46,7 +48,7 @@ def model_of(trainings: Sequence[Training]) -> AccuracyModel | None:
     )
     repeated = len(seen) - len(np.unique(seen.networks.rows, axis=0)) >= MIN_NETWORKS
     doubt = _DOUBT if repeated else CERTAIN
-    return AccuracyModel(seen, draws=_HYPERPARAMETERS, shares=ANGLES, doubt=doubt).with_noise_trend()
+    return AccuracyModel(seen, draws=draws, shares=ANGLES, doubt=doubt).with_noise_trend()
 
 
 @overload
@@ -116,10 +118,15 @@ class Beliefs:
         return Difference(Mean(float(ahead.mean()), float(ahead.std())), _shared(float((ahead > 0).mean())))
 
     @classmethod
-    def of(cls, trainings: Sequence[Training], costs: Mapping[str, Sequence[float]]) -> Beliefs | None:
-        """Estimates from all ``trainings`` and the ``costs`` of their networks by key; None for fewer than four networks."""
+    def of(
+        cls, trainings: Sequence[Training], costs: Mapping[str, Sequence[float]], averaged: int = HYPERPARAMETERS
+    ) -> Beliefs | None:
+        """Estimates from all ``trainings`` and the ``costs`` of their networks by key; None for fewer than four networks.
+
+        They are ``averaged`` over so many draws of the hyperparameters.
+        """
         genotypes = {training.genotype.key: training.genotype for training in trainings}
-        model, keys = model_of(trainings), list(genotypes)
+        model, keys = model_of(trainings, averaged), list(genotypes)
         if model is None:
             return None
         distinct = PlacedNetworks.of([*genotypes.values()])
