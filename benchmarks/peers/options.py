@@ -34,7 +34,8 @@ class OptionSearch(Strategy):
         self.known: dict[Row, tuple[float, float]] = {}
         """Measured accuracy and scaled cost of each trained network, in the order of their trainings."""
         self._costed = CostedRows(problem.space, problem.costs)
-        self._queue = [self._row(reference) for reference in problem.references.values()]
+        self.references = [self._row(reference) for reference in problem.references.values()]
+        self._queue = [*self.references]
         self._random = np.random.default_rng([seed])
 
     @abstractmethod
