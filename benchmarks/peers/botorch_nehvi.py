@@ -25,8 +25,9 @@ class BoTorch(OptionSearch):
     """A Gaussian process of the accuracy, and a deterministic model of the scaled cost.
 
     The process is `MixedSingleTaskGP` over the options of all genes as categories (a scaled Hamming distance), on standardised
-    accuracies. The reference point is the estimated accuracy of the bare trunk at the cost of the most expensive network, as
-    in the true hypervolume. A discrete local search over networks that were not trained maximises the acquisition function.
+    accuracies. Accuracies are in percent, next to which the smoothing of the acquisition function is small. The reference
+    point is the estimated accuracy of the bare trunk at the cost of the most expensive network, as in the true hypervolume. A
+    discrete local search over networks that were not trained maximises the acquisition function.
     The front is that of the process's posterior means at the trained networks.
     """
 
@@ -42,7 +43,6 @@ class BoTorch(OptionSearch):
             ref_point=[floor, -1.0],
             X_baseline=tried,
             prune_baseline=True,
-            cache_root=False,
         )
         found, _ = optimize_acqf_discrete_local_search(
             acquisition,
@@ -77,7 +77,7 @@ class BoTorch(OptionSearch):
 
     @cached_property
     def _process(self) -> SingleTaskGP:
-        accuracies = torch.tensor([[accuracy] for accuracy, _ in self.known.values()], dtype=torch.double)
+        accuracies = torch.tensor([[100 * accuracy] for accuracy, _ in self.known.values()], dtype=torch.double)
         model = self._model(self._tried, accuracies)
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
         return model
