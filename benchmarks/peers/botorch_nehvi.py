@@ -61,8 +61,9 @@ class BoTorch(OptionSearch):
 
     def front(self) -> Collection[str]:
         """See `Strategy.front`."""
+        model = self._process
         with torch.no_grad():
-            means = self._process.posterior(self._tried).mean[:, 0].tolist()
+            means = model.posterior(self._tried).mean[:, 0].tolist()
         costs = [cost for _, cost in self.known.values()]
         keys = [self.problem.encoding.from_row(row).key for row in self.known]
         return [keys[index] for index in front_indices([*zip(means, costs, strict=True)])]
