@@ -27,6 +27,7 @@ from figures.core import (
     percentage,
     significant,
 )
+from figures.peers import TABLES as PEERS_TABLES
 
 EMBEDDED, PLAIN = "resolution from a half, ema", "plain"
 """Levers of `fidelity.py`: those of the embedded space, and none."""
@@ -564,6 +565,13 @@ _FIGURES = (
         "samplers.json",
         [Step("python samplers.py --seeds 50 --budget 200 --json")],
         [Table("Samplers", _strategies, _after)],
+    ),
+    Figure(
+        "sampler_peers",
+        "our sampler beside those of other libraries on landscapes; not complete yet",
+        "sampler_peers.jsonl",
+        [Step("python sampler_peers.py --results {to}/searches.jsonl --json")],
+        PEERS_TABLES,
     ),
     Figure(
         "credible_front",

@@ -333,4 +333,4 @@ def test_every_benchmark_is_documented_with_its_results():
     text = (ROOT / "benchmarks" / "README.md").read_text()
     for name in scripts:
         assert f"{name}.py" in text
-        assert name == "reproduce" or (ROOT / "benchmarks" / "results" / f"{name}.json").exists()
+        assert name == "reproduce" or any((ROOT / "benchmarks" / "results").glob(f"{name}.json*"))
