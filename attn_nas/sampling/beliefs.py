@@ -16,8 +16,6 @@ from attn_nas.stats.pareto import front_indices
 from attn_nas.stats.uncertainty import Mean
 
 _DRAWS = 500
-SURE = 0.9
-"""Probability from which a network counts as more accurate than another."""
 
 
 class Training(NamedTuple):
@@ -57,11 +55,6 @@ class Belief:
     chance: float
     lead: float | None
 
-    @property
-    def is_distinct(self) -> bool:
-        """True unless a cheaper member of the front may be as accurate (``lead`` below 90 %)."""
-        return self.lead is None or self.lead >= SURE
-
     def to_dict(self) -> dict[str, float | None]:
         """Plain data."""
         return asdict(self)
@@ -96,7 +89,7 @@ class Beliefs:
         """Estimated accuracy of the network ``key`` minus that of ``other``."""
         keys = list(self.networks)
         ahead = self.draws[:, keys.index(key)] - self.draws[:, keys.index(other)]
-        return Difference(Mean(float(ahead.mean()), float(ahead.std())), float((ahead > 0).mean()))
+        return Difference(Mean(float(ahead.mean()), float(ahead.std())), _share((ahead > 0).mean()))
 
     @classmethod
     def of(cls, trainings: Sequence[Training], costs: Mapping[str, Sequence[float]]) -> Beliefs | None:
@@ -116,16 +109,21 @@ class Beliefs:
         for index in front:
             cheaper = [other for other in front if other != index and (points[other] <= points[index]).all()]
             if cheaper:
-                leads[index] = float((draws[:, [index]] > draws[:, cheaper]).all(1).mean())
+                leads[index] = _share((draws[:, [index]] > draws[:, cheaper]).all(1).mean())
         found = {
             key: Belief(
                 float(means[index]),
                 float(deviations[index]),
                 float(low[index]),
                 float(high[index]),
-                float(likely[index]),
+                _share(likely[index]),
                 leads.get(index),
             )
             for index, key in enumerate(keys)
         }
         return cls(found, tuple(keys[index] for index in front), model.noise, draws)
+
+
+def _share(of_draws: float) -> float:
+    """A probability from its share ``of_draws``, never 0 or 1: half a draw is added on either side (Jeffreys, 1946)."""
+    return float((_DRAWS * of_draws + 0.5) / (_DRAWS + 1))

@@ -21,6 +21,7 @@ from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, TrialFinished
 from attn_nas.execution.settings import Local
 from attn_nas.export import export_front
+from attn_nas.format import likely
 from attn_nas.terminal.closing import closing_lines
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
@@ -234,12 +235,13 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(table_search):
         assert candidate.expected.hundredths() in line
         assert f"({len(candidate.results)})" in line
         assert ("~" in line) == (candidate.belief.lead is not None and candidate.belief.lead < 0.9)
+    assert run.verdict.allows_claims
     words = closing_lines(run, events[-1])
     best = max(run.candidates, key=lambda candidate: candidate.accuracy)
     for reference in run.references:
         if reference.record.key != best.record.key:
             lead = run.beliefs.difference(best.record.key, reference.record.key)
-            assert any(lead.mean.hundredths(signed=True) in word and f"{lead.probability:.0%}" in word for word in words)
+            assert any(lead.mean.hundredths(signed=True) in word and likely(lead.probability) in word for word in words)
 
 
 def test_the_views_follow_the_rounds(table_search):
