@@ -46,8 +46,9 @@ class NoisyTrainer(TableTrainer):
 
 @pytest.fixture
 def table_search(table_search, tiny_task):
-    """Twelve candidates, confirmed with two seeds, with noise."""
-    return partial(table_search, training=NoisyTrainer(tiny_task), n_trials=12, confirm=2)
+    """Twelve candidates, confirmed with two seeds, or as before if it is resumed, with noise."""
+    begun = partial(table_search, training=NoisyTrainer(tiny_task), n_trials=12)
+    return lambda resume=False, **given: begun(resume=resume, **{"confirm": None if resume else 2, **given})
 
 
 def _by_seed(run):
