@@ -15,6 +15,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def likely(share: float) -> str:
+    """A probability that was estimated from finite data: ``77 %``; ``> 99 %`` or ``< 1 %`` where it is nearly 1 or 0."""
+    if share > 0.99:
+        return "> 99 %"
+    return "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+
+
+def chance_of_error(p: float) -> str:
+    """A p-value with its relation: ``= 0.031``, ``< 0.001``."""
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def count(number: float) -> str:
     """A number with three significant digits and a unit prefix: ``3.12 M``."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

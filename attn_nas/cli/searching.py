@@ -33,7 +33,8 @@ def search(
         typer.Option(help="End the search after this time, as 30m or 1h30m; without --budget this alone ends it."),
     ] = None,
     confirm: Annotated[
-        int | None, typer.Option(help="Number of new seeds to train the front and the references with; 2 for a new run.")
+        int | None,
+        typer.Option(help="Number of new seeds to train the likely front and the best references with; 1 for a new run."),
     ] = None,
     early_stopping: Annotated[
         bool | None, typer.Option(help="Pause candidates that are unlikely to reach the front; off for a new run.")

@@ -52,6 +52,10 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}", out.width))
     out.print()
     out.print(front_table(opened.references, "References", out.width))
+    if opened.candidates:
+        out.print(f"\n{opened.verdict.text}", markup=False, highlight=False, soft_wrap=not out.is_terminal)
+    if opened.verdict.tied:
+        out.print(f"~: {opened.verdict.meaning_of_tied}.", markup=False, highlight=False, soft_wrap=not out.is_terminal)
     out.print(
         f"\nhypervolume {opened.hypervolume:,.4g} {' x '.join(('accuracy', *opened.axes))}, "
         f"reference point ({', '.join(f'{worst:,}' for worst in opened.reference_point)})",
@@ -98,7 +102,7 @@ def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
         results = [result.to_dict() for result in candidate.results]
         print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
         return
-    from attn_nas.format import percent, reference_label
+    from attn_nas.format import likely, percent, reference_label
     from attn_nas.terminal.console import console
     from attn_nas.terminal.drawing import drawing
 
@@ -111,7 +115,7 @@ def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
     if belief:
         out.print(
             f"accuracy {candidate.expected.hundredths()} % (validation), with a probability of 90 % between "
-            f"{percent(belief.low)} and {percent(belief.high)}; on the front with a probability of {belief.chance:.0%}",
+            f"{percent(belief.low)} and {percent(belief.high)}; on the front with a probability of {likely(belief.chance)}",
             soft_wrap=not out.is_terminal,
         )
     for each in candidate.results:

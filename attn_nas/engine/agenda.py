@@ -14,8 +14,6 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.training.protocol import Replicate
 
 Ending = Literal["budget", "time", "interrupted", "exhausted"]
-_CONFIRMED_PER_POINT = 2
-"""Candidates to be confirmed for each member of the front, as far as can be foreseen while the search goes on."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ class Agenda:
         if self._ledger.remaining <= 0 or (self._ledger.budget is None and self._time_budget.seconds is None):
             return False
         typical = self._ledger.typical_seconds
-        likely = len(self._reference_keys) + _CONFIRMED_PER_POINT * len(self._ledger.front)
-        return self._time_budget.allows(typical, typical * self._confirmation.rounds * likely / self._workers())
+        after = self._confirmation.foreseen(len(self._ledger.front))
+        return self._time_budget.allows(typical, typical * after / self._workers())
 
     def ending(self, *, interrupted: bool, cut: bool) -> Ending:
         """Why the search is over; ``interrupted`` by the user, who may have ``cut`` it while something ran."""

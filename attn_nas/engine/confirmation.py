@@ -10,7 +10,13 @@ from attn_nas.runs.record import Record
 from attn_nas.training.protocol import Replicate
 
 _REAL_CHANCE = 0.05
-"""Smallest probability to be on the front with which a candidate is trained again."""
+"""Smallest probability to be on the front with which a network is trained again."""
+MOST_CANDIDATES = 8
+"""Most candidates of a round, references not counted."""
+_USUAL_REFERENCES = 3
+"""References of a round, as far as can be foreseen: no attention, the most accurate one, and one with a real chance."""
+_PER_MEMBER = 2
+"""Candidates of a round for each member of the front, as far as can be foreseen."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +35,10 @@ class ConfirmationRound:
 class Confirmation:
     """Chooses up to ``rounds`` rounds, each with a new seed: ``seed + 1``, ``seed + 2`` and so on.
 
-    A round has the candidates with a chance of 5 % to be on the front after the earlier rounds, the estimated front, and the
-    references (by key). So winners are judged by trainings that did not select them. The choice depends on the records alone,
-    so a confirmation that was stopped goes on.
+    A round has at most eight candidates: those with the largest chance to be on the front after the earlier rounds, each of
+    them with a chance of at least 5 % or on the estimated front. Of the ``references`` (by key) it has those with a chance of
+    5 %, the one with the largest estimated accuracy, and the one without attention. So winners are judged by trainings that did
+    not select them. The choice depends on the records alone, so a confirmation that was stopped goes on.
     """
 
     seed: int
@@ -56,13 +63,21 @@ class Confirmation:
         references = sum(key in self.references for key in chosen)
         return ConfirmationRound(number, self.rounds, seed, len(chosen) - references, references, missing)
 
+    def foreseen(self, front: int) -> int:
+        """Trainings of all rounds that are expected after a search whose front has ``front`` members; mostly a few too many."""
+        candidates = min(MOST_CANDIDATES, _PER_MEMBER * front)
+        return self.rounds * (candidates + min(_USUAL_REFERENCES, len(self.references)))
+
     def _chosen(self, records: Sequence[Record]) -> list[str]:
-        """Keys of a round: references first, then candidates by falling chance."""
-        scored = dict.fromkeys(record.key for record in records if record.result)
+        """Keys of a round: references in the order of the records, then candidates by falling chance."""
+        scored = {record.key: record.genotype for record in records if record.result}
         beliefs = beliefs_of(records, self.axes)
         if beliefs is None:
             return [*scored]
-        chances = {key: belief.chance for key, belief in beliefs.networks.items()}
-        likely = [key for key in scored if key in beliefs.front or chances[key] >= _REAL_CHANCE]
+        believed = beliefs.networks
+        likely = {key for key in scored if key in beliefs.front or believed[key].chance >= _REAL_CHANCE}
         references = [key for key in scored if key in self.references]
-        return [*references, *sorted(set(likely) - set(references), key=lambda key: (-chances[key], key))]
+        best = max(references, key=lambda key: believed[key].mean, default=None)
+        kept = [key for key in references if key in likely or key == best or not scored[key].num_attended]
+        candidates = sorted(likely - set(references), key=lambda key: (-believed[key].chance, key))
+        return [*kept, *candidates[:MOST_CANDIDATES]]

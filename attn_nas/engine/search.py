@@ -33,7 +33,7 @@ from attn_nas.training.protocol import TrainFunction, declared
 
 DEFAULT_SPACE = "cued_digits"
 DEFAULT_TRIALS = 50
-DEFAULT_CONFIRM = 2
+DEFAULT_CONFIRM = 1
 _MAX_INTEGER = 2**31 - 1
 
 
@@ -212,16 +212,16 @@ class Search:
     ) -> Run:
         """Search until ``n_trials`` candidates are trained in all, then confirm the front; returns the run.
 
-        Candidates with a chance to be on the front, and the references, are then trained again with ``confirm`` new seeds. What
-        an earlier call, or a killed process, has finished counts and is not trained again. With several workers call this under
-        ``if __name__ == "__main__":``.
+        Up to eight candidates with a chance to be on the front, and the best references, are then trained again with each of
+        ``confirm`` new seeds. What an earlier call, or a killed process, has finished counts and is not trained again. With
+        several workers call this under ``if __name__ == "__main__":``.
 
         Args:
             n_trials: number of candidates, those of earlier calls among them; 50 for a new run without a ``timeout``, else as
                 before. With a ``timeout`` alone there is no limit by number.
             timeout: seconds, or text such as ``"1h30m"``, within which the search and its confirmation should end, as far as
                 can be foreseen.
-            confirm: number of new seeds; 2 for a new run, else as before.
+            confirm: number of new seeds; 1 for a new run, else as before.
             early_stopping: whether candidates that will hardly reach the front are paused; off for a new run, else as before.
             execution: where trainings run: `Local` (this machine, the default) or `Ray`.
             callbacks: functions that are called with each event of `attn_nas.events.types`.

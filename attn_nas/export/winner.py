@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from attn_nas.cost import Cost
 from attn_nas.errors import ExportError
 from attn_nas.export.meaning import Meaning, Metric, Preprocessing
+from attn_nas.format import likely
 from attn_nas.models.build import build_model
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
@@ -107,6 +108,7 @@ def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str,
         f"Validation accuracy {candidate.measured.hundredths()} % on {run.data.name} after a short proxy "
         f"training of {_plural(trained.epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
         f"of seed {trained.seed}, which reached {100 * trained.accuracy:.2f} %.{_estimate(candidate.belief)}",
+        f"Verdict on its search: {run.verdict.text}",
         *described(run, candidate, run.manifest.versions.model_dump()),
     )
 
@@ -140,7 +142,7 @@ def _estimate(belief: Belief | None) -> str:
     return (
         f" Estimated from all trainings of the run, the accuracy is between {100 * belief.low:.2f} and "
         f"{100 * belief.high:.2f} % with a probability of 90 %, and the network is on the Pareto front with a probability of "
-        f"{100 * belief.chance:.0f} %."
+        f"{likely(belief.chance)}."
     )
 
 
@@ -171,6 +173,7 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
         "numerics": run.manifest.numerics.to_dict(),
         "results": [result.to_dict() for result in candidate.results],
         "belief": candidate.belief.to_dict() if candidate.belief else None,
+        "verdict": run.verdict.to_dict(),
         "cost": candidate.record.cost.to_dict(),
         "added_flops": candidate.added_flops,
         "profile": profile.to_dict() if profile else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from attn_nas.format import count, markdown, reference_label
+from attn_nas.format import count, likely, markdown, reference_label
 from attn_nas.report.charts.scales import short
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
@@ -26,7 +26,7 @@ _HEADINGS = (
 
 
 def markdown_report(reading: RunReading) -> str:
-    """Return a summary of a run: state, front, references, leads of the most accurate member, trunks without attention."""
+    """Return a summary of a run: state, verdict, front, references, leads of the pick, trunks without attention."""
     run, manifest = reading.run, reading.run.manifest
     data, trunk = run.data.name, run.records[0].genotype.trunk if run.records else "no trial"
     parts = [
@@ -37,19 +37,27 @@ def markdown_report(reading: RunReading) -> str:
     ]
     if not run.candidates:
         return "\n\n".join([*parts, "No candidate has a score yet.", *_failures(run)]) + "\n"
-    parts += ["## Front", _table([(str(number), each) for number, each in enumerate(run.front, start=1)])]
+    parts += [
+        "## Front",
+        markdown(run.verdict.text),
+        _table([(str(number), each) for number, each in enumerate(run.front, start=1)]),
+    ]
     parts += ["## References", _table([(reference_label(str(each.record.reference)), each) for each in run.references])]
     parts += _leads(run)
     if reading.trunks:
         parts += ["## Trunks without attention", _trunks(reading)]
     parts += _failures(run)
     parts.append(
-        "Accuracy on the validation split: estimate from all trainings of the run, with its standard deviation. "
+        f"Accuracy on the validation split: estimate from all trainings of the run, with its standard deviation. {_mark(run)}"
         f"One multiply-add is one FLOP. attn-nas {markdown(manifest.versions.attn_nas)}, "
         f"torch {markdown(manifest.versions.torch)}, "
         f"{manifest.numerics.precision} on {manifest.numerics.device}."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _mark(run: Run) -> str:
+    return f"~: {run.verdict.meaning_of_tied}. " if run.verdict.tied else ""
 
 
 def _noise(run: Run) -> str:
@@ -67,7 +75,7 @@ def _cells(name: str, candidate: Candidate) -> list[str]:
         f"`{candidate.record.key}`",
         candidate.expected.hundredths(),
         f"{candidate.measured.hundredths()} ({len(candidate.results)})",
-        f"{candidate.belief.chance:.0%}" if candidate.belief else "-",
+        f"{likely(candidate.belief.chance)}{' ~' * candidate.is_tied}" if candidate.belief else "-",
         short(candidate.added_flops),
         count(cost.flops),
         count(cost.params),
@@ -77,15 +85,14 @@ def _cells(name: str, candidate: Candidate) -> list[str]:
 
 
 def _leads(run: Run) -> list[str]:
-    """Table of the leads of the most accurate member of the front over each reference."""
-    best = max(run.front, key=lambda each: each.accuracy, default=None)
-    if best is None or run.beliefs is None:
-        return []
+    """Table of the leads of the pick over each reference; nothing where the verdict allows no claims."""
     rows = [
-        [reference_label(str(other.record.reference)), lead.mean.hundredths(signed=True), f"{lead.probability:.0%}"]
-        for other, lead in run.leads(best)
+        [reference_label(claim.reference), claim.lead.mean.hundredths(signed=True), likely(claim.lead.probability)]
+        for claim in run.verdict.claims
     ]
-    return [f"`{best.record.key}` against the references:", _rows(("reference", "points", "sure to be better"), rows)]
+    if not rows:
+        return []
+    return [f"`{run.verdict.pick}` against the references:", _rows(("reference", "points", "sure to be better"), rows)]
 
 
 def _failures(run: Run) -> list[str]:

@@ -63,6 +63,11 @@ class Candidate:
         return self.expected.value
 
     @property
+    def is_tied(self) -> bool:
+        """Whether it is a member of the front that is not shown to be more accurate than a cheaper one."""
+        return self.record.key in self.run.verdict.tied
+
+    @property
     def ratios(self) -> dict[str, float]:
         """Times as ratios to the bare trunk's, where they were measured: ``step_time``, and ``latency`` if it is minimised."""
         profile = self.record.profile

@@ -10,6 +10,7 @@ from typing import Any
 from attn_nas.errors import UsageError
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
+from attn_nas.runs.verdict import Verdict
 from attn_nas.space.genotype import Placement
 from attn_nas.stats.uncertainty import without_nan
 
@@ -44,7 +45,8 @@ class SiteRow:
 class Lead:
     """Lead of the first candidate over the candidate ``over`` in accuracy (shares of 1), and the probability that it is ahead.
 
-    Standard deviation and probability are NaN in a run of fewer than four candidates, where the lead is the measured one.
+    The probability is NaN where the verdict of the run allows no claims. Standard deviation and probability are NaN in a run of
+    fewer than four candidates, where the lead is the measured one.
     """
 
     over: str
@@ -59,7 +61,8 @@ class Lead:
         if run.beliefs is None or first.belief is None or other.belief is None:
             return cls(over, first.measured.value - other.measured.value, nan, nan)
         found = run.beliefs.difference(key, over)
-        return cls(over, found.mean.value, found.mean.standard_error, found.probability)
+        probability = found.probability if run.verdict.allows_claims else nan
+        return cls(over, found.mean.value, found.mean.standard_error, probability)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; None for NaN."""
@@ -74,6 +77,11 @@ class SideBySide:
     candidates: tuple[Candidate, ...]
     sites: tuple[SiteRow, ...]
     leads: tuple[Lead, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the run."""
+        return self.candidates[0].run.verdict
 
     @classmethod
     def of(cls, run: Run, keys: Sequence[str]) -> SideBySide:
@@ -98,6 +106,7 @@ class SideBySide:
         """Plain data; each candidate as `Candidate.to_dict` writes it."""
         return {
             "run": self.run,
+            "verdict": self.verdict.to_dict(),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "sites": [row.to_dict() for row in self.sites],
             "leads": [lead.to_dict() for lead in self.leads],

@@ -24,6 +24,7 @@ from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.reader import RunContents, RunReader
 from attn_nas.runs.record import Record
+from attn_nas.runs.verdict import Verdict
 from attn_nas.sampling import Beliefs, Training
 from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
@@ -214,9 +215,17 @@ class Run:
         """Volume between the front and the reference point, in accuracy x costs."""
         return hypervolume([self.point(candidate) for candidate in self.front], self.reference_point)
 
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the run may claim, by the trainings with seeds that selected nothing."""
+        return Verdict.of(self.records, self.beliefs, self.manifest.seed)
+
     def leads(self, candidate: Candidate) -> list[tuple[Candidate, Difference]]:
-        """Estimated lead of ``candidate`` over each other reference, in accuracy; empty for a candidate without a belief."""
-        if self.beliefs is None or candidate.belief is None:
+        """Estimated lead of ``candidate`` over each other reference, in accuracy.
+
+        It is empty unless the verdict allows claims, and for a candidate without a belief.
+        """
+        if self.beliefs is None or candidate.belief is None or not self.verdict.allows_claims:
             return []
         key = candidate.record.key
         others = [each for each in self.references if each.record.key != key and each.belief]
@@ -266,7 +275,7 @@ class Run:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Front, references and failures as plain data."""
+        """Verdict, front, references and failures as plain data."""
         accuracy, *worst = self.reference_point
         knee = self.knee
         return {
@@ -277,6 +286,7 @@ class Run:
             "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
+            "verdict": self.verdict.to_dict(),
             "knee": knee.record.key if knee else None,
             "front": [candidate.to_dict() for candidate in self.front],
             "references": [candidate.to_dict() for candidate in self.references],

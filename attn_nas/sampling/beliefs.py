@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,6 @@ HYPERPARAMETERS = 8
 """Draws of the hyperparameters that statements are averaged over; fewer above 400 trainings."""
 FEWER = 2
 """Draws where estimates are asked for after every training, and time counts."""
-SURE = 0.9
-"""Probability from which a network counts as more accurate than another."""
 
 
 class Training(NamedTuple):
@@ -51,15 +49,6 @@ def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS) -> Acc
     return AccuracyModel(seen, draws=draws, shares=ANGLES, doubt=doubt).with_noise_trend()
 
 
-@overload
-def _shared(fraction: float) -> float: ...
-@overload
-def _shared(fraction: Floats) -> Floats: ...
-def _shared(fraction: float | Floats) -> float | Floats:
-    """The probability of what a ``fraction`` of the draws has, never exactly 0 or 1: with half a draw more on either side."""
-    return (fraction * _DRAWS + 0.5) / (_DRAWS + 1)
-
-
 @dataclass(frozen=True)
 class Belief:
     """Estimate of a network's true accuracy (over all seeds): mean, standard deviation and 90 % interval, as fractions of 1.
@@ -75,11 +64,6 @@ class Belief:
     high: float
     chance: float
     lead: float | None
-
-    @property
-    def is_distinct(self) -> bool:
-        """True unless a cheaper member of the front may be as accurate (``lead`` below 90 %)."""
-        return self.lead is None or self.lead >= SURE
 
     def to_dict(self) -> dict[str, float | None]:
         """Plain data."""
@@ -115,7 +99,7 @@ class Beliefs:
         """Estimated accuracy of the network ``key`` minus that of ``other``."""
         keys = list(self.networks)
         ahead = self.draws[:, keys.index(key)] - self.draws[:, keys.index(other)]
-        return Difference(Mean(float(ahead.mean()), float(ahead.std())), _shared(float((ahead > 0).mean())))
+        return Difference(Mean(float(ahead.mean()), float(ahead.std())), _share((ahead > 0).mean()))
 
     @classmethod
     def of(
@@ -134,22 +118,27 @@ class Beliefs:
         means, deviations = model.predict(distinct)
         low, high = model.interval(distinct)
         draws = model.draw(distinct, _DRAWS, np.random.default_rng(0))
-        likely = _shared(chances(draws, points))
+        likely = chances(draws, points)
         front = front_indices([*zip(means, *points.T, strict=True)])
         leads = {}
         for index in front:
             cheaper = [other for other in front if other != index and (points[other] <= points[index]).all()]
             if cheaper:
-                leads[index] = _shared(float((draws[:, [index]] > draws[:, cheaper]).all(1).mean()))
+                leads[index] = _share((draws[:, [index]] > draws[:, cheaper]).all(1).mean())
         found = {
             key: Belief(
                 float(means[index]),
                 float(deviations[index]),
                 float(low[index]),
                 float(high[index]),
-                float(likely[index]),
+                _share(likely[index]),
                 leads.get(index),
             )
             for index, key in enumerate(keys)
         }
         return cls(found, tuple(keys[index] for index in front), model.noise, draws)
+
+
+def _share(of_draws: float) -> float:
+    """A probability from its share ``of_draws``, never 0 or 1: half a draw is added on either side (Jeffreys, 1946)."""
+    return float((_DRAWS * of_draws + 0.5) / (_DRAWS + 1))

@@ -1,14 +1,14 @@
-"""Closing lines of a search: best placement, leads over the references, reliability of the figures."""
+"""Closing lines of a search: verdict, best placement and its leads over the references, reliability of the figures."""
 
 from __future__ import annotations
 
 import shlex
 
 from attn_nas.events.types import SearchFinished
-from attn_nas.format import percent, reference_label
+from attn_nas.format import likely, percent, reference_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
-from attn_nas.sampling.beliefs import SURE
+from attn_nas.runs.verdict import Claim
 from attn_nas.terminal.lines import trained
 
 
@@ -21,7 +21,7 @@ def against_trunk(candidate: Candidate) -> str:
 
 
 def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
-    """Describe the end of a search: how to continue, the best placement, its leads, the reliability of the figures."""
+    """Describe the end of a search: how to continue, the verdict, what it allows to claim, the reliability of the figures."""
     where = shlex.quote(str(run.folder.path))
     lines = [f"{trained(finished)}."]
     if finished.why == "interrupted":
@@ -33,33 +33,37 @@ def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
         lines.append("No new candidate within the limits was found: all candidates, or nearly all, are trained.")
     if not run.candidates:
         return [*lines, "No candidate has a score; see the reasons above."]
-    best = max(run.candidates, key=lambda candidate: candidate.accuracy)
-    lines.append(
-        f"Best placement: {best.record.genotype} ({best.record.key}) with {best.expected.hundredths()} % validation accuracy, "
-        f"{against_trunk(best)}."
-    )
-    lines += _leads(run, best)
-    if run.beliefs and any(not candidate.belief.is_distinct for candidate in run.front if candidate.belief):
-        lines.append(f"~: tied with a cheaper candidate (less than {SURE:.0%} sure to be more accurate).")
+    verdict = run.verdict
+    lines.append(verdict.text)
+    if verdict.pick:
+        lines.append(f"Best placement: {_described(run.candidate(verdict.pick))}.")
+        lines += [_claim(run.candidate(claim.over), claim) for claim in verdict.claims]
+    elif verdict.kind == "nothing found":
+        cheapest = min(map(run.candidate, verdict.tested), key=lambda candidate: candidate.record.cost.flops)
+        lines.append(f"The cheapest of the tested networks: {_described(cheapest)}.")
+    else:
+        largest = max(run.candidates, key=lambda candidate: candidate.accuracy)
+        lines.append(f"Largest accuracy so far: {_described(largest)}.")
+    if any(candidate.is_tied for candidate in run.front):
+        lines.append(f"~: {verdict.meaning_of_tied}.")
     lines.append(_reliability(run, finished))
     return lines
 
 
-def _leads(run: Run, best: Candidate) -> list[str]:
-    """Lead of the best candidate over each reference, in points of accuracy."""
-    leads = []
-    for reference in run.references:
-        if reference.record.key == best.record.key:
-            continue
-        name = f"{reference_label(str(reference.record.reference))} ({percent(reference.accuracy)})"
-        if run.beliefs:
-            lead = run.beliefs.difference(best.record.key, reference.record.key)
-            leads.append(
-                f"  {lead.mean.hundredths(signed=True)} points against {name}, {lead.probability:.0%} sure to be better"
-            )
-        else:
-            leads.append(f"  {100 * (best.accuracy - reference.accuracy):+.2f} points against {name}")
-    return leads
+def _described(candidate: Candidate) -> str:
+    """Placements, key, accuracy and FLOPs of a candidate."""
+    return (
+        f"{candidate.record.genotype} ({candidate.record.key}) with {candidate.expected.hundredths()} % validation accuracy, "
+        f"{against_trunk(candidate)}"
+    )
+
+
+def _claim(reference: Candidate, claim: Claim) -> str:
+    """Lead of the pick over a reference, in points of accuracy."""
+    return (
+        f"  {claim.lead.mean.hundredths(signed=True)} points against {reference_label(claim.reference)} "
+        f"({percent(reference.accuracy)}), {likely(claim.lead.probability)} sure to be better"
+    )
 
 
 def _reliability(run: Run, finished: SearchFinished) -> str:
@@ -72,5 +76,5 @@ def _reliability(run: Run, finished: SearchFinished) -> str:
         )
     return (
         f"Each accuracy is from one seed of a short training{noise}. The best of many is overestimated by chance, and the "
-        "model corrects only a part of that: train the front again with --resume --confirm 2."
+        "model corrects only a part of that: train the front again with --resume --confirm 1."
     )

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attn_nas.drawing.colours import colour_of
-from attn_nas.format import reference_label
+from attn_nas.format import likely, reference_label
 from attn_nas.runs.comparison import Lead, SideBySide, SiteRow
 from attn_nas.space.genotype import Placement
 from attn_nas.terminal.tables import figures
@@ -46,17 +46,20 @@ def _cell(placement: Placement | None, style: str) -> Text:
 
 
 def comparison_notes(compared: SideBySide) -> list[str]:
-    """Sentences below the table: meaning of the mark, leads of the first candidate over each other candidate."""
+    """Sentences below the table: meaning of the mark, leads of the first candidate over each other one, or why none is sure."""
     first = compared.candidates[0].record.key
     differing = sum(row.differs for row in compared.sites)
     notes = [f"{_MARK}: the candidates differ, at {differing} of {len(compared.sites)} sites."]
-    return notes + [f"{first} {_lead(lead)}" for lead in compared.leads]
+    notes += [f"{first} {_lead(lead)}" for lead in compared.leads]
+    return notes if compared.verdict.allows_claims else [*notes, compared.verdict.text]
 
 
 def _lead(lead: Lead) -> str:
     position, degree = ("ahead of", "more") if lead.mean >= 0 else ("behind", "less")
     points, error = f"is {abs(100 * lead.mean):.2f}", f" ± {100 * lead.standard_deviation:.2f}"
-    if isnan(lead.probability):
+    if isnan(lead.standard_deviation):
         return f"{points} points {position} {lead.over}, as measured."
+    if isnan(lead.probability):
+        return f"{points}{error} points {position} {lead.over}, as estimated."
     sure = lead.probability if lead.mean >= 0 else 1 - lead.probability
-    return f"{points}{error} points {position} {lead.over}, {sure:.0%} sure to be {degree} accurate."
+    return f"{points}{error} points {position} {lead.over}, {likely(sure)} sure to be {degree} accurate."

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from attn_nas.execution.resources import Resources
 from attn_nas.followups.retraining import NetworkResult, Retraining, RetrainingResult, Role
-from attn_nas.format import count, duration, percent, reference_label
+from attn_nas.format import chance_of_error, count, duration, percent, reference_label
 from attn_nas.stats.paired_gains import Gain
 
 _LEVEL = 0.05
@@ -97,11 +97,7 @@ def _times(each: NetworkResult, bare: NetworkResult | None) -> tuple[str, str]:
 def _gain(gain: Gain | None) -> str:
     if gain is None:
         return ""
-    return f"{100 * gain.mean:+.2f}" if isnan(gain.p) else f"{100 * gain.mean:+.2f} (p {_chance(gain.p)})"
-
-
-def _chance(p: float) -> str:
-    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
+    return f"{100 * gain.mean:+.2f}" if isnan(gain.p) else f"{100 * gain.mean:+.2f} (p {chance_of_error(gain.p)})"
 
 
 def retraining_notes(result: RetrainingResult) -> list[str]:
@@ -140,7 +136,7 @@ def _gain_text(gain: Gain) -> str:
     points = f"{100 * gain.mean:+.2f}"
     if isnan(gain.p):
         return f"{points} points, with too few seeds to prove anything, against"
-    interval = f"{points} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p {_chance(gain.p)},"
+    interval = f"{points} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p {chance_of_error(gain.p)},"
     if gain.p >= _LEVEL:
         return f"{interval} no significant difference to"
     return f"{interval} {'better' if gain.mean > 0 else 'worse'} than"

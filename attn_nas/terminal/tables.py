@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from attn_nas.format import count, percent, reference_label
+from attn_nas.format import count, likely, percent, reference_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.terminal.grid import grid
 from attn_nas.terminal.placement_text import coloured_placements
@@ -26,7 +26,7 @@ def front_table(candidates: Sequence[Candidate], title: str, width: int = 200) -
 
     ``accuracy`` is the estimate from all trainings with its standard deviation, ``measured`` the mean over the candidate's
     seeds (their number in brackets), ``on front`` the probability to be on the Pareto front; a tilde marks a member of the
-    front that is tied with a cheaper candidate.
+    front that is not shown to be more accurate than a cheaper candidate.
     """
     rows = [figures(candidate) for candidate in candidates]
     headings = [heading for heading in (rows[0] if rows else ()) if any(row[heading] for row in rows)]
@@ -45,7 +45,7 @@ def figures(candidate: Candidate) -> dict[str, str]:
         "key": candidate.record.key,
         "accuracy": f"{candidate.expected.hundredths()} %",
         "measured": f"{percent(candidate.measured.value)} ({len(candidate.results)})",
-        "on front": f"{belief.chance:.0%}{'' if belief.is_distinct else ' ~'}" if belief else "-",
+        "on front": f"{likely(belief.chance)}{' ~' * candidate.is_tied}" if belief else "-",
         "FLOPs": count(cost.flops),
         "added": f"{candidate.added_flops:+,}",
         "params": count(cost.params),

@@ -50,13 +50,14 @@ def searched(tmp_path_factory):
 
 
 def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched, here):
-    """No control characters; the best placement against each reference, the caveat of noise, the next command."""
+    """No control characters; that nothing was tested, the largest accuracy, the caveat of noise, the next command."""
     folder, done = searched
     lines = done.stdout.splitlines()
     assert [line[:5] for line in lines if line.startswith("[")] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert "\x1b" not in done.stdout
-    assert "Best placement: " in done.stdout
-    assert "points against no attention" in done.stdout
+    assert "Not tested: no network was trained again" in done.stdout.replace("\n", " ")
+    assert "Largest accuracy so far: " in done.stdout
+    assert "sure to be better" not in done.stdout
     assert "overestimated by chance" in done.stdout.replace("\n", " ")
     assert lines[-1].startswith("Next: attn-nas show run ")
     assert done.stderr == ""
@@ -156,7 +157,7 @@ def test_resume_takes_the_latest_run(searched, here):
     assert [event["event"] for event in events][:2] == ["SearchStarted", "TrialStarted"]
     assert events[0]["finished"] == 1
     assert events[-1]["event"] == "SearchFinished"
-    assert "Best placement" in done.stderr
+    assert "Largest accuracy so far" in done.stderr
 
 
 @pytest.mark.parametrize(

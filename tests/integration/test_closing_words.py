@@ -26,8 +26,14 @@ def test_the_closing_words_compare_with_every_reference(tiny_space, tmp_path):
     )
     words = "\n".join(closing_lines(run, ended[-1]))
     assert "5 of 5 candidates trained" in words
-    assert sum("points against" in line and "sure to be better" in line for line in words.splitlines()) == len(references) - 1
+    assert "sure to be better" not in words
     assert "overestimated by chance" in words
+    run = Search.load(tmp_path / "a run", training=TableTrainer(Task(3, 16, 16, 10), table)).optimize(
+        confirm=1, callbacks=[ended.append], execution=Local(workers=1)
+    )
+    words = "\n".join(closing_lines(run, ended[-1]))
+    assert sum("points against" in line and "sure to be better" in line for line in words.splitlines()) == len(references) - 1
+    assert "overestimated by chance" not in words
     interrupted = type(ended[-1])(**{**vars(ended[-1]), "why": "interrupted"})
     assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_lines(run, interrupted))
 

@@ -30,9 +30,17 @@ from attn_nas.training import StepProfile
 BUDGET = 12
 
 
+class SteadyTrainer(TableTrainer):
+    """The accuracy of a candidate is the same with every seed."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        trained = super().__call__(genotype, 0, on_epoch)
+        return replace(trained, result=replace(trained.result, seed=seed))
+
+
 def fake_run(space, folder, budget=BUDGET, **options):
     """A run of ``space`` whose trainer answers at once."""
-    trainer = TableTrainer(load_dataset(space.data).task, epochs=3, **options)
+    trainer = SteadyTrainer(load_dataset(space.data).task, epochs=3, **options)
     return Search(space, run=folder, training=trainer, sampler=at_random).optimize(
         n_trials=budget, confirm=1, execution=Local(workers=1)
     )
@@ -136,8 +144,7 @@ def test_markdown_has_the_front_the_references_and_the_leads(run):
     front, references, leads = tables[:3]
     assert len(front.splitlines()) == 2 + len(run.front)
     assert len(references.splitlines()) == 2 + len(run.references)
-    best = max(run.front, key=lambda each: each.accuracy)
-    assert len(leads.splitlines()) == 2 + sum(each.record.key != best.record.key for each in run.references)
+    assert len(leads.splitlines()) == 2 + sum(each.record.key != run.verdict.pick for each in run.references)
     for member in run.front:
         assert f"| {member.expected.hundredths()} |" in front
 

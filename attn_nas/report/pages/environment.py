@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from attn_nas.format import count, duration, percent, reference_label
+from attn_nas.format import count, duration, likely, percent, reference_label
 from attn_nas.report.charts.scales import short
 
 
@@ -25,7 +25,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        percent=percent, count=count, duration=duration, short=short, stamp=_stamp, markup=Markup, label=reference_label
+        percent=percent,
+        likely=likely,
+        count=count,
+        duration=duration,
+        short=short,
+        stamp=_stamp,
+        markup=Markup,
+        label=reference_label,
     )
     return made
 
