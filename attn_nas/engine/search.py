@@ -369,7 +369,11 @@ def _keep_place_of_data(folder: RunFolder, setting: Setting) -> None:
 
 
 def _keep_space(folder: RunFolder, setting: Setting, plugins: Sequence[str]) -> None:
-    folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": [*plugins]})
+    settings = setting.space.model_dump(mode="json", exclude_none=True)
+    model_file = setting.manifest.space.model_file
+    if model_file is not None:
+        settings["model"]["file"] = model_file
+    folder.keep_space({**settings, "plugins": [*plugins]})
 
 
 def _begin(folder: RunFolder, setting: Setting, new: _NewRun) -> None:
@@ -377,11 +381,12 @@ def _begin(folder: RunFolder, setting: Setting, new: _NewRun) -> None:
     folder.check_free()
     try:
         sources = folder.keep_plugins(setting.space.plugins)
-        setting.manifest = setting.manifest.with_plugins([*sources])
+        model = folder.keep_code(setting.space.model.code) if setting.space.model and setting.space.model.code else {}
+        setting.manifest = setting.manifest.with_plugins([*sources]).with_model_file(next(iter(model), None))
         _keep_space(folder, setting, [*sources])
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
         if new.storage is not None:
-            attributes[PLUGIN_SOURCES] = sources
+            attributes[PLUGIN_SOURCES] = {**sources, **model}
         attributes[MANIFEST] = setting.manifest.to_stored()  # last: a study with a manifest is a run
         create_study(folder.path, new.storage, setting.space.objectives.costs, attributes)
     except OSError as error:

@@ -174,6 +174,10 @@ class RunManifest(RunChoices):
         """The manifest whose space names its plug-ins by these paths in the run's folder."""
         return self.model_copy(update={"space": self.space.model_copy(update={"plugins": tuple(files)})})
 
+    def with_model_file(self, file: str | None) -> Self:
+        """The manifest whose space names the file of its own model by this path in the run's folder."""
+        return self.model_copy(update={"space": self.space.with_model_file(file)})
+
     @property
     def data(self) -> DataIdentity:
         """The identity of the data set that the run was begun with."""

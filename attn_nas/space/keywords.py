@@ -12,8 +12,11 @@ from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.space.mistakes import KeyPath, Mistake, MistakeKind, dotted, mistakes_of, unknown_key
+from attn_nas.space.model_settings import model_section
 from attn_nas.space.trunks import Trunk, trunk_names
 
+OF_MODEL = ("example", "sites")
+"""Keywords of a search space that stand for keys of its ``model``."""
 SHORT_LIMITS = ("max_flops", "max_params")
 """Keywords of a search space that stand for keys of its ``limits``."""
 DEFAULT_PROXY: Mapping[str, Any] = {"epochs": 12, "batch_size": 64, "lr": 0.1, "label_smoothing": 0.1}
@@ -28,8 +31,11 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
 
     """
     given = {name: value for name, value in keywords.items() if value is not None}
-    known = [*model.model_fields, *SHORT_LIMITS]
+    known = [*model.model_fields, *OF_MODEL, *SHORT_LIMITS]
     mistakes = [unknown_key((name,), known) for name in given if name not in known]
+    of_model = {name: given.pop(name) for name in OF_MODEL if name in given}
+    if of_model and "model" not in given:
+        mistakes += [Mistake((name,), "leave it out, or give the model that it is of") for name in of_model]
     limits = given.pop("limits", {})
     short = {name: given.pop(name) for name in SHORT_LIMITS if name in given}
     if short:
@@ -43,6 +49,9 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
         raise SpaceError(_listed(mistakes, given))
     return {
         **given,
+        **(
+            {"model": model_section(given["model"], of_model.get("example"), of_model.get("sites"))} if "model" in given else {}
+        ),
         **({"trunk": _trunk(given["trunk"])} if "trunk" in given else {}),
         **({"mechanisms": _mechanisms(given["mechanisms"])} if "mechanisms" in given else {}),
         **({"limits": limits} if limits else {}),
