@@ -71,14 +71,16 @@ def known_sites(model: nn.Module, pattern: str) -> list[HostSite]:
 def find_modules(model: nn.Module, example: Any, patterns: Sequence[str] | None = None) -> tuple[HostModule, ...]:
     """The modules of `sites`, with their geometry and stages; raises UsageError."""
     _check(model)
-    passed = _run(model, example, noise=False)
+    passed, _ = _run(model, example, noise=False)
+    noisy, expected = _run(model, example, noise=True)
+    _check_flow(type(model).__name__, passed, noisy)
     chosen = _named(model, passed, patterns) if patterns is not None else _repeated(model, passed)
     for name in chosen:
         reason = next((f"{name}.{inner}".strip(".") + f" {why}" for inner, why in alterations(model.get_submodule(name))), None)
         if reason:
             raise UsageError(reason)
     known = {name: found for name in chosen if (found := _known(model, name, chosen))}
-    return in_stages(_examined(model, example, passed, chosen, known))
+    return in_stages(_examined(model, example, expected, passed, chosen, known))
 
 
 def _check(model: object) -> None:
@@ -100,9 +102,9 @@ def _check(model: object) -> None:
             raise UsageError(f"{name} is in half precision ({kind}): call model.float(); trainings choose their own precision")
 
 
-def _run(model: nn.Module, example: Any, *, noise: bool) -> dict[str, Passed]:
+def _run(model: nn.Module, example: Any, *, noise: bool) -> tuple[dict[str, Passed], Any]:
     try:
-        return passed_through(model, example, noise=noise)[0]
+        return passed_through(model, example, noise=noise)
     except (KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:
@@ -263,13 +265,30 @@ def _replaceable(block: nn.Module, path: str) -> nn.Conv2d | None:
     return conv if kept and not isinstance(conv.padding, str) else None
 
 
+def _check_flow(kind: str, passed: dict[str, Passed], noisy: dict[str, Passed]) -> None:
+    """Raise UsageError if other modules run on noise than on the example, or with maps of other sizes."""
+    different = [name for name in {**passed, **noisy} if _differ(passed.get(name), noisy.get(name))]
+    if different:
+        changed = min(different, key=lambda name: name.count("."))
+        times = [len(each[changed].calls) if changed in each else 0 for each in (passed, noisy)]
+        raise UsageError(
+            f"{kind} depends on the values of its input: {changed} runs {times[0]} times on the example and {times[1]} on "
+            "noise, or gives maps of other sizes. Costs cannot be counted for such a model; take the choice out of its forward"
+        )
+
+
 def _examined(
-    model: nn.Module, example: Any, passed: dict[str, Passed], chosen: Sequence[str], known: dict[str, _Known]
+    model: nn.Module,
+    example: Any,
+    expected: Any,
+    passed: dict[str, Passed],
+    chosen: Sequence[str],
+    known: dict[str, _Known],
 ) -> list[HostModule]:
-    """The geometry of the chosen modules, from passes of the model and of a copy with slots on noise.
+    """The geometry of the chosen modules, from a pass of a copy with slots on noise, for which the model gave ``expected``.
 
     Raises:
-        UsageError: the model runs other modules than on the example, or its copy cannot be made or gives another output.
+        UsageError: the copy cannot be made, or gives another output.
 
     """
     kind = type(model).__name__
@@ -281,14 +300,6 @@ def _examined(
             f"{kind} cannot be copied and given slots: {type(error).__name__}: {first_line(error)}. Leave out the module that "
             "it names, with sites=[...]"
         ) from error
-    noisy, expected = passed_through(model, example, noise=True)
-    changed = next((name for name in {**passed, **noisy} if _differ(passed.get(name), noisy.get(name))), None)
-    if changed:
-        times = [len(each[changed].calls) if changed in each else 0 for each in (passed, noisy)]
-        raise UsageError(
-            f"{kind} depends on the values of its input: {changed} runs {times[0]} times on the example and {times[1]} on "
-            "noise, or gives maps of other sizes. Costs cannot be counted for such a model; take the choice out of its forward"
-        )
     _, found = passed_through(copied, example, noise=True)
     if not _equal(expected, found):
         raise UsageError(f"{kind} does not give the same output twice in evaluation mode: make it deterministic after eval()")
