@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attn_nas.space.genotype import Genotype, Placement
     from attn_nas.space.schema import SearchSpace
     from attn_nas.space.trunks import Trunk, register_trunk
+    from attn_nas.torchvision_operators import declare_torchvision_operators
 
 __all__ = [
     "AttnNasError",
@@ -43,6 +44,7 @@ __all__ = [
     "Trunk",
     "__version__",
     "build_model",
+    "declare_torchvision_operators",
     "insert",
     "register_mechanism",
     "register_trunk",
@@ -63,6 +65,7 @@ _PUBLIC = {
     "SearchSpace": "attn_nas.space.schema",
     "Trunk": "attn_nas.space.trunks",
     "build_model": "attn_nas.models.build",
+    "declare_torchvision_operators": "attn_nas.torchvision_operators",
     "insert": "attn_nas.models.insertion",
     "register_mechanism": "attn_nas.attention.catalog",
     "register_trunk": "attn_nas.space.trunks",

@@ -18,10 +18,12 @@ from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
+from attn_nas.training.own_model import check_logits
 from attn_nas.training.train import check_steps
 
 
@@ -58,6 +60,8 @@ class Setting:
         self.dataset: Dataset = self._load(choices, kept, data_root, download=download)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
+        if isinstance(self.encoding.trunk, Host):
+            check_logits(self.encoding.trunk, self.dataset.task)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)
         self._check_resolution()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)

@@ -30,10 +30,11 @@ from attn_nas.space.fields import (
     refuse,
     suggested,
 )
-from attn_nas.space.keywords import expanded, named, refusal
+from attn_nas.space.keywords import expanded, named
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.model_settings import ModelSettings
+from attn_nas.space.refusals import refusal
 from attn_nas.space.trunks import MAX_CHANNELS, AnyTrunk, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
