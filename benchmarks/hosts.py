@@ -197,14 +197,9 @@ def attempt(write: Callable[[nn.Module, Tensor], list[Tensor]], model: nn.Module
         return f"{type(error).__name__}: {first_line(error)}"[:160]
 
 
-def examine(make: Callable[[], nn.Module], shape: tuple[int, int, int], *, exports: bool = True) -> dict[str, Any]:
-    """The row of one network."""
-    torch.manual_seed(0)
-    model = make().eval()
-    disturbed(model)
-    image = torch.rand(1, *shape)
-    with torch.no_grad():
-        bare = tensors(model(image))
+def examine(make: Callable[[], nn.Module], shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Sites of one network, and what insertion and removal keep."""
+    model, image, bare = made(make, shape)
     names = [name for name, _ in model.named_parameters()]
     before, start = repr(model), time.perf_counter()
     try:
@@ -212,52 +207,73 @@ def examine(make: Callable[[], nn.Module], shape: tuple[int, int, int], *, expor
     except AttnNasError as error:
         return {"sites": 0, "why_not": str(error)}
     seconds = time.perf_counter() - start
-    kinds = sorted({site.kind for site in found})
     an.insert(model, dict.fromkeys(found, "se"), identity_init=True)
     with torch.no_grad():
         attended = tensors(model(image))
     kept = [name for name, _ in model.named_parameters()]
-    row: dict[str, Any] = {
+    an.remove(model)
+    with torch.no_grad():
+        after = tensors(model(image))
+    return {
         "sites": len(found),
         "known": sum(bool(site.block.family) for site in found),
-        "kinds": kinds,
+        "kinds": sorted({site.kind for site in found}),
         "seconds": round(seconds, 2),
         "identity": difference(attended, bare),
         "names_kept": [name for name in kept if name in set(names)] == names,
+        "undone": repr(model) == before and [name for name, _ in model.named_parameters()] == names,
+        "undone_difference": difference(after, bare),
     }
-    if exports:
-        disturbed(model)
-        with torch.no_grad():
-            wanted = tensors(model(image))
-        row["pt2"], row["onnx"] = (attempt(write, model, image, wanted) for write in (pt2, onnx))
-        if isinstance(row["onnx"], str) or isinstance(row["pt2"], str):
-            plain = make().eval()
-            disturbed(plain)
-            with torch.no_grad():
-                wanted = tensors(plain(image))
-            row["bare"] = {name: attempt(write, plain, image, wanted) for name, write in (("pt2", pt2), ("onnx", onnx))}
-    an.remove(model)
-    row["undone"] = repr(model) == before and [name for name, _ in model.named_parameters()] == names
+
+
+def export(make: Callable[[], nn.Module], shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Differences of the exported network with attention; where one fails, the outcome for the bare network too."""
+    model, image, _ = made(make, shape)
+    an.insert(model, dict.fromkeys(an.sites(model, shape), "se"))
+    disturbed(model)
+    writers = {"pt2": pt2, "onnx": onnx}
+    with torch.no_grad():
+        wanted = tensors(model(image))
+    row = {name: attempt(write, model, image, wanted) for name, write in writers.items()}
+    failed = [name for name, found in row.items() if isinstance(found, str)]
+    if failed:
+        plain, image, wanted = made(make, shape)
+        row["bare"] = {name: attempt(writers[name], plain, image, wanted) for name in failed}
     return row
 
 
+def made(make: Callable[[], nn.Module], shape: tuple[int, int, int]) -> tuple[nn.Module, Tensor, list[Tensor]]:
+    """A network in evaluation mode, an image, and its outputs."""
+    torch.manual_seed(0)
+    model = make().eval()
+    disturbed(model)
+    image = torch.rand(1, *shape)
+    with torch.no_grad():
+        return model, image, tensors(model(image))
+
+
 def main() -> None:
-    """Examine every network, print."""
+    """Examine every network, then export those with sites, print."""
     parser = make_parser((__doc__ or "").splitlines()[0])
-    parser.add_argument("--state", type=Path, help="file of finished networks, one JSON document a line")
+    parser.add_argument("--state", type=Path, help="file of finished work, one JSON document a line")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     wanted = {name: each for number, (name, each) in enumerate(NETWORKS.items()) if not chosen.quick or number % 12 == 3}
     rows: dict[str, dict[str, Any]] = {}
-    if chosen.state and chosen.state.exists():
-        rows = {each.pop("name"): each for each in map(json.loads, chosen.state.read_text().splitlines())}
-    for name, (make, shape) in wanted.items():
-        if name not in rows:
-            rows[name] = examine(make, shape, exports=not chosen.quick)
-            print(f"{name}: {rows[name]}", file=sys.stderr, flush=True)
+    for line in chosen.state.read_text().splitlines() if chosen.state and chosen.state.exists() else ():
+        each = json.loads(line)
+        rows.setdefault(each.pop("name"), {}).update(each)
+    for work, done in ((examine, "sites"), *([] if chosen.quick else [(export, "pt2")])):
+        for name, (make, shape) in wanted.items():
+            row = rows.setdefault(name, {})
+            if done in row or row.get("sites") == 0:
+                continue
+            found = work(make, shape)
+            row.update(found)
+            print(f"{name}: {found}", file=sys.stderr, flush=True)
             if chosen.state:
                 with chosen.state.open("a") as file:
-                    file.write(json.dumps({"name": name, **rows[name]}) + "\n")
+                    file.write(json.dumps({"name": name, **found}) + "\n")
     listed = [{"name": name, **rows[name]} for name in wanted]
     with_sites = [row for row in listed if row["sites"]]
     equal = sum(row["identity"] == 0 and row["undone"] and row["names_kept"] for row in with_sites)
