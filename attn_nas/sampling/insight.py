@@ -14,7 +14,6 @@ from attn_nas.sampling.beliefs import Training, model_of
 from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
-from attn_nas.stats.uncertainty import Z90
 
 _DRAWS = 400
 _EMPTY = -1
@@ -182,10 +181,10 @@ class _Effects:
         changes = self._means(present) - self._means(absent)
         groups = {kind: self._best(changes, name) for kind, name in _KINDS.items()}
         chosen = sorted({best for found in groups.values() for best, _ in found.values()})
-        deviations = dict(zip(chosen, self._deviations(present[chosen], absent[chosen]), strict=True))
+        reaches = dict(zip(chosen, self._reaches(present[chosen], absent[chosen]), strict=True))
 
         def effect(what: str, best: int, members: list[int]) -> Effect:
-            one, change, reach = self._possible[best], float(changes[best]), Z90 * float(deviations[best])
+            one, change, reach = self._possible[best], float(changes[best]), float(reaches[best])
             name = str(one.placement)
             return Effect(what, one.site, name, change, change - reach, change + reach, self._trained(members))
 
@@ -225,8 +224,9 @@ class _Effects:
         distinct, inverse = np.unique(rows, axis=0, return_inverse=True)
         return self._model.means(self._networks(distinct))[inverse.ravel()]
 
-    def _deviations(self, present: Rows, absent: Rows) -> NDArray[np.float64]:
-        """Standard deviations of the differences in true accuracy between networks ``present`` and ``absent``, row by row."""
+    def _reaches(self, present: Rows, absent: Rows) -> NDArray[np.float64]:
+        """Half widths of the 90 % intervals of the differences between networks ``present`` and ``absent``, row by row."""
         distinct, inverse = np.unique(np.concatenate([present, absent]), axis=0, return_inverse=True)
         drawn = self._model.draw(self._networks(distinct), _DRAWS, np.random.default_rng(0))[:, inverse.ravel()]
-        return np.asarray((drawn[:, : len(present)] - drawn[:, len(present) :]).std(0))
+        low, high = np.quantile(drawn[:, : len(present)] - drawn[:, len(present) :], [0.05, 0.95], axis=0)
+        return np.asarray((high - low) / 2)
