@@ -80,7 +80,7 @@ def identity(search: Search) -> tuple[str, str, int, int]:
 def play(name: str, where: str, number: int, budget: int) -> Search:
     """One search: true hypervolumes of its front after `MARKS` trials, and the seconds of its proposals.
 
-    ``ask_seconds`` is the median over the trials after the references, fits of models included.
+    ``ask_seconds`` is the median of processor seconds over the trials after the references, fits of models included.
     """
     instance = _instance(where, number)
     random.seed(number)
@@ -91,9 +91,9 @@ def play(name: str, where: str, number: int, budget: int) -> Search:
     hypervolume, asks = 0.0, []
     after: dict[str, float] = {}
     for trial in range(1, budget + 1):
-        asked = time.monotonic()
+        asked = time.process_time()
         genotype = strategy.ask()
-        asks.append(time.monotonic() - asked)
+        asks.append(time.process_time() - asked)
         if genotype is not None:
             strategy.tell(genotype, instance.query(genotype, number))
         if trial in {*MARKS, budget}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,7 @@ from attn_nas.benchmark.landscapes import Landscape
 from attn_nas.benchmark.simulate import simulate
 from attn_nas.benchmark.strategies import StrategyFactory
 from attn_nas.errors import RunError, UsageError
-from attn_nas.execution.processes import warm_context
+from attn_nas.execution.processes import begin_process, warm_context
 from attn_nas.stats.uncertainty import Mean
 
 Floats = NDArray[np.float64]
@@ -200,7 +201,8 @@ def compare(
         for name, make, seed in runs:
             note(name, seed, _play(landscape, make, seed, terms))
     else:
-        with ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=_prepare) as pool:
+        environment = (dict(os.environ),)
+        with ProcessPoolExecutor(processes, mp_context=warm_context(), initializer=_prepare, initargs=environment) as pool:
             futures = [(name, seed, pool.submit(_play, landscape, make, seed, terms)) for name, make, seed in runs]
             try:
                 for name, seed, future in futures:
@@ -237,9 +239,9 @@ class _Played:
     reference: float
 
 
-def _prepare() -> None:
+def _prepare(environment: dict[str, str]) -> None:
+    begin_process(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that compares ends it
-    np.random.seed()  # its state is equal in all forks, and a user's strategy may draw from it
 
 
 def _play(landscape: Landscape, make: StrategyFactory, seed: int, terms: Terms) -> _Played:

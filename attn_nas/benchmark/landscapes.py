@@ -202,7 +202,7 @@ class Landscape:
 
 
 Effect = Callable[[Rows], Floats]
-"""Maps networks ``(networks, genes)`` to logits above the bare trunk, ``(networks,)``."""
+"""Maps networks ``(networks, genes)`` to logits above an accuracy of reference, ``(networks,)``."""
 EffectMaker = Callable[[Ground, np.random.Generator], Effect]
 
 
@@ -382,8 +382,17 @@ def _of_table(number: int, *, path: Path, classes: int) -> Instance:
     return Instance(ground, truth, noise, number, lambda genotype, accuracy: table.query(genotype))
 
 
-@cache
 def _recorded(path: Path, classes: int) -> tuple[Table, Ground, Noise]:
+    """The table in ``path`` with its space and noise, read anew only if the file has changed."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise TableError(f"{path} is not a table of trainings: {error.strerror}") from None
+    return _read(path, classes, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _read(path: Path, classes: int, changed: int, size: int) -> tuple[Table, Ground, Noise]:
     table = Table.load(path)
     if not table.complete:
         raise TableError(
@@ -400,8 +409,9 @@ def recorded(path: str | Path, classes: int = 8) -> Landscape:
         TableError: the table cannot be read, lacks networks of its space, or has fewer than two seeds of all networks.
 
     """
-    table = _recorded(Path(path), classes)[0]
-    return _of_file(table.header.name, f"{len(table.genotypes)} networks of {path}", Path(path), classes)
+    whole = Path(path).absolute()
+    table = _recorded(whole, classes)[0]
+    return _of_file(table.header.name, f"{len(table.genotypes)} networks of {path}", whole, classes)
 
 
 def _of_file(name: str, about: str, path: Path, classes: int) -> Landscape:

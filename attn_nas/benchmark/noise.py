@@ -66,7 +66,7 @@ class Noise(ABC):
 class Gaussian(Noise):
     """Normal deviations of logits, with standard deviation ``low`` below the accuracy ``border`` and ``high`` above.
 
-    All trainings with one seed share a shift of 0.3 times the smaller of the two.
+    All trainings with one seed share a shift, whose standard deviation is 0.3 times ``high``.
     """
 
     high: float
@@ -126,7 +126,7 @@ class Recorded(Noise):
     ) -> ProxyResult:
         """See `Noise.training`."""
         keys, deviations, shifts = self._grid
-        size = len(keys) / self.classes
+        size = len(keys) / min(self.classes, len(keys))
         number = int(self._places[genotype.key] // size)
         donor = own.integers(int(number * size), int((number + 1) * size))
         seed, of_all = own.integers(len(self.table.seeds)), shared.integers(len(self.table.seeds))

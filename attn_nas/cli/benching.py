@@ -48,9 +48,9 @@ def bench(
         return
     if over not in ("trials", "seconds"):
         raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")
-    if landscape and table:
+    if landscape is not None and table:
         raise UsageError(f"--landscape {landscape} --table {table}: choose --landscape or --table")
-    chosen = recorded(table) if table else named(landscape or "table")
+    chosen = recorded(table) if table else named("table" if landscape is None else landscape)
     strategies = {name: NamedStrategy(name) for name in strategy or ("attn-nas", "random")}
     first = chosen.instance(0)
     for make in strategies.values():

@@ -59,7 +59,10 @@ def start_worker(target: Callable[..., None], *arguments: Any, forked: bool) -> 
 
 
 def warm_context() -> ForkServerContext | SpawnContext:
-    """The context whose processes are forked from the server of this process, or spawned if no server can be started."""
+    """The context whose processes are forked from the server of this process, or spawned if no server can be started.
+
+    Each process calls `begin_process` first, with the environment variables of its parent.
+    """
     return _forking(os.getpid())
 
 
@@ -113,7 +116,16 @@ def ignoring_terminal_signals() -> Iterator[None]:
 
 
 def _begin(environment: Mapping[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Body of a worker. The server ends with the parent, and the kernel then kills the worker, even if it hangs."""
+    """Body of a worker."""
+    begin_process(environment)
+    target(*arguments)
+
+
+def begin_process(environment: Mapping[str, str]) -> None:
+    """Make this forked process one of its own: with these environment variables, and random numbers of its own.
+
+    The server ends with the parent, and the kernel then kills this process, even if it hangs.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)  # another package may have started the server
     server: Any = forkserver._forkserver
@@ -122,5 +134,4 @@ def _begin(environment: Mapping[str, str], target: Callable[..., None], argument
         server._forkserver_alive_fd = None
     os.environ.clear()
     os.environ.update(environment)
-    np.random.seed()  # its state is equal in all forks, and a user's trainer may draw from it
-    target(*arguments)
+    np.random.seed()  # its state is equal in all forks, and code of users may draw from it

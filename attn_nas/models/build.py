@@ -107,8 +107,9 @@ def build_model(genotype: Genotype, num_classes: int, in_channels: int = 3, seed
     if seed is None:
         seed = int(torch.randint(2**31, ()))
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the generators of GPUs too, and keep the stack of each call for them.
-        reseed = torch.default_generator.manual_seed
+        # Weights are drawn on the CPU: torch.manual_seed would seed GPUs too, and keep the stack of each call for them.
+        is_on_cpu = torch.get_default_device().type == "cpu"
+        reseed = torch.default_generator.manual_seed if is_on_cpu else torch.manual_seed
         reseed(seed)
         model = build_trunk(genotype.trunk, num_classes, in_channels)
         for number, (site, placement) in enumerate(genotype.sites):

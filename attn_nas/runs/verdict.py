@@ -18,7 +18,7 @@ from attn_nas.stats.agreement import MIN_AGREEMENT, agreement, combined
 
 Kind = Literal["winner", "tie", "nothing found", "not tested"]
 LEVEL = 0.05
-"""P-value from which a test finds nothing: where no placement matters, so many searches find something."""
+"""P-value below which something is claimed: also in 5 % of searches where nothing matters."""
 SURE = 0.9
 """Probability from which a network counts as more accurate than another."""
 
@@ -41,8 +41,8 @@ class Verdict:
     """What a search may claim; whatever speaks of a run only renders this.
 
     Networks are named by their keys. The test asks whether the trainings with fresh seeds, which did not select the networks,
-    agree with those that did (`attn_nas.stats.agreement`), on the scale of logits, where noise is about equal at all
-    accuracies. Each fresh seed is compared with all seeds before it; the p-values of several are combined.
+    agree with those that did (`attn_nas.stats.agreement`), on the scale of logits. Each fresh seed is compared with all seeds
+    before it; the p-values of several are combined.
 
     Attributes:
         kind: ``winner``, or ``tie`` if a cheaper network may be as accurate as the pick; ``nothing found`` if the test finds no
@@ -53,6 +53,7 @@ class Verdict:
         p: the p-value of the test; None if there was none.
         claims: leads of the pick over the references; empty without a pick.
         tied: members of the front that are not shown to be more accurate than a cheaper member.
+        estimated: False if there were no beliefs yet.
 
     """
 
@@ -63,6 +64,7 @@ class Verdict:
     p: float | None
     claims: tuple[Claim, ...]
     tied: frozenset[str]
+    estimated: bool = True
 
     @classmethod
     def of(cls, records: Sequence[Record], beliefs: Beliefs | None, seed: int) -> Verdict:
@@ -75,7 +77,7 @@ class Verdict:
         front = beliefs.front if beliefs else ()
         leads = {key: lead for key in front if (lead := networks[key].lead) is not None}
         if isnan(p) or beliefs is None:
-            return cls("not tested", None, tested, seeds, None, (), frozenset(leads))
+            return cls("not tested", None, tested, seeds, None, (), frozenset(leads), beliefs is not None)
         if p >= LEVEL:
             return cls("nothing found", None, tested, seeds, p, (), frozenset(leads))
         pick = max(tested, key=lambda key: networks[key].mean)
@@ -95,8 +97,12 @@ class Verdict:
         """The verdict in words, one or two sentences."""
         if self.kind == "not tested":
             if len(self.tested) >= MIN_AGREEMENT:
-                return "Not tested yet: the accuracies are not estimated yet. So no placement is called the best."
-            few = f"only {len(self.tested)} networks were trained" if self.tested else "no network was trained"
+                few = (
+                    f"no fresh seed has {MIN_AGREEMENT} networks" if self.estimated else "the accuracies are not estimated yet"
+                )
+                return f"Not tested{'' if self.estimated else ' yet'}: {few}. So no placement is called the best."
+            only = f"only {len(self.tested)} network{'s were' if len(self.tested) > 1 else ' was'} trained"
+            few = only if self.tested else "no network was trained"
             needed = f", and the test needs {MIN_AGREEMENT}" if self.tested else ""
             return f"Not tested: {few} again with a seed that did not select them{needed}. So no placement is called the best."
         several = len(self.seeds) > 1

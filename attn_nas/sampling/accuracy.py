@@ -16,7 +16,7 @@ from attn_nas.sampling.scale import LOGITS, AccuracyScale
 
 Floats = NDArray[np.float64]
 _PER_DRAW = 400
-"""Trainings for which all draws are kept; with more of them fewer draws take as long, and less is in doubt."""
+"""Largest number of trainings for which all draws are made, to limit time: each draw has a process of its own."""
 MIN_NETWORKS = 4
 """Fewest distinct networks that a model is fitted to."""
 
@@ -57,8 +57,8 @@ class AccuracyModel:
     ) -> None:
         """Fit the model with ``draws`` of the hyperparameters, with ``parameters``, or with those and the scale of ``like``.
 
-        Above 400 trainings there are fewer draws. ``doubt`` is the spread of the prior of the strength of all effects together:
-        with a large one there may be none.
+        Above 400 trainings there are fewer draws, and where one would be left the most probable hyperparameters. ``doubt`` is
+        the spread of the prior of the strength of all effects together: with a large one there may be none.
         """
         self.seen = seen
         self.trend: NoiseTrend = trend or (like.trend if like else NoiseTrend())
@@ -68,9 +68,10 @@ class AccuracyModel:
         if like:
             self._processes = [self._process(like=each) for each in like._processes]
         else:
-            fewer = max(1, min(draws, draws * _PER_DRAW // len(seen)))
-            chosen = parameters or self._process().drawn(fewer, np.random.default_rng(len(seen)))
-            self._processes = [self._process(parameters=each) for each in chosen]
+            fewer = min(draws, draws * _PER_DRAW // len(seen))
+            probable = None if parameters else self._process()
+            chosen = probable.drawn(fewer, np.random.default_rng(len(seen))) if probable and fewer > 1 else parameters
+            self._processes = [self._process(parameters=each) for each in chosen or ()] or [probable or self._process()]
 
     def _process(self, *, like: PlacementProcess | None = None, parameters: KernelParameters | None = None) -> PlacementProcess:
         seen = self.seen
@@ -133,13 +134,8 @@ class AccuracyModel:
     def noise(self) -> float:
         """Standard deviation of one training around its network's true accuracy, at the mean observed accuracy."""
         mean = np.asarray(self.seen.accuracies.mean())
-        return float(np.mean([process.noise for process in self._processes]) ** 0.5 * self.scale.slope(mean))
-
-    def noise_of(self, networks: PlacedNetworks) -> Floats:
-        """Standard deviations of one training of each of ``networks`` around its true accuracy, ``(networks,)``."""
-        values = self._scaled(networks)[0].mean(0)
-        variance = np.mean([process.noise for process in self._processes]) * self.trend(values)
-        return np.asarray(np.sqrt(variance) * self.scale.slope(self.scale.back(values)))
+        variance = np.mean([process.noise for process in self._processes]) * self.trend(self.scale(mean))
+        return float(variance**0.5 * self.scale.slope(mean))
 
     def with_noise_trend(self) -> AccuracyModel:
         """The model with the same hyperparameters, and with noise that follows the `NoiseTrend` of its trainings."""
@@ -148,6 +144,7 @@ class AccuracyModel:
         trend = NoiseTrend.of(self.scale(self.seen.accuracies), expected, numbers, self.seen.seeds)
         if not trend.slope:
             return self
+        trend = trend.with_mean_of_one(expected)
         seen = replace(self.seen, noise=self.seen.noise * trend(expected))
         return AccuracyModel(seen, parameters=self.parameters, shares=self.scale, trend=trend)
 

@@ -54,7 +54,10 @@ def most_probable(likelihood: LogLikelihood, prior: LogNormal) -> Tensor:
 def posterior_draws(
     likelihood: LogLikelihood, prior: LogNormal, start: Tensor, number: int, rng: np.random.Generator
 ) -> list[Tensor]:
-    """``number`` draws of log hyperparameters from their posterior, by a chain that begins at ``start``."""
+    """``number`` draws of log hyperparameters from their posterior, eight steps apart, by a chain that begins at ``start``.
+
+    The chain is short: draws near a mode at ``start`` are too many.
+    """
     center = torch.from_numpy(prior.medians)
     here, height = start - center, float(likelihood(start))
     found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ _NO_SPREAD = 1e-9
 
 @dataclass(frozen=True)
 class NoiseTrend:
-    """Noise variance relative to its geometric mean: ``exp(slope * z)``, where ``z = (value - center) / spread``.
+    """Relative noise variance: ``level * exp(slope * z)``, where ``z = (value - center) / spread``.
 
     Values are expected accuracies on the scale of the model. Outside the range of the networks that were trained more than
     once, ``low`` to ``high``, the variance stays as at its end.
@@ -30,11 +30,16 @@ class NoiseTrend:
     spread: float = 1.0
     low: float = 0.0
     high: float = 0.0
+    level: float = 1.0
 
     def __call__(self, expected: Floats) -> Floats:
         """Relative noise variances at the values ``expected``, of their shape."""
         z = (np.clip(expected, self.low, self.high) - self.center) / self.spread
-        return np.asarray(np.exp(self.slope * z))
+        return np.asarray(self.level * np.exp(self.slope * z))
+
+    def with_mean_of_one(self, expected: Floats) -> NoiseTrend:
+        """The same trend with a mean variance of 1 at the values ``expected`` ``(n,)``."""
+        return replace(self, level=self.level / float(self(expected).mean()))
 
     @classmethod
     def of(cls, values: Floats, expected: Floats, networks: NDArray[np.int64], seeds: NDArray[np.int64]) -> NoiseTrend:

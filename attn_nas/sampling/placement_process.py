@@ -114,8 +114,7 @@ class PlacementProcess:
 
     def _likelihood(self, most: int) -> LogLikelihood:
         """The log marginal likelihood of the first output at no more than ``most`` networks."""
-        count, sites = len(self.networks), len(self.networks.sites)
-        chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+        sites, chosen = len(self.networks.sites), _informative(self.networks.rows, most)
         values, noise, same_seed = self._values[chosen, :1], self._noise[chosen], self._same_seed(chosen, chosen)
         pairs = Pairs(self.networks[chosen], self.networks[chosen])
 
@@ -202,6 +201,15 @@ class PlacementProcess:
                 same = self._seeds[self._posterior.basis] == seed
                 across = across + self.parameters.seed * torch.from_numpy(same.astype(np.float64))
         return kernel, numbered, across
+
+
+def _informative(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Indices of at most ``most`` rows: repeated ones, which tell noise from effects, and others at even intervals."""
+    _, inverse, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    repeated = np.flatnonzero(counts[inverse.ravel()] > 1)[: most // 2]
+    others = np.setdiff1d(np.arange(len(rows)), repeated)
+    evenly = np.linspace(0, len(others) - 1, min(len(others), most - len(repeated))).astype(np.int64)
+    return np.sort(np.concatenate([repeated, others[evenly]]))
 
 
 def _basis(values: Floats) -> NDArray[np.int64]:

@@ -135,7 +135,7 @@ def _strategies(document: Document) -> Iterable[Mapping[str, Any]]:
             "strategy": strategy,
             "landscapes": len({line["landscape"] for line in own}),
             "searches": len(own),
-            "ask": median(line["ask_seconds"] for line in own),
+            "asks": [line["ask_seconds"] for line in own if "ask_seconds" in line],
             "libraries": ", ".join(
                 f"{name} {number}" for name, number in libraries.items() if name not in ("attn_nas", "python", "torch")
             ),
@@ -147,7 +147,7 @@ def _strategy_columns(document: Document) -> Sequence[Column]:
     return [
         ("strategy", lambda row: code(row["strategy"])),
         *((f"after {mark}, %", cell(mark)) for mark in Searches(document).marks),
-        ("seconds an ask", lambda row: significant(row["ask"])),
+        ("processor seconds an ask", lambda row: significant(median(row["asks"])) if row["asks"] else "-"),
         ("landscapes", cell("landscapes")),
         ("searches", cell("searches")),
         ("libraries", cell("libraries")),

@@ -6,6 +6,7 @@ import logging
 
 from ax.api.client import Client
 from ax.api.configs import ChoiceParameterConfig
+from ax.utils.common.logger import set_ax_logger_levels
 
 from attn_nas.benchmark import Problem
 from peers.options import OptionSearch, Row
@@ -21,7 +22,7 @@ class Ax(OptionSearch):
 
     def __init__(self, problem: Problem, seed: int) -> None:
         super().__init__(problem, seed)
-        logging.getLogger("ax").setLevel(logging.ERROR)
+        set_ax_logger_levels(logging.ERROR)
         self._client = Client(random_seed=seed)
         self._names = [f"gene{gene}" for gene in range(len(self.sizes))]
         self._client.configure_experiment(

@@ -14,7 +14,12 @@ from peers.options import OptionSearch, Row
 class Hebo(OptionSearch):
     """Gaussian processes of 1 - accuracy and of the scaled cost, and the hypervolume over the measured bare trunk.
 
-    The references replace its random start. The front is that of measured accuracies.
+    The processes have the settings of HEBO's optimiser of one objective, for with their own defaults fits end with parameters
+    that are not numbers. The references replace the random start. The front is that of measured accuracies.
+
+    Raises:
+        ArithmeticError: a fit failed all the same, after which HEBO would propose networks at random.
+
     """
 
     requirements = ("HEBO", "gpytorch", "pymoo")
@@ -28,11 +33,15 @@ class Hebo(OptionSearch):
                 for name, size in zip(self._names, self.sizes, strict=True)
             ]
         )
-        self._optimizer = GeneralBO(space, num_obj=2, rand_sample=len(problem.references))
+        settings = {"lr": 0.01, "noise_lb": 8e-4, "pred_likeli": False}
+        self._optimizer = GeneralBO(space, num_obj=2, rand_sample=len(problem.references), model_config=settings)
 
     def suggest(self) -> tuple[Row, None]:
         """See `OptionSearch.suggest`."""
         found = self._optimizer.suggest(n_suggestions=1).iloc[0]
+        for model in self._optimizer.model.models:
+            if any(parameter.isnan().any() for parameter in model.gp.parameters()):
+                raise ArithmeticError("a Gaussian process of HEBO could not be fitted")
         return tuple(int(found[name]) for name in self._names), None
 
     def receive(self, row: Row, token: None, accuracy: float, cost: float) -> None:

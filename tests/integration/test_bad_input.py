@@ -591,7 +591,7 @@ OPTIONS = {
         "--seeds": ["0", "-1", "x"],
         "--budget": ["0", "-1", "x"],
         "--workers": ["0", "-1"],
-        "--split": ["train", ""],
+        "--landscape": ["nowhere", ""],
         "--over": ["days", ""],
         "--processes": ["0", "-1"],
         "--table": ["", "."],

@@ -143,7 +143,7 @@ def test_the_tables_of_partial_results_say_how_many_instances_they_have():
     assert "| flat | 70.0 ± 5.8 (3) | 56.2 ± 11.4 (4) | - |" in text
     assert "| flat | +25.0 ± 2.9 (3), p = 0.026 | - |" in text
     assert f"| {OVERALL} | +5.0 ± 2.9 (2) | +40.0 (1) |" in text
-    assert "| `peer` | 30.3" in text
+    assert "| `peer` | 30.3 ± 3.1 | 60.6 ± 6.2 | 0.50 | 2 | 6 | library 2 |" in text
     assert "null" not in text
 
 

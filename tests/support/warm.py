@@ -158,8 +158,9 @@ def _serve(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
             with os.fdopen(received[0]) as file:
                 return json.load(file), received[1:]
         os.waitpid(between, 0)
+        os.close(write)  # or reading would wait for ever where the child could not be made
         control.send(os.read(read, 32))
-        for fd in (*received, read, write):
+        for fd in (*received, read):
             os.close(fd)
 
 
