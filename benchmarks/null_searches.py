@@ -8,7 +8,6 @@ kept in ``--kept``, one JSON line each, and are not played again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from common import make_parser, present
+from kept import keep, kept
 from playing import AXES, SEED, confirmed, searched
 
 from attn_nas.benchmark import EMBEDDED, Table
@@ -82,27 +82,6 @@ def wanted(nulls: int, others: int, names: Sequence[str]) -> Iterator[tuple[str,
         for name in names:
             if number < (nulls if name in NULLS else others):
                 yield name, number
-
-
-def kept(path: Path | None) -> list[dict[str, Any]]:
-    """The finished searches in ``path``; a line that was cut off is none."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path and path.exists() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
-def keep(path: Path | None, document: Mapping[str, Any]) -> None:
-    """Append a finished search, on a line of its own even after one that was cut off."""
-    if path is None:
-        return
-    before = path.read_bytes() if path.exists() else b""
-    cut = bool(before) and not before.endswith(b"\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write("\n" * cut + json.dumps(document) + "\n")
 
 
 def summary(name: str, searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
