@@ -68,14 +68,14 @@ def play(name: str, number: int, trials: int, budget: int) -> dict[str, Any]:
     wanted = loop.hypervolume
     search, reached = Played(SEARCH, instance, number), False
     while search.trials < budget and not reached and search.trial():
-        reached = search.trials >= _FEWEST and search.hypervolume >= wanted
+        reached = search.trials >= _FEWEST and bool(search.hypervolume >= wanted)
     headroom = instance.best_hypervolume - instance.reference_hypervolume
     return {
         "landscape": name,
         "instance": number,
         "loop_trials": loop.trials,
         "loop_seconds": loop.seconds,
-        "loop_recovered": (wanted - instance.reference_hypervolume) / headroom,
+        "loop_recovered": float((wanted - instance.reference_hypervolume) / headroom),
         "trials": search.trials,
         "seconds": search.seconds,
         "reached": reached,
