@@ -214,6 +214,21 @@ def _curse(found: Document) -> list[list[str]]:
     return rows
 
 
+def _announced(found: Document) -> list[dict[str, Any]]:
+    """The landscapes one by one, those on which nothing matters first, then both kinds together."""
+    rows = sorted(found["rows"], key=lambda row: row["matters"])
+    both = {"all where nothing matters": found["nothing_matters"], "all others": found["something_matters"]}
+    return [*rows, *({"landscape": name, **row} for name, row in both.items() if row)]
+
+
+def _announcing(rounds: int) -> Column:
+    def write(row: Document) -> str:
+        share = row[f"rounds {rounds}"]
+        return f"{percentage('share')(share)} [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
+
+    return f"something announced after {rounds} round{'s' * (rounds > 1)}", write
+
+
 def _seen(network: Document) -> str:
     options = set(network["placements"].split(" | "))
     if options == {"-"}:
@@ -583,6 +598,19 @@ _FIGURES = (
                 "The winner's curse",
                 _curse,
                 [("", cell(0)), ("search", cell(1)), ("confirmed", cell(2)), ("search with as many trainings", cell(3))],
+            )
+        ],
+    ),
+    Figure(
+        "null_searches",
+        "how often a search announces something, where nothing matters and where something does",
+        "null_searches.json",
+        [Step("python null_searches.py --kept {to}/null_searches.jsonl --json")],
+        [
+            Table(
+                "Verdicts",
+                _announced,
+                [("landscape", cell("landscape")), ("searches", cell("searches")), _announcing(1), _announcing(2)],
             )
         ],
     ),
