@@ -75,14 +75,14 @@ class Metric:
         """
         if isinstance(given, Metric):
             return given
-        values = {"name": given} if isinstance(given, str) else given
+        values: Any = {"name": given} if isinstance(given, str) else given
         if not isinstance(values, Mapping) or "name" not in values:
             raise UsageError(f"metric = {given!r}: give a name, a Metric, or a mapping with name and direction")
         names = [field.name for field in fields(cls)]
         if unknown := [key for key in values if key not in names]:
             raise UsageError(f"metric has no {unknown[0]!r}: {choose_from(unknown[0], names)}")
         known = KNOWN.get(values["name"]) if isinstance(values["name"], str) else None
-        changes = {key: value for key, value in values.items() if value is not None}
+        changes: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
         return replace(known, **changes) if known else cls(**changes)
 
     def to_dict(self) -> dict[str, Any]:
