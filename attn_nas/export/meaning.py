@@ -35,7 +35,7 @@ class Preprocessing:
         """That of ``run``; where its data set is not made of files, photos are decoded by the present rule."""
         manifest, task = run.manifest, run.task
         rule = manifest.rules.decoding if run.data.name == "image_folder" else DataRules().decoding
-        return cls(rule, (task.height, task.width), manifest.normalization.mean, manifest.normalization.std)
+        return cls(rule, (task.height, task.width), run.normalization.mean, run.normalization.std)
 
     @property
     def mode(self) -> str:

@@ -32,8 +32,8 @@ PREDICTORS: dict[str, Callable[[Candidate], float]] = {
     "attended blocks": lambda candidate: candidate.record.genotype.num_attended,
 }
 SCORES: dict[str, Callable[[ProxyResult], float]] = {
-    "validation loss": lambda result: -result.loss,
-    "margin": lambda result: result.margin,
+    "validation loss": lambda result: -result.loss_curve[-1],
+    "margin": lambda result: result.margin_curve[-1],
     "training loss, sum": lambda result: -sum(result.train_loss),
 }
 """Further scores of a short training, by name; larger is better."""

@@ -20,8 +20,9 @@ from attn_nas.data.registry import check_test_split
 from attn_nas.data.root import located
 from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.plugins import registry as plugins
-from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
+from attn_nas.runs.beliefs import beliefs_of, costs_of, reference_point_of, trainings_of
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.data_identity import Normalization
 from attn_nas.runs.reader import RunContents, RunReader
 from attn_nas.runs.record import Record
 from attn_nas.runs.verdict import Verdict
@@ -30,6 +31,7 @@ from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
+from attn_nas.space.metric import Metric
 from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
@@ -91,10 +93,32 @@ class Run:
 
     @property
     def data(self) -> DataSettings:
-        """The settings of the data set that the run trains on."""
-        data = self.space.data
-        assert data  # a run begins with data
-        return data
+        """The settings of the data set that the run trains on; raises RunError if its objective brings its own data."""
+        if self.space.data is None:
+            raise RunError(f"{self.folder.path}: the objective of this run brings its own data, and its images are not known")
+        return self.space.data
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that candidates are judged by."""
+        return self.manifest.metric
+
+    @property
+    def data_name(self) -> str:
+        """The name of the data set, or of the objective that brings its own data."""
+        if self.space.data:
+            return self.space.data.name
+        code = self.space.objective and self.space.objective.code
+        return f"data of {code.text}" if code else "data of the objective"
+
+    @property
+    def normalization(self) -> Normalization:
+        """Statistics of the training pixels; raises RunError if the objective of the run brings its own data."""
+        if self.manifest.normalization is None:
+            raise RunError(
+                f"{self.folder.path}: the objective of this run brings its own data, whose normalisation is not known"
+            )
+        return self.manifest.normalization
 
     def load_dataset(self, *, download: bool = False) -> Dataset:
         """The data set that the run was begun with, with its training and validation split in memory.
@@ -111,9 +135,9 @@ class Run:
         check_test_split(self.data, self.manifest.rules, self.data_root, kept=self.folder.kept_data_root)
 
     @property
-    def augmentation(self) -> Augmentation:
-        """The augmentation of the training images."""
-        return augmentation_of(self.data, self.manifest.rules)
+    def augmentation(self) -> Augmentation | None:
+        """The augmentation of the training images; None where an objective trains."""
+        return None if self.space.objective or self.space.data is None else augmentation_of(self.data, self.manifest.rules)
 
     @property
     def task(self) -> Task:
@@ -207,8 +231,8 @@ class Run:
 
     @property
     def reference_point(self) -> Point:
-        """The worst accuracy and costs, which the hypervolume is measured from; fixed when the run began."""
-        return self.manifest.reference_point
+        """The worst score and costs, which the hypervolume is measured from; see `reference_point_of`."""
+        return reference_point_of(self.manifest.reference_point, self.records, self.manifest.seed)
 
     @property
     def hypervolume(self) -> float:
@@ -282,7 +306,7 @@ class Run:
             "run": str(self.folder.path),
             "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
             "flops_convention": self.manifest.flops_convention,
-            "augmentation": asdict(self.augmentation),
+            "augmentation": asdict(self.augmentation) if self.augmentation else None,
             "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
