@@ -23,6 +23,7 @@ from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
 from attn_nas.runs.folder import RunFolder
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
+from attn_nas.space.metric import ACCURACY
 from attn_nas.storage.optuna_db import MANIFEST
 from attn_nas.storage.retry import RetryPolicy
 from attn_nas.training.objective import ObjectiveSource, ObjectiveTrainer
@@ -94,12 +95,13 @@ def run_session(
                     threads=resources.threads,
                     gpus=resources.gpus,
                     cores=resources.cores,
-                    numerics=str(setting.numerics),
+                    numerics=setting.numerics.device if setting.space.objective else str(setting.numerics),
                     trunk=str(setting.encoding.trunk),
                     num_sites=setting.encoding.num_genes,
                     epochs=setting.space.proxy.epochs,
                     data=setting.about_data,
                     notes=setting.notes,
+                    metric=None if setting.space.metric == ACCURACY else setting.space.metric.to_dict(),
                 )
             )
             why = loop.run()
@@ -129,13 +131,16 @@ def _loop(
     signals: StopSignals,
 ) -> Loop:
     references = setting.reference_names.keys()
-    early_stopping = EarlyStopping.of(setting.space.proxy, ledger.axes) if setting.manifest.early_stopping else None
+    bounded = setting.space.metric.bounded
+    early_stopping = (
+        EarlyStopping.of(setting.training, ledger.axes, bounded=bounded) if setting.manifest.early_stopping else None
+    )
     agenda = Agenda(
         ledger,
         time_budget,
         references=setting.affordable_references,
         reference_keys=references,
-        confirmation=Confirmation(ledger.seed, setting.manifest.confirm, references, ledger.axes),
+        confirmation=Confirmation(ledger.seed, setting.manifest.confirm, references, ledger.axes, bounded),
         early_stopping=early_stopping,
         workers=lambda: executor.workers,
     )
@@ -147,7 +152,7 @@ def _loop(
         early_stopping=early_stopping,
         affordable=setting.affordable,
         references=frozenset(references),
-        weights=WeightRetention(folder.weights, ledger.axes),
+        weights=WeightRetention(folder.weights, ledger.axes, bounded=bounded),
         pauses=folder.pauses,
         signals=signals,
         lookahead=Lookahead(),

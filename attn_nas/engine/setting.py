@@ -20,7 +20,7 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.metric import ACCURACY
 from attn_nas.space.references import reference_genotypes
-from attn_nas.space.schema import TIMED
+from attn_nas.space.schema import TIMED, ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
@@ -125,6 +125,12 @@ class Setting:
                 CostTable(self.encoding.trunk, replace(task, height=height, width=width))
             except SpaceError as error:
                 raise SpaceError(f"proxy.initial_resolution = {share}: {error}") from None
+
+    @property
+    def training(self) -> ProxySettings:
+        """The recipe of the trainings; an objective trains all epochs itself, from a fresh trunk."""
+        proxy = self.space.proxy
+        return proxy.model_copy(update={"warm_epochs": 0}) if self.space.objective else proxy
 
     @property
     def reference_names(self) -> dict[str, str]:

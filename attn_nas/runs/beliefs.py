@@ -38,6 +38,9 @@ def costs_of(records: Sequence[Record], axes: Sequence[str]) -> dict[str, tuple[
     return {key: tuple(map(fmean, zip(*costs, strict=True))) for key, costs in found.items()}
 
 
-def beliefs_of(records: Sequence[Record], axes: Sequence[str]) -> Beliefs | None:
-    """Estimates of all candidates' accuracies from all scored trainings; None for fewer than four candidates."""
-    return Beliefs.of(trainings_of(records), costs_of(records, axes))
+def beliefs_of(records: Sequence[Record], axes: Sequence[str], *, bounded: bool = True) -> Beliefs | None:
+    """Estimates of all candidates' scores from all scored trainings; None for fewer than four candidates.
+
+    ``bounded`` says whether the metric lies between 0 and 1.
+    """
+    return Beliefs.of(trainings_of(records), costs_of(records, axes), bounded=bounded)

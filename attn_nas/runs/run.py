@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
+from math import isnan
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -31,7 +32,7 @@ from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.metric import Metric
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
@@ -172,12 +173,14 @@ class Run:
     @cached_property
     def beliefs(self) -> Beliefs | None:
         """Estimates of all candidates' accuracies from all trainings together; None with fewer than four candidates."""
-        return beliefs_of(self.records, self.axes) if self._beliefs == "computed" else self._beliefs
+        return (
+            beliefs_of(self.records, self.axes, bounded=self.metric.bounded) if self._beliefs == "computed" else self._beliefs
+        )
 
     @property
     def insight(self) -> Insight:
         """Effects of mechanisms, positions and sites on accuracy; raises RunError if there are too few candidates."""
-        found = Insight.of(self.trainings, Encoding(self.space))
+        found = Insight.of(self.trainings, Encoding(self.space), bounded=self.metric.bounded)
         if found is None:
             raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found
@@ -242,7 +245,7 @@ class Run:
     @cached_property
     def verdict(self) -> Verdict:
         """What the run may claim, by the trainings with seeds that selected nothing."""
-        return Verdict.of(self.records, self.beliefs, self.manifest.seed)
+        return Verdict.of(self.records, self.beliefs, self.manifest.seed, self.metric)
 
     def leads(self, candidate: Candidate) -> list[tuple[Candidate, Difference]]:
         """Estimated lead of ``candidate`` over each other reference, in accuracy.
@@ -300,14 +303,22 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Verdict, front, references and failures as plain data."""
-        accuracy, *worst = self.reference_point
+        metric = self.metric
+        floor, *worst = self.reference_point
         knee = self.knee
+        objectives: dict[str, Any] = {"maximize": metric.name, "minimize": [*self.axes]}
+        if metric.is_minimized:
+            objectives = {"minimize": [metric.name, *self.axes]}
         return {
             "run": str(self.folder.path),
-            "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
+            **({} if metric == ACCURACY else {"metric": metric.to_dict()}),
+            "objectives": objectives,
             "flops_convention": self.manifest.flops_convention,
             "augmentation": asdict(self.augmentation) if self.augmentation else None,
-            "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
+            "reference_point": {
+                metric.name: None if isnan(floor) else metric.value(floor),
+                **dict(zip(self.axes, worst, strict=True)),
+            },
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
             "verdict": self.verdict.to_dict(),

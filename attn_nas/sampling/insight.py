@@ -14,6 +14,7 @@ from attn_nas.sampling.beliefs import Training, model_of
 from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Placement
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.stats.uncertainty import Z90
 
 _CONTEXTS = 8
@@ -25,8 +26,9 @@ _MOST = 48
 class Effect:
     """Change of accuracy, as a fraction of 1, from placing ``what`` at one site instead of nothing, with its 90 % interval.
 
-    The effect is averaged over everything that ``what`` leaves open (sizes, positions, sites) and over the other placements
-    of networks of the search. ``trained`` is the number of trained networks that have it.
+    It is a change of the score where another metric is judged by. The effect is averaged over everything that ``what`` leaves
+    open (sizes, positions, sites) and over the other placements of networks of the search. ``trained`` is the number of
+    trained networks that have it.
     """
 
     what: str
@@ -40,9 +42,11 @@ class Effect:
         """True if the 90 % interval excludes zero."""
         return self.low > 0 or self.high < 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "beyond_noise": self.beyond_noise}
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """Plain data; changes are those of the ``metric``, in its direction."""
+        low, high = sorted((metric.change(self.low), metric.change(self.high)))
+        changes = {"change": metric.change(self.change), "low": low, "high": high}
+        return {**asdict(self), **changes, "beyond_noise": self.beyond_noise}
 
 
 @dataclass(frozen=True)
@@ -65,24 +69,29 @@ class Insight:
         """True if no mechanism, position or site has an effect whose interval excludes zero."""
         return not any(each.beyond_noise for each in (*self.mechanisms, *self.positions, *self.sites))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """Plain data; changes are those of the ``metric``, in its direction."""
         return {
+            **({} if metric == ACCURACY else {"metric": metric.to_dict()}),
             "networks": self.networks,
             "noise_of_one_training": self.noise,
             **{
-                name: [effect.to_dict() for effect in effects]
+                name: [effect.to_dict(metric) for effect in effects]
                 for name, effects in (("mechanisms", self.mechanisms), ("positions", self.positions), ("sites", self.sites))
             },
             "cells": {
-                site: {mechanism: effect.to_dict() for mechanism, effect in row.items()} for site, row in self.cells.items()
+                site: {mechanism: effect.to_dict(metric) for mechanism, effect in row.items()}
+                for site, row in self.cells.items()
             },
         }
 
     @classmethod
-    def of(cls, trainings: Sequence[Training], encoding: Encoding) -> Insight | None:
-        """Effects from all ``trainings`` of a search in the space of ``encoding``; None for fewer than four networks."""
-        model = model_of(trainings)
+    def of(cls, trainings: Sequence[Training], encoding: Encoding, *, bounded: bool = True) -> Insight | None:
+        """Effects from all ``trainings`` of a search in the space of ``encoding``; None for fewer than four networks.
+
+        ``bounded`` says whether the metric lies between 0 and 1.
+        """
+        model = model_of(trainings, bounded=bounded)
         if model is None:
             return None
         effects = _Effects(model, encoding)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from rich.table import Table
 
 from attn_nas.sampling.insight import Effect, Insight
+from attn_nas.space.metric import ACCURACY, Metric
 
-_HEADINGS = ("change of accuracy, points", "90 % interval", "networks with it", "")
+_HEADINGS = ("90 % interval", "networks with it", "")
 
 
-def insight_tables(insight: Insight) -> list[Table]:
-    """Tables of the effects by mechanism, by position and by site, then of each mechanism at each site."""
+def insight_tables(insight: Insight, metric: Metric = ACCURACY) -> list[Table]:
+    """Tables of the effects on ``metric`` by mechanism, by position and by site, then of each mechanism at each site."""
     tables = [
-        _effects("mechanism", insight.mechanisms),
-        _effects("position", insight.positions),
-        _effects("site", insight.sites),
+        _effects("mechanism", insight.mechanisms, metric),
+        _effects("position", insight.positions, metric),
+        _effects("site", insight.sites, metric),
     ]
     grid = Table(box=None, title="mechanism at a site", title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     grid.add_column("site", no_wrap=True)
@@ -22,34 +23,35 @@ def insight_tables(insight: Insight) -> list[Table]:
     for name in names:
         grid.add_column(name, justify="right", no_wrap=True)
     for site, row in insight.cells.items():
-        grid.add_row(site, *(_cell(row.get(name)) for name in names))
+        grid.add_row(site, *(_cell(row.get(name), metric) for name in names))
     return [*tables, grid]
 
 
-def _effects(kind: str, effects: tuple[Effect, ...]) -> Table:
+def _effects(kind: str, effects: tuple[Effect, ...], metric: Metric) -> Table:
     table = Table(box=None, title=kind, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     table.add_column(kind, no_wrap=True)
-    for heading in _HEADINGS:
+    change = f"change of {metric.name}" + f", {metric.change_unit}" * bool(metric.change_unit)
+    for heading in (change, *_HEADINGS):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for effect in sorted(effects, key=lambda effect: -effect.change) if kind != "site" else effects:
-        interval = f"[{100 * effect.low:+.2f}, {100 * effect.high:+.2f}]"
+        interval = f"[{', '.join(metric.signed_interval(effect.low, effect.high))}]"
         note = "" if effect.beyond_noise else "no effect beyond noise"
-        table.add_row(effect.what, f"{100 * effect.change:+.2f}", interval, str(effect.trained), note)
+        table.add_row(effect.what, metric.signed(effect.change), interval, str(effect.trained), note)
     return table
 
 
-def _cell(effect: Effect | None) -> str:
+def _cell(effect: Effect | None, metric: Metric) -> str:
     if effect is None:
         return ""
-    change = f"{100 * effect.change:+.2f}"
+    change = metric.signed(effect.change)
     return change if effect.beyond_noise else f"({change})"
 
 
-def insight_notes(insight: Insight) -> list[str]:
+def insight_notes(insight: Insight, metric: Metric = ACCURACY) -> list[str]:
     """Sentences below the tables: how the effects are estimated, and how to read them."""
     notes = [
-        f"Estimated from {insight.networks} networks: accuracy with a mechanism at one site minus accuracy with that site "
-        f"empty. Noise between seeds: ± {100 * insight.noise:.2f} points. In brackets: no effect beyond noise."
+        f"Estimated from {insight.networks} networks: {metric.name} with a mechanism at one site minus {metric.name} with that "
+        f"site empty. Noise between seeds: ± {metric.spread_text(insight.noise)}. In brackets: no effect beyond noise."
     ]
     if insight.nothing_found:
         notes.append("No mechanism, position or site has an effect beyond noise: more candidates or seeds may find one.")

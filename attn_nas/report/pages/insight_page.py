@@ -14,7 +14,7 @@ def insight_context(reading: RunReading, insight: Insight | None, links: Links) 
     """Return the variables of the templates; ``insight`` is None if the run has too few candidates."""
     return {
         "insight": insight,
-        "heat": insight_figure(insight) if insight else "",
+        "heat": insight_figure(insight, reading.run.metric) if insight else "",
         "run": reading.run,
         "reading": reading,
         "links": links,
