@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
-from attn_nas.export.meaning import Meaning, Metric
+from attn_nas.export.meaning import Meaning, Reported
 from attn_nas.export.winner import Recorded, Winner, described, known, mean_of_seeds
 from attn_nas.followups.full_training import FullTraining
 from attn_nas.runs.candidate import Candidate
@@ -46,7 +46,7 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
         run.task,
         weights,
         Recorded.of(run, own.result),
-        Meaning.of(run, Metric(fmean(tests), "test", epochs, len(tests))),
+        Meaning.of(run, Reported(fmean(tests), "test", epochs, len(tests))),
         candidate.record.cost,
         data,
         summary,

@@ -59,7 +59,8 @@ def figures(candidate: Candidate) -> dict[str, str]:
 def reference_point_texts(run: Run) -> list[str]:
     """The worst value of the metric and the worst costs, from which the hypervolume is measured."""
     worst, *costs = run.reference_point
-    return ["-" if isnan(worst) else f"{run.metric.value(worst):,}", *(f"{cost:,}" for cost in costs)]
+    shown = f"{run.metric.value(worst):,}" if run.metric.bounded else run.metric.number(worst)
+    return ["-" if isnan(worst) else shown, *(f"{cost:,}" for cost in costs)]
 
 
 def _width(headings: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
