@@ -33,7 +33,7 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
 
     """
     given = {name: value for name, value in keywords.items() if value is not None}
-    known = [*model.model_fields, *SHORT_LIMITS, *SHORT_OBJECTIVE]
+    known = [*model.model_fields, *SHORT_OBJECTIVE, *SHORT_LIMITS]
     mistakes = [unknown_key((name,), known) for name in given if name not in known]
     limits, twice = _with_short("limits", given.pop("limits", {}), given, SHORT_LIMITS)
     objective, also = _with_short("objective", _code(given.pop("objective", {})), given, SHORT_OBJECTIVE)

@@ -193,6 +193,7 @@ class ObjectiveSettings(SettingsSection):
 def _without_null(schema: dict[str, Any]) -> None:
     """Let a file name its data: null stands for data that a program gives."""
     schema.update(schema.pop("anyOf")[0])
+    schema.pop("default", None)
 
 
 class SearchSpace(SettingsSection):
