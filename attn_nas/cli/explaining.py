@@ -61,12 +61,12 @@ def insight(run: RunArgument, json: JsonOption = False) -> None:
     found = opened.insight
     out = console(highlight=False)
     if json:
-        print(json_module.dumps(found.to_dict(), indent=2))
+        print(json_module.dumps(found.to_dict(opened.metric), indent=2))
     else:
-        for table in insight_tables(found):
+        for table in insight_tables(found, opened.metric):
             out.print(table)
             out.print()
-        for line in insight_notes(found):
+        for line in insight_notes(found, opened.metric):
             out.print(line, markup=False, soft_wrap=not out.is_terminal)
     written = write_insight(found, opened, opened.folder.path)
     if not json:

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from attn_nas.engine.objective import GivenObjective, begun_objective, resumed_objective
 from attn_nas.engine.session import run_session
 from attn_nas.engine.setting import Setting
 from attn_nas.engine.time_budget import TimeBudget
@@ -26,9 +27,11 @@ from attn_nas.sampling import KnownCostSampler
 from attn_nas.sampling.observations import WARM_START, PriorTraining
 from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.loading import load_space
+from attn_nas.space.metric import Metric
 from attn_nas.space.schema import DataSettings, SearchSpace
 from attn_nas.storage.location import check_storage, create_study, move_study
 from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
+from attn_nas.training.objective import ObjectiveSource
 from attn_nas.training.protocol import TrainFunction, declared
 
 DEFAULT_SPACE = "cued_digits"
@@ -64,9 +67,14 @@ class Search:
             data are embedded, by default.
         data: data in the place of the space's: the name of a data set, or a mapping with ``name``, ``root`` and the other keys
             of the YAML's section ``data``.
+        objective: a training loop of your own, ``objective(model, trial)``, that trains the network and returns the value of a
+            metric; or its name, ``"train.py:objective"``. See `attn_nas.training.objective.Trial`.
+        metric: the metric of the objective: a name (``"dice"``), a `Metric`, or a mapping with ``name``, ``direction``,
+            ``bounded`` and ``unit``. An unknown name means an unbounded metric that is maximised.
         training: recipe of the short training in the place of the space's: a mapping with keys of the YAML's section ``proxy``
-            (``{"epochs": 6, "precision": "fp32"}``). Or a trainer of your own, which is called in the place of ours with a
-            genotype, a seed and a function to report epochs to (see `attn_nas.training.protocol`).
+            (``{"epochs": 6, "precision": "fp32"}``), of which an objective uses the epochs alone. Or a trainer of your own,
+            which is called in the place of ours with a genotype, a seed and a function to report epochs to (see
+            `attn_nas.training.protocol`).
         run: the run folder, which must hold no run yet; a new one under ``runs`` by default.
         seed: seed of the sampler and of all trainings.
         sampler: makes the Optuna sampler from (space, costs, seed).
@@ -89,6 +97,8 @@ class Search:
         space: SearchSpace | str | PathLike[str] | None = None,
         *,
         data: str | Mapping[str, Any] | DataSettings | None = None,
+        objective: GivenObjective | None = None,
+        metric: str | Metric | Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | TrainFunction | None = None,
         run: str | PathLike[str] | None = None,
         seed: int = 0,
@@ -109,10 +119,16 @@ class Search:
             loaded = loaded.with_data(data)
         if isinstance(training, Mapping):
             loaded = loaded.with_training(**training)
-        if loaded.data is None:
-            raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
         trainer = None if isinstance(training, Mapping) else training
         _check_callables(trainer, sampler)
+        if trainer is None or objective is not None:
+            loaded, source = begun_objective(loaded, objective, metric)
+            if trainer is not None:
+                raise UsageError("training and objective are both functions that train: give one of them")
+        else:
+            source = None
+        if loaded.data is None and loaded.objective is None:
+            raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
         prior = prior_trainings(Run(warm_start), loaded) if warm_start else []
         folder = RunFolder(run) if run else None
         if folder:
@@ -120,13 +136,14 @@ class Search:
         if storage is not None:
             check_storage(storage)
         new = _NewRun(name or default, loaded, seed, prior, storage)
-        self._set(folder, new, trainer, sampler, data_root=data_root, download=download)
+        self._set(folder, new, trainer, sampler, source, data_root=data_root, download=download)
 
     @classmethod
     def load(
         cls,
         run: str | PathLike[str] | None = None,
         *,
+        objective: GivenObjective | None = None,
         training: TrainFunction | None = None,
         sampler: SamplerFactory = KnownCostSampler,
         storage: str | None = None,
@@ -137,7 +154,7 @@ class Search:
 
         ``storage`` is the address where the study is now, if its server has moved, and ``data_root`` the folder where the files
         of the data set are now, if they have moved: the run then goes on with that folder. A trainer of your own and a sampler
-        are not kept in the run: give them again.
+        are not kept in the run: give them again, and an ``objective`` that has no name, such as a closure.
 
         Raises:
             UsageError: there is no run, or an argument cannot be used.
@@ -153,9 +170,10 @@ class Search:
         if storage is not None:
             with folder.locked():
                 move_study(folder.path, storage)
-        RunManifest.read(folder)
+        manifest = RunManifest.read(folder)
         search = cls.__new__(cls)
-        search._set(folder, None, training, sampler, data_root=data_root, download=download)
+        source = None if training else resumed_objective(manifest, folder.path, objective)
+        search._set(folder, None, training, sampler, source, data_root=data_root, download=download)
         return search
 
     def _set(
@@ -164,6 +182,7 @@ class Search:
         new: _NewRun | None,
         trainer: TrainFunction | None,
         sampler: SamplerFactory,
+        objective: ObjectiveSource | None,
         *,
         data_root: str | PathLike[str] | None,
         download: bool,
@@ -174,6 +193,7 @@ class Search:
         self._sampler = sampler
         self._data_root = data_root
         self._download = download
+        self._objective = objective
         self._run: Run | None = None
 
     @property
@@ -259,12 +279,14 @@ class Search:
                 choose=backend.numerics,
             )
             jobs = setting.manifest.budget or _MAX_INTEGER
-            resources = backend.resources(setting.numerics, jobs, execution.workers, execution.threads, execution.trial_seconds)
+            resources = backend.resources(
+                setting.numerics, jobs, self._workers(execution), execution.threads, execution.trial_seconds
+            )
             folder = self._folder or reserve_run_folder(choices.space_name)
             folder.create()
             with folder.locked():
                 if self._new:
-                    _begin(folder, setting, self._new)
+                    _begin(folder, setting, self._new, self._objective)
                     self._folder, self._new = folder, None
                 else:
                     _keep_place_of_data(folder, setting)
@@ -277,7 +299,7 @@ class Search:
                             backend,
                             resources,
                             self._sampler,
-                            self._trainer,
+                            self._trainer or self._objective,
                             (JsonLines(log), *callbacks),
                         )
                 except BrokenPipeError:  # of a callback, not of the folder
@@ -289,6 +311,19 @@ class Search:
                     ) from error
         self._run = Run(folder.path)
         return self._run
+
+    def _workers(self, execution: Local | Ray) -> int | None:
+        """The number of workers that is asked for; one for an objective that other processes cannot load.
+
+        Raises:
+            UsageError: such an objective is to be trained in other processes.
+
+        """
+        if self._objective is None or isinstance(execution, Ray) or self._objective.is_carried:
+            return execution.workers
+        if execution.workers not in (None, 1) or execution.trial_seconds is not None:
+            self._objective.check_carried()
+        return 1
 
     def _choices(
         self, n_trials: int | None, seconds: float | None, confirm: int | None, early_stopping: bool | None
@@ -363,22 +398,28 @@ def _keep_place_of_data(folder: RunFolder, setting: Setting) -> None:
     if data is None or data.root in (None, folder.kept_data_root):
         return
     try:
-        _keep_space(folder, setting, setting.manifest.space.plugins)
+        _keep_space(folder, setting)
     except OSError as error:
         raise RunError(f"{folder.space} cannot be written: {error.strerror}") from None
 
 
-def _keep_space(folder: RunFolder, setting: Setting, plugins: Sequence[str]) -> None:
-    folder.keep_space({**setting.space.model_dump(mode="json", exclude_none=True), "plugins": [*plugins]})
+def _keep_space(folder: RunFolder, setting: Setting) -> None:
+    """Write the space, with the files of its code as the run names them."""
+    settings, stored = setting.space.model_dump(mode="json", exclude_none=True), setting.manifest.space
+    if stored.objective:
+        settings["objective"] = stored.objective.model_dump(mode="json", exclude_none=True)
+    folder.keep_space({**settings, "plugins": [*stored.plugins]})
 
 
-def _begin(folder: RunFolder, setting: Setting, new: _NewRun) -> None:
+def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: ObjectiveSource | None) -> None:
     """Write the files of a new run, its study last; if that fails, delete them again and raise RunError."""
     folder.check_free()
     try:
         sources = folder.keep_plugins(setting.space.plugins)
-        setting.manifest = setting.manifest.with_plugins([*sources])
-        _keep_space(folder, setting, [*sources])
+        code = folder.keep_code(objective.code) if objective and objective.code else {}
+        setting.manifest = setting.manifest.with_files([*sources], next(iter(code), None))
+        sources |= code
+        _keep_space(folder, setting)
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
         if new.storage is not None:
             attributes[PLUGIN_SOURCES] = sources

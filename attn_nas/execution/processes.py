@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing import current_process, forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -141,6 +141,10 @@ def begin_process(environment: Mapping[str, str]) -> None:
     The server ends with the parent, and the kernel then kills this process, even if it hangs.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    current: Any = current_process()
+    current._config["daemon"] = (
+        False  # the parent ends it as a daemon, but it may start processes, such as those of a DataLoader
+    )
     signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)  # another package may have started the server
     server: Any = forkserver._forkserver
     if server._forkserver_alive_fd is not None:

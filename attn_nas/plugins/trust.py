@@ -13,6 +13,7 @@ from pathlib import Path
 
 from attn_nas.errors import SpaceError
 
+_FOLDERS = "plugin-folders"
 VARIABLE = "ATTN_NAS_TRUST_PLUGINS"
 """Environment variable; with the value 1 every plug-in is trusted."""
 
@@ -33,15 +34,32 @@ def check_trusted(path: Path, source: str) -> None:
         )
 
 
-def remember(source: str) -> None:
-    """Trust plug-ins with this ``source`` from now on; without effect if the user's state folder is not writable."""
-    if _digest(source) in _remembered():
-        return
+def remember(source: str, folder: Path | None = None) -> None:
+    """Trust plug-ins with this ``source`` from now on; without effect if the user's state folder is not writable.
+
+    ``folder`` is where the user keeps the file, for the modules and data beside it.
+    """
     with suppress(OSError, RuntimeError):
-        path = _state()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with path.open("a", encoding="ascii") as file:
-            file.write(f"{_digest(source)}\n")
+        if _digest(source) not in _remembered():
+            _append(_state(), _digest(source))
+        if folder is not None and remembered_folder(source) != folder:
+            _append(_state().with_name(_FOLDERS), f"{_digest(source)} {folder}")
+
+
+def remembered_folder(source: str) -> Path | None:
+    """The folder where the user has named a file with this ``source`` last; None if that is not known."""
+    try:
+        lines = _state().with_name(_FOLDERS).read_text(encoding="utf-8").splitlines()
+    except (OSError, RuntimeError, UnicodeDecodeError):
+        return None
+    found = [folder for digest, _, folder in (line.partition(" ") for line in lines) if digest == _digest(source)]
+    return Path(found[-1]) if found else None
+
+
+def _append(path: Path, line: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 def _remembered() -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.plugins import registry as plugins
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.mistakes import dotted, mistakes_of
+from attn_nas.space.objective import TrainingObjective
 from attn_nas.space.schema import SearchSpace
 from attn_nas.storage.formats import upgraded
 
@@ -47,7 +49,27 @@ class StoredSpace(BaseModel):
     def with_data_root(self, root: str | None) -> Self:
         """The same space whose data set has its files in the folder ``root``."""
         settings = self.to_dict()
+        if settings.get("data") is None:
+            return self
         return type(self).model_validate({**settings, "data": {**settings["data"], "root": root}})
+
+    def with_files(self, plugins: Sequence[str], objective: str | None) -> Self:
+        """The same space, which names its plug-ins and the file of its objective by these paths in the run's folder."""
+        settings = {**self.to_dict(), "plugins": [*plugins]}
+        if objective is not None:
+            settings["objective"] = {**settings["objective"], "file": objective}
+        return type(self).model_validate(settings)
+
+    @property
+    def objective(self) -> TrainingObjective | None:
+        """The section ``objective``, with the file as the run names it; its code is not loaded."""
+        objective = self.to_dict().get("objective")
+        return TrainingObjective.model_validate(objective) if objective else None
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the objective, or accuracy."""
+        return self.objective.shown_metric if self.objective else ACCURACY
 
     @property
     def trunk_name(self) -> str | None:
@@ -61,11 +83,13 @@ class StoredSpace(BaseModel):
 
 
 def settings_with_sources(space: SearchSpace) -> dict[str, Any]:
-    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins.
+    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins and its objective.
 
     The plug-ins must be those that were run last.
     """
     settings = space.model_dump(exclude={"data": {"root"}})
+    if space.objective and space.objective.code:
+        settings["objective"]["file"] = space.objective.code.source()
     return {**settings, "plugins": [plugins.active_file(path).source for path in space.plugins]}
 
 

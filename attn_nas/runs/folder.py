@@ -19,6 +19,7 @@ from yaml import YAMLError
 from attn_nas.errors import RunError, UsageError
 from attn_nas.files import write_whole
 from attn_nas.plugins import registry as plugins
+from attn_nas.plugins.user_code import UserCode
 from attn_nas.space import core_yaml
 from attn_nas.storage.location import StudyLocation, location_in
 
@@ -62,6 +63,23 @@ class RunFolder:
             copy.write_text(source, encoding="utf-8")
             kept[str(copy.relative_to(self.path))] = source
         return kept
+
+    def keep_code(self, code: UserCode) -> dict[str, str]:
+        """Copy the file of ``code``, as it was read, beside the plug-ins; returns its text by path in the folder.
+
+        Raises:
+            UsageError: a plug-in of another content has the same file name.
+            OSError: it cannot be written.
+
+        """
+        if code.file is None:
+            return {}
+        copy, source = self.plugins / Path(code.file).name, code.source().decode()
+        if copy.exists() and copy.read_text(encoding="utf-8") != source:
+            raise UsageError(f"{code.file} has the file name of a plug-in: rename one of them")
+        self.plugins.mkdir(exist_ok=True)
+        copy.write_text(source, encoding="utf-8")
+        return {str(copy.relative_to(self.path)): source}
 
     def keep_space(self, settings: Mapping[str, Any]) -> None:
         """Write ``space.yaml`` from the ``settings`` of a space whose plug-ins are files of the run; raises OSError."""

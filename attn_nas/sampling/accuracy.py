@@ -43,8 +43,9 @@ class Observations:
 class AccuracyModel:
     """Gaussian processes over placements, fitted to the observations ``seen``, one for each draw of the hyperparameters.
 
-    Accuracies between 0 and 1 are modelled on the scale ``shares``, other values as they are (see `AccuracyScale`). Seed
-    effects are modelled separately: a shift that all trainings of one seed share is not attributed to their networks.
+    Accuracies between 0 and 1 are modelled on the scale ``shares``, scores of a metric that is not ``bounded`` on one of their
+    own (see `AccuracyScale`). Seed effects are modelled separately: a shift that all trainings of one seed share is not
+    attributed to their networks.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class AccuracyModel:
         like: AccuracyModel | None = None,
         parameters: Sequence[KernelParameters] | None = None,
         shares: AccuracyScale = LOGITS,
+        bounded: bool = True,
         trend: NoiseTrend | None = None,
         doubt: float = CERTAIN,
     ) -> None:
@@ -65,7 +67,8 @@ class AccuracyModel:
         """
         self.seen = seen
         self.trend: NoiseTrend = trend or (like.trend if like else NoiseTrend())
-        self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares)
+        self.scale: AccuracyScale = like.scale if like else AccuracyScale.of(seen.accuracies, shares, bounded=bounded)
+        self._bounded = bounded
         self._doubt = doubt
         self._processes: list[PlacementProcess]
         if like:
@@ -143,7 +146,7 @@ class AccuracyModel:
             return self
         trend = trend.with_mean_of_one(expected)
         seen = replace(self.seen, noise=self.seen.noise * trend(expected))
-        return AccuracyModel(seen, parameters=self.parameters, shares=self.scale, trend=trend)
+        return AccuracyModel(seen, parameters=self.parameters, shares=self.scale, bounded=self._bounded, trend=trend)
 
     def with_pending(self, pending: PlacedNetworks) -> AccuracyModel:
         """The model if each of the ``pending`` networks had reached its predicted mean (Ginsbourger et al., 2010)."""

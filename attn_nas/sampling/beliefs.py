@@ -36,8 +36,11 @@ class Training(NamedTuple):
     accuracy: float
 
 
-def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS) -> AccuracyModel | None:
-    """A model of accuracies fitted to all ``trainings``, with ``draws``; None for fewer than four distinct networks."""
+def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS, *, bounded: bool = True) -> AccuracyModel | None:
+    """A model of accuracies fitted to all ``trainings``, with ``draws``; None for fewer than four distinct networks.
+
+    ``bounded`` says whether the metric lies between 0 and 1.
+    """
     if len({training.genotype.key for training in trainings}) < MIN_NETWORKS:
         return None
     seen = Observations(
@@ -48,7 +51,7 @@ def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS) -> Acc
     )
     repeated = len(seen) - len(np.unique(seen.networks.rows, axis=0)) >= MIN_NETWORKS
     doubt = _DOUBT if repeated else CERTAIN
-    return AccuracyModel(seen, draws=draws, shares=ANGLES, doubt=doubt).with_noise_trend()
+    return AccuracyModel(seen, draws=draws, shares=ANGLES, bounded=bounded, doubt=doubt).with_noise_trend()
 
 
 @dataclass(frozen=True)
@@ -106,14 +109,20 @@ class Beliefs:
 
     @classmethod
     def of(
-        cls, trainings: Sequence[Training], costs: Mapping[str, Sequence[float]], averaged: int = HYPERPARAMETERS
+        cls,
+        trainings: Sequence[Training],
+        costs: Mapping[str, Sequence[float]],
+        averaged: int = HYPERPARAMETERS,
+        *,
+        bounded: bool = True,
     ) -> Beliefs | None:
         """Estimates from all ``trainings`` and the ``costs`` of their networks by key; None for fewer than four networks.
 
-        They are ``averaged`` over so many draws of the hyperparameters.
+        They are ``averaged`` over so many draws of the hyperparameters. ``bounded`` says whether the metric lies between 0
+        and 1.
         """
         genotypes = {training.genotype.key: training.genotype for training in trainings}
-        model, keys = model_of(trainings, averaged), list(genotypes)
+        model, keys = model_of(trainings, averaged, bounded=bounded), list(genotypes)
         if model is None:
             return None
         distinct = PlacedNetworks.of([*genotypes.values()])

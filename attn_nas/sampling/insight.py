@@ -14,6 +14,7 @@ from attn_nas.sampling.beliefs import Training, model_of
 from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.metric import ACCURACY, Metric
 
 _DRAWS = 400
 _EMPTY = -1
@@ -24,8 +25,9 @@ Rows = NDArray[np.int64]
 class Effect:
     """Change of accuracy, as a fraction of 1, from one placement at a site instead of nothing there, with its 90 % interval.
 
-    Of all placements that ``what`` names (a mechanism, a position, a site), it is ``placement`` at ``site``: the one with the
-    largest estimated change. ``trained`` is the number of trained networks that have any of them.
+    It is a change of the score where another metric is judged by. Of all placements that ``what`` names (a mechanism, a
+    position, a site), it is ``placement`` at ``site``: the one with the largest estimated change. ``trained`` is the number of
+    trained networks that have any of them.
     """
 
     what: str
@@ -41,9 +43,11 @@ class Effect:
         """True if the 90 % interval excludes zero."""
         return self.low > 0 or self.high < 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "beyond_noise": self.beyond_noise}
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """Plain data; changes are those of the ``metric``, in its direction."""
+        low, high = sorted((metric.change(self.low), metric.change(self.high)))
+        changes = {"change": metric.change(self.change), "low": low, "high": high}
+        return {**asdict(self), **changes, "beyond_noise": self.beyond_noise}
 
 
 @dataclass(frozen=True)
@@ -71,16 +75,17 @@ class Additions:
         """True if no placement has an effect whose interval excludes zero."""
         return not any(effect.beyond_noise for row in self.cells.values() for effect in row.values())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """Plain data; changes are those of the ``metric``, in its direction."""
         return {
             "network": self.network,
             **{
-                name: [effect.to_dict() for effect in effects]
+                name: [effect.to_dict(metric) for effect in effects]
                 for name, effects in (("mechanisms", self.mechanisms), ("positions", self.positions), ("sites", self.sites))
             },
             "cells": {
-                site: {mechanism: effect.to_dict() for mechanism, effect in row.items()} for site, row in self.cells.items()
+                site: {mechanism: effect.to_dict(metric) for mechanism, effect in row.items()}
+                for site, row in self.cells.items()
             },
         }
 
@@ -108,22 +113,23 @@ class Insight:
         """True if no placement has an effect whose interval excludes zero."""
         return all(additions.nothing_found for additions in self.both)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """Plain data; changes are those of the ``metric``, in its direction."""
         return {
+            **({} if metric == ACCURACY else {"metric": metric.to_dict()}),
             "networks": self.networks,
             "noise_of_one_training": self.noise,
-            "alone": self.alone.to_dict(),
-            "added": self.added and self.added.to_dict(),
+            "alone": self.alone.to_dict(metric),
+            "added": self.added and self.added.to_dict(metric),
         }
 
     @classmethod
-    def of(cls, trainings: Sequence[Training], encoding: Encoding, pick: Genotype) -> Insight | None:
+    def of(cls, trainings: Sequence[Training], encoding: Encoding, pick: Genotype, *, bounded: bool = True) -> Insight | None:
         """Effects from all ``trainings`` of a search in the space of ``encoding``; None for fewer than four networks.
 
-        ``pick`` is the trained network to which placements are added.
+        ``pick`` is the trained network to which placements are added. ``bounded`` says whether the metric lies between 0 and 1.
         """
-        model = model_of(trainings)
+        model = model_of(trainings, bounded=bounded)
         if model is None:
             return None
         bare = Genotype.bare(encoding.trunk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,13 +11,18 @@ from pydantic import BaseModel, ValidationError
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
+from attn_nas.plugins.user_code import UserCode
 from attn_nas.space.mistakes import KeyPath, Mistake, MistakeKind, dotted, mistakes_of, unknown_key
 from attn_nas.space.trunks import Trunk, trunk_names
 
 SHORT_LIMITS = ("max_flops", "max_params")
 """Keywords of a search space that stand for keys of its ``limits``."""
+SHORT_OBJECTIVE = ("example", "classes")
+"""Keywords of a search space that stand for keys of its ``objective``."""
 DEFAULT_PROXY: Mapping[str, Any] = {"epochs": 12, "batch_size": 64, "lr": 0.1, "label_smoothing": 0.1}
 """The training of a space that is built without ``proxy``: that of the shipped spaces for folders of images."""
+UNUSED_PROXY: Mapping[str, Any] = {name: DEFAULT_PROXY[name] for name in ("batch_size", "lr")}
+"""Keys of ``proxy`` that are needed, except where an objective trains, which uses the epochs alone."""
 
 
 def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
@@ -28,17 +33,11 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
 
     """
     given = {name: value for name, value in keywords.items() if value is not None}
-    known = [*model.model_fields, *SHORT_LIMITS]
+    known = [*model.model_fields, *SHORT_OBJECTIVE, *SHORT_LIMITS]
     mistakes = [unknown_key((name,), known) for name in given if name not in known]
-    limits = given.pop("limits", {})
-    short = {name: given.pop(name) for name in SHORT_LIMITS if name in given}
-    if short:
-        limits = limits.model_dump(exclude_none=True) if isinstance(limits, BaseModel) else limits
-        if isinstance(limits, Mapping):
-            mistakes += [
-                Mistake((name,), f"leave it out, or limits.{name}: both are given") for name in short if name in limits
-            ]
-            limits = {**limits, **short}
+    limits, twice = _with_short("limits", given.pop("limits", {}), given, SHORT_LIMITS)
+    objective, also = _with_short("objective", _code(given.pop("objective", {})), given, SHORT_OBJECTIVE)
+    mistakes += twice + also
     if mistakes:
         raise SpaceError(_listed(mistakes, given))
     return {
@@ -46,9 +45,27 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
         **({"trunk": _trunk(given["trunk"])} if "trunk" in given else {}),
         **({"mechanisms": _mechanisms(given["mechanisms"])} if "mechanisms" in given else {}),
         **({"limits": limits} if limits else {}),
+        **({"objective": objective} if objective else {}),
         "data": named(given.get("data")),
         "proxy": given.get("proxy", DEFAULT_PROXY),
     }
+
+
+def _with_short(section: str, value: Any, given: dict[str, Any], names: Sequence[str]) -> tuple[Any, list[Mistake]]:
+    """The ``value`` of a section with the keywords ``names``, which are taken out of ``given``; those that are given twice."""
+    short = {name: given.pop(name) for name in names if name in given}
+    if not short:
+        return value, []
+    value = value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+    if not isinstance(value, Mapping):
+        return value, []
+    twice = [Mistake((name,), f"leave it out, or {section}.{name}: both are given") for name in short if name in value]
+    return {**value, **short}, twice
+
+
+def _code(value: Any) -> Any:
+    """``"train.py:objective"`` as a mapping; other values as they are."""
+    return UserCode.parse(value).to_dict() if isinstance(value, str) else value
 
 
 def named(value: Any) -> Any:

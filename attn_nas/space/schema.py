@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
@@ -30,9 +30,11 @@ from attn_nas.space.fields import (
     refuse,
     suggested,
 )
-from attn_nas.space.keywords import expanded, named, refusal
+from attn_nas.space.keywords import UNUSED_PROXY, expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
+from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.objective import TrainingObjective
 from attn_nas.space.trunks import MAX_CHANNELS, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
@@ -170,7 +172,7 @@ class ProxySettings(SettingsSection):
 
 
 class ObjectiveSettings(SettingsSection):
-    """The costs of the Pareto front, minimised while accuracy is maximised.
+    """The costs of the Pareto front, minimised while accuracy (or the metric of ``objective``) is improved.
 
     ``flops``, ``macs`` and ``params`` are counted before training; ``step_time`` (of a training step) and ``latency`` (of one
     image) are measured as ratios to the bare trunk.
@@ -191,6 +193,7 @@ class ObjectiveSettings(SettingsSection):
 def _without_null(schema: dict[str, Any]) -> None:
     """Let a file name its data: null stands for data that a program gives."""
     schema.update(schema.pop("anyOf")[0])
+    schema.pop("default", None)
 
 
 class SearchSpace(SettingsSection):
@@ -215,6 +218,10 @@ class SearchSpace(SettingsSection):
         limits: a mapping with ``max_flops`` and ``max_params``.
         proxy: the training that scores a candidate, as a mapping; 12 epochs with batches of 64 by default.
         objectives: a mapping with ``costs``, the one or two quantities to minimise; ``flops`` by default.
+        objective: a training loop of your own: ``"train.py:objective"``, or a mapping with ``file``, ``function``, ``metric``,
+            ``direction`` and so on. `Search` takes the function itself.
+        example: channels, height and width of an image, where an objective trains a trunk of this package without ``data``.
+        classes: number of outputs of the network in that case.
         plugins: Python files, relative to the working folder, that register mechanisms and trunks; they are run.
 
     Raises:
@@ -231,7 +238,7 @@ class SearchSpace(SettingsSection):
         [], description="Python files, relative to this file, that register your own mechanisms and trunks."
     )
     trunk: TrunkSettings
-    data: DataSettings | None = Field(json_schema_extra=_without_null)
+    data: DataSettings | None = Field(None, json_schema_extra=_without_null)
     mechanisms: list[MechanismSettings] = Field(
         min_length=1, description="The mechanisms that a block may receive; no mechanism is always a choice."
     )
@@ -241,6 +248,11 @@ class SearchSpace(SettingsSection):
     limits: LimitSettings = LimitSettings.model_validate({})
     proxy: ProxySettings
     objectives: ObjectiveSettings = ObjectiveSettings.model_validate({})
+    objective: TrainingObjective | None = Field(
+        None,
+        json_schema_extra=_without_null,
+        description="A training loop of your own, in the place of ours; of the section proxy it uses epochs alone.",
+    )
 
     def __init__(
         self,
@@ -254,6 +266,9 @@ class SearchSpace(SettingsSection):
         limits: LimitSettings | Mapping[str, Any] | None = None,
         proxy: ProxySettings | Mapping[str, Any] | None = None,
         objectives: ObjectiveSettings | Mapping[str, Any] | None = None,
+        objective: str | TrainingObjective | Mapping[str, Any] | None = None,
+        example: Sequence[int] | None = None,
+        classes: int | None = None,
         plugins: Sequence[str | PathLike[str]] | None = None,
         **unknown: Any,
     ) -> None:
@@ -268,6 +283,9 @@ class SearchSpace(SettingsSection):
             "max_params": max_params,
             "proxy": proxy,
             "objectives": objectives,
+            "objective": objective,
+            "example": example,
+            "classes": classes,
             **unknown,
         }
         values = expanded(keywords, type(self))
@@ -287,6 +305,20 @@ class SearchSpace(SettingsSection):
 
         """
         return self.model_copy(update={"data": _section(DataSettings, "data", named(data))})
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that candidates are judged by: that of the objective, or accuracy."""
+        return self.objective.shown_metric if self.objective else ACCURACY
+
+    @staticmethod
+    def objective_of(value: Any) -> TrainingObjective:
+        """The section ``objective`` of a mapping; raises SpaceError for a wrong one."""
+        return _section(TrainingObjective, "objective", value)
+
+    def with_objective(self, objective: TrainingObjective) -> SearchSpace:
+        """The same space, whose candidates are trained by a function of the user."""
+        return self.model_copy(update={"objective": objective})
 
     def with_data_root(self, root: str | PathLike[str] | None) -> SearchSpace:
         """The same space, whose data set has its files in the folder ``root``; a space without data stays as it is."""
@@ -321,6 +353,14 @@ class SearchSpace(SettingsSection):
             raise refusal(error, type(self), values) from None
         return self.model_copy(update={"proxy": proxy})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_unused(cls, values: Any) -> Any:
+        """Fill in the keys of ``proxy`` that a file may leave out, for an objective uses its epochs alone."""
+        if isinstance(values, Mapping) and values.get("objective") and isinstance(values.get("proxy"), Mapping):
+            return {**values, "proxy": {**UNUSED_PROXY, **values["proxy"]}}
+        return values
+
     @field_validator("plugins")
     @classmethod
     def _loaded(cls, values: list[str], info: ValidationInfo) -> list[str]:
@@ -332,6 +372,11 @@ class SearchSpace(SettingsSection):
         for path in paths:
             plugins.load_file(path, named=named)
         return [str(path) for path in paths]
+
+    @field_validator("objective")
+    @classmethod
+    def _in_folder(cls, value: TrainingObjective | None, info: ValidationInfo) -> TrainingObjective | None:
+        return value and value.within(Path((info.context or {}).get("folder", ".")))
 
     @field_validator("mechanisms")
     @classmethod

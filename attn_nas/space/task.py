@@ -12,6 +12,9 @@ class Task:
     width: int
     num_classes: int
 
+    def __str__(self) -> str:
+        return f"{self.channels} x {self.height} x {self.width} in {self.num_classes} classes"
+
     @property
     def chance(self) -> float:
         """Accuracy of random guessing if classes are balanced, as a fraction of 1."""

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from attn_nas.cost import count_cost
@@ -44,6 +42,7 @@ from attn_nas.training.pretrained import trunk_weights
 from attn_nas.training.protocol import DryRun, Replicate, Throughput, Trained, Trainer
 from attn_nas.training.step import TrainingStep
 from attn_nas.training.step_profile import most_memory
+from attn_nas.training.weights import keep_weights
 
 logger = logging.getLogger(__name__)
 _DESCRIPTION = "dataset.json"
@@ -164,7 +163,7 @@ class ProxyTrainer(Trainer):
             cost = count_cost(model, self.dataset.task)
             path = self.weights_path(genotype, seed)
             if path and state is None:
-                self._keep(model, seed, path)
+                keep_weights(model, seed, path)
             profile = paused.trained.profile if paused else None
             if self.profiled and profile is None:
                 profile = self._profile(genotype, result.micro_batch)
@@ -309,11 +308,3 @@ class ProxyTrainer(Trainer):
                     failure.write_text(f"the bare trunk of all candidates failed: {error}")
                     raise ProxyFailure(failure.read_text()) from None
         return kept or Checkpoint.load(path)
-
-    @staticmethod
-    def _keep(model: nn.Module, seed: int, path: Path) -> None:
-        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        with raising_write_error(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole(path, f".unfinished-{os.getpid()}") as unfinished:
-                save_file(tensors, unfinished, metadata={"seed": str(seed)})

@@ -29,6 +29,6 @@ def _way(additions: Additions, reading: RunReading) -> dict[str, Any]:
     return {
         "heading": heading,
         "key": key,
-        "heat": insight_figure(additions, f"Effect of each mechanism at each site, {additions.heading}"),
+        "heat": insight_figure(additions, f"Effect of each mechanism at each site, {additions.heading}", reading.run.metric),
         "tables": [("mechanism", additions.mechanisms), ("position", additions.positions), ("site", additions.sites)],
     }
