@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from attn_nas.errors import AttnNasError
     from attn_nas.execution.settings import Local, Ray
     from attn_nas.models.build import build_model
-    from attn_nas.models.insertion import insert
+    from attn_nas.models.insertion import insert, remove, sites
     from attn_nas.runs.run import Run
     from attn_nas.space.genotype import Genotype, Placement
     from attn_nas.space.schema import SearchSpace
@@ -46,7 +46,9 @@ __all__ = [
     "insert",
     "register_mechanism",
     "register_trunk",
+    "remove",
     "search",
+    "sites",
 ]
 
 _PUBLIC = {
@@ -64,7 +66,9 @@ _PUBLIC = {
     "insert": "attn_nas.models.insertion",
     "register_mechanism": "attn_nas.attention.catalog",
     "register_trunk": "attn_nas.space.trunks",
+    "remove": "attn_nas.models.insertion",
     "search": "attn_nas.engine.search",
+    "sites": "attn_nas.models.insertion",
 }
 _OF_OLDER_PLUGINS = {
     "Block": ("attn_nas.space.geometry", "Block"),

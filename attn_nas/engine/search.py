@@ -408,6 +408,8 @@ def _keep_space(folder: RunFolder, setting: Setting) -> None:
     settings, stored = setting.space.model_dump(mode="json", exclude_none=True), setting.manifest.space
     if stored.objective:
         settings["objective"] = stored.objective.model_dump(mode="json", exclude_none=True)
+    if stored.model_file is not None:
+        settings["model"]["file"] = stored.model_file
     folder.keep_space({**settings, "plugins": [*stored.plugins]})
 
 
@@ -417,8 +419,10 @@ def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: Objecti
     try:
         sources = folder.keep_plugins(setting.space.plugins)
         code = folder.keep_code(objective.code) if objective and objective.code else {}
-        setting.manifest = setting.manifest.with_files([*sources], next(iter(code), None))
-        sources |= code
+        model = folder.keep_code(setting.space.model.code) if setting.space.model and setting.space.model.code else {}
+        named = setting.manifest.with_files([*sources], next(iter(code), None))
+        setting.manifest = named.with_model_file(next(iter(model), None))
+        sources |= code | model
         _keep_space(folder, setting)
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
         if new.storage is not None:

@@ -21,7 +21,7 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.metric import ACCURACY
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, ProxySettings
-from attn_nas.space.task import Task
+from attn_nas.space.task import UNKNOWN, Task
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
 from attn_nas.training.train import check_steps
@@ -98,7 +98,11 @@ class Setting:
 
     def _task_of_objective(self) -> Task:
         """The task that the space says; raises SpaceError if it says none."""
-        task = self.space.objective.task if self.space.objective else None
+        objective, model = self.space.objective, self.space.model
+        if objective and model:
+            channels, height, width = model.example
+            return Task(channels, height, width, objective.classes or UNKNOWN)
+        task = objective.task if objective else None
         if task is None:
             raise SpaceError(
                 "objective.example and objective.classes are missing: give the shape of an image, such as [3, 64, 64], and the "

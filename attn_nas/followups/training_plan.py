@@ -24,6 +24,7 @@ from attn_nas.runs.data_identity import with_known_test
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.training import Numerics
@@ -184,7 +185,8 @@ class FollowUp(ABC):
 
 def cost_of(genotype: Genotype, task: Task) -> Cost:
     """Build the network and count its cost: FLOPs and MACs of one image, and parameters."""
-    return count_cost(build_model(genotype, task.num_classes, task.channels, seed=0), task)
+    model = build_model(genotype, task.num_classes, task.channels, seed=0)
+    return count_cost(model, task, of_user=isinstance(genotype.trunk, Host))
 
 
 def run_plan(

@@ -190,6 +190,10 @@ class RunManifest(RunChoices):
         """The metric that candidates are judged by."""
         return self.space.metric
 
+    def with_model_file(self, file: str | None) -> Self:
+        """The manifest whose space names the file of its own model by this path in the run's folder."""
+        return self.model_copy(update={"space": self.space.with_model_file(file)})
+
     @property
     def data(self) -> DataIdentity:
         """The identity of the data set that the run was begun with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -34,8 +34,9 @@ from attn_nas.space.keywords import UNUSED_PROXY, expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.model_settings import ModelSettings
 from attn_nas.space.objective import TrainingObjective
-from attn_nas.space.trunks import MAX_CHANNELS, Trunk, get_family, trunk_names
+from attn_nas.space.trunks import MAX_CHANNELS, AnyTrunk, Trunk, get_family, trunk_names
 
 DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
 EMBEDDED: frozenset[DataName] = frozenset({"cued_digits", "cluttered_digits", "digits"})
@@ -196,6 +197,12 @@ def _without_null(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
+def _one_network(schema: dict[str, Any]) -> None:
+    """Let a file name either a trunk or a model."""
+    schema["description"] = "A search space: network, data, mechanisms and the training that scores candidates."
+    schema["oneOf"] = [{"required": ["trunk"]}, {"required": ["model"]}]
+
+
 class SearchSpace(SettingsSection):
     """A search space: trunk, mechanisms, limits, data, and the training that scores candidates.
 
@@ -207,6 +214,11 @@ class SearchSpace(SettingsSection):
     Args:
         trunk: a family with its depth (``"resnet18"``), a family that has a single depth (``"mobilenet_v2"``), a `Trunk`, or
             a mapping with ``name``, ``depth`` and ``width`` (channels of the first stage).
+        model: a network of your own in the place of a trunk: the function or the class that makes it, ``"FILE.py:FUNCTION"``,
+            or a mapping with ``file`` or ``module``, ``function`` and ``arguments``. It is made anew for every candidate.
+        example: shape ``(channels, height, width)`` of an input of the model.
+        sites: patterns of names of the modules that may receive attention; the repeated blocks by default (see
+            `attn_nas.sites`).
         mechanisms: names, `Mechanism` records, or mappings with ``name``, ``reductions``, ``kernel_sizes``, ``groups``,
             ``positions`` and ``identity_init``.
         max_flops: largest complete FLOPs of a candidate in multiply-adds: a total (``45_000_000``, ``"45M"``), an added
@@ -230,14 +242,20 @@ class SearchSpace(SettingsSection):
 
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={"description": "A search space: trunk, data, mechanisms and the training that scores candidates."}
-    )
+    model_config = ConfigDict(json_schema_extra=_one_network)
 
     plugins: list[PathText] = Field(
         [], description="Python files, relative to this file, that register your own mechanisms and trunks."
     )
-    trunk: TrunkSettings
+    model: ModelSettings | None = Field(
+        None, description="A network of your own, in the place of a trunk.", json_schema_extra=_without_null
+    )
+    trunk: TrunkSettings | None = Field(
+        None,
+        validate_default=True,
+        description="The convolutional network whose blocks receive attention.",
+        json_schema_extra=_without_null,
+    )
     data: DataSettings | None = Field(None, json_schema_extra=_without_null)
     mechanisms: list[MechanismSettings] = Field(
         min_length=1, description="The mechanisms that a block may receive; no mechanism is always a choice."
@@ -258,6 +276,9 @@ class SearchSpace(SettingsSection):
         self,
         *,
         trunk: str | Trunk | TrunkSettings | Mapping[str, Any] | None = None,
+        model: Callable[..., Any] | ModelSettings | Mapping[str, Any] | str | None = None,
+        example: Any = None,
+        sites: Sequence[str] | None = None,
         mechanisms: Sequence[str | Mechanism | MechanismSettings | Mapping[str, Any]] | None = None,
         max_flops: int | str | None = None,
         max_params: int | str | None = None,
@@ -267,13 +288,15 @@ class SearchSpace(SettingsSection):
         proxy: ProxySettings | Mapping[str, Any] | None = None,
         objectives: ObjectiveSettings | Mapping[str, Any] | None = None,
         objective: str | TrainingObjective | Mapping[str, Any] | None = None,
-        example: Sequence[int] | None = None,
         classes: int | None = None,
         plugins: Sequence[str | PathLike[str]] | None = None,
         **unknown: Any,
     ) -> None:
         keywords = {
             "plugins": plugins,
+            "model": model,
+            "example": example,
+            "sites": sites,
             "trunk": trunk,
             "data": data,
             "mechanisms": mechanisms,
@@ -284,7 +307,6 @@ class SearchSpace(SettingsSection):
             "proxy": proxy,
             "objectives": objectives,
             "objective": objective,
-            "example": example,
             "classes": classes,
             **unknown,
         }
@@ -361,6 +383,21 @@ class SearchSpace(SettingsSection):
             return {**values, "proxy": {**UNUSED_PROXY, **values["proxy"]}}
         return values
 
+    @property
+    def network(self) -> AnyTrunk:
+        """The network whose blocks receive attention: the trunk, or the network of the user's own."""
+        if self.model is not None:
+            return self.model.host()
+        assert self.trunk is not None
+        return self.trunk.trunk()
+
+    @field_validator("trunk")
+    @classmethod
+    def _one_of_both(cls, value: TrunkSettings | None, info: ValidationInfo) -> TrunkSettings | None:
+        if "model" in info.data and (value is None) == (info.data["model"] is None):
+            raise SpaceError("this key is missing" if value is None else "leave it out: there is a model of your own")
+        return value
+
     @field_validator("plugins")
     @classmethod
     def _loaded(cls, values: list[str], info: ValidationInfo) -> list[str]:
@@ -381,9 +418,13 @@ class SearchSpace(SettingsSection):
     @field_validator("mechanisms")
     @classmethod
     def _fit(cls, values: list[MechanismSettings], info: ValidationInfo) -> list[MechanismSettings]:
-        if "trunk" not in info.data:
+        if "trunk" not in info.data or "model" not in info.data:
             return values
-        trunk = info.data["trunk"].trunk()
+        if info.data["model"] is not None:
+            trunk: AnyTrunk = info.data["model"].host()
+            values = [value.with_positions_of(trunk) for value in values]
+        else:
+            trunk = info.data["trunk"].trunk()
         found: list[Problem] = []
         for index, value in enumerate(values):
             found += [((index, *where), why) for where, why in value.problems(trunk)]

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+UNKNOWN = 0
+"""Number of classes of a network of the user's own, where only its objective knows what its outputs are."""
+
 
 @dataclass(frozen=True)
 class Task:
-    """Classification of images ``(channels, height, width)``, in pixels, into ``num_classes`` classes."""
+    """Classification of images ``(channels, height, width)``, in pixels, into ``num_classes`` (or `UNKNOWN`) classes."""
 
     channels: int
     height: int
@@ -13,7 +16,8 @@ class Task:
     num_classes: int
 
     def __str__(self) -> str:
-        return f"{self.channels} x {self.height} x {self.width} in {self.num_classes} classes"
+        size = f"{self.channels} x {self.height} x {self.width}"
+        return f"{size} in {self.num_classes} classes" if self.num_classes else size
 
     @property
     def chance(self) -> float:

@@ -18,7 +18,7 @@ from attn_nas.errors import DataError
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 from attn_nas.training.checkpoint import Checkpoint
 from attn_nas.training.device import Numerics
 from attn_nas.training.images import on_device, training_size
@@ -85,7 +85,7 @@ def train_until(
     return _within_memory(train, genotype, settings, len(dataset.train), numerics)
 
 
-def warm_trunk(trunk: Trunk, settings: ProxySettings, seed: int, dataset: Dataset, numerics: Numerics) -> Checkpoint:
+def warm_trunk(trunk: AnyTrunk, settings: ProxySettings, seed: int, dataset: Dataset, numerics: Numerics) -> Checkpoint:
     """Train the bare trunk with ``seed`` for ``settings.warm_epochs`` epochs; return the state that candidates start from.
 
     Raises:

@@ -21,9 +21,10 @@ from attn_nas.data.dataset import Augmentation, Dataset, Split
 from attn_nas.errors import DataError, DeviceLostError, first_line
 from attn_nas.files import raising_write_error, whole
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 from attn_nas.training import (
     Checkpoint,
     Numerics,
@@ -160,7 +161,7 @@ class ProxyTrainer(Trainer):
             except RuntimeError as error:
                 self._check_device(error)
                 raise
-            cost = count_cost(model, self.dataset.task)
+            cost = count_cost(model, self.dataset.task, of_user=isinstance(genotype.trunk, Host))
             path = self.weights_path(genotype, seed)
             if path and state is None:
                 keep_weights(model, seed, path)
@@ -277,12 +278,12 @@ class ProxyTrainer(Trainer):
         """Return the files of a training while it is paused; None without a folder for them."""
         return Pause(self.pauses_folder, Replicate(genotype, seed)) if self.pauses_folder else None
 
-    def trunk_path(self, trunk: Trunk, seed: int) -> Path:
+    def trunk_path(self, trunk: AnyTrunk, seed: int) -> Path:
         """Return the file of the warm trunk; if it cannot be trained, the same name with ``.failed`` holds the reason."""
         identity = f"{trunk} {self.settings.model_dump_json()} {self.numerics}"
         return self.trunks_folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.safetensors"
 
-    def warm_trunk(self, trunk: Trunk, seed: int) -> Checkpoint:
+    def warm_trunk(self, trunk: AnyTrunk, seed: int) -> Checkpoint:
         """Return the bare trunk trained with ``seed``; the first process that calls this trains it while the others wait.
 
         Raises:
