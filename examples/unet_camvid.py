@@ -2,8 +2,8 @@
 
     python unet_camvid.py CAMVID_FOLDER
 
-searches placements of scSE, SE and CBAM for CamVid (Brostow et al., 2008): 11 classes, masks with the label 11 for pixels that
-count for nothing. ``CAMVID_FOLDER`` has ``train``, ``val`` and ``test``, each with ``images/NAME.jpg`` and ``labels/NAME.png``.
+searches placements of scSE, SE and CBAM for CamVid (Brostow et al., 2008): 11 classes, masks with the label 11 for pixels
+that count for nothing. ``CAMVID_FOLDER`` has ``train``, ``val`` and ``test``, each with ``images/NAME.jpg`` and ``labels/NAME.png``.
 The search scores mean IoU on ``val`` after a few epochs. Then the pick, the usual placements, the plain U-Net and the next wider
 one are trained at full length with three seeds, and scored on ``test``. Trainings that are done are kept in the folder of the
 run, and are not repeated. With ``--toy`` everything is made small, on images of noise if the folder is missing.
@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ import attn_nas as an
 CLASSES, VOID = 11, 11
 SIZE = (96, 128)
 BATCH = 8
+HALF = torch.autocast("cpu", torch.bfloat16, enabled="AVX512" in torch.backends.cpu.get_cpu_capability())
+"""bfloat16 where the processor multiplies it fast."""
 FOLDER, TOY = "CAMVID_FOLDER", "CAMVID_TOY"
 """Environment variables with the place of the images, which worker processes have too."""
 
@@ -48,6 +51,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(B, in_channels, H, W)`` to ``(B, channels, H / stride, W / stride)``."""
         out = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
@@ -69,6 +73,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, CLASSES, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps images ``(B, 3, H, W)`` to logits ``(B, 11, H, W)``."""
         height, width = x.shape[2:]
         x = self.stem(x)
         skips = []
@@ -117,7 +122,8 @@ def mean_iou(model: nn.Module, split: str) -> float:
     counts = torch.zeros(CLASSES, CLASSES, dtype=torch.int64)
     images, masks = images_of(split)
     for number in range(0, len(images), BATCH):
-        found = model(inputs(images[number : number + BATCH])).argmax(1).cpu()
+        with HALF:
+            found = model(inputs(images[number : number + BATCH])).argmax(1)
         truth = masks[number : number + BATCH].long()
         kept = truth != VOID
         counts += torch.bincount(truth[kept] * CLASSES + found[kept], minlength=CLASSES**2).view(CLASSES, CLASSES)
@@ -139,7 +145,9 @@ def train(model: nn.Module, epochs: int, seed: int, after: Callable[[int], None]
             chosen, truth = images[batch], masks[batch].long()
             mirrored = torch.rand(BATCH, generator=generator) < 0.5
             chosen[mirrored], truth[mirrored] = chosen[mirrored].flip(3), truth[mirrored].flip(2)
-            loss = F.cross_entropy(model(inputs(chosen)), truth, ignore_index=VOID)
+            with HALF:
+                logits = model(inputs(chosen))
+            loss = F.cross_entropy(logits.float(), truth, ignore_index=VOID)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -147,7 +155,7 @@ def train(model: nn.Module, epochs: int, seed: int, after: Callable[[int], None]
         after(epoch)
 
 
-def objective(model: nn.Module, trial) -> float:
+def objective(model: nn.Module, trial: Any) -> float:
     """Train a candidate, and return its mean IoU on the validation split."""
     model = model.to(memory_format=torch.channels_last)
     scores = []
@@ -184,7 +192,7 @@ def contestants(run: an.Run) -> dict[str, Callable[[int], nn.Module]]:
     chosen = {f"pick: {picked.record.genotype}": picked}
     chosen |= {name: usual[name] for name in ("scse everywhere", "se everywhere", "none") if name in usual}
 
-    def placed(candidate) -> Callable[[int], nn.Module]:
+    def placed(candidate: Any) -> Callable[[int], nn.Module]:
         return lambda seed: an.build_model(candidate.record.genotype, CLASSES, seed=seed)
 
     def wider(seed: int) -> nn.Module:
@@ -217,7 +225,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/unet_camvid"))
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=8, help="epochs of a candidate")
-    parser.add_argument("--full", type=int, default=40, help="epochs of the full training")
+    parser.add_argument("--full", type=int, default=30, help="epochs of the full training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--toy", action="store_true")
