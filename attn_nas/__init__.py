@@ -27,19 +27,24 @@ if TYPE_CHECKING:
     from attn_nas.models.insertion import insert, remove, sites
     from attn_nas.runs.run import Run
     from attn_nas.space.genotype import Genotype, Placement
+    from attn_nas.space.metric import Metric
     from attn_nas.space.schema import SearchSpace
     from attn_nas.space.trunks import Trunk, register_trunk
+    from attn_nas.training.objective import TrainingPaused, Trial
 
 __all__ = [
     "AttnNasError",
     "Genotype",
     "Local",
     "Mechanism",
+    "Metric",
     "Placement",
     "Ray",
     "Run",
     "Search",
     "SearchSpace",
+    "TrainingPaused",
+    "Trial",
     "Trunk",
     "__version__",
     "build_model",
@@ -56,11 +61,14 @@ _PUBLIC = {
     "Genotype": "attn_nas.space.genotype",
     "Local": "attn_nas.execution.settings",
     "Mechanism": "attn_nas.attention.mechanism",
+    "Metric": "attn_nas.space.metric",
     "Placement": "attn_nas.space.genotype",
     "Ray": "attn_nas.execution.settings",
     "Run": "attn_nas.runs.run",
     "Search": "attn_nas.engine.search",
     "SearchSpace": "attn_nas.space.schema",
+    "TrainingPaused": "attn_nas.training.objective",
+    "Trial": "attn_nas.training.objective",
     "Trunk": "attn_nas.space.trunks",
     "build_model": "attn_nas.models.build",
     "insert": "attn_nas.models.insertion",

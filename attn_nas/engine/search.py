@@ -428,7 +428,8 @@ def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: Objecti
         if new.storage is not None:
             attributes[PLUGIN_SOURCES] = sources
         attributes[MANIFEST] = setting.manifest.to_stored()  # last: a study with a manifest is a run
-        create_study(folder.path, new.storage, setting.space.objectives.costs, attributes)
+        score = setting.space.metric.score_name
+        create_study(folder.path, new.storage, setting.space.objectives.costs, attributes, score)
     except OSError as error:
         raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
     finally:

@@ -124,6 +124,13 @@ class Metric:
         return 0.0 - difference if self.is_minimized else difference
 
     @property
+    def score_name(self) -> str:
+        """The score as an expression: the name, ``-loss`` or ``1 - error``."""
+        if not self.is_minimized:
+            return self.name
+        return f"1 - {self.name}" if self.bounded else f"-{self.name}"
+
+    @property
     def shown_unit(self) -> str:
         """``%`` for a bounded metric, else its unit."""
         return "%" if self.bounded else self.unit
