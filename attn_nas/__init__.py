@@ -20,12 +20,15 @@ from attn_nas.version import __version__
 if TYPE_CHECKING:
     from attn_nas.attention.catalog import register_mechanism
     from attn_nas.attention.mechanism import Mechanism
+    from attn_nas.data.own import OwnData
     from attn_nas.engine.search import Search, search
     from attn_nas.errors import AttnNasError
     from attn_nas.execution.settings import Local, Ray
     from attn_nas.models.build import build_model
     from attn_nas.models.insertion import insert
     from attn_nas.runs.run import Run
+    from attn_nas.space.data_settings import ImageFolder
+    from attn_nas.space.data_sources import register_dataset
     from attn_nas.space.genotype import Genotype, Placement
     from attn_nas.space.schema import SearchSpace
     from attn_nas.space.trunks import Trunk, register_trunk
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AttnNasError",
     "Genotype",
+    "ImageFolder",
     "Local",
     "Mechanism",
+    "OwnData",
     "Placement",
     "Ray",
     "Run",
@@ -44,6 +49,7 @@ __all__ = [
     "__version__",
     "build_model",
     "insert",
+    "register_dataset",
     "register_mechanism",
     "register_trunk",
     "search",
@@ -52,8 +58,10 @@ __all__ = [
 _PUBLIC = {
     "AttnNasError": "attn_nas.errors",
     "Genotype": "attn_nas.space.genotype",
+    "ImageFolder": "attn_nas.space.data_settings",
     "Local": "attn_nas.execution.settings",
     "Mechanism": "attn_nas.attention.mechanism",
+    "OwnData": "attn_nas.data.own",
     "Placement": "attn_nas.space.genotype",
     "Ray": "attn_nas.execution.settings",
     "Run": "attn_nas.runs.run",
@@ -62,6 +70,7 @@ _PUBLIC = {
     "Trunk": "attn_nas.space.trunks",
     "build_model": "attn_nas.models.build",
     "insert": "attn_nas.models.insertion",
+    "register_dataset": "attn_nas.space.data_sources",
     "register_mechanism": "attn_nas.attention.catalog",
     "register_trunk": "attn_nas.space.trunks",
     "search": "attn_nas.engine.search",

@@ -10,10 +10,13 @@ from pathlib import Path
 from attn_nas.cost import CostTable, Limits
 from attn_nas.data import load_dataset
 from attn_nas.data.dataset import Dataset
+from attn_nas.data.own import OwnData, read_own
 from attn_nas.data.root import located
+from attn_nas.data.rules import DataRules
+from attn_nas.data.transforms import check_transforms
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.runs.choices import RunChoices
-from attn_nas.runs.folder import RunFolder
+from attn_nas.runs.folder import ARRAYS, RunFolder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
@@ -35,6 +38,8 @@ class Setting:
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a run that goes on keeps its own.
         data_root: the folder where the files of the data set are, in the place of the one that the space names.
         download: whether missing data may be downloaded.
+        own: data that a program has given for a new run, which are read into the folder ``arrays``.
+        arrays: an empty folder that becomes the run's; needed with ``own`` alone.
         choose: asks the machines that train for their numerics, from a device and a precision.
 
     Raises:
@@ -50,12 +55,19 @@ class Setting:
         device: str = "auto",
         data_root: str | PathLike[str] | None = None,
         download: bool = False,
+        own: OwnData | None = None,
+        arrays: Path | None = None,
         choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
         self.space = choices.space.load(folder or Path())
         self.numerics = self._numerics(choices, device, choose)
         kept = RunFolder(folder).kept_data_root if folder else None
-        self.dataset: Dataset = self._load(choices, kept, data_root, download=download)
+        if own and arrays and self.space.data:
+            self.dataset: Dataset = read_own(own, self.space.data, DataRules(), arrays)
+            self.space = self.space.with_data_root(ARRAYS)
+        else:
+            self.dataset = self._load(choices, kept, data_root, download=download)
+        check_transforms(self.dataset.augmentation.transforms)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)

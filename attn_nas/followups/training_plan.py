@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from attn_nas.cost import Cost, count_cost
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.setting import Setting
 from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.replicates import OnReplicate, ReplicateFolder, train_replicates
@@ -28,7 +29,7 @@ from attn_nas.space.task import Task
 from attn_nas.training import Numerics
 from attn_nas.training.images import epoch_work
 from attn_nas.training.protocol import Replicate, Trained
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 _SEED_STRIDE = 1000
 
