@@ -4,10 +4,10 @@
 
 searches placements of scSE, SE and CBAM for CamVid (Brostow et al., 2008): 11 classes, masks with the label 11 for pixels
 that count for nothing. ``CAMVID_FOLDER`` has ``train``, ``val`` and ``test``, each with ``images/NAME.jpg`` and
-``labels/NAME.png``.
-The search scores mean IoU on ``val`` after a few epochs. Then the pick, the usual placements, the plain U-Net and the next wider
-one are trained at full length with three seeds, and scored on ``test``. Trainings that are done are kept in the folder of the
-run, and are not repeated. With ``--toy`` everything is made small, on images of noise if the folder is missing.
+``labels/NAME.png``. The search scores mean IoU on ``val`` after a few epochs. Then the pick, the usual placements, the plain
+U-Net and the next wider one are trained at full length with three seeds, and scored on ``test``. Trainings that are done are
+kept in the folder of the run, and are not repeated. With ``--toy`` everything is made small, on images of noise if the folder
+is missing.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from attn_nas.cost import Cost, count_cost
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.objective import GivenObjective, resumed_objective
 from attn_nas.engine.setting import Setting
 from attn_nas.execution.gpu_packing import make_executor
@@ -31,7 +32,7 @@ from attn_nas.training import Numerics
 from attn_nas.training.images import epoch_work
 from attn_nas.training.objective import ObjectiveSource, ObjectiveTrainer
 from attn_nas.training.protocol import Replicate, Trained, Trainer
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 _SEED_STRIDE = 1000
 

@@ -66,10 +66,20 @@ class StoredSpace(BaseModel):
         objective = self.to_dict().get("objective")
         return TrainingObjective.model_validate(objective) if objective else None
 
+    def with_metric(self, name: str | None) -> Self:
+        """The same space, whose training maximises the score ``name``; None for accuracy."""
+        if name is None:
+            return self
+        settings = self.to_dict()
+        return type(self).model_validate({**settings, "proxy": {**settings["proxy"], "metric": name}})
+
     @property
     def metric(self) -> Metric:
-        """The metric of the objective, or accuracy."""
-        return self.objective.shown_metric if self.objective else ACCURACY
+        """The metric of the objective, or of our training."""
+        if self.objective:
+            return self.objective.shown_metric
+        name = self.to_dict().get("proxy", {}).get("metric")
+        return ACCURACY if name is None else Metric.of(name)
 
     def with_model_file(self, file: str | None) -> Self:
         """The same space, which names the file of its own model by this path in the run's folder; None for a space without."""
@@ -126,6 +136,10 @@ class RunChoices(BaseModel):
     def with_data_root(self, root: str | None) -> Self:
         """The same choices, with the folder ``root`` for the files of the data set."""
         return self.model_copy(update={"space": self.space.with_data_root(root)})
+
+    def with_metric(self, name: str | None) -> Self:
+        """The same choices, with the score ``name`` that our training maximises; None for accuracy."""
+        return self.model_copy(update={"space": self.space.with_metric(name)})
 
     @classmethod
     def from_stored(cls, stored: object, where: object) -> Self:

@@ -31,10 +31,11 @@ from attn_nas.sampling import Beliefs, Training
 from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.metric import ACCURACY, Metric
-from attn_nas.space.schema import DataSettings, SearchSpace
+from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
 

@@ -12,20 +12,18 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, Valida
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.fields import (
     AS_INTEGER,
     AS_NUMBER,
     Epochs,
     Fraction,
-    Images,
     Integer,
     Number,
     PathText,
     Problem,
-    Seed,
     SettingsSection,
     Text,
-    Truth,
     choice,
     refuse,
     suggested,
@@ -37,20 +35,36 @@ from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.model_settings import ModelSettings
 from attn_nas.space.objective import TrainingObjective
 from attn_nas.space.trunks import MAX_CHANNELS, AnyTrunk, Trunk, get_family, trunk_names
+from attn_nas.space.values import number
 
-DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
-EMBEDDED: frozenset[DataName] = frozenset({"cued_digits", "cluttered_digits", "digits"})
-"""The data sets that need no files."""
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
 TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
 """Costs that are measured, and the field of a step profile with their value."""
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
 Averaging = Literal["none", "ema", "last"]
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["one_cycle", "cosine", "constant"]
+MetricName = Literal["accuracy", "balanced_accuracy", "top5", "mean_ap", "mean_iou"]
 
 
 def _family(value: object) -> object:
     return get_family(value).name if isinstance(value, str) else value
+
+
+_ADDED = ("optimizer", "schedule", "metric", "class_weights", "weights")
+"""Settings of a training that runs of format 5 and older do not have."""
+
+
+def _class_weights(value: object) -> object:
+    if isinstance(value, list | tuple):
+        found = [*map(number, value)]
+        if not found or min(found) <= 0:
+            raise SpaceError("write a positive number for each class")
+        return found
+    if value not in ("none", "balanced"):
+        raise SpaceError("write none, balanced, or a list with a positive number for each class")
+    return value
 
 
 class TrunkSettings(SettingsSection):
@@ -85,47 +99,6 @@ class TrunkSettings(SettingsSection):
         return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
-class AugmentSettings(SettingsSection):
-    """Random changes of training images. None may change the class that an image belongs to."""
-
-    mirror: Truth | None = Field(
-        None,
-        description="Mirror half of the training images left to right; by default true for cifar10, cifar100 and "
-        "fashion_mnist, else false. Set it only where a mirrored image belongs to the same class.",
-    )
-    crop: Annotated[int, Field(ge=0, le=4096), AS_INTEGER] | None = Field(
-        None,
-        description="Largest shift of a training image in pixels, in each direction; 0 for none. By default an eighth of "
-        "image_size for an image_folder, 4 for cifar10 and cifar100, 2 for fashion_mnist and svhn, else 0.",
-    )
-
-
-class DataSettings(SettingsSection):
-    """The data set, and the numbers of images that a search uses."""
-
-    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Name of the data set.")
-    root: PathText | None = Field(
-        None,
-        description="Folder of the files, relative to this file; by default the environment variable ATTN_NAS_DATA, or ./data. "
-        "Embedded data sets have no files.",
-    )
-    num_train: Images | None = Field(None, description="Number of training images; by default all of the data set.")
-    num_validation: Images | None = Field(
-        None,
-        description="Images that candidates are scored on; held out from the training images, unless they are generated.",
-    )
-    image_size: Annotated[int, Field(ge=8, le=4096), AS_INTEGER] = Field(
-        224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
-    )
-    seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
-    augment: AugmentSettings = AugmentSettings.model_validate({})
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the data set needs no files."""
-        return self.name in EMBEDDED
-
-
 class LimitSettings(SettingsSection):
     """Largest cost of a candidate: a total (45M), or an addition to the bare trunk (+200k, +5%); checked before training."""
 
@@ -138,8 +111,8 @@ class ProxySettings(SettingsSection):
 
     epochs: Epochs = Field(description="Number of passes over the training images.")
     batch_size: Annotated[int, Field(ge=2), AS_INTEGER] = Field(description="Number of images of one training step.")
-    lr: Number = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
-    momentum: Fraction = Field(0.9, description="Nesterov momentum.")
+    lr: Number = Field(gt=0, description="Peak learning rate of the schedule.")
+    momentum: Fraction = Field(0.9, description="Nesterov momentum; for adamw the decay of the mean gradient.")
     weight_decay: Number = Field(
         5e-4, ge=0, description="Weight decay of matrices and filters; not applied to norms and biases."
     )
@@ -163,12 +136,49 @@ class ProxySettings(SettingsSection):
         "auto",
         description="Arithmetic of the forward pass; auto is bf16 if the hardware supports it, else fp32.",
     )
+    optimizer: Annotated[Optimizer, choice(get_args(Optimizer))] = Field(
+        "sgd", description="SGD with Nesterov momentum, or AdamW, the usual choice for pretrained weights and for ConvNeXt."
+    )
+    schedule: Annotated[Schedule, choice(get_args(Schedule))] = Field(
+        "one_cycle",
+        description="Learning rate: one_cycle rises and falls along a cosine; cosine rises in a line and falls along a cosine; "
+        "constant stays at its peak after the warm-up.",
+    )
+    metric: Annotated[MetricName, choice(get_args(MetricName))] | None = Field(
+        None,
+        description="Score that the search maximises: accuracy, balanced_accuracy or top5; mean_ap (mean average precision) "
+        "for several labels per image; mean_iou or accuracy for segmentation. By default accuracy, mean_ap, mean_iou.",
+    )
+    class_weights: Annotated[Literal["none", "balanced"] | list[float], BeforeValidator(_class_weights)] = Field(
+        "none",
+        description="Weights of the classes in the loss: none, balanced (in reverse proportion to their images), or a list "
+        "with one number per class.",
+    )
+    weights: PathText | None = Field(
+        None,
+        description="A safetensors file of trunk weights that all candidates start from, relative to this file; without it all "
+        "weights are drawn at random. Mechanisms with identity_init then begin as the pretrained network.",
+    )
 
     @field_validator("warm_epochs")
     @classmethod
     def _leaves_epochs(cls, value: int, info: ValidationInfo) -> int:
         if value and value >= info.data.get("epochs", value + 1):
             raise SpaceError(f"candidates need an epoch: choose less than the {info.data['epochs']} of proxy.epochs")
+        return value
+
+    @property
+    def identity(self) -> str:
+        """All settings as JSON; those that later versions have added are left out while they have their defaults."""
+        fields = type(self).model_fields
+        usual = {name for name in _ADDED if getattr(self, name) == fields[name].default}
+        return self.model_dump_json(exclude=usual)
+
+    @field_validator("weights")
+    @classmethod
+    def _one_beginning(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("warm_epochs"):
+            raise SpaceError("candidates start from the weights or from a warmed trunk: set proxy.warm_epochs to 0")
         return value
 
 
@@ -330,8 +340,10 @@ class SearchSpace(SettingsSection):
 
     @property
     def metric(self) -> Metric:
-        """The metric that candidates are judged by: that of the objective, or accuracy."""
-        return self.objective.shown_metric if self.objective else ACCURACY
+        """The metric that candidates are judged by: that of the objective, or of our training."""
+        if self.objective:
+            return self.objective.shown_metric
+        return ACCURACY if self.proxy.metric is None else Metric.of(self.proxy.metric)
 
     @staticmethod
     def objective_of(value: Any) -> TrainingObjective:
