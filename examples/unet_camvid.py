@@ -180,9 +180,8 @@ def search(run: Path, trials: int, epochs: int, workers: int | None) -> an.Run:
             sites=["encoder.*", "decoder.*"],
             mechanisms=["scse", "se", "cbam"],
             max_flops="+5%",
-            proxy={"epochs": epochs},
         )
-        search = an.Search(space, objective=objective, metric="mean_iou", run=run)
+        search = an.Search(space, objective=objective, metric="mean_iou", training={"epochs": epochs}, run=run)
     return search.optimize(n_trials=trials, execution=an.Local(workers=workers))
 
 

@@ -25,7 +25,7 @@ SHORT_OBJECTIVE = ("example", "classes")
 DEFAULT_PROXY: Mapping[str, Any] = {"epochs": 12, "batch_size": 64, "lr": 0.1, "label_smoothing": 0.1}
 """The training of a space that is built without ``proxy``: that of the shipped spaces for folders of images."""
 UNUSED_PROXY: Mapping[str, Any] = {name: DEFAULT_PROXY[name] for name in ("batch_size", "lr")}
-"""Keys of ``proxy`` that a file must have, except where an objective trains, which uses the epochs alone."""
+"""Keys of ``proxy`` that are needed, except where an objective trains, which uses the epochs alone."""
 
 
 def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
@@ -60,13 +60,8 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
         **({"limits": limits} if limits else {}),
         **({"objective": objective} if objective else {}),
         "data": named(given.get("data")),
-        "proxy": _proxy(given.get("proxy", DEFAULT_PROXY)),
+        "proxy": given.get("proxy", DEFAULT_PROXY),
     }
-
-
-def _proxy(value: Any) -> Any:
-    """The section with the default batch size and learning rate, if it has none."""
-    return {**UNUSED_PROXY, **value} if isinstance(value, Mapping) else value
 
 
 def _with_short(section: str, value: Any, given: dict[str, Any], names: Sequence[str]) -> tuple[Any, list[Mistake]]:
