@@ -59,7 +59,7 @@ def train_as_planned(
         planned.check_data()
         return False
     try:
-        with training_lines(out, planned.remaining) as on_end:
+        with training_lines(out, planned.remaining, planned.run.metric) as on_end:
             planned.train(resources, on_end, download)
     except KeyboardInterrupt:
         out.print("stopped; finished trainings are kept: the same command continues")

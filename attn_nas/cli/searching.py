@@ -80,9 +80,10 @@ def search(
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines on stdout.")] = False,
 ) -> None:
     """Search for attention placements; writes the Pareto front and its models into the run folder."""
-    from attn_nas.events.types import Event, JsonLines, Listener, SearchFinished, SearchStarted
+    from attn_nas.events.types import Event, Listener, SearchFinished, SearchStarted
     from attn_nas.format import parse_seconds
     from attn_nas.terminal.console import can_redraw, console
+    from attn_nas.terminal.event_lines import EventLines
     from attn_nas.terminal.lines import Lines, about_data
     from attn_nas.terminal.live.view import live_view
 
@@ -111,7 +112,7 @@ def search(
     with ExitStack() as stack:
         shown: Listener
         if json:
-            shown = JsonLines(sys.stdout)
+            shown = EventLines(sys.stdout)
         elif is_redrawn:
             shown = stack.enter_context(live_view(err))
         else:

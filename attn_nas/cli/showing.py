@@ -46,7 +46,7 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
         print(json_module.dumps(opened.to_dict(), indent=2))
         return
     from attn_nas.terminal.console import console
-    from attn_nas.terminal.tables import front_table
+    from attn_nas.terminal.tables import front_table, reference_point_texts
 
     out = console()
     out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}", out.width))
@@ -57,11 +57,12 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     if opened.verdict.tied:
         out.print(f"~: {opened.verdict.meaning_of_tied}.", markup=False, highlight=False, soft_wrap=not out.is_terminal)
     out.print(
-        f"\nhypervolume {opened.hypervolume:,.4g} {' x '.join(('accuracy', *opened.axes))}, "
-        f"reference point ({', '.join(f'{worst:,}' for worst in opened.reference_point)})",
+        f"\nhypervolume {opened.hypervolume:,.4g} {' x '.join((opened.metric.name, *opened.axes))}, "
+        f"reference point ({', '.join(reference_point_texts(opened))})",
         highlight=False,
     )
-    out.print(f"{opened.data.name}: training images are {opened.augmentation}", markup=False, highlight=False)
+    images = f": training images are {opened.augmentation}" if opened.augmentation else ""
+    out.print(f"{opened.data_name}{images}", markup=False, highlight=False)
     for record in opened.failures:
         out.print(f"failed: {record.key} {record.genotype}: {record.reason}", markup=False, highlight=False, soft_wrap=True)
 
@@ -99,10 +100,11 @@ def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
     if svg:
         write_file(draw_svg(record.genotype), svg)
     if json:
-        results = [result.to_dict() for result in candidate.results]
+        results = candidate.results_in_metric
         print(json_module.dumps({**candidate.to_dict(), "results": results}, indent=2))
         return
-    from attn_nas.format import likely, percent, reference_label
+    from attn_nas.format import likely, reference_label
+    from attn_nas.space.metric import ACCURACY
     from attn_nas.terminal.console import console
     from attn_nas.terminal.drawing import drawing
 
@@ -111,16 +113,19 @@ def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
     out.print(f"candidate {record.key} (trial {record.number}{name})\n")
     out.print(drawing(record.genotype), soft_wrap=True)
     out.print()
-    belief = candidate.belief
+    belief, metric = candidate.belief, candidate.run.metric
     if belief:
+        low, high = metric.interval(belief.low, belief.high)
+        shown = f"{metric.name} {metric.mean_text(candidate.expected)}{' (validation)' * (metric == ACCURACY)}"
         out.print(
-            f"accuracy {candidate.expected.hundredths()} % (validation), with a probability of 90 % between "
-            f"{percent(belief.low)} and {percent(belief.high)}; on the front with a probability of {likely(belief.chance)}",
+            f"{shown}, with a probability of 90 % between {low} and {high}; "
+            f"on the front with a probability of {likely(belief.chance)}",
             soft_wrap=not out.is_terminal,
         )
     for each in candidate.results:
-        out.print(f"seed {each.seed:<4} {percent(each.accuracy)}, loss {each.loss:.4f}")
-        out.print(f"curve     {'  '.join(percent(value) for value in each.curve)}")
+        loss = "" if each.loss is None else f", loss {each.loss:.4f}"
+        out.print(f"seed {each.seed:<4} {metric.text(each.accuracy)}{loss}")
+        out.print(f"curve     {'  '.join(metric.text(value) for value in each.curve)}")
     out.print(
         f"cost     {record.cost.flops:,} FLOPs ({candidate.added_flops:+,}), {record.cost.macs:,} MACs, "
         f"{record.cost.fvcore_default:,} by fvcore alone, {record.cost.params:,} parameters"

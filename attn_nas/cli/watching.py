@@ -1,6 +1,7 @@
 """``attn-nas watch``: follow a search from outside its process."""
 
 import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,9 +58,12 @@ def _show(watched: "Watch", *, json: bool) -> None:
 
 
 def _pass_on(updates: "Iterator[LogUpdate]") -> None:
+    from attn_nas.terminal.event_lines import EventLines
+
+    shown = EventLines(sys.stdout)
     for update in updates:
         for line in update.lines:
-            print(line, flush=True)
+            shown.pass_on(line)
 
 
 def _draw(watched: "Watch") -> None:

@@ -97,7 +97,10 @@ class WatchedRun:
     def _take(self, run: Run) -> Run:
         """Make ``run`` the present snapshot; computes the beliefs of a small run in this thread."""
         if self._beliefs is None and len(run.trainings) <= _MAX_IMMEDIATE:
-            self._beliefs, self._num_believed = beliefs_of(run.records, run.axes), len(run.trainings)
+            self._beliefs, self._num_believed = (
+                beliefs_of(run.records, run.axes, bounded=run.metric.bounded),
+                len(run.trainings),
+            )
             run = run.with_beliefs(self._beliefs)
         self._run = run
         self._number += 1
@@ -116,7 +119,7 @@ class WatchedRun:
 
     def _compute(self, run: Run) -> None:
         begun = time.monotonic()
-        beliefs = beliefs_of(run.records, run.axes)
+        beliefs = beliefs_of(run.records, run.axes, bounded=run.metric.bounded)
         with self._lock:
             if self._run is not None and run.study is self._run.study:
                 self._beliefs, self._num_believed = beliefs, len(run.trainings)

@@ -38,13 +38,15 @@ class Confirmation:
     A round has at most eight candidates: those with the largest chance to be on the front after the earlier rounds, each of
     them with a chance of at least 5 % or on the estimated front. Of the ``references`` (by key) it has those with a chance of
     5 %, the one with the largest estimated accuracy, and the one without attention. So winners are judged by trainings that did
-    not select them. The choice depends on the records alone, so a confirmation that was stopped goes on.
+    not select them. The choice depends on the records alone, so a confirmation that was stopped goes on. ``bounded`` says
+    whether the metric lies between 0 and 1.
     """
 
     seed: int
     rounds: int
     references: Collection[str]
     axes: Sequence[str]
+    bounded: bool = True
 
     def next_round(self, records: Sequence[Record]) -> ConfirmationRound | None:
         """The first round in which a training is missing; None if all are done."""
@@ -71,7 +73,7 @@ class Confirmation:
     def _chosen(self, records: Sequence[Record]) -> list[str]:
         """Keys of a round: references in the order of the records, then candidates by falling chance."""
         scored = {record.key: record.genotype for record in records if record.result}
-        beliefs = beliefs_of(records, self.axes)
+        beliefs = beliefs_of(records, self.axes, bounded=self.bounded)
         if beliefs is None:
             return [*scored]
         believed = beliefs.networks

@@ -32,21 +32,22 @@ class EarlyStopping:
     """Decides at the ``rungs``, in epochs, whether a candidate goes on.
 
     ``first`` is the first epoch that a candidate trains itself (after the epochs of a warm trunk), ``last`` its last; ``axes``
-    are the costs to be minimised.
+    are the costs to be minimised, and ``bounded`` says whether the metric lies between 0 and 1.
     """
 
     rungs: tuple[int, ...]
     first: int
     last: int
     axes: tuple[str, ...]
+    bounded: bool = True
 
     @classmethod
-    def of(cls, proxy: ProxySettings, axes: Sequence[str]) -> EarlyStopping:
+    def of(cls, proxy: ProxySettings, axes: Sequence[str], *, bounded: bool = True) -> EarlyStopping:
         """Place rungs at a quarter and at a half of the epochs that a candidate trains itself."""
         own = proxy.epochs - proxy.warm_epochs
         rungs = {proxy.warm_epochs + ceil(own / 4), proxy.warm_epochs + ceil(own / 2)}
         before = tuple(sorted(rung for rung in rungs if rung < proxy.epochs))
-        return cls(before, proxy.warm_epochs + 1, proxy.epochs, tuple(axes))
+        return cls(before, proxy.warm_epochs + 1, proxy.epochs, tuple(axes), bounded)
 
     def next_rung(self, own_epochs: int) -> int:
         """The epoch to train to, after a candidate has trained ``own_epochs`` itself."""
@@ -54,7 +55,7 @@ class EarlyStopping:
 
     def goes_on(self, record: Record, records: Sequence[Record]) -> bool:
         """Whether a candidate that has reached a rung has a large enough chance to be on the front."""
-        return _Chances(records, self.axes).of(record) >= _PAUSED_BELOW
+        return _Chances(records, self.axes, bounded=self.bounded).of(record) >= _PAUSED_BELOW
 
     def promoted(self, records: Sequence[Record]) -> Record | None:
         """The paused candidate with the largest chance to be on the front, if it is large enough; else None."""
@@ -63,7 +64,7 @@ class EarlyStopping:
         paused = [record for name, record in last.items() if name not in over]
         if not paused:
             return None
-        chances = _Chances(records, self.axes)
+        chances = _Chances(records, self.axes, bounded=self.bounded)
         rated = {(record.key, record.seed): chances.of(record) for record in paused}
         (name, chance) = max(rated.items(), key=lambda each: each[1])
         return last[name] if chance >= _PROMOTED_FROM else None
@@ -72,10 +73,10 @@ class EarlyStopping:
 class _Chances:
     """Probabilities that paused candidates are on the front, given the trainings of ``records``."""
 
-    def __init__(self, records: Sequence[Record], axes: Sequence[str]) -> None:
+    def __init__(self, records: Sequence[Record], axes: Sequence[str], *, bounded: bool) -> None:
         self._axes = axes
         self._finished = {record.key: record for record in records if record.result}
-        self._model = model_of(trainings_of(records), FEWER)
+        self._model = model_of(trainings_of(records), FEWER, bounded=bounded)
         if self._model:
             curves = [record.result.curve for record in records if record.result]
             whole = max(map(len, curves))

@@ -8,9 +8,9 @@ from math import inf
 from statistics import fmean
 
 from attn_nas.events.types import FrontPoint
-from attn_nas.runs.beliefs import costs_of
+from attn_nas.runs.beliefs import costs_of, reference_point_of
 from attn_nas.runs.record import Record
-from attn_nas.stats.pareto import Point, front_indices, hypervolume
+from attn_nas.stats.pareto import front_indices, hypervolume
 from attn_nas.training.protocol import Replicate
 
 
@@ -19,8 +19,8 @@ class Ledger:
 
     The ``budget`` counts candidates that were trained with the search's seed: with a score, with a failure, or up to a pause. A
     training that was interrupted, or whose worker died, does not count. Without a budget there is no limit by number. ``axes``
-    are the costs to be minimised, ``bare_flops`` the FLOPs of the bare trunk, and ``reference_point`` the worst accuracy and
-    costs, from which the hypervolume is measured.
+    are the costs to be minimised, ``bare_flops`` the FLOPs of the bare trunk, and ``reference_point`` the worst score and
+    costs, from which the hypervolume is measured (see `reference_point_of`).
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Ledger:
         budget: int | None,
         axes: Sequence[str],
         bare_flops: int,
-        reference_point: Point,
+        reference_point: Sequence[float | None],
     ) -> None:
         self.seed = seed
         self.budget = budget
@@ -109,7 +109,8 @@ class Ledger:
     @property
     def hypervolume(self) -> float:
         """Volume between the measured front and the reference point, in accuracy x costs."""
-        return hypervolume([point.place for point in self.front], self._reference_point)
+        worst = reference_point_of(self._reference_point, self._records.values(), self.seed)
+        return hypervolume([point.place for point in self.front], worst)
 
     @property
     def losses(self) -> Counter[Replicate]:

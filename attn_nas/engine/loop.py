@@ -216,7 +216,7 @@ class Loop:
         axes = self._ledger.axes
         if any(map(isnan, replace(opened.record, profile=trained.profile).costs(axes))):
             self._end(number, "failed", f"it was not timed, and {' and '.join(axes)} are to be minimised")
-        elif self._early_stopping and opened.until and opened.until < self._early_stopping.last:
+        elif self._early_stopping and opened.until and opened.until < self._early_stopping.last and not trained.ended:
             self._pause_or_go_on(opened, trained, self._early_stopping)
         else:
             self._finish(opened, trained)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Self
 
+from attn_nas.data.arrays import shared_dataset
+from attn_nas.data.own import OwnData
+from attn_nas.engine.objective import GivenObjective, begun_objective, resumed_objective
 from attn_nas.engine.session import run_session
 from attn_nas.engine.setting import Setting
 from attn_nas.engine.time_budget import TimeBudget
@@ -19,16 +25,18 @@ from attn_nas.execution.backend import connected
 from attn_nas.execution.settings import Local, Ray
 from attn_nas.format import parse_seconds
 from attn_nas.runs.choices import RunChoices, StoredSpace
-from attn_nas.runs.folder import RunFolder, latest_run_folder, reserve_run_folder
+from attn_nas.runs.folder import ARRAYS, RunFolder, latest_run_folder, reserve_run_folder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
 from attn_nas.sampling import KnownCostSampler
 from attn_nas.sampling.observations import WARM_START, PriorTraining
 from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.loading import load_space
-from attn_nas.space.schema import DataSettings, SearchSpace
+from attn_nas.space.metric import Metric
+from attn_nas.space.schema import SearchSpace
 from attn_nas.storage.location import check_storage, create_study, move_study
 from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
+from attn_nas.training.objective import ObjectiveSource
 from attn_nas.training.protocol import TrainFunction, declared
 
 DEFAULT_SPACE = "cued_digits"
@@ -46,6 +54,7 @@ class _NewRun:
     seed: int
     prior: Sequence[PriorTraining]
     storage: str | None
+    own: OwnData | None = None
 
 
 class Search:
@@ -62,11 +71,18 @@ class Search:
     Args:
         space: a `SearchSpace`, the path of a YAML file, or the name of a shipped space; ``cued_digits``, whose
             data are embedded, by default.
-        data: data in the place of the space's: the name of a data set, or a mapping with ``name``, ``root`` and the other keys
-            of the YAML's section ``data``.
+        data: data in the place of the space's. The name of a data set, a mapping with ``name``, ``root`` and the other keys of
+            the YAML's section ``data``, or `ImageFolder`. Or data themselves: ``(train_dataset, validation_dataset)``, one
+            Dataset from which validation images are held out, arrays ``(images, labels)``, or an
+            `attn_nas.data.own.OwnData`, which says more. They are read once and kept in the run folder as arrays.
+        objective: a training loop of your own, ``objective(model, trial)``, that trains the network and returns the value of a
+            metric; or its name, ``"train.py:objective"``. See `attn_nas.training.objective.Trial`.
+        metric: the metric of the objective: a name (``"dice"``), a `Metric`, or a mapping with ``name``, ``direction``,
+            ``bounded`` and ``unit``. An unknown name means an unbounded metric that is maximised.
         training: recipe of the short training in the place of the space's: a mapping with keys of the YAML's section ``proxy``
-            (``{"epochs": 6, "precision": "fp32"}``). Or a trainer of your own, which is called in the place of ours with a
-            genotype, a seed and a function to report epochs to (see `attn_nas.training.protocol`).
+            (``{"epochs": 6, "precision": "fp32"}``), of which an objective uses the epochs alone. Or a trainer of your own,
+            which is called in the place of ours with a genotype, a seed and a function to report epochs to (see
+            `attn_nas.training.protocol`).
         run: the run folder, which must hold no run yet; a new one under ``runs`` by default.
         seed: seed of the sampler and of all trainings.
         sampler: makes the Optuna sampler from (space, costs, seed).
@@ -88,7 +104,9 @@ class Search:
         self,
         space: SearchSpace | str | PathLike[str] | None = None,
         *,
-        data: str | Mapping[str, Any] | DataSettings | None = None,
+        data: Any = None,
+        objective: GivenObjective | None = None,
+        metric: str | Metric | Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | TrainFunction | None = None,
         run: str | PathLike[str] | None = None,
         seed: int = 0,
@@ -105,28 +123,36 @@ class Search:
         if name is not None and not isinstance(name, str):
             raise UsageError(f"name = {name!r}: give text")
         default, loaded = _named_space(space)
+        own = None if data is None else OwnData.given(data)
         if data is not None:
-            loaded = loaded.with_data(data)
+            loaded = loaded.with_data(own.settings if own else data)
         if isinstance(training, Mapping):
             loaded = loaded.with_training(**training)
-        if loaded.data is None:
-            raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
         trainer = None if isinstance(training, Mapping) else training
         _check_callables(trainer, sampler)
+        if trainer is None or objective is not None:
+            loaded, source = begun_objective(loaded, objective, metric)
+            if trainer is not None:
+                raise UsageError("training and objective are both functions that train: give one of them")
+        else:
+            source = None
+        if loaded.data is None and loaded.objective is None:
+            raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
         prior = prior_trainings(Run(warm_start), loaded) if warm_start else []
         folder = RunFolder(run) if run else None
         if folder:
             folder.check_free()
         if storage is not None:
             check_storage(storage)
-        new = _NewRun(name or default, loaded, seed, prior, storage)
-        self._set(folder, new, trainer, sampler, data_root=data_root, download=download)
+        new = _NewRun(name or default, loaded, seed, prior, storage, own)
+        self._set(folder, new, trainer, sampler, source, data_root=data_root, download=download)
 
     @classmethod
     def load(
         cls,
         run: str | PathLike[str] | None = None,
         *,
+        objective: GivenObjective | None = None,
         training: TrainFunction | None = None,
         sampler: SamplerFactory = KnownCostSampler,
         storage: str | None = None,
@@ -137,7 +163,7 @@ class Search:
 
         ``storage`` is the address where the study is now, if its server has moved, and ``data_root`` the folder where the files
         of the data set are now, if they have moved: the run then goes on with that folder. A trainer of your own and a sampler
-        are not kept in the run: give them again.
+        are not kept in the run: give them again, and an ``objective`` that has no name, such as a closure.
 
         Raises:
             UsageError: there is no run, or an argument cannot be used.
@@ -153,9 +179,10 @@ class Search:
         if storage is not None:
             with folder.locked():
                 move_study(folder.path, storage)
-        RunManifest.read(folder)
+        manifest = RunManifest.read(folder)
         search = cls.__new__(cls)
-        search._set(folder, None, training, sampler, data_root=data_root, download=download)
+        source = None if training else resumed_objective(manifest, folder.path, objective)
+        search._set(folder, None, training, sampler, source, data_root=data_root, download=download)
         return search
 
     def _set(
@@ -164,6 +191,7 @@ class Search:
         new: _NewRun | None,
         trainer: TrainFunction | None,
         sampler: SamplerFactory,
+        objective: ObjectiveSource | None,
         *,
         data_root: str | PathLike[str] | None,
         download: bool,
@@ -174,6 +202,7 @@ class Search:
         self._sampler = sampler
         self._data_root = data_root
         self._download = download
+        self._objective = objective
         self._run: Run | None = None
 
     @property
@@ -249,22 +278,27 @@ class Search:
                 f"{declared(self._trainer).name} cannot pause a training: give it train_until (see "
                 "attn_nas.training.protocol.Trainer), or leave early_stopping out"
             )
-        with connected(execution) as backend:
+        own = self._new.own if self._new else None
+        with connected(execution) as backend, _arrays_of(own, self._folder) as arrays:
             setting = Setting(
                 choices,
                 self._folder.path if self._folder else None,
                 device=execution.device,
                 data_root=self._data_root,
                 download=self._download,
+                own=own,
+                arrays=arrays,
                 choose=backend.numerics,
             )
             jobs = setting.manifest.budget or _MAX_INTEGER
-            resources = backend.resources(setting.numerics, jobs, execution.workers, execution.threads, execution.trial_seconds)
+            resources = backend.resources(
+                setting.numerics, jobs, self._workers(execution), execution.threads, execution.trial_seconds
+            )
             folder = self._folder or reserve_run_folder(choices.space_name)
             folder.create()
             with folder.locked():
                 if self._new:
-                    _begin(folder, setting, self._new)
+                    _begin(folder, setting, self._new, self._objective, arrays)
                     self._folder, self._new = folder, None
                 else:
                     _keep_place_of_data(folder, setting)
@@ -277,7 +311,7 @@ class Search:
                             backend,
                             resources,
                             self._sampler,
-                            self._trainer,
+                            self._trainer or self._objective,
                             (JsonLines(log), *callbacks),
                         )
                 except BrokenPipeError:  # of a callback, not of the folder
@@ -289,6 +323,19 @@ class Search:
                     ) from error
         self._run = Run(folder.path)
         return self._run
+
+    def _workers(self, execution: Local | Ray) -> int | None:
+        """The number of workers that is asked for; one for an objective that other processes cannot load.
+
+        Raises:
+            UsageError: such an objective is to be trained in other processes.
+
+        """
+        if self._objective is None or isinstance(execution, Ray) or self._objective.is_carried:
+            return execution.workers
+        if execution.workers not in (None, 1) or execution.trial_seconds is not None:
+            self._objective.check_carried()
+        return 1
 
     def _choices(
         self, n_trials: int | None, seconds: float | None, confirm: int | None, early_stopping: bool | None
@@ -363,33 +410,61 @@ def _keep_place_of_data(folder: RunFolder, setting: Setting) -> None:
     if data is None or data.root in (None, folder.kept_data_root):
         return
     try:
-        _keep_space(folder, setting, setting.manifest.space.plugins)
+        _keep_space(folder, setting)
     except OSError as error:
         raise RunError(f"{folder.space} cannot be written: {error.strerror}") from None
 
 
-def _keep_space(folder: RunFolder, setting: Setting, plugins: Sequence[str]) -> None:
-    settings = setting.space.model_dump(mode="json", exclude_none=True)
-    model_file = setting.manifest.space.model_file
-    if model_file is not None:
-        settings["model"]["file"] = model_file
-    folder.keep_space({**settings, "plugins": [*plugins]})
+def _keep_space(folder: RunFolder, setting: Setting) -> None:
+    """Write the space, with the files of its code as the run names them."""
+    settings, stored = setting.space.model_dump(mode="json", exclude_none=True), setting.manifest.space
+    if stored.objective:
+        settings["objective"] = stored.objective.model_dump(mode="json", exclude_none=True)
+    if stored.model_file is not None:
+        settings["model"]["file"] = stored.model_file
+    folder.keep_space({**settings, "plugins": [*stored.plugins]})
 
 
-def _begin(folder: RunFolder, setting: Setting, new: _NewRun) -> None:
-    """Write the files of a new run, its study last; if that fails, delete them again and raise RunError."""
+@contextmanager
+def _arrays_of(own: OwnData | None, folder: RunFolder | None) -> Iterator[Path | None]:
+    """An empty folder for the arrays of data that are given, beside the run folder; what stays in it is removed at the end."""
+    if own is None:
+        yield None
+        return
+    arrays = (folder.path.parent if folder else Path("runs")) / f".attn-nas-{ARRAYS}-{token_hex(4)}"
+    RunFolder(arrays).create()
+    try:
+        yield arrays
+    finally:
+        shutil.rmtree(arrays, ignore_errors=True)
+
+
+def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: ObjectiveSource | None, arrays: Path | None) -> None:
+    """Write the files of a new run, its study last; if that fails, delete them again and raise RunError.
+
+    ``arrays`` is the folder with the data that were given; it moves into the run folder.
+    """
     folder.check_free()
     try:
+        if arrays:
+            arrays.rename(folder.arrays)
+            setting.moved(shared_dataset(folder.arrays))
         sources = folder.keep_plugins(setting.space.plugins)
+        code = folder.keep_code(objective.code) if objective and objective.code else {}
         model = folder.keep_code(setting.space.model.code) if setting.space.model and setting.space.model.code else {}
-        setting.manifest = setting.manifest.with_plugins([*sources]).with_model_file(next(iter(model), None))
-        _keep_space(folder, setting, [*sources])
+        named = setting.manifest.with_files([*sources], next(iter(code), None))
+        setting.manifest = named.with_model_file(next(iter(model), None))
+        sources |= code | model
+        _keep_space(folder, setting)
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
         if new.storage is not None:
-            attributes[PLUGIN_SOURCES] = {**sources, **model}
+            attributes[PLUGIN_SOURCES] = sources
         attributes[MANIFEST] = setting.manifest.to_stored()  # last: a study with a manifest is a run
-        create_study(folder.path, new.storage, setting.space.objectives.costs, attributes)
+        score = setting.space.metric.score_name
+        create_study(folder.path, new.storage, setting.space.objectives.costs, attributes, score)
     except OSError as error:
         raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
     finally:
+        if arrays and not folder.study.exists():
+            shutil.rmtree(folder.arrays, ignore_errors=True)
         folder.discard_beginning()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.agenda import Agenda
 from attn_nas.engine.confirmation import Confirmation
 from attn_nas.engine.early_stopping import EarlyStopping
@@ -23,10 +24,12 @@ from attn_nas.execution.resources import Resources
 from attn_nas.files import discard_unfinished
 from attn_nas.runs.folder import RunFolder
 from attn_nas.sampling.proposer import Proposer, SamplerFactory
+from attn_nas.space.metric import ACCURACY
 from attn_nas.storage.optuna_db import MANIFEST
 from attn_nas.storage.retry import RetryPolicy
+from attn_nas.training.objective import ObjectiveSource, ObjectiveTrainer
 from attn_nas.training.protocol import TrainFunction
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 _RETRY_SECONDS = 600.0
 """Seconds for which a search waits for a database server that does not answer any more."""
@@ -39,12 +42,12 @@ def run_session(
     backend: Backend,
     resources: Resources,
     sampler: SamplerFactory,
-    trainer: TrainFunction | None,
+    trainer: TrainFunction | ObjectiveSource | None,
     listeners: Sequence[Listener],
 ) -> None:
     """Run a search, which has begun in ``folder``, until it ends; ``listeners`` are called with each event.
 
-    Without a ``trainer`` the proxy training of the space is used.
+    Without a ``trainer`` or an objective in its place, the proxy training of the space is used.
 
     Raises:
         RunError: the study cannot be read or written, no worker can start, or a GPU has failed.
@@ -64,7 +67,7 @@ def run_session(
         live.set_user_attr(MANIFEST, manifest.to_stored())
         live.name_metrics(setting.space.objectives.costs)  # studies of older versions have no names
         sampled = Proposer(setting.encoding, sampler(setting.space, setting.table, manifest.seed), manifest.seed)
-        trained = trainer or _proxy_trainer(setting, resources, folder)
+        trained = _trainer(trainer, setting, resources, folder)
         executor = backend.executor(trained, resources, setting.affordable_references)
         try:
             journal = Journal(live, sampled, setting.table.cost, setting.reference_names, emit)
@@ -93,12 +96,13 @@ def run_session(
                     threads=resources.threads,
                     gpus=resources.gpus,
                     cores=resources.cores,
-                    numerics=str(setting.numerics),
+                    numerics=setting.numerics.device if setting.space.objective else str(setting.numerics),
                     trunk=str(setting.encoding.trunk),
                     num_sites=setting.encoding.num_genes,
                     epochs=setting.space.proxy.epochs,
-                    data=str(setting.dataset),
-                    notes=setting.dataset.notes,
+                    data=setting.about_data,
+                    notes=setting.notes,
+                    metric=None if setting.space.metric == ACCURACY else setting.space.metric.to_dict(),
                 )
             )
             why = loop.run()
@@ -128,13 +132,16 @@ def _loop(
     signals: StopSignals,
 ) -> Loop:
     references = setting.reference_names.keys()
-    early_stopping = EarlyStopping.of(setting.space.proxy, ledger.axes) if setting.manifest.early_stopping else None
+    bounded = setting.space.metric.bounded
+    early_stopping = (
+        EarlyStopping.of(setting.training, ledger.axes, bounded=bounded) if setting.manifest.early_stopping else None
+    )
     agenda = Agenda(
         ledger,
         time_budget,
         references=setting.affordable_references,
         reference_keys=references,
-        confirmation=Confirmation(ledger.seed, setting.manifest.confirm, references, ledger.axes),
+        confirmation=Confirmation(ledger.seed, setting.manifest.confirm, references, ledger.axes, bounded),
         early_stopping=early_stopping,
         workers=lambda: executor.workers,
     )
@@ -146,11 +153,27 @@ def _loop(
         early_stopping=early_stopping,
         affordable=setting.affordable,
         references=frozenset(references),
-        weights=WeightRetention(folder.weights, ledger.axes),
+        weights=WeightRetention(folder.weights, ledger.axes, bounded=bounded),
         pauses=folder.pauses,
         signals=signals,
         lookahead=Lookahead(),
     )
+
+
+def _trainer(
+    given: TrainFunction | ObjectiveSource | None, setting: Setting, resources: Resources, folder: RunFolder
+) -> TrainFunction:
+    if isinstance(given, ObjectiveSource):
+        return ObjectiveTrainer(
+            given,
+            setting.space.metric,
+            setting.task,
+            setting.space.proxy.epochs,
+            setting.numerics,
+            resources.threads,
+            folder.weights,
+        )
+    return given or _proxy_trainer(setting, resources, folder)
 
 
 def _proxy_trainer(setting: Setting, resources: Resources, folder: RunFolder) -> ProxyTrainer:

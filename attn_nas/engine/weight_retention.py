@@ -20,7 +20,8 @@ class WeightRetention:
     when its number of files has doubled.
     """
 
-    def __init__(self, folder: Path, axes: Sequence[str]) -> None:
+    def __init__(self, folder: Path, axes: Sequence[str], *, bounded: bool = True) -> None:
+        self._bounded = bounded
         self._folder = folder
         self._axes = axes
         self._limit = _MARGIN
@@ -34,7 +35,7 @@ class WeightRetention:
         """Keep the ``wanted`` keys and the estimated front, and unless it is the ``last`` time what has a chance of 1 %."""
         scored = {record.key for record in records if record.result}
         files = {path.stem: path for path in self._folder.glob("*.safetensors") if path.stem in scored}
-        beliefs = beliefs_of(records, self._axes)
+        beliefs = beliefs_of(records, self._axes, bounded=self._bounded)
         likely: set[str] = set(beliefs.front) if beliefs else set()
         if beliefs and not last:
             likely |= {key for key, belief in beliefs.networks.items() if belief.chance >= _MIN_CHANCE}

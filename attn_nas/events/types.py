@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from io import SEEK_END, TextIOWrapper
 from pathlib import Path
@@ -46,7 +46,9 @@ class SearchStarted(Event):
 
     ``budget`` is the number of candidates, ``time_budget`` the time in seconds; None without a limit. ``confirm`` rounds of
     confirmation follow. A complete training has ``epochs``. ``data`` describes the images and their augmentation, ``notes`` are
-    sentences about the images that a user should read.
+    sentences about the images that a user should read. ``metric`` has the fields of the metric (`attn_nas.space.metric`) that
+    candidates are judged by; None for accuracy. All events have its scores under ``accuracy``: larger is better, whatever the
+    direction of the metric is.
     """
 
     run: str
@@ -67,6 +69,7 @@ class SearchStarted(Event):
     epochs: int | None = None
     data: str = ""
     notes: tuple[str, ...] = ()
+    metric: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFinished(Event):
-    """An epoch of a training has ended with this validation accuracy (0 to 1)."""
+    """An epoch of a training has ended with this validation accuracy (0 to 1), or score of another metric."""
 
     number: int
     epoch: int

@@ -97,6 +97,8 @@ class _Worker:
     pipe: Connection
     ready: bool = False
     job: Job | DryRun | None = None
+    last: tuple[str, int] | None = None
+    """Key and seed of the training that it has done last."""
     seconds: float = 0.0
     """Seconds spent on the job, or on the start before it, up to the last check at time ``looked``."""
     looked: float = 0.0
@@ -148,9 +150,11 @@ class LocalPool:
         return sum(worker.job is None for worker in self._workers)
 
     def submit(self, job: Job | DryRun) -> None:
-        """Give ``job`` to the first idle worker."""
-        worker = next(worker for worker in self._workers if worker.job is None)
-        worker.job = job
+        """Give ``job`` to the idle worker that has paused the same training, if there is one, else to the first idle worker."""
+        idle = [worker for worker in self._workers if worker.job is None]
+        training = (job.genotype.key, job.seed) if isinstance(job, Job) else None
+        worker = next((worker for worker in idle if training and worker.last == training), idle[0])
+        worker.job, worker.last = job, training
         worker.begins()
         try:
             worker.pipe.send(job)

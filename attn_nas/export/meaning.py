@@ -8,6 +8,7 @@ from typing import Any
 
 from attn_nas.data.rules import DataRules
 from attn_nas.runs.run import Run
+from attn_nas.space.metric import ACCURACY, Metric
 
 _UNNAMED = (
     "The names of the classes are not known: the run was begun by a version of attn-nas that did not keep them. Classes are "
@@ -19,7 +20,7 @@ _MOST_NAMED = 100
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a photo becomes the input of a network: see `to_dict`, and `attn_nas.data.pixels.read_square` for the rules.
+    """How a photo becomes the input of a network: see `to_dict`, and `attn_nas.data.pixels.read_image` for the rules.
 
     ``rule`` is the decoding rule, ``size`` height and width in pixels; ``mean`` and ``std`` are of pixels from 0 to 1, for each
     channel.
@@ -35,7 +36,7 @@ class Preprocessing:
         """That of ``run``; where its data set is not made of files, photos are decoded by the present rule."""
         manifest, task = run.manifest, run.task
         rule = manifest.rules.decoding if run.data.name == "image_folder" else DataRules().decoding
-        return cls(rule, (task.height, task.width), manifest.normalization.mean, manifest.normalization.std)
+        return cls(rule, (task.height, task.width), run.normalization.mean, run.normalization.std)
 
     @property
     def mode(self) -> str:
@@ -79,36 +80,47 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """The accuracy that a card reports: ``value`` (0 to 1) on a ``split``, the mean of ``seeds`` trainings of ``epochs``."""
+class Reported:
+    """What a card reports: ``value`` of the ``metric`` on a ``split``, the mean of ``seeds`` trainings of ``epochs``.
+
+    The split is None for the metric of an objective, which has its own.
+    """
 
     value: float
-    split: str
+    split: str | None
     epochs: int
     seeds: int
+    metric: Metric = ACCURACY
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready data."""
-        return {"name": "accuracy", **vars(self)}
+        values = {name: value for name, value in vars(self).items() if name != "metric" and value is not None}
+        return {"name": self.metric.name, **({} if self.metric == ACCURACY else {"direction": self.metric.direction}), **values}
 
     def __str__(self) -> str:
         epochs, seeds = (f"{n} {noun}{'s' * (n != 1)}" for n, noun in ((self.epochs, "epoch"), (self.seeds, "seed")))
-        return f"accuracy on the {self.split} split after {epochs}, mean of {seeds}"
+        where = f" on the {self.split} split" if self.split else ""
+        return f"{self.metric.name}{where} after {epochs}, mean of {seeds}"
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """The meaning of inputs and outputs of a network; ``classes`` are None where the run did not keep their names."""
+    """The meaning of inputs and outputs of a network.
 
-    preprocessing: Preprocessing
+    ``classes`` are None where the run did not keep their names, ``preprocessing`` where an objective of the user prepares the
+    inputs and reads the outputs.
+    """
+
+    preprocessing: Preprocessing | None
     num_classes: int
     classes: tuple[str, ...] | None
-    metric: Metric
+    metric: Reported
 
     @classmethod
-    def of(cls, run: Run, metric: Metric) -> Meaning:
+    def of(cls, run: Run, metric: Reported) -> Meaning:
         """That of the networks of ``run``."""
-        return cls(Preprocessing.of(run), run.task.num_classes, run.manifest.classes, metric)
+        preprocessing = None if run.space.objective else Preprocessing.of(run)
+        return cls(preprocessing, run.task.num_classes, run.manifest.classes, metric)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,6 +129,8 @@ class Meaning:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready data, for ``config.json``."""
+        if self.preprocessing is None:
+            return {"outputs": self.num_classes, "metric": self.metric.to_dict()}
         return {
             "classes": list(self.names),
             "class_names_known": self.classes is not None,
@@ -130,6 +144,10 @@ class Meaning:
 
     def paragraphs(self) -> list[str]:
         """Paragraphs about the classes for a model card."""
+        if self.preprocessing is None:
+            return [
+                f"It has {self.num_classes} outputs. What they and its inputs mean is said by the objective that trained it."
+            ]
         listed = ", ".join(f"{label} {name}" for label, name in enumerate(self.names[:_MOST_NAMED]))
         more = f" and {len(self.names) - _MOST_NAMED:,} more in config.json" if len(self.names) > _MOST_NAMED else ""
         return [f"Classes, in the order of the logits: {listed}{more}.", *[_UNNAMED] * (self.classes is None)]

@@ -19,6 +19,14 @@ from predict import predict
 for name, probability in predict(model, "photo.jpg")[:3]:
     print(f"{name}: {probability:.1%}")"""
 """Code that classifies a photo from inside an exported folder, where ``model`` is the loaded network."""
+_PREDICTION_SECTION = (
+    "To classify a photo, a path or an image of Pillow, with a network that was loaded as above:",
+    "",
+    "```python",
+    *PREDICTION.splitlines(),
+    "```",
+    "",
+)
 
 
 def docstring(winner: Winner, loading: str) -> str:
@@ -31,13 +39,14 @@ def docstring(winner: Winner, loading: str) -> str:
 
 def config(winner: Winner, verified: Mapping[str, Any]) -> str:
     """Return ``config.json``: the network, its measurements, and the results of its verification."""
+    preprocessing = winner.meaning.preprocessing
     described = {
         "key": winner.key,
         "genotype": winner.genotype.to_dict(),
         "num_classes": winner.task.num_classes,
         "in_channels": winner.task.channels,
         "task": vars(winner.task),
-        "normalization": winner.meaning.preprocessing.normalization,
+        **({"normalization": preprocessing.normalization} if preprocessing else {}),
         **winner.meaning.to_dict(),
         **winner.facts,
         "verified": verified,
@@ -85,12 +94,7 @@ def model_card(winner: Winner, files: Mapping[str, str], loading: Iterable[tuple
             "To load, from inside this folder:",
             "",
             *snippets,
-            "To classify a photo, a path or an image of Pillow, with a network that was loaded as above:",
-            "",
-            "```python",
-            *PREDICTION.splitlines(),
-            "```",
-            "",
+            *(_PREDICTION_SECTION if winner.meaning.preprocessing else ()),
             "## Verified",
             "",
             "In a separate process in which attn-nas cannot be imported:",
@@ -121,14 +125,15 @@ def _title(winner: Winner) -> str:
 
 def _metadata(winner: Winner) -> dict[str, Any]:
     metric = winner.meaning.metric
+    task = ["image-classification"] if winner.meaning.preprocessing else []
     results = {
-        "task": {"type": "image-classification"},
-        "dataset": {"name": winner.data, "type": winner.data, "split": metric.split},
-        "metrics": [{"type": "accuracy", "name": str(metric), "value": round(metric.value, 4)}],
+        "task": {"type": task[0] if task else "other"},
+        "dataset": {"name": winner.data, "type": winner.data, **({"split": metric.split} if metric.split else {})},
+        "metrics": [{"type": metric.metric.name, "name": str(metric), "value": round(metric.value, 4)}],
     }
     return {
-        "tags": ["image-classification", "attention", "neural-architecture-search"],
+        "tags": [*task, "attention", "neural-architecture-search"],
         "library_name": "pytorch",
-        "pipeline_tag": "image-classification",
+        **({"pipeline_tag": task[0]} if task else {}),
         "model-index": [{"name": f"attn-nas {winner.key}", "results": [results]}],
     }

@@ -119,6 +119,14 @@ COMPANIONS: dict[str, tuple[Callable[[Winner], str], str]] = {
     ),
 }
 """Files that accompany every format: function that makes the text, and description."""
+
+
+def companions(winner: Winner) -> dict[str, tuple[Callable[[Winner], str], str]]:
+    """Those of `COMPANIONS` that apply to ``winner``: photos are classified where it is known how they become inputs."""
+    known = winner.meaning.preprocessing is not None
+    return {name: companion for name, companion in COMPANIONS.items() if known or name != "predict.py"}
+
+
 DEFAULT_FORMATS = ("source", "safetensors", "insert")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
-from attn_nas.export.meaning import Meaning, Metric
+from attn_nas.export.meaning import Meaning, Reported
 from attn_nas.export.winner import Recorded, Winner, described, known, mean_of_seeds
 from attn_nas.followups.full_training import FullTraining
+from attn_nas.format import percent
 from attn_nas.runs.candidate import Candidate
 from attn_nas.stats.uncertainty import Mean
 
@@ -23,14 +24,20 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
     trainings = training.trainings(candidate)
     seed, weights = training.weights(genotype)
     (own,) = (each for each in trainings if each.result.seed == seed)
-    tests = [each.test.accuracy for each in trainings if each.test]
-    data, epochs = run.data.name, training.recipe.epochs
+    metric, data, epochs = run.metric, run.data_name, training.recipe.epochs
+    tests = [(each.test or each.result).accuracy for each in trainings]
     start = f", started from {Path(training.pretrained).name}," if training.pretrained else ""
-    reached = f"{100 * own.test.accuracy:.2f} % on the test split and " if own.test else ""
+    reached = (
+        f"{metric.text(own.result.accuracy)}"
+        if run.space.objective
+        else f"{percent(own.result.accuracy)} on the validation split"
+    )
+    if own.test:
+        reached = f"{percent(own.test.accuracy)} on the test split and {reached}"
+    name, where = ("Test accuracy", data) if run.space.objective is None else (metric.name, f"the {data}")
     summary = (
-        f"Test accuracy {Mean.of(tests).hundredths()} % on {data} after a full training of {epochs} epochs{start} with "
-        f"{mean_of_seeds(len(tests))}; the weights are those of seed {seed}, which reached {reached}"
-        f"{100 * own.result.accuracy:.2f} % on the validation split.",
+        f"{name} {metric.mean_text(Mean.of(tests))} on {where} after a full training of {epochs} epochs{start} with "
+        f"{mean_of_seeds(len(tests))}; the weights are those of seed {seed}, which reached {reached}.",
         *described(run, candidate, training.versions),
     )
     facts = {
@@ -46,7 +53,7 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
         run.task,
         weights,
         Recorded.of(run, own.result),
-        Meaning.of(run, Metric(fmean(tests), "test", epochs, len(tests))),
+        Meaning.of(run, Reported(metric.value(fmean(tests)), "test" if own.test else None, epochs, len(tests), metric)),
         candidate.record.cost,
         data,
         summary,

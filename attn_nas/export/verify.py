@@ -25,6 +25,7 @@ from attn_nas.export.own_model import host_source
 from attn_nas.export.source import bare_source
 from attn_nas.export.winner import Winner
 from attn_nas.space.host import Host
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.task import Task
 
 BATCHES = (1, 2, 8)
@@ -54,13 +55,14 @@ class Verified:
 
     ``difference`` is the largest difference of its logits from those of the trained network, relative to the largest logit.
     ``cost`` are FLOPs and parameters; None if they cannot be counted. ``right`` of ``num_images`` validation images were
-    classified correctly; None if the data set was not used.
+    classified correctly; None if the data set was not used, or where an objective has given the ``metric``.
     """
 
     difference: float
     cost: tuple[int, int] | None
     right: int | None
     num_images: int
+    metric: Metric = ACCURACY
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -74,7 +76,8 @@ class Verified:
         if self.cost:
             parts.append("{:,} FLOPs and {:,} parameters".format(*self.cost))
         if self.right is None:
-            parts.append("the recorded accuracy was not reproduced, since the data set was not used")
+            why = "the data set was not used" if self.metric == ACCURACY else "it is computed by the objective"
+            parts.append(f"the recorded {self.metric.name} was not reproduced, since {why}")
         else:
             parts.append(f"accuracy {self.right / self.num_images:.2%} on {self.num_images:,} validation images")
         return "; ".join(parts)
@@ -130,14 +133,14 @@ def verify(written: Sequence[Written], validation: Split | None) -> list[dict[st
 
 def _described(written: Written, num_images: int) -> dict[str, Any]:
     """Describe a folder for the isolated process, as an entry of ``job.json``."""
-    winner = written.winner
+    winner, preprocessing = written.winner, written.winner.meaning.preprocessing
     return {
         "folder": str(written.folder),
         "formats": written.runnable,
         "handles": str(handles.__file__),
         "operators": str(torchvision_operators.__file__),
         "of_user": isinstance(winner.genotype.trunk, Host),
-        "normalization": winner.meaning.preprocessing.normalization,
+        "normalization": preprocessing.normalization if preprocessing else None,
         "numerics": winner.recorded.numerics.to_dict(),
         "batch": winner.recorded.batch,
         "correct": round(winner.recorded.accuracy * num_images),
@@ -177,7 +180,7 @@ def _judged(
     for name, each in found.items():
         if "error" in each:
             raise ExportError(f"{key}: {FORMATS[name].file} does not run by itself: {each['error']}")
-    judged, wanted = {}, _logits(written.model, inputs)
+    judged, wanted, metric = {}, _logits(written.model, inputs), written.winner.meaning.metric.metric
     for name in written.runnable:
         file, allowed = FORMATS[name].file, FORMATS[name].tolerance or 0.0
         difference = max(_difference(logits[f"{key}/{name}/{batch}"], wanted[batch]) for batch in wanted)
@@ -188,7 +191,7 @@ def _judged(
                 f"{key}: the logits of {file} differ from the trained network's by up to {difference:.1e} of the largest; "
                 f"allowed are {allowed:.0e}"
             )
-        judged[name] = Verified(difference, _cost(written, name, found[name]), found[name].get("correct"), num_images)
+        judged[name] = Verified(difference, _cost(written, name, found[name]), found[name].get("correct"), num_images, metric)
         _check_accuracy(written, name, found[name], num_images)
     return judged
 

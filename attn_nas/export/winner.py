@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from attn_nas.cost import Cost
 from attn_nas.errors import ExportError
-from attn_nas.export.meaning import Meaning, Metric, Preprocessing
+from attn_nas.export.meaning import Meaning, Preprocessing, Reported
 from attn_nas.format import likely
 from attn_nas.models.build import build_model
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.sampling import Belief
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.metric import Metric
 from attn_nas.space.task import Task
 from attn_nas.training import Numerics, ProxyResult, StepProfile
 from attn_nas.training.scores import evaluation_batch
@@ -24,7 +25,7 @@ from attn_nas.training.scores import evaluation_batch
 
 @dataclass(frozen=True)
 class Recorded:
-    """The validation ``accuracy`` (0 to 1) at the end of the training of the weights.
+    """The validation ``accuracy`` (0 to 1), or score of another metric, at the end of the training of the weights.
 
     It was computed with batches of ``batch`` images, in ``numerics``.
     """
@@ -95,19 +96,28 @@ class Winner:
             run.task,
             run.weights(candidate),
             Recorded.of(run, trained),
-            Meaning.of(run, Metric(candidate.measured.value, "validation", trained.epochs, len(candidate.results))),
+            Meaning.of(run, _reported(run, candidate, trained)),
             record.cost,
-            run.data.name,
+            run.data_name,
             _summary(run, candidate, trained),
             _facts(run, candidate, seed),
         )
 
 
+def _reported(run: Run, candidate: Candidate, trained: ProxyResult) -> Reported:
+    metric, split = run.metric, None if run.space.objective else "validation"
+    epochs = run.space.proxy.epochs if run.space.objective else trained.epochs
+    return Reported(metric.value(candidate.measured.value), split, epochs, len(candidate.results), metric)
+
+
 def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str, ...]:
+    metric, epochs = run.metric, run.space.proxy.epochs if run.space.objective else trained.epochs
+    name = metric.name if run.space.objective else "Validation accuracy"
+    where = run.data_name if run.space.data else f"the {run.data_name}"
     return (
-        f"Validation accuracy {candidate.measured.hundredths()} % on {run.data.name} after a short proxy "
-        f"training of {_plural(trained.epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
-        f"of seed {trained.seed}, which reached {100 * trained.accuracy:.2f} %.{_estimate(candidate.belief)}",
+        f"{name} {metric.mean_text(candidate.measured)} on {where} after a short proxy "
+        f"training of {_plural(epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
+        f"of seed {trained.seed}, which reached {metric.text(trained.accuracy)}.{_estimate(candidate.belief, metric)}",
         f"Verdict on its search: {run.verdict.text}",
         *described(run, candidate, run.manifest.versions.model_dump()),
     )
@@ -115,16 +125,31 @@ def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str,
 
 def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tuple[str, ...]:
     """Return paragraphs about costs, input and versions, for a short or a full training."""
-    cost, manifest, task = candidate.record.cost, run.manifest, run.task
+    cost, manifest = candidate.record.cost, run.manifest
+    numerics = (
+        manifest.numerics.device if run.space.objective else f"{manifest.numerics.precision} on {manifest.numerics.device}"
+    )
     return (
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {manifest.flops_convention}), "
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
         f"{_times(candidate.record.profile)}",
-        f"Input: {task.channels} x {task.height} x {task.width} (C x H x W). {Preprocessing.of(run)}",
-        f"Training images were {run.augmentation}.",
-        f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {manifest.numerics.precision} on "
-        f"{manifest.numerics.device}.",
+        *(_input_of_objective(run) if run.space.objective else _input(run)),
+        f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {numerics}.",
     )
+
+
+def _shape(run: Run) -> str:
+    task = run.task
+    return f"Input: {task.channels} x {task.height} x {task.width} (C x H x W)."
+
+
+def _input(run: Run) -> tuple[str, str]:
+    return f"{_shape(run)} {Preprocessing.of(run)}", f"Training images were {run.augmentation}."
+
+
+def _input_of_objective(run: Run) -> tuple[str]:
+    code = run.space.objective and run.space.objective.code
+    return (f"{_shape(run)} Trained by {f'the objective {code.text}' if code else 'an objective'} of its user.",)
 
 
 def mean_of_seeds(number: int) -> str:
@@ -136,12 +161,13 @@ def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)
 
 
-def _estimate(belief: Belief | None) -> str:
+def _estimate(belief: Belief | None, metric: Metric) -> str:
     if belief is None:
         return ""
+    low, high = sorted((belief.low, belief.high), key=metric.value)
     return (
-        f" Estimated from all trainings of the run, the accuracy is between {100 * belief.low:.2f} and "
-        f"{100 * belief.high:.2f} % with a probability of 90 %, and the network is on the Pareto front with a probability of "
+        f" Estimated from all trainings of the run, the {metric.name} is between {metric.number(low)} and "
+        f"{metric.text(high)} with a probability of 90 %, and the network is on the Pareto front with a probability of "
         f"{likely(belief.chance)}."
     )
 
@@ -168,11 +194,11 @@ def known(run: Run, candidate: Candidate) -> dict[str, Any]:
     """Return the results, costs and settings of a candidate as JSON-ready data."""
     profile = candidate.record.profile
     return {
-        "data": run.data.model_dump(mode="json", exclude={"root"}),
-        "augmentation": vars(run.augmentation),
+        "data": run.space.data and run.space.data.model_dump(mode="json", exclude={"root"}),
+        "augmentation": run.augmentation and vars(run.augmentation),
         "numerics": run.manifest.numerics.to_dict(),
-        "results": [result.to_dict() for result in candidate.results],
-        "belief": candidate.belief.to_dict() if candidate.belief else None,
+        "results": candidate.results_in_metric,
+        "belief": candidate.to_dict()["belief"],
         "verdict": run.verdict.to_dict(),
         "cost": candidate.record.cost.to_dict(),
         "added_flops": candidate.added_flops,

@@ -12,10 +12,10 @@ from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
 from attn_nas.export.model_card import config, model_card
 from attn_nas.export.model_formats import (
-    COMPANIONS,
     DEFAULT_FORMATS,
     FORMATS,
     chosen_formats,
+    companions,
     formats_of,
     reference_formats,
 )
@@ -58,7 +58,8 @@ def export_candidates(
     """Write a folder ``to/KEY`` for each candidate with the files of ``formats``, ``config.json``, a model card and a drawing.
 
     The weights are those of the search, or with ``retrained`` those of the full training. The recorded accuracy is reproduced
-    on the run's data set, which is fetched only if ``download`` is true; ``without_data`` skips this check. ``force`` replaces
+    on the run's data set, which is fetched only if ``download`` is true; ``without_data`` skips this check. The value of an
+    objective is not reproduced. ``force`` replaces
     existing folders. Returns the folders.
 
     Raises:
@@ -71,7 +72,8 @@ def export_candidates(
     training = FullTraining.of(run) if retrained else None
     winners = [retrained_winner(training, each) if training else Winner.of(run, each) for each in candidates]
     _check_target(Path(to), winners, force)
-    validation = None if without_data or not winners else validation_split(run, download=download)
+    has_images = not run.space.objective
+    validation = validation_split(run, download=download) if winners and has_images and not without_data else None
     return export_winners(winners, to, validation, formats=formats, force=force)
 
 
@@ -137,7 +139,7 @@ def _write(winner: Winner, folder: Path, formats: Sequence[str]) -> Written:
     names = tuple(name for name in FORMATS if name in wanted)
     for name in names:
         (folder / FORMATS[name].file).write_bytes(FORMATS[name].content(winner, model))
-    for name, (content, _) in COMPANIONS.items():
+    for name, (content, _) in companions(winner).items():
         (folder / name).write_text(content(winner), encoding="utf-8")
     (folder / "config.json").write_text(config(winner, {}), encoding="utf-8")
     return Written(winner, model, folder, names)
@@ -157,7 +159,7 @@ def _describe(written: Written, formats: Sequence[str], found: dict[str, Verifie
     card = model_card(
         winner,
         {format_.file: format_.summary for format_ in kept.values()}
-        | {name: description for name, (_, description) in COMPANIONS.items()},
+        | {name: description for name, (_, description) in companions(winner).items()},
         [(FORMATS[name].file, code) for name in kept if (code := _loading(winner, name))],
         [f"`{kept[name].file}`: {each}" for name, each in verified.items()],
     )

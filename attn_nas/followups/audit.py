@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attn_nas.engine.objective import GivenObjective
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.replicates import OnReplicate, ReplicateFolder
 from attn_nas.execution.resources import Resources
 from attn_nas.followups.training_plan import FollowUp, SeedPurpose, TrainingPlan, seeds_for
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
+from attn_nas.space.metric import ACCURACY
 from attn_nas.space.schema import ProxySettings
 from attn_nas.stats.rank_correlation import kendall, reliability, spearman
 from attn_nas.stats.uncertainty import Estimate
@@ -32,8 +34,8 @@ PREDICTORS: dict[str, Callable[[Candidate], float]] = {
     "attended blocks": lambda candidate: candidate.record.genotype.num_attended,
 }
 SCORES: dict[str, Callable[[ProxyResult], float]] = {
-    "validation loss": lambda result: -result.loss,
-    "margin": lambda result: result.margin,
+    "validation loss": lambda result: -result.loss_curve[-1],
+    "margin": lambda result: result.margin_curve[-1],
     "training loss, sum": lambda result: -sum(result.train_loss),
 }
 """Further scores of a short training, by name; larger is better."""
@@ -136,7 +138,13 @@ class Audit(FollowUp):
         folder = ReplicateFolder(self._folder / f"{name}-{settings.epochs}-epochs")
         return TrainingPlan(settings, folder, seeds, tuple(candidate.record.genotype for candidate in self.candidates))
 
-    def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
+    def train(
+        self,
+        resources: Resources,
+        on_end: OnReplicate,
+        download: bool = False,
+        objective: GivenObjective | None = None,
+    ) -> None:
         """Do the missing trainings; see `attn_nas.followups.training_plan.run_plan`.
 
         Raises:
@@ -145,7 +153,7 @@ class Audit(FollowUp):
         """
         if self.remaining:
             self._write_sample()
-        super().train(resources, on_end, download)
+        super().train(resources, on_end, download, objective)
 
     def _write_sample(self) -> None:
         keys = [candidate.record.key for candidate in self.candidates]
@@ -170,11 +178,16 @@ class Audit(FollowUp):
         truth = np.array([[result.accuracy for result in long[key]] for key in keys])
         long_mean = truth.mean(1)
         rankings = []
-        for rung, epoch in enumerate(range(self.proxy.warm_epochs + 1, self.proxy.epochs + 1)):
-            last = np.array([[result.curve[rung] for result in short[key]] for key in keys])
-            rankings.append(_ranking(f"accuracy, epoch {epoch}", last, long_mean))
+        metric, has_curves = self.run.metric, self.run.space.objective is None
+        last = np.array([[result.accuracy for result in short[key]] for key in keys])
+        if has_curves:
+            for rung, epoch in enumerate(range(self.proxy.warm_epochs + 1, self.proxy.epochs + 1)):
+                reached = np.array([[result.curve[rung] for result in short[key]] for key in keys])
+                rankings.append(_ranking(f"accuracy, epoch {epoch}", reached, long_mean))
+        else:
+            rankings.append(_ranking(metric.name, last, long_mean))
         short_reliability, long_reliability = reliability(last), reliability(truth)
-        for name, score in SCORES.items():
+        for name, score in SCORES.items() if has_curves else ():
             rankings.append(_ranking(name, np.array([[score(result) for result in short[key]] for key in keys]), long_mean))
         for name, predictor in PREDICTORS.items():
             predicted = np.array([predictor(candidate) for candidate in complete])
@@ -183,8 +196,8 @@ class Audit(FollowUp):
             {
                 "key": candidate.record.key,
                 "summary": str(candidate.record.genotype),
-                "proxy": last[index].tolist(),
-                "long": truth[index].tolist(),
+                "proxy": [*map(metric.value, last[index].tolist())],
+                "long": [*map(metric.value, truth[index].tolist())],
             }
             for index, candidate in enumerate(complete)
         ]
@@ -204,6 +217,7 @@ class Audit(FollowUp):
     def describe(self) -> dict[str, Any]:
         """Return candidates, epochs and seeds of the audit as JSON-ready data."""
         return {
+            **({} if self.run.metric == ACCURACY else {"metric": self.run.metric.to_dict()}),
             "candidates": [candidate.record.key for candidate in self.candidates],
             "proxy_epochs": self.proxy.epochs,
             "proxy_seeds": list(self.plans[0].seeds),

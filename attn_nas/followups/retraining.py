@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, nan
 from pathlib import Path
 from statistics import fmean, median
@@ -21,6 +21,7 @@ from attn_nas.followups.training_plan import FollowUp, SeedPurpose, TrainingPlan
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
@@ -77,7 +78,8 @@ class NetworkResult:
     ``test`` and ``validation`` hold one accuracy (0 to 1) per seed. ``added_flops`` are relative to the run's trunk without
     attention. ``profile`` holds medians over the trainings; its ratios are relative to the network's own trunk. ``gains`` of a
     winner are in test accuracy over ``bare`` (no attention), ``reference`` (the best by validation) and ``plain`` (a wider
-    trunk without attention of at least its FLOPs), as far as these were trained.
+    trunk without attention of at least its FLOPs), as far as these were trained. Where an objective trains, both hold the
+    scores of its ``metric``, which it measures on data of its own.
     """
 
     network: ComparedNetwork
@@ -87,6 +89,7 @@ class NetworkResult:
     added_flops: int
     profile: StepProfile | None
     gains: dict[str, Gain]
+    metric: Metric = ACCURACY
 
     @property
     def key(self) -> str:
@@ -95,7 +98,7 @@ class NetworkResult:
 
     @property
     def accuracy(self) -> float:
-        """Mean accuracy on the test split over seeds, from 0 to 1."""
+        """Mean accuracy on the test split over seeds, from 0 to 1, or mean score of an objective."""
         return fmean(self.test)
 
     @property
@@ -113,21 +116,34 @@ class NetworkResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data; NaN becomes None."""
-        low, high = self.interval
-        network = self.network
+        network, metric = self.network, self.metric
+        low, high = sorted(map(metric.value, self.interval))
         return {
             "key": self.key,
             "role": network.role,
             "name": network.name,
             **network.genotype.to_dict(),
-            "test": list(self.test),
-            "validation": list(self.validation),
-            **without_nan({"accuracy": self.accuracy, "standard_deviation": self.deviation, "low": low, "high": high}),
+            **self._by_seed,
+            **without_nan(
+                {metric.name: metric.value(self.accuracy), "standard_deviation": self.deviation, "low": low, "high": high}
+            ),
             "cost": self.cost.to_dict(),
             "added_flops": self.added_flops,
             "profile": self.profile.to_dict() if self.profile else None,
-            "gains": {over: gain.to_dict() for over, gain in self.gains.items()},
+            "gains": {over: gain_in(gain, metric).to_dict() for over, gain in self.gains.items()},
         }
+
+    @property
+    def _by_seed(self) -> dict[str, list[float]]:
+        if self.metric == ACCURACY:
+            return {"test": list(self.test), "validation": list(self.validation)}
+        return {"by_seed": [*map(self.metric.value, self.test)]}
+
+
+def gain_in(gain: Gain, metric: Metric) -> Gain:
+    """``gain``, which is one of scores, as a difference in the ``metric``, in its direction."""
+    low, high = sorted((metric.change(gain.low), metric.change(gain.high)))
+    return replace(gain, mean=metric.change(gain.mean), low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -146,6 +162,11 @@ class RetrainingResult:
     prior_trainings: int
     plan: dict[str, Any]
 
+    @property
+    def metric(self) -> Metric:
+        """The metric of the run."""
+        return Metric.of_event(self.plan.get("metric"))
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
         return {
@@ -154,7 +175,7 @@ class RetrainingResult:
             "networks": [each.to_dict() for each in self.networks],
             "incomplete": self.incomplete,
             "failures": self.failures,
-            "test_split_read_by_earlier_trainings": self.prior_trainings,
+            **({"test_split_read_by_earlier_trainings": self.prior_trainings} if self.metric == ACCURACY else {}),
         }
 
 
@@ -189,6 +210,9 @@ class Retraining(FollowUp):
             raise UsageError(f"--lr {lr}: choose a number above 0")
         if not run.candidates:
             raise RunError(f"{run.folder.path} has no finished trial yet")
+        if run.space.objective and (lr is not None or pretrained):
+            given = "--lr" if lr is not None else "--pretrained"
+            raise UsageError(f"{given}: the objective of this run has a recipe of its own; leave it out")
         self.run = run
         trunk = run.candidates[0].record.genotype.trunk
         self.fresh = check_pretrained(pretrained, trunk, run.task) if pretrained else []
@@ -211,6 +235,7 @@ class Retraining(FollowUp):
     def describe(self) -> dict[str, Any]:
         """Return recipe, seeds, numerics and networks of the retraining as JSON-ready data."""
         return {
+            **({} if self.run.metric == ACCURACY else {"metric": self.run.metric.to_dict()}),
             "recipe": self.recipe.model_dump(mode="json"),
             "seeds": list(self.plan.seeds),
             "folder": str(self.plan.folder.path.relative_to(self.run.folder.path)),
@@ -256,6 +281,7 @@ class Retraining(FollowUp):
                     cost.flops - bare,
                     _median([training.profile for training in trainings if training.profile]),
                     gains,
+                    self.run.metric,
                 )
             )
         return RetrainingResult(
@@ -344,7 +370,8 @@ def wider_trunk(trunk: Trunk, task: Task, flops: int) -> Genotype | None:
 
 
 def _test(trainings: Sequence[Trained]) -> tuple[float, ...]:
-    return tuple(training.test.accuracy for training in trainings if training.test)
+    """Accuracies on the test split; the values of an objective, which has no such split, are taken as they are."""
+    return tuple((training.test or training.result).accuracy for training in trainings)
 
 
 def _validation(trainings: Sequence[Trained]) -> tuple[float, ...]:

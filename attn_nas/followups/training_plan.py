@@ -13,6 +13,8 @@ from statistics import fmean
 from typing import Any
 
 from attn_nas.cost import Cost, count_cost
+from attn_nas.data.arrays import share_dataset
+from attn_nas.engine.objective import GivenObjective, resumed_objective
 from attn_nas.engine.setting import Setting
 from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.replicates import OnReplicate, ReplicateFolder, train_replicates
@@ -28,8 +30,9 @@ from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.training import Numerics
 from attn_nas.training.images import epoch_work
-from attn_nas.training.protocol import Replicate, Trained
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.objective import ObjectiveSource, ObjectiveTrainer
+from attn_nas.training.protocol import Replicate, Trained, Trainer
+from attn_nas.training.trainer import ProxyTrainer
 
 _SEED_STRIDE = 1000
 
@@ -99,6 +102,19 @@ class TrainingPlan:
         """Folder of the kept weights."""
         return self.folder.path / "weights"
 
+    def objective_trainer(self, source: ObjectiveSource, setting: Setting, threads: int) -> ObjectiveTrainer:
+        """Make the trainer of an objective for this plan; its value is that of the objective's own data."""
+        return ObjectiveTrainer(
+            source,
+            setting.space.metric,
+            setting.task,
+            self.settings.epochs,
+            setting.numerics,
+            threads,
+            self.weights if self.in_full else None,
+            kept_seed=self.seeds[0] if self.in_full else None,
+        )
+
     def trainer(self, run: RunFolder, numerics: Numerics, threads: int) -> ProxyTrainer:
         """Make the trainer for this plan; ``threads`` is the number of CPU threads of one training."""
         return ProxyTrainer(
@@ -153,9 +169,15 @@ class FollowUp(ABC):
         """Raise DataError if the names of the images show that a missing training cannot be scored; reads no image."""
         _check_test_split(self.run, self.plans)
 
-    def train(self, resources: Resources, on_end: OnReplicate, download: bool = False) -> None:
+    def train(
+        self,
+        resources: Resources,
+        on_end: OnReplicate,
+        download: bool = False,
+        objective: GivenObjective | None = None,
+    ) -> None:
         """Do the missing trainings; see `run_plan`."""
-        run_plan(self.run, self.plans, resources, on_end, download=download)
+        run_plan(self.run, self.plans, resources, on_end, download=download, objective=objective)
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -169,13 +191,21 @@ def cost_of(genotype: Genotype, task: Task) -> Cost:
 
 
 def run_plan(
-    run: Run, plans: Sequence[TrainingPlan], resources: Resources, on_end: OnReplicate, *, download: bool = False
+    run: Run,
+    plans: Sequence[TrainingPlan],
+    resources: Resources,
+    on_end: OnReplicate,
+    *,
+    download: bool = False,
+    objective: GivenObjective | None = None,
 ) -> None:
     """Do the missing trainings of ``plans``; earlier results in their folders are not computed again.
 
-    ``on_end`` is called after each training. ``download`` allows fetching the data set.
+    ``on_end`` is called after each training. ``download`` allows fetching the data set. The run's own ``objective`` is used,
+    which must be given again if it has no name.
 
     Raises:
+        UsageError, SpaceError: the objective of the run is missing, is not trusted, or cannot be loaded by worker processes.
         RunError: another process works on the run, or a result cannot be written.
         DataError: the data set is missing or damaged.
         DeviceError: this machine lacks the device or precision of the run.
@@ -185,14 +215,22 @@ def run_plan(
     if not waiting:
         return
     _check_test_split(run, waiting)
+    source = resumed_objective(run.manifest, run.folder.path, objective)
+    if source and (resources.at_first > 1 or resources.trial_timeout is not None):
+        source.check_carried()
     with run.folder.locked():
         setting = Setting(run.manifest, run.folder.path, data_root=run.data_root, download=download)
-        dataset = with_known_test(setting.dataset, run.folder)
-        share_dataset(dataset, run.folder.cache, test=any(plan.in_full for plan in waiting))
+        if source is None:
+            dataset = with_known_test(setting.dataset, run.folder)
+            share_dataset(dataset, run.folder.cache, test=any(plan.in_full for plan in waiting))
         for plan in waiting:
             for replicate in plan.missing if plan.in_full else ():
                 plan.folder.forget(replicate)
-            trainer = plan.trainer(run.folder, setting.numerics, resources.threads)
+            trainer: Trainer = (
+                plan.objective_trainer(source, setting, resources.threads)
+                if source
+                else plan.trainer(run.folder, setting.numerics, resources.threads)
+            )
             executor = make_executor(trainer, resources, plan.genotypes)
             try:
                 train_replicates(plan.replicates, plan.folder, executor, on_end)
@@ -203,5 +241,5 @@ def run_plan(
 
 
 def _check_test_split(run: Run, plans: Sequence[TrainingPlan]) -> None:
-    if any(plan.in_full and plan.missing for plan in plans):
+    if run.space.objective is None and any(plan.in_full and plan.missing for plan in plans):
         run.check_test_split()

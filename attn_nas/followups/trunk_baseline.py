@@ -17,6 +17,7 @@ from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.host import Host
+from attn_nas.space.metric import ACCURACY
 from attn_nas.space.trunks import Trunk
 from attn_nas.stats.uncertainty import Mean
 from attn_nas.training.protocol import Replicate, Trained
@@ -88,6 +89,7 @@ class TrunkBaseline(FollowUp):
     def describe(self) -> dict[str, Any]:
         """Return epochs, seeds and trunks of the baseline as JSON-ready data."""
         return {
+            **({} if self.run.metric == ACCURACY else {"metric": self.run.metric.to_dict()}),
             "bare": trunk_name(self.bare),
             "epochs": self.plan.settings.epochs,
             "seeds": list(self.plan.seeds),

@@ -12,6 +12,7 @@ from attn_nas.cost import Cost
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.host import Host
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.trunks import Trunk
 from attn_nas.stats.uncertainty import Mean
 
@@ -28,8 +29,9 @@ def trunk_name(trunk: Trunk) -> str:
 class TrunkPoint:
     """A trunk without attention, trained by the settings of the run's candidates.
 
-    ``by_seed`` maps seeds to validation accuracies (0 to 1). ``accuracy`` is their mean; its standard error uses one variance
-    pooled over all trunks, since a few seeds of one trunk do not suffice. ``added_flops`` are relative to the run's own trunk.
+    ``by_seed`` maps seeds to validation accuracies (0 to 1), or to scores of another metric. ``accuracy`` is their mean; its
+    standard error uses one variance pooled over all trunks, since a few seeds of one trunk do not suffice. ``added_flops`` are
+    relative to the run's own trunk.
     """
 
     trunk: Trunk
@@ -68,34 +70,34 @@ class TrunkPoint:
         """Number of parameters."""
         return self.cost.params
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready data; `from_dict` reads it."""
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """Return JSON-ready data in values of the ``metric``; `from_dict` reads it."""
         return {
             "key": self.key,
             "name": self.name,
             "depth": self.trunk.depth,
             "width": self.trunk.width,
-            "accuracy": self.accuracy.to_dict(),
-            "by_seed": {str(seed): accuracy for seed, accuracy in self.by_seed.items()},
+            metric.name: replace(self.accuracy, value=metric.value(self.accuracy.value)).to_dict(),
+            "by_seed": {str(seed): metric.value(score) for seed, score in self.by_seed.items()},
             **self.cost.to_dict(),
             "added_flops": self.added_flops,
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], family: Trunk) -> TrunkPoint:
+    def from_dict(cls, data: Mapping[str, Any], family: Trunk, metric: Metric = ACCURACY) -> TrunkPoint:
         """Read the data of `to_dict`; ``family`` is any trunk of the same family.
 
         Raises:
             ValueError, TypeError, KeyError, AttributeError: the data is damaged.
 
         """
-        mean, error = float(data["accuracy"]["mean"]), data["accuracy"]["standard_error"]
+        mean, error = float(data[metric.name]["mean"]), data[metric.name]["standard_error"]
         if not isfinite(mean):
-            raise ValueError(f"accuracy {mean}")
+            raise ValueError(f"{metric.name} {mean}")
         return cls(
             replace(family, depth=data["depth"], width=data["width"]),
-            {int(seed): float(share) for seed, share in data["by_seed"].items()},
-            Mean(mean, nan if error is None else float(error)),
+            {int(seed): metric.score(float(value)) for seed, value in data["by_seed"].items()},
+            Mean(metric.score(mean), nan if error is None else float(error)),
             Cost(*(int(data[name]) for name in _COSTS)),
             int(data["added_flops"]),
         )
@@ -108,7 +110,7 @@ def read_trunk_points(run: Run) -> tuple[TrunkPoint, ...]:
         return ()
     try:
         document = json.loads((run.folder.path / DOCUMENT).read_text(encoding="utf-8"))
-        found = [TrunkPoint.from_dict(each, family) for each in document["points"]]
+        found = [TrunkPoint.from_dict(each, family, run.metric) for each in document["points"]]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return ()
     return tuple(sorted(found, key=lambda point: point.flops))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, nan
 from typing import Any
 
@@ -13,6 +13,7 @@ from scipy import stats
 from attn_nas.followups.trunk_points import TrunkPoint
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.stats.uncertainty import Mean
 
 
@@ -35,9 +36,10 @@ class TrunkLead:
         reach = float(stats.t(degrees).ppf(0.975)) * difference.standard_error
         return cls(difference, abs(difference.value) > reach)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready data."""
-        return {**self.difference.to_dict(), "beyond_chance": self.beyond_chance}
+    def to_dict(self, metric: Metric) -> dict[str, Any]:
+        """Return JSON-ready data, in the direction of the ``metric``."""
+        difference = replace(self.difference, value=metric.change(self.difference.value))
+        return {**difference.to_dict(), "beyond_chance": self.beyond_chance}
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,22 @@ class TrunkComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
+        metric = self.candidate.run.metric
+
+        def valued(score: Mean) -> dict[str, Any]:
+            return replace(score, value=metric.value(score.value)).to_dict()
+
         return {
             "role": self.role,
             "key": self.candidate.record.key,
             "summary": str(self.candidate.record.genotype),
-            "accuracy": self.candidate.expected.to_dict(),
+            metric.name: valued(self.candidate.expected),
             "flops": self.candidate.record.cost.flops,
             "added_flops": self.candidate.added_flops,
-            "plain_of_same_flops": self.same.to_dict() if self.same else None,
-            "lead": self.lead.to_dict() if self.lead else None,
+            "plain_of_same_flops": valued(self.same) if self.same else None,
+            "lead": self.lead.to_dict(metric) if self.lead else None,
             "next_larger": self.larger.key if self.larger else None,
-            "lead_over_next_larger": self.larger_lead.to_dict() if self.larger_lead else None,
+            "lead_over_next_larger": self.larger_lead.to_dict(metric) if self.larger_lead else None,
             "cheapest_as_accurate": self.equal.key if self.equal else None,
         }
 
@@ -100,11 +107,16 @@ class TrunkBaselineResult:
     failures: Mapping[str, str]
     plan: Mapping[str, Any]
 
+    @property
+    def metric(self) -> Metric:
+        """The metric of the run."""
+        return Metric.of_event(self.plan.get("metric"))
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
         return {
             "plan": dict(self.plan),
-            "points": [point.to_dict() for point in self.points],
+            "points": [point.to_dict(self.metric) for point in self.points],
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "incomplete": dict(self.incomplete),
             "failures": dict(self.failures),
@@ -144,5 +156,6 @@ def compare_front(run: Run, points: Sequence[TrunkPoint], degrees: int) -> Itera
     if knee and knee is not best:
         yield TrunkComparison.of("knee", knee, points, degrees)
     if best:
-        role = "knee and most accurate" if knee is best else "most accurate"
+        most = "most accurate" if run.metric == ACCURACY else "best"
+        role = f"knee and {most}" if knee is best else most
         yield TrunkComparison.of(role, best, points, degrees)

@@ -166,7 +166,7 @@ def _trained(run: Run, candidate: Candidate) -> nn.Module:
 
 
 def _normalised(run: Run, pixels: Tensor) -> Tensor:
-    normalization = run.manifest.normalization
+    normalization = run.normalization
     mean, std = (torch.tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
     return (pixels.float() / 255 - mean) / std
 

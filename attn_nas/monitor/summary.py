@@ -1,9 +1,9 @@
-"""One-line summaries of the runs of a folder, read without their trials: space, progress, best accuracy."""
+"""One-line summaries of the runs of a folder, read without their trials: space, progress, best value of the metric."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from attn_nas.events.log import EventLog, event_in
 from attn_nas.events.progress import SearchProgress
 from attn_nas.runs.choices import RunChoices
 from attn_nas.runs.folder import RunFolder
+from attn_nas.space.metric import ACCURACY, Metric
 
 State = Literal["running", "finished", "stopped", "broken"]
 _MAX_THREADS = 16
@@ -25,7 +26,8 @@ class RunSummary:
     """Summary of one run; unknown values are None.
 
     ``finished`` of ``budget`` candidates are done; ``round`` of ``rounds`` is the current or last round of confirmation.
-    ``best`` is the highest accuracy on the Pareto front, from 0 to 1. ``believed`` is true if ``best``, ``front`` and
+    ``best`` is the highest accuracy on the Pareto front, from 0 to 1, or the best value of the ``metric`` (its fields, see
+    `attn_nas.space.metric`; None for accuracy). ``believed`` is true if ``best``, ``front`` and
     ``hypervolume`` are estimates from all trainings, which a search writes when it ends; false if they are measured values.
     ``begun`` and ``last_active`` are Unix times in seconds. A ``broken`` run has a ``reason`` and few other values.
     """
@@ -49,6 +51,16 @@ class RunSummary:
     begun: float | None = None
     last_active: float | None = None
     reason: str | None = None
+    metric: Mapping[str, Any] | None = None
+
+    @property
+    def shown_best(self) -> str | None:
+        """The best value with its unit, and with the name of another metric than accuracy."""
+        if self.best is None:
+            return None
+        metric = Metric.of_event(self.metric)
+        shown = metric.text(metric.score(self.best))
+        return shown if metric == ACCURACY else f"{shown} {metric.name}"
 
     @classmethod
     def of(cls, path: str | Path) -> RunSummary:
@@ -64,7 +76,8 @@ class RunSummary:
     def _read(cls, folder: RunFolder, choices: RunChoices) -> RunSummary:
         progress = brief_progress(EventLog(folder.events).new_lines())
         round_, ended = progress.round.begun, progress.ended
-        best, believed = _Best.of(folder, progress)
+        metric = choices.space.metric
+        best, believed = _Best.of(folder, progress, metric)
         return cls(
             name=_name(folder),
             path=str(folder.path),
@@ -75,7 +88,8 @@ class RunSummary:
             budget=choices.budget,
             round=round_.round if round_ else None,
             rounds=round_.rounds if round_ else None,
-            best=best.accuracy,
+            best=best.value,
+            metric=None if metric == ACCURACY else metric.to_dict(),
             believed=believed,
             front=best.front,
             hypervolume=best.hypervolume,
@@ -140,32 +154,33 @@ def _number(line: str) -> str:
 
 @dataclass(frozen=True)
 class _Best:
-    """A Pareto front in three numbers: highest accuracy (0 to 1), number of members, hypervolume."""
+    """A Pareto front in three numbers: best value of the metric, number of members, hypervolume."""
 
-    accuracy: float | None
+    value: float | None
     front: int
     hypervolume: float | None
 
     @classmethod
-    def of(cls, folder: RunFolder, progress: SearchProgress) -> tuple[_Best, bool]:
+    def of(cls, folder: RunFolder, progress: SearchProgress, metric: Metric) -> tuple[_Best, bool]:
         """Return the estimated front and True if the search has written it, else the measured front and False."""
-        written = _written_front(folder, progress.last) if progress.ended else None
+        written = _written_front(folder, progress.last, metric) if progress.ended else None
         if written:
             return written, True
-        accuracies = [point.accuracy for point in progress.front]
+        scores = [point.accuracy for point in progress.front]
         volume = progress.hypervolumes[-1] if progress.hypervolumes else None
-        return cls(max(accuracies, default=None), len(accuracies), volume), False
+        return cls(metric.value(max(scores)) if scores else None, len(scores), volume), False
 
 
-def _written_front(folder: RunFolder, since: float) -> _Best | None:
+def _written_front(folder: RunFolder, since: float, metric: Metric) -> _Best | None:
     """Read ``front.json``; None if it is missing, damaged, or older than ``since`` (Unix time in seconds)."""
     path = folder.path / "front.json"
     try:
         if path.stat().st_mtime < since:
             return None
         document = json.loads(path.read_text(encoding="utf-8"))
-        accuracies = [float(row["accuracy"]) for row in document["front"]]
-        return _Best(max(accuracies, default=None), len(accuracies), float(document["hypervolume"]))
+        values = [float(row[metric.name]) for row in document["front"]]
+        best = min if metric.is_minimized else max
+        return _Best(best(values, default=None), len(values), float(document["hypervolume"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -59,7 +59,7 @@ class UserCode:
         spec = getattr(module, "__spec__", None)
         named = spec.name if module.__name__ == "__main__" and spec else module.__name__
         path = getattr(module, "__file__", None)
-        if path and (module.__name__ == "__main__" or "." not in named) and not _is_installed(path):
+        if path and (module.__name__ == "__main__" or "." not in named) and not is_installed(path):
             return cls(str(Path(path).resolve()), None, name) if Path(path).is_file() else None
         return cls(None, named, name) if named != "__main__" and _NAME.fullmatch(named) and path else None
 
@@ -197,7 +197,7 @@ class UserCode:
         return module
 
 
-def _is_installed(path: str) -> bool:
+def is_installed(path: str) -> bool:
     """Whether a module's file belongs to the standard library or to an installed package."""
     folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     return any(Path(path).resolve().is_relative_to(Path(folder).resolve()) for folder in folders) or "site-packages" in path

@@ -10,12 +10,9 @@ from attn_nas.report.charts.scales import short
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
+from attn_nas.space.metric import ACCURACY, Metric
 
 _HEADINGS = (
-    "",
-    "key",
-    "accuracy, %",
-    "measured, % (seeds)",
     "on front",
     "added FLOPs",
     "FLOPs",
@@ -28,27 +25,30 @@ _HEADINGS = (
 def markdown_report(reading: RunReading) -> str:
     """Return a summary of a run: state, verdict, front, references, leads of the pick, trunks without attention."""
     run, manifest = reading.run, reading.run.manifest
-    data, trunk = run.data.name, run.records[0].genotype.trunk if run.records else "no trial"
+    data, trunk = run.data_name, run.records[0].genotype.trunk if run.records else "no trial"
+    images = f"Training images are {run.augmentation}. " if run.augmentation else ""
     parts = [
         f"# attn-nas: {markdown(reading.name)}",
         f"{reading.state}: {len(run.candidates)} candidates on {data}, {trunk}; {len(run.failures)} failed. "
-        f"Training images are {run.augmentation}. "
-        f"Hypervolume {count(run.hypervolume)}.{_noise(run)}",
+        f"{images}Hypervolume {count(run.hypervolume)}.{_noise(run)}",
     ]
     if not run.candidates:
         return "\n\n".join([*parts, "No candidate has a score yet.", *_failures(run)]) + "\n"
     parts += [
         "## Front",
         markdown(run.verdict.text),
-        _table([(str(number), each) for number, each in enumerate(run.front, start=1)]),
+        _table([(str(number), each) for number, each in enumerate(run.front, start=1)], run.metric),
     ]
-    parts += ["## References", _table([(reference_label(str(each.record.reference)), each) for each in run.references])]
+    parts += [
+        "## References",
+        _table([(reference_label(str(each.record.reference)), each) for each in run.references], run.metric),
+    ]
     parts += _leads(run)
     if reading.trunks:
         parts += ["## Trunks without attention", _trunks(reading)]
     parts += _failures(run)
     parts.append(
-        f"Accuracy on the validation split: estimate from all trainings of the run, with its standard deviation. {_mark(run)}"
+        f"{_scored(run.metric)}: estimate from all trainings of the run, with its standard deviation. {_mark(run)}"
         f"One multiply-add is one FLOP. attn-nas {markdown(manifest.versions.attn_nas)}, "
         f"torch {markdown(manifest.versions.torch)}, "
         f"{manifest.numerics.precision} on {manifest.numerics.device}."
@@ -61,20 +61,27 @@ def _mark(run: Run) -> str:
 
 
 def _noise(run: Run) -> str:
-    return f" Noise between seeds: ± {100 * run.beliefs.noise:.2f} points." if run.beliefs else ""
+    return f" Noise between seeds: ± {run.metric.spread_text(run.beliefs.noise)}." if run.beliefs else ""
 
 
-def _table(rows: Sequence[tuple[str, Candidate]]) -> str:
-    return _rows(_HEADINGS, [_cells(name, candidate) for name, candidate in rows])
+def _scored(metric: Metric) -> str:
+    return "Accuracy on the validation split" if metric == ACCURACY else markdown(metric.name)
+
+
+def _table(rows: Sequence[tuple[str, Candidate]], metric: Metric) -> str:
+    unit = f", {metric.shown_unit}" * bool(metric.shown_unit)
+    return _rows(
+        ("", "key", metric.label, f"measured{unit} (seeds)", *_HEADINGS), [_cells(name, candidate) for name, candidate in rows]
+    )
 
 
 def _cells(name: str, candidate: Candidate) -> list[str]:
-    cost = candidate.record.cost
+    cost, metric = candidate.record.cost, candidate.run.metric
     return [
         name,
         f"`{candidate.record.key}`",
-        candidate.expected.hundredths(),
-        f"{candidate.measured.hundredths()} ({len(candidate.results)})",
+        metric.mean(candidate.expected),
+        f"{metric.mean(candidate.measured)} ({len(candidate.results)})",
         f"{likely(candidate.belief.chance)}{' ~' * candidate.is_tied}" if candidate.belief else "-",
         short(candidate.added_flops),
         count(cost.flops),
@@ -87,12 +94,15 @@ def _cells(name: str, candidate: Candidate) -> list[str]:
 def _leads(run: Run) -> list[str]:
     """Table of the leads of the pick over each reference; nothing where the verdict allows no claims."""
     rows = [
-        [reference_label(claim.reference), claim.lead.mean.hundredths(signed=True), likely(claim.lead.probability)]
+        [reference_label(claim.reference), run.metric.lead(claim.lead.mean), likely(claim.lead.probability)]
         for claim in run.verdict.claims
     ]
     if not rows:
         return []
-    return [f"`{run.verdict.pick}` against the references:", _rows(("reference", "points", "sure to be better"), rows)]
+    return [
+        f"`{run.verdict.pick}` against the references:",
+        _rows(("reference", run.metric.change_unit or run.metric.name, "sure to be better"), rows),
+    ]
 
 
 def _failures(run: Run) -> list[str]:
@@ -106,11 +116,14 @@ def _failures(run: Run) -> list[str]:
 
 
 def _trunks(reading: RunReading) -> str:
+    metric = reading.run.metric
     rows = [
-        [point.name, point.accuracy.hundredths(), f"{len(point.seeds)}", short(point.added_flops), count(point.params)]
+        [point.name, metric.mean(point.accuracy), f"{len(point.seeds)}", short(point.added_flops), count(point.params)]
         for point in reading.trunks
     ]
-    return _rows(("trunk", "measured, %", "seeds", "added FLOPs", "params"), rows)
+    return _rows(
+        ("trunk", "measured" + f", {metric.shown_unit}" * bool(metric.shown_unit), "seeds", "added FLOPs", "params"), rows
+    )
 
 
 def _rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

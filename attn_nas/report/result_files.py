@@ -16,7 +16,7 @@ from attn_nas.runs.run import Run
 from attn_nas.sampling.insight import Insight
 
 _BELIEF = ("standard_deviation", "low", "high", "chance", "lead")
-_COLUMNS = ("key", "reference", "accuracy", "flops", "added_flops", "macs", "fvcore_default", "params", "summary")
+_COLUMNS = ("flops", "added_flops", "macs", "fvcore_default", "params", "summary")
 _PROFILE = (
     "step_seconds",
     "step_ratio",
@@ -52,8 +52,8 @@ def write_insight(insight: Insight, run: Run, folder: str | Path) -> list[Path]:
     """
     title = f"{run.manifest.space_name}: effect of each mechanism at each site, from {insight.networks} networks"
     contents = {
-        "insight.json": json.dumps(insight.to_dict(), indent=2) + "\n",
-        "insight.svg": insight_svg(insight, title),
+        "insight.json": json.dumps(insight.to_dict(run.metric), indent=2) + "\n",
+        "insight.svg": insight_svg(insight, title, run.metric),
     }
     return write_files(contents, Path(folder))
 
@@ -89,7 +89,8 @@ def write_file(content: str | bytes, path: Path) -> Path:
 def _csv(run: Run) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("on_front", *_COLUMNS, *_BELIEF, "measured", "standard_error", "seeds", *_PROFILE))
+    named = ("key", "reference", run.metric.name, *_COLUMNS)
+    writer.writerow(("on_front", *named, *_BELIEF, "measured", "standard_error", "seeds", *_PROFILE))
     front = {candidate.record.key for candidate in run.front}
     for candidate in run.candidates:
         row = candidate.to_dict()
@@ -98,6 +99,6 @@ def _csv(run: Run) -> str:
         belief = row["belief"] or dict.fromkeys(_BELIEF, "")
         estimates = (belief[column] for column in _BELIEF)
         measured = (*row["measured"].values(), len(candidate.results))
-        columns = (row[column] for column in _COLUMNS)
+        columns = (row[column] for column in named)
         writer.writerow((int(candidate.record.key in front), *columns, *estimates, *measured, *times))
     return text.getvalue()

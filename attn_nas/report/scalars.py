@@ -12,7 +12,7 @@ from attn_nas.report.growth import growth_of
 from attn_nas.runs.run import Run
 
 _COLUMNS = (
-    "trial", "key", "reference", "seed", "state", "accuracy", "loss", "epochs", "flops", "added_flops", "macs", "params",
+    "loss", "epochs", "flops", "added_flops", "macs", "params",
     "seconds", "begun", "ended", "reason", "placements",
 )  # fmt: skip
 
@@ -20,7 +20,9 @@ _COLUMNS = (
 def trials_csv(run: Run) -> str:
     """Return a CSV table with a row for each trial; ``seconds`` is a duration, ``begun`` and ``ended`` are Unix times."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    metric = run.metric
+    columns = ("trial", "key", "reference", "seed", "state", metric.name, *(each for each in _COLUMNS if each != metric.name))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     bare = run.manifest.bare_cost.flops
     for record in run.records:
@@ -33,8 +35,8 @@ def trials_csv(run: Run) -> str:
                 "reference": record.reference or "",
                 "seed": record.seed,
                 "state": record.state,
-                "accuracy": reached.accuracy if reached else "",
-                "loss": reached.loss if reached else "",
+                "loss": reached.loss if reached and reached.loss is not None else "",
+                metric.name: metric.value(reached.accuracy) if reached else "",
                 "epochs": reached.epochs if reached else "",
                 "flops": record.cost.flops,
                 "added_flops": record.cost.flops - bare,
@@ -67,8 +69,9 @@ def write_scalars(run: Run, folder: Path) -> Path:
             reached = record.result or record.partial
             if reached:
                 with SummaryWriter(str(folder / f"{record.number:05d}-{record.key}-seed{record.seed}")) as writer:
-                    for epoch, (accuracy, loss) in enumerate(zip(reached.curve, reached.loss_curve, strict=True), start=1):
-                        writer.add_scalar("validation/accuracy", accuracy, epoch)
+                    for epoch, score in enumerate(reached.curve, start=1):
+                        writer.add_scalar(f"validation/{run.metric.name}", run.metric.value(score), epoch)
+                    for epoch, loss in enumerate(reached.loss_curve, start=1):
                         writer.add_scalar("validation/loss", loss, epoch)
         with SummaryWriter(str(folder / "search")) as writer:
             for grown in growth_of(run):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attn_nas.format import percent
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Belief
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.schema import TIMED
 from attn_nas.stats.uncertainty import Mean
 from attn_nas.training import ProxyResult
@@ -42,12 +42,12 @@ class Candidate:
     belief: Belief | None
 
     def __repr__(self) -> str:
-        """Placements, accuracy and added FLOPs, as ``<Candidate eca k3@pre | - | -: 94.51 %, +1,536 FLOPs>``."""
-        return f"<Candidate {self.record.genotype}: {percent(self.accuracy)}, {self.added_flops:+,} FLOPs>"
+        """Placements, value of the metric and added FLOPs, as ``<Candidate eca k3@pre | - | -: 94.51 %, +1,536 FLOPs>``."""
+        return f"<Candidate {self.record.genotype}: {self.run.metric.text(self.accuracy)}, {self.added_flops:+,} FLOPs>"
 
     @cached_property
     def measured(self) -> Mean:
-        """Mean validation accuracy over the seeds, with its standard error; shares of 1."""
+        """Mean validation accuracy (or score) over the seeds, with its standard error; shares of 1."""
         return Mean.of([result.accuracy for result in self.results])
 
     @cached_property
@@ -59,8 +59,13 @@ class Candidate:
 
     @property
     def accuracy(self) -> float:
-        """The mean of `expected`, a share of 1."""
+        """The mean of `expected`, a share of 1; for another metric than accuracy its score, see `value`."""
         return self.expected.value
+
+    @property
+    def value(self) -> float:
+        """The value of the run's metric, in its own direction: the estimate, or else the measured mean."""
+        return self.run.metric.value(self.accuracy)
 
     @property
     def is_tied(self) -> bool:
@@ -75,6 +80,22 @@ class Candidate:
             **({"step_time": profile.step_ratio} if profile else {}),
             **{axis: cost for axis, cost in self.costs.items() if axis in TIMED},
         }
+
+    @property
+    def results_in_metric(self) -> list[dict[str, Any]]:
+        """The results of all trainings as plain data, in the run's metric."""
+        metric = self.run.metric
+        if metric == ACCURACY:
+            return [result.to_dict() for result in self.results]
+        unused = ("accuracy", "curve", "loss", "margin", "loss_curve", "margin_curve", "train_loss", "micro_batch")
+        return [
+            {
+                metric.name: metric.value(result.accuracy),
+                "curve": [metric.value(score) for score in result.curve],
+                **{name: value for name, value in result.to_dict().items() if name not in unused},
+            }
+            for result in self.results
+        ]
 
     def export(self, to: str | PathLike[str], *, formats: Sequence[str] | None = None, force: bool = False) -> Path:
         """Write the network as a folder ``to/KEY``: source, weights and card, verified in a process of its own.
@@ -100,14 +121,14 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """Key, scores, costs and placements as plain data."""
-        record = self.record
+        record, metric = self.record, self.run.metric
         return {
             "key": record.key,
-            "accuracy": self.accuracy,
-            "belief": self.belief.to_dict() if self.belief else None,
-            "measured": self.measured.to_dict(),
+            metric.name: self.value,
+            "belief": _in_metric(self.belief, metric) if self.belief else None,
+            "measured": replace(self.measured, value=metric.value(self.measured.value)).to_dict(),
             "costs": dict(self.costs),
-            "by_seed": {str(result.seed): result.accuracy for result in self.results},
+            "by_seed": {str(result.seed): metric.value(result.accuracy) for result in self.results},
             **record.cost.to_dict(),
             "added_flops": self.added_flops,
             **record.genotype.to_dict(),
@@ -116,3 +137,9 @@ class Candidate:
             "trial": record.number,
             "profile": record.profile.to_dict() if record.profile else None,
         }
+
+
+def _in_metric(belief: Belief, metric: Metric) -> dict[str, float | None]:
+    """A belief as plain data, in values of ``metric``."""
+    low, high = sorted((metric.value(belief.low), metric.value(belief.high)))
+    return {**belief.to_dict(), "mean": metric.value(belief.mean), "low": low, "high": high}

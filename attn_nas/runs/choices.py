@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.plugins import registry as plugins
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.mistakes import dotted, mistakes_of
+from attn_nas.space.objective import TrainingObjective
 from attn_nas.space.schema import SearchSpace
 from attn_nas.storage.formats import upgraded
 
@@ -47,7 +49,37 @@ class StoredSpace(BaseModel):
     def with_data_root(self, root: str | None) -> Self:
         """The same space whose data set has its files in the folder ``root``."""
         settings = self.to_dict()
+        if settings.get("data") is None:
+            return self
         return type(self).model_validate({**settings, "data": {**settings["data"], "root": root}})
+
+    def with_files(self, plugins: Sequence[str], objective: str | None) -> Self:
+        """The same space, which names its plug-ins and the file of its objective by these paths in the run's folder."""
+        settings = {**self.to_dict(), "plugins": [*plugins]}
+        if objective is not None:
+            settings["objective"] = {**settings["objective"], "file": objective}
+        return type(self).model_validate(settings)
+
+    @property
+    def objective(self) -> TrainingObjective | None:
+        """The section ``objective``, with the file as the run names it; its code is not loaded."""
+        objective = self.to_dict().get("objective")
+        return TrainingObjective.model_validate(objective) if objective else None
+
+    def with_metric(self, name: str | None) -> Self:
+        """The same space, whose training maximises the score ``name``; None for accuracy."""
+        if name is None:
+            return self
+        settings = self.to_dict()
+        return type(self).model_validate({**settings, "proxy": {**settings["proxy"], "metric": name}})
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the objective, or of our training."""
+        if self.objective:
+            return self.objective.shown_metric
+        name = self.to_dict().get("proxy", {}).get("metric")
+        return ACCURACY if name is None else Metric.of(name)
 
     def with_model_file(self, file: str | None) -> Self:
         """The same space, which names the file of its own model by this path in the run's folder; None for a space without."""
@@ -77,11 +109,13 @@ class StoredSpace(BaseModel):
 
 
 def settings_with_sources(space: SearchSpace) -> dict[str, Any]:
-    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins and of its model's file.
+    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins, model and objective.
 
     The plug-ins must be those that were run last.
     """
     settings = space.model_dump(exclude={"data": {"root"}, "model": {"found"}})
+    if space.objective and space.objective.code:
+        settings["objective"]["file"] = space.objective.code.source()
     if space.model is not None and space.model.code is not None:
         settings["model"]["file"] = space.model.code.source()
     return {**settings, "plugins": [plugins.active_file(path).source for path in space.plugins]}
@@ -102,6 +136,10 @@ class RunChoices(BaseModel):
     def with_data_root(self, root: str | None) -> Self:
         """The same choices, with the folder ``root`` for the files of the data set."""
         return self.model_copy(update={"space": self.space.with_data_root(root)})
+
+    def with_metric(self, name: str | None) -> Self:
+        """The same choices, with the score ``name`` that our training maximises; None for accuracy."""
+        return self.model_copy(update={"space": self.space.with_metric(name)})
 
     @classmethod
     def from_stored(cls, stored: object, where: object) -> Self:

@@ -12,6 +12,7 @@ from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.runs.verdict import Verdict
 from attn_nas.space.genotype import Placement
+from attn_nas.space.metric import Metric
 from attn_nas.stats.uncertainty import without_nan
 
 FEWEST, MOST = 2, 4
@@ -43,7 +44,7 @@ class SiteRow:
 
 @dataclass(frozen=True)
 class Lead:
-    """Lead of the first candidate over the candidate ``over`` in accuracy (shares of 1), and the probability that it is ahead.
+    """Lead of the first candidate over the candidate ``over`` in accuracy (shares of 1) or score; the probability to be ahead.
 
     The probability is NaN where the verdict of the run allows no claims. Standard deviation and probability are NaN in a run of
     fewer than four candidates, where the lead is the measured one.
@@ -64,9 +65,9 @@ class Lead:
         probability = found.probability if run.verdict.allows_claims else nan
         return cls(over, found.mean.value, found.mean.standard_error, probability)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data; None for NaN."""
-        return without_nan(vars(self))
+    def to_dict(self, metric: Metric) -> dict[str, Any]:
+        """Plain data; None for NaN. The mean is a difference in the ``metric``, in its direction."""
+        return without_nan({**vars(self), "mean": metric.change(self.mean)})
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class SideBySide:
             "verdict": self.verdict.to_dict(),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "sites": [row.to_dict() for row in self.sites],
-            "leads": [lead.to_dict() for lead in self.leads],
+            "leads": [lead.to_dict(self.candidates[0].run.metric) for lead in self.leads],
         }
 
 

@@ -127,7 +127,7 @@ class DataIdentity:
     """
 
     task: Task
-    normalization: Normalization
+    normalization: Normalization | None
     classes: tuple[str, ...] | None
     digest: DataDigest | None
 
@@ -147,6 +147,7 @@ class DataIdentity:
             classes.append(f"images and classes were {_shape(self.task)}, now they are {_shape(dataset.task)}")
         if classes:
             return Comparison(tuple(classes))
+        assert self.normalization  # a run that was begun with data
         is_close = self.normalization.is_close_to(Normalization.of(dataset))
         if self.digest is None:
             return Comparison((), (_NO_DIGEST,)) if is_close else Comparison((_OTHER_STATISTICS,))

@@ -19,9 +19,10 @@ from attn_nas.errors import DataError, RunError, UsageError
 from attn_nas.runs.choices import RunChoices, settings_with_sources
 from attn_nas.runs.data_identity import DataDigest, DataIdentity, Normalization
 from attn_nas.runs.folder import RunFolder
-from attn_nas.space.schema import DataSettings, SearchSpace
+from attn_nas.space.data_settings import DataSettings
+from attn_nas.space.metric import Metric
+from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
-from attn_nas.stats.pareto import Point
 from attn_nas.storage.formats import FORMAT, upgraded
 from attn_nas.training.device import Numerics
 from attn_nas.version import __version__
@@ -73,18 +74,20 @@ class Versions(BaseModel):
 class RunManifest(RunChoices):
     """All that is fixed when a run begins; `resumed` makes that of a search that goes on.
 
-    ``bare_cost`` is the cost of the trunk without attention, ``reference_point`` the worst accuracy (a share of 1) and costs
-    that the hypervolume is measured from, and ``flops_convention`` says in words how FLOPs are counted. ``classes`` are the
-    names of the classes in the order of their labels; these and ``digest`` are None in runs of versions that kept none.
+    ``bare_cost`` is the cost of the trunk without attention, ``reference_point`` the worst score and costs that the hypervolume
+    is measured from (the score is None for an unbounded metric: see `attn_nas.runs.beliefs.reference_point_of`), and
+    ``flops_convention`` says in words how FLOPs are counted. ``classes`` are the names of the classes in the order of their
+    labels; these and ``digest`` are None in runs of versions that kept none. A run whose objective brings its own data has no
+    ``normalization`` either.
     """
 
     numerics: Annotated[Numerics, _without_defaults(Numerics)]
     task: Task
-    normalization: Normalization
+    normalization: Normalization | None
     classes: tuple[str, ...] | None
     digest: Annotated[DataDigest, _without_defaults(DataDigest)] | None
     bare_cost: Annotated[Cost, AfterValidator(_not_negative)]
-    reference_point: Annotated[tuple[_Number, ...], Field(min_length=2, max_length=3)]
+    reference_point: Annotated[tuple[_Number | None, ...], Field(min_length=2, max_length=3)]
     flops_convention: str
     format: int
     versions: Versions
@@ -92,10 +95,19 @@ class RunManifest(RunChoices):
 
     @classmethod
     def begun(
-        cls, choices: RunChoices, *, numerics: Numerics, dataset: Dataset, bare_cost: Cost, reference_point: Point
+        cls,
+        choices: RunChoices,
+        *,
+        numerics: Numerics,
+        dataset: Dataset | Task,
+        bare_cost: Cost,
+        reference_point: tuple[float | None, ...],
     ) -> RunManifest:
-        """The manifest of a run that begins now, with the rules, the format and the versions of this process."""
-        identity = DataIdentity.of(dataset)
+        """The manifest of a run that begins now, with the rules, the format and the versions of this process.
+
+        Without a ``dataset`` its place is taken by the task that an objective trains for.
+        """
+        identity = DataIdentity(dataset, None, None, None) if isinstance(dataset, Task) else DataIdentity.of(dataset)
         return cls(
             **{name: getattr(choices, name) for name in RunChoices.model_fields},
             numerics=numerics,
@@ -170,9 +182,14 @@ class RunManifest(RunChoices):
             }
         )
 
-    def with_plugins(self, files: Sequence[str]) -> Self:
-        """The manifest whose space names its plug-ins by these paths in the run's folder."""
-        return self.model_copy(update={"space": self.space.model_copy(update={"plugins": tuple(files)})})
+    def with_files(self, plugins: Sequence[str], objective: str | None = None) -> Self:
+        """The manifest whose space names its plug-ins and its objective's file by these paths in the run's folder."""
+        return self.model_copy(update={"space": self.space.with_files(plugins, objective)})
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that candidates are judged by."""
+        return self.space.metric
 
     def with_model_file(self, file: str | None) -> Self:
         """The manifest whose space names the file of its own model by this path in the run's folder."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
+from math import isnan
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,8 +21,9 @@ from attn_nas.data.registry import check_test_split
 from attn_nas.data.root import located
 from attn_nas.errors import RunError, first_line, unknown
 from attn_nas.plugins import registry as plugins
-from attn_nas.runs.beliefs import beliefs_of, costs_of, trainings_of
+from attn_nas.runs.beliefs import beliefs_of, costs_of, reference_point_of, trainings_of
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.data_identity import Normalization
 from attn_nas.runs.reader import RunContents, RunReader
 from attn_nas.runs.record import Record
 from attn_nas.runs.verdict import Verdict
@@ -29,8 +31,11 @@ from attn_nas.sampling import Beliefs, Training
 from attn_nas.sampling.accuracy import MIN_NETWORKS
 from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.schema import DataSettings, SearchSpace
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
 
@@ -91,10 +96,32 @@ class Run:
 
     @property
     def data(self) -> DataSettings:
-        """The settings of the data set that the run trains on."""
-        data = self.space.data
-        assert data  # a run begins with data
-        return data
+        """The settings of the data set that the run trains on; raises RunError if its objective brings its own data."""
+        if self.space.data is None:
+            raise RunError(f"{self.folder.path}: the objective of this run brings its own data, and its images are not known")
+        return self.space.data
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that candidates are judged by."""
+        return self.manifest.metric
+
+    @property
+    def data_name(self) -> str:
+        """The name of the data set, or of the objective that brings its own data."""
+        if self.space.data:
+            return self.space.data.name
+        code = self.space.objective and self.space.objective.code
+        return f"data of {code.text}" if code else "data of the objective"
+
+    @property
+    def normalization(self) -> Normalization:
+        """Statistics of the training pixels; raises RunError if the objective of the run brings its own data."""
+        if self.manifest.normalization is None:
+            raise RunError(
+                f"{self.folder.path}: the objective of this run brings its own data, whose normalisation is not known"
+            )
+        return self.manifest.normalization
 
     def load_dataset(self, *, download: bool = False) -> Dataset:
         """The data set that the run was begun with, with its training and validation split in memory.
@@ -111,9 +138,9 @@ class Run:
         check_test_split(self.data, self.manifest.rules, self.data_root, kept=self.folder.kept_data_root)
 
     @property
-    def augmentation(self) -> Augmentation:
-        """The augmentation of the training images."""
-        return augmentation_of(self.data, self.manifest.rules)
+    def augmentation(self) -> Augmentation | None:
+        """The augmentation of the training images; None where an objective trains."""
+        return None if self.space.objective or self.space.data is None else augmentation_of(self.data, self.manifest.rules)
 
     @property
     def task(self) -> Task:
@@ -148,12 +175,27 @@ class Run:
     @cached_property
     def beliefs(self) -> Beliefs | None:
         """Estimates of all candidates' accuracies from all trainings together; None with fewer than four candidates."""
-        return beliefs_of(self.records, self.axes) if self._beliefs == "computed" else self._beliefs
+        return (
+            beliefs_of(self.records, self.axes, bounded=self.metric.bounded) if self._beliefs == "computed" else self._beliefs
+        )
 
     @property
     def insight(self) -> Insight:
-        """Effects of mechanisms, positions and sites on accuracy; raises RunError if there are too few candidates."""
-        found = Insight.of(self.trainings, Encoding(self.space))
+        """What placements add to the bare trunk and to the pick of the verdict.
+
+        Where the verdict was not tested, the pick is the member of the front with the largest estimate.
+
+        Raises:
+            RunError: there are fewer than four scored candidates.
+
+        """
+        encoding = Encoding(self.space)
+        pick = Genotype.bare(encoding.trunk)
+        if self.verdict.pick:
+            pick = self.candidate(self.verdict.pick).record.genotype
+        elif self.verdict.kind == "not tested" and self.front:
+            pick = self.front[-1].record.genotype
+        found = Insight.of(self.trainings, encoding, pick, bounded=self.metric.bounded)
         if found is None:
             raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found
@@ -207,8 +249,8 @@ class Run:
 
     @property
     def reference_point(self) -> Point:
-        """The worst accuracy and costs, which the hypervolume is measured from; fixed when the run began."""
-        return self.manifest.reference_point
+        """The worst score and costs, which the hypervolume is measured from; see `reference_point_of`."""
+        return reference_point_of(self.manifest.reference_point, self.records, self.manifest.seed)
 
     @property
     def hypervolume(self) -> float:
@@ -218,7 +260,7 @@ class Run:
     @cached_property
     def verdict(self) -> Verdict:
         """What the run may claim, by the trainings with seeds that selected nothing."""
-        return Verdict.of(self.records, self.beliefs, self.manifest.seed)
+        return Verdict.of(self.records, self.beliefs, self.manifest.seed, self.metric)
 
     def leads(self, candidate: Candidate) -> list[tuple[Candidate, Difference]]:
         """Estimated lead of ``candidate`` over each other reference, in accuracy.
@@ -276,14 +318,22 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Verdict, front, references and failures as plain data."""
-        accuracy, *worst = self.reference_point
+        metric = self.metric
+        floor, *worst = self.reference_point
         knee = self.knee
+        objectives: dict[str, Any] = {"maximize": metric.name, "minimize": [*self.axes]}
+        if metric.is_minimized:
+            objectives = {"minimize": [metric.name, *self.axes]}
         return {
             "run": str(self.folder.path),
-            "objectives": {"maximize": "accuracy", "minimize": list(self.axes)},
+            **({} if metric == ACCURACY else {"metric": metric.to_dict()}),
+            "objectives": objectives,
             "flops_convention": self.manifest.flops_convention,
-            "augmentation": asdict(self.augmentation),
-            "reference_point": {"accuracy": accuracy, **dict(zip(self.axes, worst, strict=True))},
+            "augmentation": asdict(self.augmentation) if self.augmentation else None,
+            "reference_point": {
+                metric.name: None if isnan(floor) else metric.value(floor),
+                **dict(zip(self.axes, worst, strict=True)),
+            },
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
             "verdict": self.verdict.to_dict(),

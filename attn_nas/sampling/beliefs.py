@@ -20,6 +20,8 @@ _DRAWS = 500
 _DOUBT = 2.0
 """Spread of the prior of the strength of all effects, where networks were trained repeatedly: statements allow that there are
 none. Otherwise noise cannot be told from effects, and they are supposed to be there, as for proposals."""
+_CENTRAL = (0.159, 0.841)
+"""Quantiles that are two standard deviations apart in a normal distribution."""
 HYPERPARAMETERS = 8
 """Draws of the hyperparameters that statements are averaged over; fewer above 400 trainings."""
 FEWER = 2
@@ -34,8 +36,11 @@ class Training(NamedTuple):
     accuracy: float
 
 
-def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS) -> AccuracyModel | None:
-    """A model of accuracies fitted to all ``trainings``, with ``draws``; None for fewer than four distinct networks."""
+def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS, *, bounded: bool = True) -> AccuracyModel | None:
+    """A model of accuracies fitted to all ``trainings``, with ``draws``; None for fewer than four distinct networks.
+
+    ``bounded`` says whether the metric lies between 0 and 1.
+    """
     if len({training.genotype.key for training in trainings}) < MIN_NETWORKS:
         return None
     seen = Observations(
@@ -46,7 +51,7 @@ def model_of(trainings: Sequence[Training], draws: int = HYPERPARAMETERS) -> Acc
     )
     repeated = len(seen) - len(np.unique(seen.networks.rows, axis=0)) >= MIN_NETWORKS
     doubt = _DOUBT if repeated else CERTAIN
-    return AccuracyModel(seen, draws=draws, shares=ANGLES, doubt=doubt).with_noise_trend()
+    return AccuracyModel(seen, draws=draws, shares=ANGLES, bounded=bounded, doubt=doubt).with_noise_trend()
 
 
 @dataclass(frozen=True)
@@ -99,18 +104,25 @@ class Beliefs:
         """Estimated accuracy of the network ``key`` minus that of ``other``."""
         keys = list(self.networks)
         ahead = self.draws[:, keys.index(key)] - self.draws[:, keys.index(other)]
-        return Difference(Mean(float(ahead.mean()), float(ahead.std())), _share((ahead > 0).mean()))
+        low, high = np.quantile(ahead, _CENTRAL)
+        return Difference(Mean(float(ahead.mean()), float(high - low) / 2), _share((ahead > 0).mean()))
 
     @classmethod
     def of(
-        cls, trainings: Sequence[Training], costs: Mapping[str, Sequence[float]], averaged: int = HYPERPARAMETERS
+        cls,
+        trainings: Sequence[Training],
+        costs: Mapping[str, Sequence[float]],
+        averaged: int = HYPERPARAMETERS,
+        *,
+        bounded: bool = True,
     ) -> Beliefs | None:
         """Estimates from all ``trainings`` and the ``costs`` of their networks by key; None for fewer than four networks.
 
-        They are ``averaged`` over so many draws of the hyperparameters.
+        They are ``averaged`` over so many draws of the hyperparameters. ``bounded`` says whether the metric lies between 0
+        and 1.
         """
         genotypes = {training.genotype.key: training.genotype for training in trainings}
-        model, keys = model_of(trainings, averaged), list(genotypes)
+        model, keys = model_of(trainings, averaged, bounded=bounded), list(genotypes)
         if model is None:
             return None
         distinct = PlacedNetworks.of([*genotypes.values()])

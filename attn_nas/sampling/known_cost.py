@@ -33,9 +33,10 @@ _ask_lock = Lock()
 class KnownCostSampler(BaseSampler):
     """Proposes placements by expected hypervolume improvement, with known costs and a Gaussian process for accuracy.
 
-    The study must maximise accuracy and minimise the one or two costs of ``space.objectives``. FLOPs, MACs and parameters are
-    counted exactly (``costs``); step time and latency are predicted from the trials that have measured them. References come
-    first. Limits are never exceeded, and a network is proposed once. The sampler reads these optional attributes:
+    The study must maximise accuracy (or the score of ``space.metric``) and minimise the one or two costs of
+    ``space.objectives``. FLOPs, MACs and parameters are counted exactly (``costs``); step time and latency are predicted from
+    the trials that have measured them. References come first. Limits are never exceeded, and a network is proposed once. The
+    sampler reads these optional attributes:
 
     - ``seed`` of a trial: the seed of its training. Trials of one network with several seeds reduce its uncertainty.
     - ``curve`` of a trial: accuracy after each epoch. Curves of pruned trials are extrapolated (`CurveModel`).
@@ -61,7 +62,8 @@ class KnownCostSampler(BaseSampler):
         self.costs = costs
         axes = space.objectives.costs
         self._directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * len(axes)]
-        self._learner = Learner(self._rows, [1 + place for place, axis in enumerate(axes) if axis in TIMED])
+        timed = [1 + place for place, axis in enumerate(axes) if axis in TIMED]
+        self._learner = Learner(self._rows, timed, bounded=space.metric.bounded)
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._distributions: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(values) for name, values in self.encoding.choices.items()

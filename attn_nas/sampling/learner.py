@@ -30,11 +30,14 @@ class Learned:
 class Learner:
     """Fits models to trials of networks of ``rows``; ``timed`` are the indices of trial values that are ratios of times.
 
+    ``bounded`` says whether the metric lies between 0 and 1.
+
     Fitting hyperparameters takes longest, and a few more trainings hardly change them. They are therefore fitted to the first
     trainings only, whose number grows in steps of 3 % (at least one). The cache affects speed, not results.
     """
 
-    def __init__(self, rows: CostedRows, timed: Sequence[int]) -> None:
+    def __init__(self, rows: CostedRows, timed: Sequence[int], *, bounded: bool = True) -> None:
+        self._bounded = bounded
         self._rows = rows
         self._timed = timed
         self._first = _Cache()
@@ -45,16 +48,17 @@ class Learner:
         begun = _begun(trials)
         first = self._evidence([trials[number] for number in begun], rows[begun], earlier)
         everything = self._evidence(trials, rows, earlier)
-        like = self._first.get(first.content, lambda: _learned(first, None))
+        like = self._first.get(first.content, lambda: _learned(first, None, bounded=self._bounded))
         if everything.content == first.content:
             return like
-        return self._all.get(everything.content, lambda: _learned(everything, like))
+        return self._all.get(everything.content, lambda: _learned(everything, like, bounded=self._bounded))
 
     def _evidence(self, trials: Sequence[FrozenTrial], rows: Rows, earlier: Sequence[PriorTraining]) -> _Evidence:
         scored = np.array([is_scored(trial) for trial in trials], dtype=bool)
         complete = [trial for trial, over in zip(trials, scored, strict=True) if over]
         ratios = np.array([[trial.values[place] for place in self._timed] for trial in complete])
-        return _Evidence(observations_from(trials, self._rows.placed(rows), earlier), self._rows.placed(rows[scored]), ratios)
+        seen = observations_from(trials, self._rows.placed(rows), earlier, bounded=self._bounded)
+        return _Evidence(seen, self._rows.placed(rows[scored]), ratios)
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,12 @@ class _Evidence:
         return (seen.networks.placements, *(each.tobytes() for each in arrays))
 
 
-def _learned(evidence: _Evidence, like: Learned | None) -> Learned:
+def _learned(evidence: _Evidence, like: Learned | None, *, bounded: bool) -> Learned:
     times = [
         PredictedTimes(evidence.measured, ratios, like=like.times[place] if like else None)
         for place, ratios in enumerate(evidence.ratios.T)
     ]
-    return Learned(AccuracyModel(evidence.seen, parameters=like.accuracy.parameters if like else None), times)
+    return Learned(AccuracyModel(evidence.seen, parameters=like.accuracy.parameters if like else None, bounded=bounded), times)
 
 
 def _begun(trials: Sequence[FrozenTrial]) -> NDArray[np.int64]:

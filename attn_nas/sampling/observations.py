@@ -53,9 +53,12 @@ def is_scored(trial: FrozenTrial) -> bool:
 
 
 def observations_from(
-    trials: Sequence[FrozenTrial], networks: PlacedNetworks, earlier: Sequence[PriorTraining]
+    trials: Sequence[FrozenTrial], networks: PlacedNetworks, earlier: Sequence[PriorTraining], *, bounded: bool = True
 ) -> Observations:
-    """Observations from ``trials`` of these ``networks`` and from ``earlier`` trainings; at least one trial is complete."""
+    """Observations from ``trials`` of these ``networks`` and from ``earlier`` trainings; at least one trial is complete.
+
+    ``bounded`` says whether the metric lies between 0 and 1.
+    """
     complete = [number for number, trial in enumerate(trials) if is_scored(trial)]
     seen = Observations(
         networks[np.array(complete)],
@@ -63,7 +66,7 @@ def observations_from(
         np.array([trials[number].user_attrs.get(SEED, 0) for number in complete], dtype=np.int64),
         np.ones(len(complete)),
     )
-    scale = AccuracyScale.of(seen.accuracies)
+    scale = AccuracyScale.of(seen.accuracies, bounded=bounded)
     return _with_earlier(_with_parts(seen, trials, networks, scale), earlier, scale)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
+from attn_nas.plugins.user_code import UserCode
 from attn_nas.space.mistakes import Mistake, unknown_key
 from attn_nas.space.model_settings import model_section
 from attn_nas.space.refusals import listed_mistakes
@@ -20,8 +21,12 @@ OF_MODEL = ("example", "sites")
 """Keywords of a search space that stand for keys of its ``model``."""
 SHORT_LIMITS = ("max_flops", "max_params")
 """Keywords of a search space that stand for keys of its ``limits``."""
+SHORT_OBJECTIVE = ("example", "classes")
+"""Keywords of a search space that stand for keys of its ``objective``."""
 DEFAULT_PROXY: Mapping[str, Any] = {"epochs": 12, "batch_size": 64, "lr": 0.1, "label_smoothing": 0.1}
 """The training of a space that is built without ``proxy``: that of the shipped spaces for folders of images."""
+UNUSED_PROXY: Mapping[str, Any] = {name: DEFAULT_PROXY[name] for name in ("batch_size", "lr")}
+"""Keys of ``proxy`` that are needed, except where an objective trains, which uses the epochs alone."""
 
 
 def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
@@ -32,33 +37,49 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
 
     """
     given = {name: value for name, value in keywords.items() if value is not None}
-    known = [*model.model_fields, *OF_MODEL, *SHORT_LIMITS]
+    of_model = "model" in given
+    short_objective = tuple(name for name in SHORT_OBJECTIVE if not (of_model and name in OF_MODEL))
+    known = [*model.model_fields, *OF_MODEL, *SHORT_OBJECTIVE, *SHORT_LIMITS]
     mistakes = [unknown_key((name,), known) for name in given if name not in known]
-    of_model = {name: given.pop(name) for name in OF_MODEL if name in given}
-    if of_model and "model" not in given:
-        mistakes += [Mistake((name,), "leave it out, or give the model that it is of") for name in of_model]
-    limits = given.pop("limits", {})
-    short = {name: given.pop(name) for name in SHORT_LIMITS if name in given}
-    if short:
-        limits = limits.model_dump(exclude_none=True) if isinstance(limits, BaseModel) else limits
-        if isinstance(limits, Mapping):
-            mistakes += [
-                Mistake((name,), f"leave it out, or limits.{name}: both are given") for name in short if name in limits
-            ]
-            limits = {**limits, **short}
+    for_model = {name: given.pop(name) for name in OF_MODEL if of_model and name in given}
+    if "sites" in given:
+        mistakes.append(Mistake(("sites",), "leave it out, or give the model that it is of"))
+    limits, twice = _with_short("limits", given.pop("limits", {}), given, SHORT_LIMITS)
+    objective, also = _with_short("objective", _code(given.pop("objective", {})), given, short_objective)
+    mistakes += twice + also
     if mistakes:
         raise SpaceError(listed_mistakes(mistakes, given))
     return {
         **given,
         **(
-            {"model": model_section(given["model"], of_model.get("example"), of_model.get("sites"))} if "model" in given else {}
+            {"model": model_section(given["model"], for_model.get("example"), for_model.get("sites"))}
+            if "model" in given
+            else {}
         ),
         **({"trunk": _trunk(given["trunk"])} if "trunk" in given else {}),
         **({"mechanisms": _mechanisms(given["mechanisms"])} if "mechanisms" in given else {}),
         **({"limits": limits} if limits else {}),
+        **({"objective": objective} if objective else {}),
         "data": named(given.get("data")),
         "proxy": given.get("proxy", DEFAULT_PROXY),
     }
+
+
+def _with_short(section: str, value: Any, given: dict[str, Any], names: Sequence[str]) -> tuple[Any, list[Mistake]]:
+    """The ``value`` of a section with the keywords ``names``, which are taken out of ``given``; those that are given twice."""
+    short = {name: given.pop(name) for name in names if name in given}
+    if not short:
+        return value, []
+    value = value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+    if not isinstance(value, Mapping):
+        return value, []
+    twice = [Mistake((name,), f"leave it out, or {section}.{name}: both are given") for name in short if name in value]
+    return {**value, **short}, twice
+
+
+def _code(value: Any) -> Any:
+    """``"train.py:objective"`` as a mapping; other values as they are."""
+    return UserCode.parse(value).to_dict() if isinstance(value, str) else value
 
 
 def named(value: Any) -> Any:

@@ -119,8 +119,10 @@ def parse_space(text: str, name: str = "<text>") -> SearchSpace:
     found = [(node, Mistake(path, "this key appears twice")) for node, path in _repeated_keys(root, (), set())]
     try:
         space = SearchSpace.model_validate(data, context={"folder": Path(name).parent, "named": True})
-        if space.data is None:
-            found.append((_find(root, ("data",)), mapping_expected(SearchSpace, ("data",))))
+        if space.data is None and space.objective is None:
+            has_key = isinstance(data, dict) and "data" in data
+            mistake = mapping_expected(SearchSpace, ("data",)) if has_key else Mistake(("data",), "this key is missing")
+            found.append((_find(root, ("data",)), mistake))
     except ValidationError as error:
         found += [(_node_of(root, mistake), mistake) for mistake in mistakes_of(error, SearchSpace)]
     if found:

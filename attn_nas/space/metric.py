@@ -20,7 +20,7 @@ _NAME = re.compile(r"[^\W_][\w .@/+()-]{0,59}")
 _TAKEN = frozenset((
     "key", "costs", "by_seed", "belief", "measured", "flops", "macs", "params", "fvcore_default", "added_flops",
     "summary", "reference", "trial", "profile", "step_time", "latency", "seed", "seconds", "epoch", "epochs", "number",
-    "state", "reason",
+    "state", "reason", "added", "step", "on front", "FLOPs",
 ))  # fmt: skip
 """Names of other entries of documents and tables."""
 
@@ -75,15 +75,20 @@ class Metric:
         """
         if isinstance(given, Metric):
             return given
-        values = {"name": given} if isinstance(given, str) else given
+        values: Any = {"name": given} if isinstance(given, str) else given
         if not isinstance(values, Mapping) or "name" not in values:
             raise UsageError(f"metric = {given!r}: give a name, a Metric, or a mapping with name and direction")
         names = [field.name for field in fields(cls)]
         if unknown := [key for key in values if key not in names]:
             raise UsageError(f"metric has no {unknown[0]!r}: {choose_from(unknown[0], names)}")
         known = KNOWN.get(values["name"]) if isinstance(values["name"], str) else None
-        changes = {key: value for key, value in values.items() if value is not None}
+        changes: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
         return replace(known, **changes) if known else cls(**changes)
+
+    @classmethod
+    def of_event(cls, stored: Mapping[str, Any] | None) -> Metric:
+        """The metric of an event `SearchStarted`: None there means accuracy."""
+        return ACCURACY if stored is None else cls.of(stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `of` reads it."""
@@ -119,6 +124,13 @@ class Metric:
         return 0.0 - difference if self.is_minimized else difference
 
     @property
+    def score_name(self) -> str:
+        """The score as an expression: the name, ``-loss`` or ``1 - error``."""
+        if not self.is_minimized:
+            return self.name
+        return f"1 - {self.name}" if self.bounded else f"-{self.name}"
+
+    @property
     def shown_unit(self) -> str:
         """``%`` for a bounded metric, else its unit."""
         return "%" if self.bounded else self.unit
@@ -127,6 +139,23 @@ class Metric:
     def change_unit(self) -> str:
         """The unit of differences: ``points`` for a bounded metric."""
         return "points" if self.bounded else self.unit
+
+    @property
+    def of_change(self) -> str:
+        """Name of the quantity of differences: ``points of accuracy``, ``change of loss, nats``."""
+        if self.bounded:
+            return f"points of {self.name}"
+        return f"change of {self.name}" + f", {self.unit}" * bool(self.unit)
+
+    @property
+    def better(self) -> str:
+        """``more accurate``, or ``better`` for another metric than accuracy."""
+        return "more accurate" if self.name == ACCURACY.name else "better"
+
+    @property
+    def as_good(self) -> str:
+        """``as accurate``, or ``as good`` for another metric than accuracy."""
+        return "as accurate" if self.name == ACCURACY.name else "as good"
 
     @property
     def best(self) -> str:
@@ -171,6 +200,29 @@ class Metric:
     def lead_text(self, difference: Mean) -> str:
         """A difference and its error with the unit: ``+0.12 ± 0.30 points``."""
         return self._with_unit(self.lead(difference), self.change_unit)
+
+    def spread(self, deviation: float) -> str:
+        """A standard deviation, or another difference without a sign, without the unit: ``0.30``."""
+        return f"{100 * deviation:.2f}" if self.bounded else f"{deviation:.3g}"
+
+    def spread_text(self, deviation: float) -> str:
+        """A standard deviation with its unit: ``0.30 points``."""
+        return self._with_unit(self.spread(deviation), self.change_unit)
+
+    def signed(self, difference: float, digits: int = 2) -> str:
+        """A difference without its unit, in the direction of the metric: ``+0.30``."""
+        change = self.change(difference)
+        return f"{100 * change:+.{digits}f}" if self.bounded else f"{change:+.3g}"
+
+    def signed_interval(self, low: float, high: float) -> tuple[str, str]:
+        """The ends of an interval of differences, the smaller change first."""
+        ends = sorted((low, high), key=self.change)
+        return self.signed(ends[0]), self.signed(ends[1])
+
+    def interval(self, low: float, high: float) -> tuple[str, str]:
+        """The ends of an interval of scores with their units, the smaller value first."""
+        ends = sorted((low, high), key=self.value)
+        return self.text(ends[0]), self.text(ends[1])
 
     @staticmethod
     def _with_unit(number: str, unit: str) -> str:

@@ -7,49 +7,65 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.fields import (
     AS_INTEGER,
     AS_NUMBER,
     Epochs,
     Fraction,
-    Images,
     Integer,
     Number,
     PathText,
     Problem,
-    Seed,
     SettingsSection,
     Text,
-    Truth,
     choice,
     refuse,
     suggested,
 )
-from attn_nas.space.keywords import expanded, named
+from attn_nas.space.keywords import UNUSED_PROXY, expanded, named
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.model_settings import ModelSettings
+from attn_nas.space.objective import TrainingObjective
 from attn_nas.space.refusals import refusal
 from attn_nas.space.trunks import MAX_CHANNELS, AnyTrunk, Trunk, get_family, trunk_names
+from attn_nas.space.values import number
 
-DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
-EMBEDDED: frozenset[DataName] = frozenset({"cued_digits", "cluttered_digits", "digits"})
-"""The data sets that need no files."""
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
 TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
 """Costs that are measured, and the field of a step profile with their value."""
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
 Averaging = Literal["none", "ema", "last"]
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["one_cycle", "cosine", "constant"]
+MetricName = Literal["accuracy", "balanced_accuracy", "top5", "mean_ap", "mean_iou"]
 
 
 def _family(value: object) -> object:
     return get_family(value).name if isinstance(value, str) else value
+
+
+_ADDED = ("optimizer", "schedule", "metric", "class_weights", "weights")
+"""Settings of a training that runs of format 5 and older do not have."""
+
+
+def _class_weights(value: object) -> object:
+    if isinstance(value, list | tuple):
+        found = [*map(number, value)]
+        if not found or min(found) <= 0:
+            raise SpaceError("write a positive number for each class")
+        return found
+    if value not in ("none", "balanced"):
+        raise SpaceError("write none, balanced, or a list with a positive number for each class")
+    return value
 
 
 class TrunkSettings(SettingsSection):
@@ -84,47 +100,6 @@ class TrunkSettings(SettingsSection):
         return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
-class AugmentSettings(SettingsSection):
-    """Random changes of training images. None may change the class that an image belongs to."""
-
-    mirror: Truth | None = Field(
-        None,
-        description="Mirror half of the training images left to right; by default true for cifar10, cifar100 and "
-        "fashion_mnist, else false. Set it only where a mirrored image belongs to the same class.",
-    )
-    crop: Annotated[int, Field(ge=0, le=4096), AS_INTEGER] | None = Field(
-        None,
-        description="Largest shift of a training image in pixels, in each direction; 0 for none. By default an eighth of "
-        "image_size for an image_folder, 4 for cifar10 and cifar100, 2 for fashion_mnist and svhn, else 0.",
-    )
-
-
-class DataSettings(SettingsSection):
-    """The data set, and the numbers of images that a search uses."""
-
-    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Name of the data set.")
-    root: PathText | None = Field(
-        None,
-        description="Folder of the files, relative to this file; by default the environment variable ATTN_NAS_DATA, or ./data. "
-        "Embedded data sets have no files.",
-    )
-    num_train: Images | None = Field(None, description="Number of training images; by default all of the data set.")
-    num_validation: Images | None = Field(
-        None,
-        description="Images that candidates are scored on; held out from the training images, unless they are generated.",
-    )
-    image_size: Annotated[int, Field(ge=8, le=4096), AS_INTEGER] = Field(
-        224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
-    )
-    seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
-    augment: AugmentSettings = AugmentSettings.model_validate({})
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the data set needs no files."""
-        return self.name in EMBEDDED
-
-
 class LimitSettings(SettingsSection):
     """Largest cost of a candidate: a total (45M), or an addition to the bare trunk (+200k, +5%); checked before training."""
 
@@ -137,8 +112,8 @@ class ProxySettings(SettingsSection):
 
     epochs: Epochs = Field(description="Number of passes over the training images.")
     batch_size: Annotated[int, Field(ge=2), AS_INTEGER] = Field(description="Number of images of one training step.")
-    lr: Number = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
-    momentum: Fraction = Field(0.9, description="Nesterov momentum.")
+    lr: Number = Field(gt=0, description="Peak learning rate of the schedule.")
+    momentum: Fraction = Field(0.9, description="Nesterov momentum; for adamw the decay of the mean gradient.")
     weight_decay: Number = Field(
         5e-4, ge=0, description="Weight decay of matrices and filters; not applied to norms and biases."
     )
@@ -162,6 +137,29 @@ class ProxySettings(SettingsSection):
         "auto",
         description="Arithmetic of the forward pass; auto is bf16 if the hardware supports it, else fp32.",
     )
+    optimizer: Annotated[Optimizer, choice(get_args(Optimizer))] = Field(
+        "sgd", description="SGD with Nesterov momentum, or AdamW, the usual choice for pretrained weights and for ConvNeXt."
+    )
+    schedule: Annotated[Schedule, choice(get_args(Schedule))] = Field(
+        "one_cycle",
+        description="Learning rate: one_cycle rises and falls along a cosine; cosine rises in a line and falls along a cosine; "
+        "constant stays at its peak after the warm-up.",
+    )
+    metric: Annotated[MetricName, choice(get_args(MetricName))] | None = Field(
+        None,
+        description="Score that the search maximises: accuracy, balanced_accuracy or top5; mean_ap (mean average precision) "
+        "for several labels per image; mean_iou or accuracy for segmentation. By default accuracy, mean_ap, mean_iou.",
+    )
+    class_weights: Annotated[Literal["none", "balanced"] | list[float], BeforeValidator(_class_weights)] = Field(
+        "none",
+        description="Weights of the classes in the loss: none, balanced (in reverse proportion to their images), or a list "
+        "with one number per class.",
+    )
+    weights: PathText | None = Field(
+        None,
+        description="A safetensors file of trunk weights that all candidates start from, relative to this file; without it all "
+        "weights are drawn at random. Mechanisms with identity_init then begin as the pretrained network.",
+    )
 
     @field_validator("warm_epochs")
     @classmethod
@@ -170,9 +168,23 @@ class ProxySettings(SettingsSection):
             raise SpaceError(f"candidates need an epoch: choose less than the {info.data['epochs']} of proxy.epochs")
         return value
 
+    @property
+    def identity(self) -> str:
+        """All settings as JSON; those that later versions have added are left out while they have their defaults."""
+        fields = type(self).model_fields
+        usual = {name for name in _ADDED if getattr(self, name) == fields[name].default}
+        return self.model_dump_json(exclude=usual)
+
+    @field_validator("weights")
+    @classmethod
+    def _one_beginning(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("warm_epochs"):
+            raise SpaceError("candidates start from the weights or from a warmed trunk: set proxy.warm_epochs to 0")
+        return value
+
 
 class ObjectiveSettings(SettingsSection):
-    """The costs of the Pareto front, minimised while accuracy is maximised.
+    """The costs of the Pareto front, minimised while accuracy (or the metric of ``objective``) is improved.
 
     ``flops``, ``macs`` and ``params`` are counted before training; ``step_time`` (of a training step) and ``latency`` (of one
     image) are measured as ratios to the bare trunk.
@@ -193,6 +205,7 @@ class ObjectiveSettings(SettingsSection):
 def _without_null(schema: dict[str, Any]) -> None:
     """Let a file name its data: null stands for data that a program gives."""
     schema.update(schema.pop("anyOf")[0])
+    schema.pop("default", None)
 
 
 def _one_network(schema: dict[str, Any]) -> None:
@@ -228,6 +241,10 @@ class SearchSpace(SettingsSection):
         limits: a mapping with ``max_flops`` and ``max_params``.
         proxy: the training that scores a candidate, as a mapping; 12 epochs with batches of 64 by default.
         objectives: a mapping with ``costs``, the one or two quantities to minimise; ``flops`` by default.
+        objective: a training loop of your own: ``"train.py:objective"``, or a mapping with ``file``, ``function``, ``metric``,
+            ``direction`` and so on. `Search` takes the function itself.
+        example: channels, height and width of an image, where an objective trains a trunk of this package without ``data``.
+        classes: number of outputs of the network in that case.
         plugins: Python files, relative to the working folder, that register mechanisms and trunks; they are run.
 
     Raises:
@@ -250,7 +267,7 @@ class SearchSpace(SettingsSection):
         description="The convolutional network whose blocks receive attention.",
         json_schema_extra=_without_null,
     )
-    data: DataSettings | None = Field(json_schema_extra=_without_null)
+    data: DataSettings | None = Field(None, json_schema_extra=_without_null)
     mechanisms: list[MechanismSettings] = Field(
         min_length=1, description="The mechanisms that a block may receive; no mechanism is always a choice."
     )
@@ -260,6 +277,11 @@ class SearchSpace(SettingsSection):
     limits: LimitSettings = LimitSettings.model_validate({})
     proxy: ProxySettings
     objectives: ObjectiveSettings = ObjectiveSettings.model_validate({})
+    objective: TrainingObjective | None = Field(
+        None,
+        json_schema_extra=_without_null,
+        description="A training loop of your own, in the place of ours; of the section proxy it uses epochs alone.",
+    )
 
     def __init__(
         self,
@@ -276,6 +298,8 @@ class SearchSpace(SettingsSection):
         limits: LimitSettings | Mapping[str, Any] | None = None,
         proxy: ProxySettings | Mapping[str, Any] | None = None,
         objectives: ObjectiveSettings | Mapping[str, Any] | None = None,
+        objective: str | TrainingObjective | Mapping[str, Any] | None = None,
+        classes: int | None = None,
         plugins: Sequence[str | PathLike[str]] | None = None,
         **unknown: Any,
     ) -> None:
@@ -293,6 +317,8 @@ class SearchSpace(SettingsSection):
             "max_params": max_params,
             "proxy": proxy,
             "objectives": objectives,
+            "objective": objective,
+            "classes": classes,
             **unknown,
         }
         values = expanded(keywords, type(self))
@@ -312,6 +338,22 @@ class SearchSpace(SettingsSection):
 
         """
         return self.model_copy(update={"data": _section(DataSettings, "data", named(data))})
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that candidates are judged by: that of the objective, or of our training."""
+        if self.objective:
+            return self.objective.shown_metric
+        return ACCURACY if self.proxy.metric is None else Metric.of(self.proxy.metric)
+
+    @staticmethod
+    def objective_of(value: Any) -> TrainingObjective:
+        """The section ``objective`` of a mapping; raises SpaceError for a wrong one."""
+        return _section(TrainingObjective, "objective", value)
+
+    def with_objective(self, objective: TrainingObjective) -> SearchSpace:
+        """The same space, whose candidates are trained by a function of the user."""
+        return self.model_copy(update={"objective": objective})
 
     def with_data_root(self, root: str | PathLike[str] | None) -> SearchSpace:
         """The same space, whose data set has its files in the folder ``root``; a space without data stays as it is."""
@@ -346,6 +388,14 @@ class SearchSpace(SettingsSection):
             raise refusal(error, type(self), values) from None
         return self.model_copy(update={"proxy": proxy})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_unused(cls, values: Any) -> Any:
+        """Fill in the keys of ``proxy`` that a file may leave out, for an objective uses its epochs alone."""
+        if isinstance(values, Mapping) and values.get("objective") and isinstance(values.get("proxy"), Mapping):
+            return {**values, "proxy": {**UNUSED_PROXY, **values["proxy"]}}
+        return values
+
     @property
     def network(self) -> AnyTrunk:
         """The network whose blocks receive attention: the trunk, or the network of the user's own."""
@@ -372,6 +422,11 @@ class SearchSpace(SettingsSection):
         for path in paths:
             plugins.load_file(path, named=named)
         return [str(path) for path in paths]
+
+    @field_validator("objective")
+    @classmethod
+    def _in_folder(cls, value: TrainingObjective | None, info: ValidationInfo) -> TrainingObjective | None:
+        return value and value.within(Path((info.context or {}).get("folder", ".")))
 
     @field_validator("mechanisms")
     @classmethod

@@ -59,19 +59,21 @@ def location_in(folder: Path) -> StudyLocation:
     return server if server.exists() else SqliteStudy(folder / "study.db")
 
 
-def create_study(folder: Path, storage: str | None, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
+def create_study(
+    folder: Path, storage: str | None, costs: Sequence[str], attributes: Mapping[str, Any], score: str = "accuracy"
+) -> None:
     """Create the study of a run ``folder`` on the server at the address ``storage``, or in a file of the folder if it is None.
 
-    Its objectives are accuracy and the named ``costs``; it has these user ``attributes``. It is created whole or not at all.
+    Its objectives are the ``score`` and the named ``costs``; it has these user ``attributes``. It is created whole or not at all.
 
     Raises:
         UsageError, RunError: the server cannot be used, or the folder cannot be written.
 
     """
     if storage is None:
-        SqliteStudy(folder / "study.db").create(costs, attributes)
+        SqliteStudy(folder / "study.db").create(costs, attributes, score)
     else:
-        ServerStudy(folder).create_on(ServerAddress.parse(storage), costs, attributes)
+        ServerStudy(folder).create_on(ServerAddress.parse(storage), costs, attributes, score)
 
 
 def check_storage(storage: str) -> None:

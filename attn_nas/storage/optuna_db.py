@@ -65,22 +65,24 @@ def _migrations() -> ScriptDirectory:
     return ScriptDirectory(str(Path(optuna.storages._rdb.__file__).with_name("alembic")))
 
 
-def create_in(storage: RDBStorage, name: str, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
-    """Create the study ``name`` of accuracy and the named ``costs`` as objectives, with these user ``attributes``."""
+def create_in(
+    storage: RDBStorage, name: str, costs: Sequence[str], attributes: Mapping[str, Any], score: str = "accuracy"
+) -> None:
+    """Create the study ``name`` of the ``score`` and the named ``costs`` as objectives, with these user ``attributes``."""
     directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE for _ in costs]]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions)
-    name_metrics(study, costs)
+    name_metrics(study, costs, score)
     for attribute, value in attributes.items():
         study.set_user_attr(attribute, value)
 
 
-def name_metrics(study: Study, costs: Sequence[str]) -> None:
-    """Name the objectives of ``study`` for Optuna's own tools, unless they have names: ``accuracy``, then the ``costs``."""
+def name_metrics(study: Study, costs: Sequence[str], score: str = "accuracy") -> None:
+    """Name the objectives of ``study`` for Optuna's own tools, unless they have names: the ``score``, then the ``costs``."""
     if study.metric_names is not None:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(["accuracy", *costs])
+        study.set_metric_names([score, *costs])
 
 
 def attributes_in(engine: Engine, name: str, *, of: str | None = None) -> dict[str, Any]:

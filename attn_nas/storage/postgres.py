@@ -84,8 +84,10 @@ class ServerStudy:
         """Whether the run folder names a server."""
         return os.access(self._file, os.F_OK)
 
-    def create_on(self, address: ServerAddress, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
-        """Create a study of accuracy and the named ``costs`` with these user ``attributes``, whole or not at all.
+    def create_on(
+        self, address: ServerAddress, costs: Sequence[str], attributes: Mapping[str, Any], score: str = "accuracy"
+    ) -> None:
+        """Create a study of the ``score`` and the named ``costs`` with these user ``attributes``, whole or not at all.
 
         Raises:
             UsageError, RunError: the server cannot be used.
@@ -96,7 +98,7 @@ class ServerStudy:
         with _explained(address):
             storage = _storage(address, NO_RETRY)
             try:
-                create_in(storage, name, costs, attributes)
+                create_in(storage, name, costs, attributes, score)
                 self.point_to(address, name)
             except BaseException:
                 with suppress(*STORAGE_ERRORS, KeyError):

@@ -62,8 +62,8 @@ class SqliteStudy:
         """Whether the file exists."""
         return os.access(self.path, os.F_OK)
 
-    def create(self, costs: Sequence[str], attributes: Mapping[str, Any]) -> None:
-        """Create a study of accuracy and the named ``costs`` with these user ``attributes``, whole or not at all.
+    def create(self, costs: Sequence[str], attributes: Mapping[str, Any], score: str = "accuracy") -> None:
+        """Create a study of the ``score`` and the named ``costs`` with these user ``attributes``, whole or not at all.
 
         Raises:
             RunError: the file cannot be written.
@@ -75,7 +75,7 @@ class SqliteStudy:
                 leftover.unlink()
             stamp(_URL, creator=partial(_connect, unfinished))
             storage = _storage(unfinished)
-            create_in(storage, _NAME, costs, attributes)
+            create_in(storage, _NAME, costs, attributes, score)
             close(storage)
             unfinished.replace(self.path)
         except STORAGE_ERRORS as error:

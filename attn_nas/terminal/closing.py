@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 
 from attn_nas.events.types import SearchFinished
-from attn_nas.format import likely, percent, reference_label
+from attn_nas.format import likely, reference_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.runs.verdict import Claim
+from attn_nas.space.metric import ACCURACY
 from attn_nas.terminal.lines import trained
 
 
@@ -43,7 +44,7 @@ def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
         lines.append(f"The cheapest of the tested networks: {_described(cheapest)}.")
     else:
         largest = max(run.candidates, key=lambda candidate: candidate.accuracy)
-        lines.append(f"Largest accuracy so far: {_described(largest)}.")
+        lines.append(f"{run.metric.best.capitalize()} {run.metric.name} so far: {_described(largest)}.")
     if any(candidate.is_tied for candidate in run.front):
         lines.append(f"~: {verdict.meaning_of_tied}.")
     lines.append(_reliability(run, finished))
@@ -51,30 +52,37 @@ def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
 
 
 def _described(candidate: Candidate) -> str:
-    """Placements, key, accuracy and FLOPs of a candidate."""
-    return (
-        f"{candidate.record.genotype} ({candidate.record.key}) with {candidate.expected.hundredths()} % validation accuracy, "
-        f"{against_trunk(candidate)}"
-    )
+    """Placements, key, value of the metric and FLOPs of a candidate."""
+    return f"{candidate.record.genotype} ({candidate.record.key}) with {_valued(candidate)}, {against_trunk(candidate)}"
+
+
+def _valued(candidate: Candidate) -> str:
+    metric = candidate.run.metric
+    if metric == ACCURACY:
+        return f"{metric.mean_text(candidate.expected)} validation accuracy"
+    return f"{metric.name} {metric.mean_text(candidate.expected)}"
 
 
 def _claim(reference: Candidate, claim: Claim) -> str:
-    """Lead of the pick over a reference, in points of accuracy."""
+    """Lead of the pick over a reference, in points of accuracy or in the unit of another metric."""
+    metric = reference.run.metric
     return (
-        f"  {claim.lead.mean.hundredths(signed=True)} points against {reference_label(claim.reference)} "
-        f"({percent(reference.accuracy)}), {likely(claim.lead.probability)} sure to be better"
+        f"  {metric.lead_text(claim.lead.mean)} against {reference_label(claim.reference)} "
+        f"({metric.text(reference.accuracy)}), {likely(claim.lead.probability)} sure to be better"
     )
 
 
 def _reliability(run: Run, finished: SearchFinished) -> str:
     """Explain what the accuracies are estimated from, and the noise between seeds."""
-    noise = f" (noise between seeds: ± {100 * run.beliefs.noise:.2f} points)" if run.beliefs else ""
+    noise = f" (noise between seeds: ± {run.metric.spread_text(run.beliefs.noise)})" if run.beliefs else ""
+    is_accuracy, name = run.metric == ACCURACY, run.metric.name
+    scores, each = ("accuracies", name) if is_accuracy else (f"values of {name}", f"value of {name}")
     if finished.confirmed:
         return (
-            f"{finished.confirmed} candidates were trained again with new seeds; accuracies are estimates from all trainings, "
+            f"{finished.confirmed} candidates were trained again with new seeds; {scores} are estimates from all trainings, "
             f"for the same short training{noise}."
         )
     return (
-        f"Each accuracy is from one seed of a short training{noise}. The best of many is overestimated by chance, and the "
+        f"Each {each} is from one seed of a short training{noise}. The best of many is overestimated by chance, and the "
         "model corrects only a part of that: train the front again with --resume --confirm 1."
     )

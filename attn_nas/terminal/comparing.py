@@ -11,6 +11,7 @@ from attn_nas.drawing.colours import colour_of
 from attn_nas.format import likely, reference_label
 from attn_nas.runs.comparison import Lead, SideBySide, SiteRow
 from attn_nas.space.genotype import Placement
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.terminal.tables import figures
 
 _MARK = "*"
@@ -50,16 +51,22 @@ def comparison_notes(compared: SideBySide) -> list[str]:
     first = compared.candidates[0].record.key
     differing = sum(row.differs for row in compared.sites)
     notes = [f"{_MARK}: the candidates differ, at {differing} of {len(compared.sites)} sites."]
-    notes += [f"{first} {_lead(lead)}" for lead in compared.leads]
+    metric = compared.candidates[0].run.metric
+    notes += [f"{first} {_lead(lead, metric)}" for lead in compared.leads]
     return notes if compared.verdict.allows_claims else [*notes, compared.verdict.text]
 
 
-def _lead(lead: Lead) -> str:
+def _lead(lead: Lead, metric: Metric) -> str:
     position, degree = ("ahead of", "more") if lead.mean >= 0 else ("behind", "less")
-    points, error = f"is {abs(100 * lead.mean):.2f}", f" ± {100 * lead.standard_deviation:.2f}"
+    points, error = f"is {metric.spread(abs(lead.mean))}", f" ± {metric.spread(lead.standard_deviation)}"
+    unit = f" {metric.change_unit}" * bool(metric.change_unit)
+    if metric != ACCURACY:
+        degree = "better" if lead.mean >= 0 else "worse"
+    else:
+        degree += " accurate"
     if isnan(lead.standard_deviation):
-        return f"{points} points {position} {lead.over}, as measured."
+        return f"{points}{unit} {position} {lead.over}, as measured."
     if isnan(lead.probability):
-        return f"{points}{error} points {position} {lead.over}, as estimated."
+        return f"{points}{error}{unit} {position} {lead.over}, as estimated."
     sure = lead.probability if lead.mean >= 0 else 1 - lead.probability
-    return f"{points}{error} points {position} {lead.over}, {likely(sure)} sure to be {degree} accurate."
+    return f"{points}{error}{unit} {position} {lead.over}, {likely(sure)} sure to be {degree}."

@@ -18,7 +18,8 @@ from attn_nas.events.types import (
     TrialFinished,
     TrialPaused,
 )
-from attn_nas.format import duration, percent
+from attn_nas.format import duration
+from attn_nas.space.metric import Metric
 
 ENDED = {
     "budget": "the budget is used up",
@@ -68,14 +69,12 @@ class Lines:
             mark = " front" if any(point.key == event.key for point in event.front) else ""
             name = f" [{event.reference}]" if event.reference else ""
             return (
-                f"[{self._done(event)}] {event.key} {percent(event.accuracy)} {event.added_flops:+,} FLOPs "
+                f"[{self._done(event)}] {event.key} {self._metric.text(event.accuracy)} {event.added_flops:+,} FLOPs "
                 f"{event.seconds:.1f} s  {event.placements}{name}{mark}"
             )
         if isinstance(event, TrialPaused):
-            return (
-                f"[{self._done(event)}] {event.key} paused after {event.epochs} epochs with {percent(event.accuracy)}  "
-                f"{event.placements}"
-            )
+            reached = self._metric.text(event.accuracy)
+            return f"[{self._done(event)}] {event.key} paused after {event.epochs} epochs with {reached}  {event.placements}"
         if isinstance(event, TrialFailed):
             outcome = f"[{self._done(event)}] {event.key} failed" if event.counts else f"{event.key} put back"
             return f"{outcome}: {event.reason}  {event.placements}"
@@ -84,6 +83,10 @@ class Lines:
         if isinstance(event, StorageAwaited):
             return f"waiting for the storage: {event.reason}"
         return None
+
+    @property
+    def _metric(self) -> Metric:
+        return Metric.of_event(self._started.metric if self._started else None)
 
     def _done(self, event: TrialFinished | TrialPaused | TrialFailed) -> str:
         if self._round.begun:

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from attn_nas.execution.resources import Resources
 from attn_nas.followups.retraining import NetworkResult, Retraining, RetrainingResult, Role
-from attn_nas.format import chance_of_error, count, duration, percent, reference_label
+from attn_nas.format import chance_of_error, count, duration, reference_label
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.stats.paired_gains import Gain
 
 _LEVEL = 0.05
@@ -38,13 +39,15 @@ def retraining_plan(retraining: Retraining, resources: Resources) -> str:
 
 
 def retraining_table(result: RetrainingResult) -> Table:
-    """Table with a row for each network, by role and accuracy on the test split."""
+    """Table with a row for each network, by role and accuracy on the test split, or by the metric of an objective."""
     seeds = len(result.plan["seeds"])
-    title = f"Test accuracy over {seeds} seed{'s' * (seeds > 1)}, 95 % intervals; gains are paired by seed"
+    metric = result.metric
+    name = "Test accuracy" if metric == ACCURACY else f"{metric.name} of the objective"
+    title = f"{name} over {seeds} seed{'s' * (seeds > 1)}, 95 % intervals; gains are paired by seed"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     table.add_column("network", no_wrap=True)
     for heading in (
-        "accuracy",
+        metric.name,
         "deviation",
         "interval",
         "added",
@@ -61,12 +64,12 @@ def retraining_table(result: RetrainingResult) -> Table:
         low, high = each.interval
         table.add_row(
             _name(each),
-            percent(each.accuracy),
-            "-" if isnan(each.deviation) else f"{100 * each.deviation:.2f}",
-            "-" if isnan(low) else f"{100 * low:.2f}..{100 * high:.2f}",
+            metric.text(each.accuracy),
+            "-" if isnan(each.deviation) else metric.spread(each.deviation),
+            "-" if isnan(low) else "..".join(map(metric.number, sorted((low, high), key=metric.value))),
             f"+{count(each.added_flops)}",
             *_times(each, bare),
-            *(_gain(each.gains.get(over)) for over in _OVER),
+            *(_gain(each.gains.get(over), metric) for over in _OVER),
             str(each.network.genotype),
             style="bold" if each.network.role == "winner" else "",
         )
@@ -94,20 +97,22 @@ def _times(each: NetworkResult, bare: NetworkResult | None) -> tuple[str, str]:
     return f"{ratios[0]:.2f}x", f"{ratios[1]:.2f}x"
 
 
-def _gain(gain: Gain | None) -> str:
+def _gain(gain: Gain | None, metric: Metric) -> str:
     if gain is None:
         return ""
-    return f"{100 * gain.mean:+.2f}" if isnan(gain.p) else f"{100 * gain.mean:+.2f} (p {chance_of_error(gain.p)})"
+    return metric.signed(gain.mean) if isnan(gain.p) else f"{metric.signed(gain.mean)} (p {chance_of_error(gain.p)})"
 
 
 def retraining_notes(result: RetrainingResult) -> list[str]:
     """Sentences below the table: use of the test split, gains of each winner with their significance, failures."""
-    notes = [_test_split(result.prior_trainings)]
+    notes = [_test_split(result.prior_trainings)] if result.metric == ACCURACY else []
     seeds = len(result.plan["seeds"])
     notes += [f"left out, trainings are missing: {name} has {done} of {seeds}" for name, done in result.incomplete.items()]
     for each in result.networks:
         for over, gain in each.gains.items():
-            notes.append(f"{each.network.name}: {_gain_text(gain)} {_OVER[over][1]}{_other_network(result, each, over)}.")
+            notes.append(
+                f"{each.network.name}: {_gain_text(gain, result.metric)} {_OVER[over][1]}{_other_network(result, each, over)}."
+            )
     notes += [f"failed: {name}: {reason}" for name, reason in result.failures.items()]
     return notes
 
@@ -132,11 +137,11 @@ def _test_split(prior_trainings: int) -> str:
     )
 
 
-def _gain_text(gain: Gain) -> str:
-    points = f"{100 * gain.mean:+.2f}"
+def _gain_text(gain: Gain, metric: Metric) -> str:
+    points, unit = metric.signed(gain.mean), f" {metric.change_unit}" * bool(metric.change_unit)
     if isnan(gain.p):
-        return f"{points} points, with too few seeds to prove anything, against"
-    interval = f"{points} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}], p {chance_of_error(gain.p)},"
+        return f"{points}{unit}, with too few seeds to prove anything, against"
+    interval = f"{points}{unit} [{', '.join(metric.signed_interval(gain.low, gain.high))}], p {chance_of_error(gain.p)},"
     if gain.p >= _LEVEL:
         return f"{interval} no significant difference to"
     return f"{interval} {'better' if gain.mean > 0 else 'worse'} than"

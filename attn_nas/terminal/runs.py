@@ -29,7 +29,8 @@ def runs_table(summaries: Sequence[RunSummary], width: int, now: float | None = 
     ``width`` is in columns of the terminal, ``now`` a Unix time in seconds.
     """
     moment = time.time() if now is None else now
-    rows = [_row(summary, moment) for summary in summaries]
+    is_accuracy = all(summary.metric is None for summary in summaries)
+    rows = [_row(summary, moment, is_accuracy=is_accuracy) for summary in summaries]
     headings = list(rows[0])
     for dropped in _DROPPED:
         if max(line.cell_len for line in _lines(headings, rows)) > width:
@@ -48,12 +49,17 @@ def shared_table(runs: Sequence[SharedRun]) -> RenderableType:
     return Group(*grid(headings, cells, None, cut="study", left=("study", "space")))
 
 
-def _row(summary: RunSummary, now: float) -> dict[str, str | Text]:
+def _row(summary: RunSummary, now: float, *, is_accuracy: bool) -> dict[str, str | Text]:
+    """Cells by heading; the best values have their own units unless all are accuracies."""
+    best = "-"
+    if summary.best is not None:
+        best = f"{100 * summary.best:.2f}" if is_accuracy else str(summary.shown_best)
+        best += "" if summary.believed else " *"
     return {
         "run": summary.name,
         "state": Text(summary.state, _STYLES[summary.state]),
         "candidates": _candidates(summary),
-        "best accuracy %": "-" if summary.best is None else f"{100 * summary.best:.2f}{'' if summary.believed else ' *'}",
+        "best accuracy %" if is_accuracy else "best": best,
         "front": str(summary.front) if summary.front else "-",
         "hypervolume": "-" if summary.hypervolume is None else count(summary.hypervolume),
         "failed": str(summary.failed) if summary.failed else "-",

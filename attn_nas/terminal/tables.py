@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from attn_nas.format import count, likely, percent, reference_label
+from attn_nas.format import count, likely, reference_label
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import Run
 from attn_nas.terminal.grid import grid
 from attn_nas.terminal.placement_text import coloured_placements
 
@@ -24,9 +26,9 @@ _DROPPED = ("FLOPs", "params", "latency", "step", "measured", "on front")
 def front_table(candidates: Sequence[Candidate], title: str, width: int = 200) -> RenderableType:
     """Table of candidates for a terminal of ``width`` columns; a narrow table has placements below the figures.
 
-    ``accuracy`` is the estimate from all trainings with its standard deviation, ``measured`` the mean over the candidate's
-    seeds (their number in brackets), ``on front`` the probability to be on the Pareto front; a tilde marks a member of the
-    front that is not shown to be more accurate than a cheaper candidate.
+    ``accuracy`` (or another metric) is the estimate from all trainings with its standard deviation, ``measured`` the mean over
+    the candidate's seeds (their number in brackets), ``on front`` the probability to be on the Pareto front; a tilde marks a
+    member of the front that is not shown to be more accurate than a cheaper candidate.
     """
     rows = [figures(candidate) for candidate in candidates]
     headings = [heading for heading in (rows[0] if rows else ()) if any(row[heading] for row in rows)]
@@ -40,11 +42,11 @@ def front_table(candidates: Sequence[Candidate], title: str, width: int = 200) -
 
 def figures(candidate: Candidate) -> dict[str, str]:
     """Cells of a candidate by heading; empty where the heading does not apply."""
-    cost, ratios, belief = candidate.record.cost, candidate.ratios, candidate.belief
+    cost, ratios, belief, metric = candidate.record.cost, candidate.ratios, candidate.belief, candidate.run.metric
     return {
         "key": candidate.record.key,
-        "accuracy": f"{candidate.expected.hundredths()} %",
-        "measured": f"{percent(candidate.measured.value)} ({len(candidate.results)})",
+        metric.name: metric.mean_text(candidate.expected),
+        "measured": f"{metric.text(candidate.measured.value)} ({len(candidate.results)})",
         "on front": f"{likely(belief.chance)}{' ~' * candidate.is_tied}" if belief else "-",
         "FLOPs": count(cost.flops),
         "added": f"{candidate.added_flops:+,}",
@@ -52,6 +54,13 @@ def figures(candidate: Candidate) -> dict[str, str]:
         "step": f"{ratios['step_time']:.2f}x" if "step_time" in ratios else "-",
         "latency": f"{ratios['latency']:.2f}x" if "latency" in ratios else "",
     }
+
+
+def reference_point_texts(run: Run) -> list[str]:
+    """The worst value of the metric and the worst costs, from which the hypervolume is measured."""
+    worst, *costs = run.reference_point
+    shown = f"{run.metric.value(worst):,}" if run.metric.bounded else run.metric.number(worst)
+    return ["-" if isnan(worst) else shown, *(f"{cost:,}" for cost in costs)]
 
 
 def _width(headings: Sequence[str], rows: Sequence[dict[str, str]]) -> int:

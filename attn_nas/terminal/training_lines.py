@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from attn_nas.execution.replicates import OnReplicate
-from attn_nas.format import percent
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.training.protocol import Replicate, Trained
 
 
 @contextmanager
-def training_lines(console: Console, number: int) -> Iterator[OnReplicate]:
+def training_lines(console: Console, number: int, metric: Metric = ACCURACY) -> Iterator[OnReplicate]:
     """Yield a callback for ``number`` trainings: it moves a bar on a terminal, and prints a line each elsewhere.
 
     A failed training always gets a line with its reason.
@@ -27,7 +27,7 @@ def training_lines(console: Console, number: int) -> Iterator[OnReplicate]:
             ended += 1
             text = outcome
             if isinstance(outcome, Trained):
-                text = f"{percent(outcome.result.accuracy)} {outcome.result.seconds:.1f} s"
+                text = f"{metric.text(outcome.result.accuracy)} {outcome.result.seconds:.1f} s"
             console.print(f"[{ended}/{number}] {replicate} {text}", markup=False, highlight=False, soft_wrap=True)
 
         yield print_line

@@ -14,7 +14,7 @@ from attn_nas.space.task import Task
 
 
 def check_logits(host: Host, task: Task) -> None:
-    """Check that the network of ``host`` maps images of ``task`` to one logit for each class.
+    """Check that the network of ``host`` maps images of ``task`` to one logit for each class, or for each class and pixel.
 
     Raises:
         SpaceError: it takes images of other channels, cannot take their size, or has another output; the message says what to
@@ -34,9 +34,10 @@ def check_logits(host: Host, task: Task) -> None:
     except RuntimeError as error:
         size = f"{task.channels} x {task.height} x {task.width}"
         raise SpaceError(f"{host} cannot take images of {size}: {first_line(error)}") from None
-    if not isinstance(output, Tensor) or output.shape != (2, task.num_classes):
+    pixels = (task.height, task.width) if task.kind == "segmentation" else ()
+    wanted = (2, task.num_classes, *pixels)
+    if not isinstance(output, Tensor) or output.shape != wanted:
         raise SpaceError(
             f"{host} gives {described(output)} for two images of {task.num_classes} classes; our training needs logits of "
-            f"shape (2, {task.num_classes}). Let the function take num_classes, set model.arguments, or train by an objective "
-            "of your own"
+            f"shape {wanted}. Let the function take num_classes, set model.arguments, or train by an objective of your own"
         )

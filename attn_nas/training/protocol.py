@@ -37,17 +37,19 @@ class Trained:
     """The outcome of one training.
 
     ``cost`` is the full count of the trained network, ``profile`` its step time and memory beside the bare trunk (None if it
-    was not timed), ``test`` its scores on the test split (None in a search, which never reads that split).
+    was not timed), ``test`` its scores on the test split (None in a search, which never reads that split). ``ended`` is true if
+    a training that was asked to pause at an epoch has come to its end instead.
     """
 
     result: ProxyResult
     cost: Cost
     profile: StepProfile | None = None
     test: Scores | None = None
+    ended: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, the inverse of `from_dict`."""
-        return asdict(self)
+        """Return plain data, the inverse of `from_dict`; ``ended`` is left out."""
+        return {name: value for name, value in asdict(self).items() if name != "ended"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Trained:

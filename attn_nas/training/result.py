@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
 from typing import Any
 
 from attn_nas.errors import AttnNasError
 
 _CURVES = ("curve", "loss_curve", "margin_curve", "train_loss")
 OnEpoch = Callable[[int, float], None]
-"""Called after every epoch with its number (from 1) and the validation accuracy (0 to 1)."""
+"""Called after every epoch with its number (from 1) and its score: validation accuracy (0 to 1), or that of an objective."""
 
 
 class ProxyFailure(AttnNasError):
@@ -20,6 +21,9 @@ class ProxyFailure(AttnNasError):
 @dataclass(frozen=True)
 class ProxyResult:
     """Scores of one candidate on the validation split, and the time and memory that its training took.
+
+    A result of an objective of the user has ``accuracy`` and ``curve`` alone, which then hold its score (see
+    `attn_nas.space.metric`); ``loss`` and ``margin`` are None.
 
     After the last epoch: ``accuracy`` (0 to 1), ``loss`` (mean cross-entropy in nats) and ``margin`` (-1 to 1: mean probability
     of the right class minus the largest of the other classes). ``curve``, ``loss_curve`` and ``margin_curve`` hold the same
@@ -31,8 +35,8 @@ class ProxyResult:
     """
 
     accuracy: float
-    loss: float
-    margin: float
+    loss: float | None
+    margin: float | None
     curve: tuple[float, ...]
     loss_curve: tuple[float, ...]
     margin_curve: tuple[float, ...]
@@ -55,8 +59,8 @@ class ProxyResult:
             self,
             **{name: getattr(self, name)[:epochs] for name in _CURVES},
             accuracy=self.curve[last],
-            loss=self.loss_curve[last],
-            margin=self.margin_curve[last],
+            loss=self.loss_curve[last] if self.loss_curve else None,
+            margin=self.margin_curve[last] if self.margin_curve else None,
         )
 
     def followed_by(self, rest: ProxyResult) -> ProxyResult:
@@ -83,13 +87,18 @@ class ProxyResult:
         return made
 
     def _check(self) -> None:
-        """Raise ValueError or TypeError unless all fields are numbers, curves are equally long and accuracies are in 0..1."""
+        """Raise ValueError or TypeError unless all fields are numbers, curves are equally long and accuracies are in 0..1.
+
+        Scores of an objective may be any numbers.
+        """
+        is_ours = not (self.loss is None and self.margin is None and self.loss_curve == self.margin_curve == ())
         for share in (self.accuracy, *self.curve):
-            if not isinstance(share, int | float) or not 0 <= share <= 1:
+            if not isinstance(share, int | float) or not (0 <= share <= 1 if is_ours else isfinite(share)):
                 raise ValueError(f"the accuracy {share!r} of a result is not in the range 0 to 1")
-        if not self.curve or len({len(getattr(self, name)) for name in _CURVES[:3]}) > 1:
+        if not self.curve or (is_ours and len({len(getattr(self, name)) for name in _CURVES[:3]}) > 1):
             raise ValueError("the curves of a result have different lengths")
-        numbers = (getattr(self, field.name) for field in fields(self) if field.name not in _CURVES)
+        unscored = () if is_ours else ("loss", "margin")
+        numbers = (getattr(self, field.name) for field in fields(self) if field.name not in (*_CURVES, *unscored))
         curves = (number for name in _CURVES for number in getattr(self, name))
         for number in (*numbers, *curves):
             if not isinstance(number, int | float):

@@ -19,7 +19,7 @@ from attn_nas.errors import ExportError, RunError
 from attn_nas.execution.settings import Local
 from attn_nas.export import FORMATS, Recorded, Winner, export_candidates, export_front, export_winners, model_formats
 from attn_nas.export.empty_slots import without_slots
-from attn_nas.export.meaning import Meaning, Metric, Preprocessing
+from attn_nas.export.meaning import Meaning, Preprocessing, Reported
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.models.slots import SlottedBlock
@@ -315,7 +315,7 @@ def test_every_format_holds_every_mechanism_and_trunk(trunk, name, tmp_path):
     """Untrained networks: all files are verified in an isolated process."""
     genotype, task = _everywhere(trunk, [name]), Task(3, 64, 64, 7)
     model = _with_statistics(perturbed(build_model(genotype, task.num_classes, seed=0), 0.05), task)
-    meaning = Meaning(Preprocessing(2, (64, 64), (0.5,) * 3, (0.25,) * 3), 7, None, Metric(0.5, "validation", 0, 1))
+    meaning = Meaning(Preprocessing(2, (64, 64), (0.5,) * 3, (0.25,) * 3), 7, None, Reported(0.5, "validation", 0, 1))
     recorded = Recorded(0.5, 8, Numerics())
     winner = Winner(
         genotype, task, model.state_dict(), recorded, meaning, count_cost(model, task), "noise",

@@ -20,7 +20,7 @@ from attn_nas.data.decoding import decode
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.export import FORMATS, export_candidates
-from attn_nas.export.meaning import Meaning, Metric, Preprocessing
+from attn_nas.export.meaning import Meaning, Preprocessing, Reported
 from attn_nas.models.build import build_model
 from attn_nas.space.schema import SearchSpace
 
@@ -203,7 +203,7 @@ def test_the_folder_predicts_where_the_package_does_not_exist(folder, photos, ne
 
 def test_a_run_without_names_of_classes_has_numbered_ones():
     """As one that an older version has begun; the card says why, and its photos are decoded by the older rule."""
-    meaning = Meaning(Preprocessing(1, (28, 16), (0.5,), (0.25,)), 2, None, Metric(0.5, "test", 30, 3))
+    meaning = Meaning(Preprocessing(1, (28, 16), (0.5,), (0.25,)), 2, None, Reported(0.5, "test", 30, 3))
     assert meaning.names == ("class 0", "class 1")
     assert meaning.to_dict()["class_names_known"] is False
     classes, why = meaning.paragraphs()

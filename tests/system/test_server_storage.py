@@ -437,7 +437,7 @@ def test_a_run_of_format_3_on_a_server_is_read_and_goes_on(server, table_search,
 def test_plug_ins_of_a_study_cannot_leave_the_run(server, table_search, tmp_path):
     """Whoever may write to the server may have written any path."""
     run = table_search(n_trials=2, storage=server.url())
-    run.study.set_user_attr("run", run.manifest.with_plugins(["plugins/../../evil.py"]).to_stored())
+    run.study.set_user_attr("run", run.manifest.with_files(["plugins/../../evil.py"]).to_stored())
     run.study.set_user_attr("plugins", {"plugins/../../evil.py": "print('evil')"})
     with pytest.raises(RunError, match="cannot be attached"):
         attach(server.url(), run.study.study_name, tmp_path / "here")

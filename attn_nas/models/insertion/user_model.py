@@ -25,7 +25,7 @@ NUM_CLASSES = ("num_classes", "n_classes", "classes", "num_labels", "nc")
 def make_host(host: Host, num_classes: int | None = None) -> nn.Module:
     """The bare network of ``host``, made by the user's function.
 
-    ``num_classes`` is passed if the function has such a parameter that ``host.arguments`` does not set.
+    ``num_classes``, if it is known, is passed if the function has such a parameter that ``host.arguments`` does not set.
 
     Raises:
         SpaceError: the function is unknown, fails, or makes another network than the one whose sites were found.
@@ -33,7 +33,7 @@ def make_host(host: Host, num_classes: int | None = None) -> nn.Module:
     """
     maker = host.maker()
     function = maker.load() if isinstance(maker, UserCode) else maker
-    model = call_maker(host.code, function, json.loads(host.arguments), num_classes)
+    model = call_maker(host.code, function, json.loads(host.arguments), num_classes or None)
     try:
         check_names(model, host.modules)
     except SpaceError as error:

@@ -1,4 +1,4 @@
-"""Chart of accuracy against one cost: candidates, Pareto front, references, trunks without attention."""
+"""Chart of accuracy, or of another metric, against one cost: candidates, Pareto front, references, trunks without attention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from attn_nas.drawing.canvas import GREY, INK, PALETTE, figure, text_width
 from attn_nas.followups.trunk_points import TrunkPoint
 from attn_nas.format import reference_label
-from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis, short
+from attn_nas.report.charts.scales import Axis, cost_axis, score_axis, short
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.schema import TIMED
@@ -48,7 +48,7 @@ class FrontChart:
         bounds = [bound for each in self._front if each.belief for bound in (each.belief.low, each.belief.high)]
         accuracies = [*(candidate.accuracy for candidate in run.candidates), *bounds]
         self.x = cost_axis([*costs, *(self._cost(point) for point in self._trunks)], self._bare, axis, total=total)
-        self.y = accuracy_axis([*accuracies, *(point.accuracy.value for point in self._trunks)])
+        self.y = score_axis([*accuracies, *(point.accuracy.value for point in self._trunks)], run.metric)
 
     def _cost(self, point: TrunkPoint) -> float:
         return float(getattr(point, self.axis))
@@ -73,7 +73,9 @@ class FrontChart:
             *self.marks(link),
             "</g>",
         ]
-        label = f"Accuracy against {self.x.label}: {len(self._run.candidates)} candidates, front of {len(self._front)}"
+        name = self._run.metric.name
+        number = f"{len(self._run.candidates)} candidates, front of {len(self._front)}"
+        label = f"{name[:1].upper()}{name[1:]} against {self.x.label}: {number}"
         return figure(label, WIDTH, HEIGHT, parts, "front", "group")
 
     def _identity(self, name: str) -> str:
@@ -107,7 +109,7 @@ class FrontChart:
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts = [f'<polyline class="trunk" points="{line}" fill="none" stroke="{_TRUNK}" stroke-dasharray="5 3"/>']
         for point, (x, y) in zip(self._trunks, places, strict=True):
-            label = f"no attention, {point.name}: {point.accuracy.hundredths()} %"
+            label = f"no attention, {point.name}: {self._run.metric.mean_text(point.accuracy)}"
             parts.append(
                 f'<rect class="trunk" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{_TRUNK}">'
                 f"<title>{escape(label)}</title></rect>"
@@ -181,9 +183,10 @@ def crowd(number: int) -> str:
 
 
 def described(candidate: Candidate) -> str:
-    """Describe a candidate in one line: key, accuracy, extra FLOPs."""
+    """Describe a candidate in one line: key, value of the metric, extra FLOPs."""
     name = f" ({reference_label(candidate.record.reference)})" if candidate.record.reference else ""
-    return f"{candidate.record.key}{name}: {candidate.expected.hundredths()} %, {short(candidate.added_flops) or '0'} FLOPs"
+    value = candidate.run.metric.mean_text(candidate.expected)
+    return f"{candidate.record.key}{name}: {value}, {short(candidate.added_flops) or '0'} FLOPs"
 
 
 def axes_svg(x: Axis, y: Axis, box: tuple[float, float, float, float]) -> list[str]:

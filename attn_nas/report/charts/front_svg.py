@@ -41,7 +41,8 @@ def _short_line(text: str, limit: int = 118) -> str:
 
 def _table(front: Sequence[Candidate]) -> list[str]:
     rows = [
-        f"{number}.  {c.expected.hundredths()} %   {short(c.added_flops)} FLOPs   ({c.record.key})   {c.record.genotype}"
+        f"{number}.  {c.run.metric.mean_text(c.expected)}   {short(c.added_flops)} FLOPs   ({c.record.key})   "
+        f"{c.record.genotype}"
         for number, c in enumerate(front[:MAX_NUMBERED], start=1)
     ]
     if len(front) > MAX_NUMBERED:

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from attn_nas.drawing.canvas import PALETTE, figure
 from attn_nas.report.charts.front_chart import crowd
-from attn_nas.report.charts.scales import Axis, accuracy_axis, cost_axis
+from attn_nas.report.charts.scales import Axis, cost_axis, score_axis
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -31,12 +31,12 @@ class ParallelChart:
         self._genes = _Genes([candidate.record.genotype for candidate in candidates])
         bare = float(getattr(run.manifest.bare_cost, cost, 1.0))
         self._costs = cost_axis([candidate.costs[cost] for candidate in candidates], bare, cost)
-        self._accuracies = accuracy_axis([candidate.accuracy for candidate in candidates])
+        self._accuracies = score_axis([candidate.accuracy for candidate in candidates], run.metric)
         self._gap = (_WIDTH - _LEFT - _RIGHT) / (len(self._genes.names) + 1)
 
     def svg(self) -> str:
         """Draw the chart as a figure of a page; the page's script selects ranges of the axes."""
-        names = [*self._genes.names, f"+{self._cost}", "accuracy, %"]
+        names = [*self._genes.names, f"+{self._cost}", self._run.metric.label]
         front = {member.record.key for member in self._run.front}
         lines = [self.line(candidate) for candidate in self._run.candidates if candidate.record.key not in front]
         members = [self.line(candidate) for candidate in self._run.front]
@@ -50,7 +50,7 @@ class ParallelChart:
         ]
         for number, name in enumerate(names):
             parts += self._axis(number, name)
-        label = f"Mechanism at each site, cost and accuracy of {len(self._run.candidates)} candidates"
+        label = f"Mechanism at each site, cost and {self._run.metric.name} of {len(self._run.candidates)} candidates"
         return figure(label, _WIDTH, _TOP + _PLOT + _BOTTOM, parts, "parallel", "group")
 
     @property

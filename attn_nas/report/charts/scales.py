@@ -1,4 +1,4 @@
-"""Axes of accuracy and of costs, with ticks at round numbers."""
+"""Axes of scores and of costs, with ticks at round numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, copysign, floor, log10
 
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.schema import TIMED
 
 _LINEAR_BELOW = 1e3
 _MIN_ACCURACY_RANGE = 0.01
+_MIN_RELATIVE_RANGE = 1e-3
 _NUM_STEPS = 5
 UNITS = {
     "flops": "FLOPs (multiply-adds)",
@@ -56,15 +58,22 @@ class Axis:
         return (self.warp(value) - self.low) / (self.high - self.low)
 
 
-def accuracy_axis(accuracies: Sequence[float]) -> Axis:
-    """Make an axis of accuracies (0 to 1), labelled in per cent, from a tick to a tick."""
-    low, high = min(accuracies, default=0.0), max(accuracies, default=1.0)
-    if high - low < _MIN_ACCURACY_RANGE:
-        low, high = low - _MIN_ACCURACY_RANGE, high + _MIN_ACCURACY_RANGE
+def score_axis(scores: Sequence[float], metric: Metric = ACCURACY) -> Axis:
+    """Make an axis of scores, from a tick to a tick, labelled with the values of the ``metric``; better is farther up."""
+    low, high = min(scores, default=0.0), max(scores, default=1.0)
+    least = _MIN_ACCURACY_RANGE if metric.bounded else _MIN_RELATIVE_RANGE * max(abs(low), abs(high)) or 1.0
+    if high - low < least:
+        low, high = low - least, high + least
     step = round_step(high - low)
     first, last = floor(low / step), ceil(high / step)
-    ticks = [(step * number, f"{100 * step * number:.4g}") for number in range(first, last + 1)]
-    return Axis(first * step, last * step, ticks, "validation accuracy, %")
+    unit = 100 if metric.bounded else 1
+    ticks = [(step * number, f"{unit * metric.value(step * number):.4g}") for number in range(first, last + 1)]
+    return Axis(first * step, last * step, ticks, axis_label(metric))
+
+
+def axis_label(metric: Metric) -> str:
+    """The label of an axis of ``metric``."""
+    return f"validation {metric.label}" if metric == ACCURACY else metric.label
 
 
 def cost_axis(costs: Sequence[float], bare: float, axis: str, *, total: bool = False) -> Axis:

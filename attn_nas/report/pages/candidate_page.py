@@ -13,10 +13,12 @@ from attn_nas.export.insert_source import insert_source
 from attn_nas.export.source import model_source
 from attn_nas.format import reference_label
 from attn_nas.report.charts.line_svg import Series, line_figure
+from attn_nas.report.charts.scales import axis_label
 from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
+from attn_nas.space.metric import ACCURACY, Metric
 
 _MAX_CURVES = 5
 
@@ -59,14 +61,14 @@ class CandidatePage:
     @property
     def curves(self) -> str:
         """Learning curves of the candidate's seeds, and of the first seed of some references."""
-        own = self.candidate.results
-        series = [Series(f"this, seed {each.seed}", curve_points(each.curve)) for each in own]
+        own, metric = self.candidate.results, self.candidate.run.metric
+        series = [Series(f"this, seed {each.seed}", curve_points(each.curve, metric)) for each in own]
         others = [each for each in self.reading.run.references if each.record.key != self.candidate.record.key]
         bare = [each for each in others if not each.record.genotype.num_attended]
         best = sorted((each for each in others if each not in bare), key=lambda each: -each.accuracy)
         for each in [*bare, *best][: max(1, _MAX_CURVES - len(series))]:
-            series.append(Series(reference_label(str(each.record.reference)), curve_points(each.results[0].curve)))
-        return line_figure("learning curves", "epoch", "validation accuracy, %", series)
+            series.append(Series(reference_label(str(each.record.reference)), curve_points(each.results[0].curve, metric)))
+        return line_figure("learning curves", "epoch", axis_label(metric), series)
 
     @property
     def has_weights(self) -> bool:
@@ -77,10 +79,13 @@ class CandidatePage:
     def code(self) -> list[tuple[str, str, str]]:
         """Python files of the candidate: name, description and source."""
         genotype, task = self.candidate.record.genotype, self.reading.run.task
+        metric = self.candidate.run.metric
+        name = "Validation accuracy" if metric == ACCURACY else metric.name
+        reached = f"{name} {metric.mean_text(self.candidate.expected)}"
         docstring = (
             f"{genotype.trunk} with the placements {self.candidate.record.key}.\n\n    {genotype}\n\n"
-            f"Validation accuracy {self.candidate.expected.hundredths()} % after a short proxy training on "
-            f"{self.reading.run.data.name}; {self.candidate.record.cost.flops:,} FLOPs."
+            f"{reached} after a short proxy training on "
+            f"{self.reading.run.data_name}; {self.candidate.record.cost.flops:,} FLOPs."
         )
         return [
             (
@@ -124,6 +129,7 @@ def drawing_of(candidate: Candidate) -> str:
     return re.sub(r'viewBox="0 0 (\d+) ', r'width="\1" \g<0>', draw_svg(candidate.record.genotype, styled=False), count=1)
 
 
-def curve_points(curve: tuple[float, ...]) -> list[tuple[float, float]]:
-    """Convert accuracies (0 to 1) after each epoch to points: epoch, per cent."""
-    return [(float(epoch), 100 * accuracy) for epoch, accuracy in enumerate(curve, start=1)]
+def curve_points(curve: tuple[float, ...], metric: Metric) -> list[tuple[float, float]]:
+    """Convert scores after each epoch to points: epoch, and value of the metric (in per cent if it is bounded)."""
+    unit = 100 if metric.bounded else 1
+    return [(float(epoch), unit * metric.value(score)) for epoch, score in enumerate(curve, start=1)]

@@ -92,7 +92,7 @@ class RunPage:
     def growth(self) -> list[tuple[str, str]]:
         """Charts of the hypervolume over trials and over time, each with the name of its horizontal axis."""
         grown, found = self.reading.growth, []
-        volume = " x ".join(("accuracy", *self.reading.run.axes))
+        volume = " x ".join((self.reading.run.metric.name, *self.reading.run.axes))
         if len(grown) < 2:
             return []
         unit, seconds = ("hours", 3600) if grown[-1].seconds > 7200 else ("minutes", 60)

@@ -67,7 +67,9 @@ class TrialTable:
             and (not mechanism or any(each and each.mechanism == mechanism for _, each in record.genotype.sites))
             and (not text or text in f"{record.key} {record.genotype} {record.reference or ''}".lower())
         ]
-        value = COLUMNS[self.sort][1]
+        value, metric = COLUMNS[self.sort][1], self.run.metric
+        if self.sort == "accuracy" and metric.is_minimized:
+            value = lambda record: metric.value(_scored(record, inf))  # noqa: E731
         return sorted(found, key=lambda record: (value(record), record.number), reverse=self.descends)
 
     @property

@@ -7,6 +7,7 @@ from rich.text import Text
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import SearchStarted
 from attn_nas.format import duration
+from attn_nas.space.metric import Metric
 from attn_nas.terminal.lines import ENDED
 from attn_nas.terminal.live.frame import Frame
 
@@ -66,7 +67,8 @@ def hypervolume(progress: SearchProgress, frame: Frame) -> list[Text]:
     volumes = progress.hypervolumes
     if not volumes:
         return []
-    label = "hypervolume (accuracy x cost)" if frame.is_wide else "hypervolume"
+    name = Metric.of_event(progress.started.metric if progress.started else None).name
+    label = f"hypervolume ({name} x cost)" if frame.is_wide else "hypervolume"
     low = min(volumes[int(_STEEP_SHARE * len(volumes)) :])
     bars = frame.bars(volumes, 8 if frame.is_narrow else 20, low)
     value = f"{volumes[-1]:,.0f}" if volumes[-1] >= 1e4 else f"{volumes[-1]:.4g}"

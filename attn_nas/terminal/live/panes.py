@@ -9,6 +9,7 @@ from rich.text import Text
 
 from attn_nas.events.progress import SearchProgress, Underway
 from attn_nas.events.types import FrontPoint
+from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.terminal.live.frame import Frame
 
 _T = TypeVar("_T")
@@ -23,16 +24,20 @@ def worker_rows(progress: SearchProgress, frame: Frame, room: int) -> list[Text]
     epochs = progress.started.epochs if progress.started else None
     bounds = (min(accuracies, default=0.0), max(accuracies, default=1.0))
     shown = _fitting(workers, room - 1)
-    found = [_worker(index, underway, epochs, bounds, frame) for index, underway in enumerate(shown)]
-    headings = ["worker", "trial", "placements", "epoch", "accuracy %", "curve"]
+    metric = Metric.of_event(progress.started.metric if progress.started else None)
+    found = [_worker(index, underway, epochs, bounds, frame, metric) for index, underway in enumerate(shown)]
+    headings = ["worker", "trial", "placements", "epoch", metric.heading, "curve"]
     if frame.is_narrow:
-        headings, found = ["trial", "placements", "epoch", "%", "curve"], [row[1:] for row in found]
+        headings, found = (
+            ["trial", "placements", "epoch", metric.shown_unit or metric.name, "curve"],
+            [row[1:] for row in found],
+        )
     rows = frame.rows(headings, found, "placements", ("placements", "curve"))
     return [*rows, *_rest(len(workers) - len(shown), "workers", frame)]
 
 
 def _worker(
-    index: int, underway: Underway | None, epochs: int | None, bounds: tuple[float, float], frame: Frame
+    index: int, underway: Underway | None, epochs: int | None, bounds: tuple[float, float], frame: Frame, metric: Metric
 ) -> list[str | Text]:
     if underway is None:
         return [str(index), "", Text("idle", "dim"), "", "", ""]
@@ -43,22 +48,23 @@ def _worker(
         f"#{underway.begun.number}",
         frame.network(underway.begun.placements),
         f"{epoch}" if epochs is None else f"{epoch}/{epochs}",
-        f"{100 * accuracies[-1]:.2f}" if accuracies else "-",
+        metric.number(accuracies[-1]) if accuracies else "-",
         frame.bars(accuracies, 20 if frame.is_wide else 6 if frame.is_narrow else 10, *bounds),
     ]
 
 
-def front_rows(front: Sequence[FrontPoint], frame: Frame, room: int) -> list[Text]:
+def front_rows(front: Sequence[FrontPoint], frame: Frame, room: int, metric: Metric = ACCURACY) -> list[Text]:
     """At most ``room`` rows: the measured front with its placements; without space for all, the most accurate members."""
     if not front or room < 1:
         return []
     title = f"front of {len(front)}, as measured"
     if room < min(len(front), 2) + 2:
-        return [frame.row(f"{title}: up to {100 * max(point.accuracy for point in front):.2f} %", "bold")]
+        way = "down" if metric.is_minimized else "up"
+        return [frame.row(f"{title}: {way} to {metric.text(max(point.accuracy for point in front))}", "bold")]
     shown = _fitting(front[::-1], room - 2)[::-1]
-    found = [(f"{100 * point.accuracy:.2f}", f"{point.added_flops:+,}", frame.network(point.placements)) for point in shown]
+    found = [(metric.number(point.accuracy), f"{point.added_flops:+,}", frame.network(point.placements)) for point in shown]
     last = "placements" if frame.is_narrow else "placements, stage by stage"
-    head, *rows = frame.rows(["accuracy %", "added FLOPs", last], found, last, (last,))
+    head, *rows = frame.rows([metric.heading, "added FLOPs", last], found, last, (last,))
     return [frame.row(title, "bold"), head, *_rest(len(front) - len(shown), "that cost less", frame), *rows]
 
 

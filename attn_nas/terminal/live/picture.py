@@ -10,6 +10,7 @@ from rich.text import Text
 
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import SearchStarted
+from attn_nas.space.metric import Metric
 from attn_nas.terminal.lines import about_data, opening
 from attn_nas.terminal.live.frame import Frame
 from attn_nas.terminal.live.heading import heading, hypervolume
@@ -77,7 +78,7 @@ class _Picture:
         failures = failure_rows(progress, frame, min(_MAX_FAILURES, room // _ROWS_PER_FAILURE))
         room -= len(failures)
         workers = [] if progress.ended else worker_rows(progress, frame, room - bool(progress.front))
-        front = front_rows(progress.front, frame, room - len(workers))
+        front = front_rows(progress.front, frame, room - len(workers), Metric.of_event(start.metric))
         return [*above, *workers, *front, *trend, *failures, *notes][: max(1, height)]
 
     def _notes(self, frame: Frame) -> list[Text]:

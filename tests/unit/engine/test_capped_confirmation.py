@@ -38,7 +38,7 @@ def believed(monkeypatch, genotypes):
             for index, genotype in enumerate(genotypes)
         }
         found = SimpleNamespace(networks=networks, front=tuple(genotypes[index].key for index in front))
-        monkeypatch.setattr(confirmation, "beliefs_of", lambda records, axes: found)
+        monkeypatch.setattr(confirmation, "beliefs_of", lambda records, axes, *, bounded: found)
 
     return given
 
