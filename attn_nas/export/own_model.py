@@ -26,7 +26,7 @@ _INSERT = '''def insert(model: nn.Module, *, identity_init: bool = False) -> nn.
     """
     return insert_at_sites(model, INSERTIONS, identity_init=identity_init)'''
 _LOAD = '''\
-"""Makes the bare network of {text}, in a process where attn_nas cannot be imported."""
+"""Makes the bare network of {text}; the user's file may import attn_nas, the exported files may not."""
 
 import importlib
 import importlib.util
@@ -38,7 +38,11 @@ def load():
 
 
 def build_model():
-    return load().{function}(**{arguments})
+    sys.modules.pop("attn_nas", None)
+    try:
+        return load().{function}(**{arguments})
+    finally:
+        sys.modules["attn_nas"] = None
 '''
 
 
