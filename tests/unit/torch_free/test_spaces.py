@@ -71,8 +71,8 @@ wrong.yaml:14:28  mechanisms[4].positions[0] = standard: sk cannot have standard
 wrong.yaml:15:8  proxy.batch_size: this key is missing
 wrong.yaml:15:17  proxy.epochs = many: this is text: write an integer such as 3
 wrong.yaml:16:14  granularity = per_blok: choose from per_block, per_stage (did you mean per_block?)
-wrong.yaml:17:1  proxy2: no such key: choose from plugins, trunk, data, mechanisms, granularity, limits, proxy, objectives, objective \
-(did you mean proxy?)"""
+wrong.yaml:17:1  proxy2: no such key: choose from plugins, trunk, data, mechanisms, granularity, limits, proxy, objectives, \
+objective (did you mean proxy?)"""
 
 
 def test_every_mistake_is_reported_at_its_place_at_once():
