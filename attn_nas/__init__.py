@@ -20,12 +20,15 @@ from attn_nas.version import __version__
 if TYPE_CHECKING:
     from attn_nas.attention.catalog import register_mechanism
     from attn_nas.attention.mechanism import Mechanism
+    from attn_nas.data.own import OwnData
     from attn_nas.engine.search import Search, search
     from attn_nas.errors import AttnNasError
     from attn_nas.execution.settings import Local, Ray
     from attn_nas.models.build import build_model
-    from attn_nas.models.insertion import insert
+    from attn_nas.models.insertion import insert, remove, sites
     from attn_nas.runs.run import Run
+    from attn_nas.space.data_settings import ImageFolder
+    from attn_nas.space.data_sources import register_dataset
     from attn_nas.space.genotype import Genotype, Placement
     from attn_nas.space.metric import Metric
     from attn_nas.space.schema import SearchSpace
@@ -35,9 +38,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AttnNasError",
     "Genotype",
+    "ImageFolder",
     "Local",
     "Mechanism",
     "Metric",
+    "OwnData",
     "Placement",
     "Ray",
     "Run",
@@ -49,17 +54,22 @@ __all__ = [
     "__version__",
     "build_model",
     "insert",
+    "register_dataset",
     "register_mechanism",
     "register_trunk",
+    "remove",
     "search",
+    "sites",
 ]
 
 _PUBLIC = {
     "AttnNasError": "attn_nas.errors",
     "Genotype": "attn_nas.space.genotype",
+    "ImageFolder": "attn_nas.space.data_settings",
     "Local": "attn_nas.execution.settings",
     "Mechanism": "attn_nas.attention.mechanism",
     "Metric": "attn_nas.space.metric",
+    "OwnData": "attn_nas.data.own",
     "Placement": "attn_nas.space.genotype",
     "Ray": "attn_nas.execution.settings",
     "Run": "attn_nas.runs.run",
@@ -70,9 +80,12 @@ _PUBLIC = {
     "Trunk": "attn_nas.space.trunks",
     "build_model": "attn_nas.models.build",
     "insert": "attn_nas.models.insertion",
+    "register_dataset": "attn_nas.space.data_sources",
     "register_mechanism": "attn_nas.attention.catalog",
     "register_trunk": "attn_nas.space.trunks",
+    "remove": "attn_nas.models.insertion",
     "search": "attn_nas.engine.search",
+    "sites": "attn_nas.models.insertion",
 }
 _OF_OLDER_PLUGINS = {
     "Block": ("attn_nas.space.geometry", "Block"),

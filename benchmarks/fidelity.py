@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from attn_nas import Genotype, Placement
 from attn_nas.data import load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.execution.replicates import ReplicateFolder
 from attn_nas.followups.audit import SCORES
 from attn_nas.space.encoding import Encoding
@@ -31,7 +32,7 @@ from attn_nas.stats.rank_correlation import kendall, reliability, spearman
 from attn_nas.stats.uncertainty import Estimate
 from attn_nas.training import ProxyResult, choose_numerics
 from attn_nas.training.protocol import Replicate
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 TRUTH, PLAIN = "4x epochs", "plain"
 NO_LEVERS = {"initial_resolution": 1.0, "averaging": "none"}

@@ -15,10 +15,10 @@ from common import learning_curves, options, present
 
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.data import load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import load_space
 from attn_nas.space.trunks import Trunk
-from attn_nas.training.trainer import share_dataset
 
 MECHANISMS = ("se", "eca", "sam", "cbam", "coord", "ela", "triplet", "lsk")
 

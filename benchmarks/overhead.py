@@ -27,6 +27,7 @@ import torch
 from common import make_parser, present
 
 from attn_nas.data import load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.search import Search
 from attn_nas.events.types import Event, SearchStarted, TrialFailed, TrialFinished
 from attn_nas.execution.settings import Local
@@ -37,7 +38,7 @@ from attn_nas.space.schema import SearchSpace
 from attn_nas.testing import TableTrainer
 from attn_nas.training import choose_numerics
 from attn_nas.training.device import resolve_device
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 GOALS = {50: 0.02, 1000: 0.05}
 CHECKPOINTS = (50, 200, 1000)

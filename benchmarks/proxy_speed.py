@@ -33,22 +33,24 @@ from torch import nn
 
 from attn_nas.cost import count_cost
 from attn_nas.data import Dataset, load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.jobs import Failed, Finished, Job, Message
 from attn_nas.execution.local import Executor
 from attn_nas.execution.resources import Resources
 from attn_nas.models.build import build_model
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import load_space
-from attn_nas.space.schema import DataSettings, ProxySettings
+from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
 from attn_nas.training import Numerics, choose_numerics, measure_throughput
 from attn_nas.training.device import has_bf16, resolve_device
 from attn_nas.training.images import on_device, training_size
 from attn_nas.training.step import TrainingStep
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 if TYPE_CHECKING:
     from naive_peer import NaivePeer

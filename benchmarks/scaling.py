@@ -28,10 +28,11 @@ from attn_nas.data import Dataset, load_dataset
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.machine import usable_cores
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.loading import load_space
-from attn_nas.space.schema import DataSettings, ProxySettings, SearchSpace
+from attn_nas.space.schema import ProxySettings, SearchSpace
 from attn_nas.space.trunks import Trunk
 from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics, OnEpoch, choose_numerics, train_proxy

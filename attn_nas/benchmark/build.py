@@ -14,6 +14,7 @@ import torch
 from attn_nas.benchmark.table import Entry, Header, Table
 from attn_nas.cost import CostTable
 from attn_nas.data import Dataset, load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.errors import TableError, UsageError, first_line
 from attn_nas.execution.gpu_packing import make_executor
 from attn_nas.execution.replicates import OnReplicate, ReplicateFolder, train_replicates
@@ -26,7 +27,7 @@ from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import SearchSpace
 from attn_nas.training import Numerics
 from attn_nas.training.protocol import Replicate
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 from attn_nas.version import __version__
 
 _MAX_NETWORKS = 20_000

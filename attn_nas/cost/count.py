@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree
 
-from attn_nas.cost.handles import FREE, HANDLES
+from attn_nas.cost.handles import FREE, HANDLES, per_output
 from attn_nas.errors import CostError
 from attn_nas.space.task import Task
 
@@ -65,8 +66,23 @@ class Cost:
         return made
 
 
-def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
+class _Flat(nn.Module):
+    """``network`` with its output as a tuple of tensors: mappings and other objects cannot be traced."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the output."""
+        return tuple(each for each in _pytree.tree_leaves(self.network(x)) if isinstance(each, Tensor))
+
+
+def count_module(module: nn.Module, shape: tuple[int, ...], *, of_user: bool = False) -> Cost:
     """Cost of ``module`` for one input ``(1, *shape)``; the module is not changed.
+
+    In a network of the user's own (``of_user``) an operator without a counter costs 1 per element of its output, as elementwise
+    arithmetic does; such a network may have outputs other than a tensor.
 
     Raises:
         CostError: the module has an operator without a counter.
@@ -78,14 +94,19 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
         from fvcore.nn import FlopCountAnalysis
 
         frozen = copy.deepcopy(module).cpu().float().eval()
-        analysis = FlopCountAnalysis(frozen, torch.zeros(1, *shape))
-        analysis.set_op_handle(**HANDLES, **dict.fromkeys(FREE))
-        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        counted = {name: round(number) for name, number in analysis.by_operator().items()}
-        unknown = analysis.unsupported_ops()
+        handles = HANDLES
+        for _ in range(2):
+            analysis = FlopCountAnalysis(_Flat(frozen) if of_user else frozen, torch.zeros(1, *shape))
+            analysis.set_op_handle(**handles, **dict.fromkeys(FREE))
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+            counted = {name: round(number) for name, number in analysis.by_operator().items()}
+            unknown = analysis.unsupported_ops()
+            if not (unknown and of_user):
+                break
+            handles = {**HANDLES, **{name: per_output() for name in unknown}}
     if unknown:
         raise CostError(f"no cost is known for {', '.join(sorted(unknown))}: add a counter to attn_nas.cost.handles")
-    ours = {name.removeprefix("aten::") for name in HANDLES}
+    ours = {name.removeprefix("aten::") for name in handles}
     return Cost(
         flops=sum(counted.values()),
         macs=sum(number for name, number in counted.items() if name in _MAC_OPERATORS),
@@ -94,15 +115,16 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
     )
 
 
-def count_cost(model: nn.Module, task: Task) -> Cost:
+def count_cost(model: nn.Module, task: Task, *, of_user: bool = False) -> Cost:
     """Cost of a network for one image of ``task``.
 
     Args:
         model: a network that takes images ``(1, channels, height, width)``; it is not changed.
         task: the shape of the images.
+        of_user: whether it is a network of the user's own, see `count_module`.
 
     Raises:
         CostError: the network has an operator without a counter.
 
     """
-    return count_module(model, (task.channels, task.height, task.width))
+    return count_module(model, (task.channels, task.height, task.width), of_user=of_user)

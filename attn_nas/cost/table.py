@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -14,19 +15,20 @@ from attn_nas.models.build import build_trunk, get_slot, site_call, trunk_call
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
+from attn_nas.space.host import Host
 from attn_nas.space.task import Task
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 
 Shape = tuple[int, ...]
 
 
-def slot_shapes(model: nn.Module, trunk: Trunk, task: Task) -> dict[str, Shape]:
-    """Input shapes ``(C, H, W)`` of all slots of the bare ``model`` for an image of ``task``, by dotted path."""
-    shapes: dict[str, Shape] = {}
+def slot_shapes(model: nn.Module, trunk: AnyTrunk, task: Task) -> dict[str, tuple[Shape, ...]]:
+    """Input shapes ``(C, H, W)`` of all slots of the bare ``model`` for an image of ``task``, one per call, by dotted path."""
+    shapes: dict[str, tuple[Shape, ...]] = {}
 
     def note(path: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            shapes[path] = tuple(inputs[0].shape[1:])
+            shapes[path] = (*shapes.get(path, ()), tuple(inputs[0].shape[1:]))
 
         return hook
 
@@ -56,7 +58,7 @@ class CostTable:
 
     """
 
-    def __init__(self, trunk: Trunk, task: Task) -> None:
+    def __init__(self, trunk: AnyTrunk, task: Task) -> None:
         self.trunk = trunk
         self.task = task
         self._shapes, self.bare = _bare(trunk, task)
@@ -75,16 +77,16 @@ class CostTable:
 
     def _count(self, placement: Placement, site: Site) -> Cost:
         module, channels, arguments = site_call(placement, site)
-        shape = self._shapes[site.slot(placement.position)]
-        known = (module, channels, repr(sorted(arguments.items())), shape)
+        shapes = self._shapes[site.slot(placement.position)]
+        known = (module, channels, repr(sorted(arguments.items())), shapes)
         if known not in _MODULES:
             try:
-                _MODULES[known] = count_module(module(channels, **arguments), shape)
+                _MODULES[known] = _in_all_calls(module(channels, **arguments), shapes)
             except CostError as error:
                 raise CostError(f"{placement}: {error}") from None
         added = _MODULES[known]
         if placement.position == "replace":
-            added -= count_module(get_slot(self._model, site.slot("replace")), shape)
+            added -= _in_all_calls(get_slot(self._model, site.slot("replace")), shapes)
         return added
 
     @cached_property
@@ -120,15 +122,28 @@ class CostTable:
         return total
 
 
-_BARE: dict[tuple[object, ...], tuple[dict[str, Shape], Cost]] = {}
+def _in_all_calls(module: nn.Module, shapes: tuple[Shape, ...]) -> Cost:
+    """Cost of ``module`` in calls with inputs of these ``shapes``; it has its parameters once."""
+    counts = [count_module(module, shape) for shape in shapes]
+    total = counts[0]
+    for more in counts[1:]:
+        total = replace(total + more, params=total.params)
+    return total
+
+
+_BARE: dict[tuple[object, ...], tuple[dict[str, tuple[Shape, ...]], Cost]] = {}
 _MODULES: dict[tuple[object, ...], Cost] = {}
 """What was counted in this process, by class and arguments, as a plug-in that is loaded again has other classes."""
 
 
-def _bare(trunk: Trunk, task: Task) -> tuple[dict[str, Shape], Cost]:
+def _bare(trunk: AnyTrunk, task: Task) -> tuple[dict[str, tuple[Shape, ...]], Cost]:
     """Input shapes of the slots of a bare trunk, and its cost; raises SpaceError."""
-    module, arguments = trunk_call(trunk)
-    known = (module, repr(sorted(arguments.items())), trunk, task)
+    if isinstance(trunk, Host):
+        made_by: tuple[object, ...] = (trunk.maker(),)
+    else:
+        module, arguments = trunk_call(trunk)
+        made_by = (module, repr(sorted(arguments.items())))
+    known = (*made_by, trunk, task)
     if known not in _BARE:
         model = build_trunk(trunk, task.num_classes, task.channels)
         try:
@@ -136,5 +151,5 @@ def _bare(trunk: Trunk, task: Task) -> tuple[dict[str, Shape], Cost]:
         except RuntimeError as error:
             size = f"{task.channels} x {task.height} x {task.width}"
             raise SpaceError(f"{trunk} cannot take images of {size}: {first_line(error)}") from None
-        _BARE[known] = shapes, count_cost(model, task)
+        _BARE[known] = shapes, count_cost(model, task, of_user=isinstance(trunk, Host))
     return _BARE[known]

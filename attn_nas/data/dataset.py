@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,10 +14,18 @@ from torch import Tensor
 from attn_nas.errors import DataError
 from attn_nas.space.task import Task
 
+SCALES = {torch.uint8: 255, torch.uint16: 65535, torch.float32: 1}
+"""Types of stored pixels, and the value that stands for 1."""
+_AT_A_TIME = 256
+"""Labels that are checked at a time, so that those of a large set on disk are never all in memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images ``(N, C, H, W)`` of type uint8 and labels ``(N,)`` of type int64; compared by identity.
+    """Images ``(N, C, H, W)`` of type uint8, uint16 or float32, and a label for each; compared by identity.
+
+    Labels are int64 ``(N,)`` for classification, uint8 ``(N, K)`` of zeros and ones for several classes per image, and masks
+    ``(N, H, W)`` of type uint8 or int32 for segmentation. ``files`` are the files of NumPy that both are mapped from.
 
     Raises:
         DataError: the images have another type or shape, or the numbers of images and labels differ.
@@ -25,13 +34,24 @@ class Split:
 
     images: Tensor
     labels: Tensor
+    files: tuple[Path, Path] | None = None
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != torch.uint8 or len(self.images) != len(self.labels):
+        if self.images.ndim != 4 or self.images.dtype not in SCALES or len(self.images) != len(self.labels):
             raise DataError(
-                f"images must be uint8 (N, C, H, W) with one label each, not {self.images.dtype} "
+                f"images must be uint8, uint16 or float32 (N, C, H, W) with one label each, not {self.images.dtype} "
                 f"{tuple(self.images.shape)} with {len(self.labels)} labels"
             )
+
+    @property
+    def scale(self) -> int:
+        """The value of a stored pixel that stands for 1: 255, 65535, or 1 for floats."""
+        return SCALES[self.images.dtype]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the images and the labels."""
+        return self.images.nbytes + self.labels.nbytes
 
     def __len__(self) -> int:
         return len(self.images)
@@ -58,12 +78,16 @@ class Augmentation:
         crop: pixels of zero padding before a random crop to the original size; 0 for none.
         flip: mirror half of the images horizontally.
         cutout: side of a square of zeros in pixels; 0 for none.
+        resize: smallest share of the area of a random part of the image that is resized to the whole; 1 for none.
+        transforms: names of classes of ``torchvision.transforms.v2`` with their keyword arguments as JSON, in their order.
 
     """
 
     crop: int = 0
     flip: bool = False
     cutout: int = 0
+    resize: float = 1.0
+    transforms: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         """What happens to training images, as ``shifted by up to 4 pixels, half of them mirrored left to right``."""
@@ -71,12 +95,16 @@ class Augmentation:
         parts.append("half of them mirrored left to right" if self.flip else "not mirrored")
         if self.cutout:
             parts.append(f"a square of {self.cutout} pixels set to zero")
+        if self.resize < 1:
+            parts.append(f"a random part of at least {self.resize:.0%} of the area resized to the whole")
+        if self.transforms:
+            parts.append(f"changed by {', '.join(name for name, _ in self.transforms)} of torchvision")
         return ", ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification task with its training and validation split.
+    """A task with its training and validation split.
 
     ``load_test`` loads the test split; a search never calls it. ``classes`` are the names of the classes in the order of their
     labels; classes without names are numbered from 0. ``notes`` are sentences about the data that a user should read before a
@@ -109,8 +137,20 @@ class Dataset:
         for name, split in (("training", self.train), ("validation", self.validation)):
             if not len(split):
                 raise DataError(f"{self.name} has no {name} images")
-            if int(split.labels.min()) < 0 or int(split.labels.max()) >= self.task.num_classes:
-                raise DataError(f"{self.name} has {name} labels outside 0..{self.task.num_classes - 1}")
+            self.check_labels(split, name)
+
+    def check_labels(self, split: Split, name: str) -> None:
+        """Raise DataError unless the labels of ``split``, by its ``name``, are those of the task."""
+        task = self.task
+        shape = {"multi_label": (task.num_classes,), "segmentation": (task.height, task.width)}.get(task.kind, ())
+        if split.labels.shape[1:] != shape:
+            wanted = " x ".join(map(str, ("N", *shape)))
+            raise DataError(f"{self.name} has {name} labels of shape {tuple(split.labels.shape)}: {task.kind} needs {wanted}")
+        most = 1 if task.kind == "multi_label" else task.num_classes - 1
+        for labels in split.labels.split(_AT_A_TIME) if shape else (split.labels,):
+            counted = labels if task.ignored is None else labels[labels != task.ignored]
+            if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) > most):
+                raise DataError(f"{self.name} has {name} labels outside 0..{most}")
 
     def __str__(self) -> str:
         """Name, numbers of images and augmentation, in one line."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from attn_nas.data.dataset import Split
-from attn_nas.data.image_cache import Faults, ImageCache
+from attn_nas.data.decoding_pool import Fault, Pool, allocated, decoded_by_processes
+from attn_nas.data.decoding_process import reason_of
+from attn_nas.data.image_cache import VARIABLE, Faults, ImageCache
 from attn_nas.data.listing import Sample, shown
-from attn_nas.errors import DataError, first_line
+from attn_nas.errors import DataError
 from attn_nas.events.loading import report_decoded
 from attn_nas.format import listed
 from attn_nas.machine import usable_cores, usable_memory
@@ -26,6 +32,7 @@ _TOLERATED = 0.01
 """Fraction of the files that may be damaged; rule 1 tolerates none."""
 _LISTED = 10
 _THREADS = 16
+_AT_A_TIME = 512
 _DARK = 15
 """Largest value of an image that is nearly black, of 255: an image of 12 bits that is stored in 16."""
 
@@ -52,33 +59,41 @@ class Decoded:
     notes: tuple[str, ...] = ()
 
 
-def decode(samples: Sequence[Sample], size: int, rule: int) -> Decoded:
-    """Decode the files of ``samples`` to squares of ``size`` pixels by decoding rule ``rule`` (see `pixels.read_square`).
+def decode(samples: Sequence[Sample], size: int | tuple[int, int], rule: int) -> Decoded:
+    """Decode the files of ``samples`` to images of ``size`` pixels by decoding rule ``rule`` (see `pixels.read_image`).
 
     Up to one file of a hundred may be damaged and is left out; rule 1 leaves none out.
 
     Raises:
-        DataError: more files are damaged, values have no known range, or the images do not fit into memory.
+        DataError: more files are damaged, values have no known range, or there is no room for the images.
 
     """
     return decode_parts([samples], size, rule)[0]
 
 
-def decode_parts(parts: Sequence[Sequence[Sample]], size: int, rule: int) -> list[Decoded]:
+def decode_parts(parts: Sequence[Sequence[Sample]], size: int | tuple[int, int], rule: int) -> list[Decoded]:
     """Decode several splits at once, as `decode` does, so that the damaged files of all of them are found before any error.
+
+    Images that do not fit into memory are mapped from a file in the cache folder.
 
     Raises:
         DataError: see `decode`; the files of all splits count together.
 
     """
-    tensors = _allocated([len(samples) for samples in parts], size)
+    sides = size if isinstance(size, tuple) else (size, size)
     cache = ImageCache.of_user()
-    keys = [_key(cache, samples, size, rule) for samples in parts]
-    found = [cache.read(key, images) if cache and key else None for key, images in zip(keys, tensors, strict=True)]
-    # A file that could not be read is tried again: the reason may have passed, such as a right or memory that was missing.
-    wanted = [range(len(part)) if kept is None else [*kept] for part, kept in zip(parts, found, strict=True)]
-    places = [(number, index) for number, indices in enumerate(wanted) for index in indices]
-    faults = _decode_into(tensors, parts, places, size, rule)
+    counts = [len(samples) for samples in parts]
+    needed = sum(counts) * 3 * sides[0] * sides[1]
+    if needed > usable_memory():
+        return [_mapped(cache, samples, sides, rule, needed) for samples in parts]
+    with allocated(counts, sides) as pool:
+        tensors = pool.images
+        keys = [_key(cache, samples, sides, rule) for samples in parts]
+        found = [cache.read(key, images) if cache and key else None for key, images in zip(keys, tensors, strict=True)]
+        # A file that could not be read is tried again: the reason may have passed, such as a right or memory that was missing.
+        wanted = [range(len(part)) if kept is None else [*kept] for part, kept in zip(parts, found, strict=True)]
+        places = [(number, index) for number, indices in enumerate(wanted) for index in indices]
+        faults = _decode_into(pool, parts, places, sides, rule)
     _check_damage([(parts[p][i][0], reason) for p, each in enumerate(faults) for i, reason in each.items()], parts, rule)
     for key, images, kept, each in zip(keys, tensors, found, faults, strict=True):
         if cache and key and each != kept:
@@ -86,62 +101,111 @@ def decode_parts(parts: Sequence[Sequence[Sample]], size: int, rule: int) -> lis
     return [_kept(images, samples, each) for images, samples, each in zip(tensors, parts, faults, strict=True)]
 
 
-def _allocated(counts: Sequence[int], size: int) -> list[Tensor]:
-    """Tensors for so many images; raises DataError if they do not fit into memory."""
-    needed, usable = sum(counts) * 3 * size**2, usable_memory()
-    try:
-        if needed <= usable:
-            return [torch.empty((count, 3, size, size), dtype=torch.uint8) for count in counts]
-    except RuntimeError:
-        usable = usable_memory()  # torch could not allocate them
-    raise DataError(
-        f"{sum(counts):,} images of {size} x {size} pixels need {needed / 1e9:,.1f} GB of memory, but "
-        f"{usable / 1e9:,.1f} GB are free: choose a smaller image_size, or fewer images (num_train, num_validation)"
-    )
+def _mapped(cache: ImageCache | None, samples: Sequence[Sample], size: tuple[int, int], rule: int, needed: int) -> Decoded:
+    """The images mapped from a file in the cache, into which they are decoded unless they are there already.
+
+    ``needed`` are the bytes of all images that are read together.
+
+    Raises:
+        DataError: the cache may not take so much, its disk has no room, or too many files are damaged.
+
+    """
+    key = _key(cache, samples, size, rule)
+    shape = (len(samples), 3, *size)
+    advice = "choose a smaller image_size, or fewer images (num_train, num_validation)"
+    if cache is None or key is None or needed > cache.most:
+        free, room = usable_memory() / 1e9, (cache.most if cache else 0) / 1e9
+        raise DataError(
+            f"images of {size[1]} x {size[0]} pixels need {needed / 1e9:,.1f} GB, but {free:,.1f} GB of memory are free and "
+            f"the cache on disk may take {room:,.1f} GB: allow it more ({VARIABLE}={needed / 1e9 + 1:.0f}), or {advice}"
+        )
+    kept = cache.mapped(key, shape)
+    if kept is None:
+        try:
+            with cache.unfinished(key, prod(shape)) as file:
+                images = torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=shape))
+                places = [(0, index) for index in range(len(samples))]
+                (faults,) = _decode_into(Pool([images], file.fileno()), [samples], places, size, rule)
+                _check_damage([(samples[index][0], reason) for index, reason in faults.items()], [samples], rule)
+                cache.finish(file, images, faults)
+        except OSError as error:
+            raise DataError(
+                f"{needed / 1e9:,.1f} GB of images do not fit into memory, and cannot be written to {cache.folder} "
+                f"({error.strerror}): make room there, or {advice}"
+            ) from None
+        kept = cache.mapped(key, shape)
+    if kept is None:
+        raise DataError(f"the images in {cache.folder} are damaged as soon as they are written: its disk is not reliable")
+    return _without(*kept, samples)
 
 
-def _key(cache: ImageCache | None, samples: Sequence[Sample], size: int, rule: int) -> str | None:
+def _key(cache: ImageCache | None, samples: Sequence[Sample], size: tuple[int, int], rule: int) -> str | None:
     from PIL import __version__ as pillow
 
     return cache.key([path for path, _ in samples], size, rule, __version__, pillow) if cache and samples else None
 
 
 def _decode_into(
-    tensors: Sequence[Tensor], parts: Sequence[Sequence[Sample]], places: Sequence[_Place], size: int, rule: int
+    pool: Pool, parts: Sequence[Sequence[Sample]], places: Sequence[_Place], size: tuple[int, int], rule: int
 ) -> list[Faults]:
-    """Decode the files of ``parts`` at ``places`` into ``tensors``, and return the files of each part that cannot be read.
+    """Decode the files of ``parts`` at ``places`` into ``pool``, and return the files of each part that cannot be read.
 
     Raises:
         DataError: values of more than 8 bits have no known range.
 
     """
-    from attn_nas.data.pixels import UnsuitableImageError, read_square, readable_formats
-
-    readable_formats()  # loads Pillow's readers in one thread
-    arrays = [images.numpy() for images in tensors]
     faults: list[Faults] = [{} for _ in parts]
     unsuitable: dict[_Place, str] = {}
-
-    def read(place: _Place) -> None:
-        part, index = place
-        path = parts[part][index][0]
-        arrays[part][index] = read_square(path, size, rule).transpose(2, 0, 1)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd, but readable files
-        for done, (place, error) in enumerate(_in_threads(read, places), start=1):
-            if isinstance(error, UnsuitableImageError):
-                unsuitable[place] = str(error)
-            elif error is not None:
-                part, index = place
-                arrays[part][index] = 0
-                faults[part][index] = _reason(error)
-            report_decoded(done, len(places))
+    if pool.descriptor is None:
+        found = _by_threads(pool, parts, places, size, rule)
+    else:
+        found = _by_processes(pool, parts, places, size, rule)
+    for done, (place, fault) in enumerate(found, start=1):
+        if fault is not None:
+            part, index = place
+            if fault.is_unsuitable:
+                unsuitable[place] = fault.reason
+            else:
+                faults[part][index] = fault.reason
+        report_decoded(done, len(places))
     if unsuitable:
         damaged = {(part, index): reason for part, each in enumerate(faults) for index, reason in each.items()}
         files = [(parts[part][index][0], reason) for (part, index), reason in {**unsuitable, **damaged}.items()]
         raise DataError(_told(files, sum(map(len, parts)), "usable"))
     return [dict(sorted(each.items())) for each in faults]
+
+
+def _by_threads(
+    pool: Pool, parts: Sequence[Sequence[Sample]], places: Sequence[_Place], size: tuple[int, int], rule: int
+) -> Iterator[tuple[_Place, Fault | None]]:
+    from attn_nas.data import pixels
+
+    pixels.readable_formats()  # loads Pillow's readers in one thread
+    arrays = [images.numpy() for images in pool.images]
+
+    def read(place: _Place) -> None:
+        part, index = place
+        arrays[part][index] = pixels.read_image(parts[part][index][0], size, rule).transpose(2, 0, 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd, but readable files
+        for place, error in _in_threads(read, places):
+            if error is None:
+                yield place, None
+            else:
+                arrays[place[0]][place[1]] = 0
+                yield place, Fault(reason_of(error), isinstance(error, pixels.UnsuitableImageError))
+
+
+def _by_processes(
+    pool: Pool, parts: Sequence[Sequence[Sample]], places: Sequence[_Place], size: tuple[int, int], rule: int
+) -> Iterator[tuple[_Place, Fault | None]]:
+    begins = [0, *accumulate(map(len, parts))]
+    order = [begins[part] + index for part, index in places]
+    files = [os.fspath(parts[part][index][0]) for part, index in places]
+    assert pool.descriptor is not None
+    for at, faults in decoded_by_processes([*zip(order, files, strict=True)], pool.descriptor, size, rule):
+        yield from ((places[number], faults.get(order[number])) for number in at)
 
 
 def _in_threads(work: Callable[[_Place], None], places: Sequence[_Place]) -> Iterator[tuple[_Place, Exception | None]]:
@@ -177,19 +241,6 @@ def _in_threads(work: Callable[[_Place], None], places: Sequence[_Place]) -> Ite
         thread.join()
 
 
-def _reason(error: Exception) -> str:
-    """Why a file cannot be read, in a few words."""
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "no image in a format that Pillow reads"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{first_line(error).partition(',')[0]}: make it smaller"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return first_line(error)
-
-
 def _check_damage(damaged: Sequence[_Fault], parts: Sequence[Sequence[Sample]], rule: int) -> None:
     """Raise DataError if too many files are damaged."""
     total = sum(map(len, parts))
@@ -214,10 +265,16 @@ def _told(files: Sequence[_Fault], total: int, quality: str) -> str:
 def _kept(images: Tensor, samples: Sequence[Sample], faults: Faults) -> Decoded:
     """The images without those of ``faults``, which the others fill up in their place in memory."""
     indices = [index for index in range(len(samples)) if index not in faults]
-    for target, source in enumerate(indices):
-        if target != source:
-            images[target] = images[source]
-    images = images[: len(indices)]
+    if faults:
+        for target, source in enumerate(indices):
+            if target != source:
+                images[target] = images[source]
+    return _without(images[: len(indices)], faults, samples)
+
+
+def _without(images: Tensor, faults: Faults, samples: Sequence[Sample]) -> Decoded:
+    """The ``images`` of all ``samples`` but those of ``faults``, with their labels and notes."""
+    indices = [index for index in range(len(samples)) if index not in faults]
     labels = torch.tensor([samples[index][1] for index in indices], dtype=torch.int64)
     damaged = tuple(samples[index][0] for index in sorted(faults))
     notes = []
@@ -227,7 +284,7 @@ def _kept(images: Tensor, samples: Sequence[Sample], faults: Faults) -> Decoded:
         )
         named = listed([f"{shown(samples[index][0])} ({faults[index]})" for index in sorted(faults)], _LISTED)
         notes.append(f"{count} left out: {named}")
-    dark = torch.tensor([bool(image.max() <= _DARK) for image in images], dtype=torch.bool)
+    dark = torch.cat([some.amax((1, 2, 3)) <= _DARK for some in images.split(_AT_A_TIME)])
     if any(dark[labels == label].float().mean() > 0.5 for label in labels.unique()):
         example = shown(samples[indices[int(dark.nonzero()[0])]][0])
         notes.append(

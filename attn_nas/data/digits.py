@@ -16,7 +16,7 @@ from attn_nas.data.rules import DataRules
 from attn_nas.data.scans import Part, scans
 from attn_nas.errors import DataError
 from attn_nas.machine import usable_memory
-from attn_nas.space.schema import DataSettings
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.task import Task
 
 Floats = NDArray[np.float32]

@@ -131,6 +131,11 @@ def shown(path: Path) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
+def is_image(name: str) -> bool:
+    """Whether a file of this name counts as an image: it has a suffix that Pillow reads, and no system has added it."""
+    return _counts(name, KNOWN["decoding"][-1]) and not _ignored(name, is_folder=False)
+
+
 def _counts(name: str, rule: int) -> bool:
     if rule == 1:
         return name.lower().endswith(_FIRST_SUFFIXES)

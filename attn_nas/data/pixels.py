@@ -1,4 +1,4 @@
-"""Turns an image file into a square of pixels.
+"""Turns an image file into pixels of a fixed size.
 
 It imports numpy and Pillow alone, so that a copy of this file works by itself.
 """
@@ -27,6 +27,10 @@ _UPRIGHT = {
 """How an image with an orientation of EXIF (tag 274) is turned upright."""
 
 
+_JPEG = b"\xff\xd8\xff"
+"""The first bytes of a JPEG, by which Pillow knows it too."""
+
+
 class UnsuitableImageError(ValueError):
     """The values of an image have no known range."""
 
@@ -42,27 +46,33 @@ def readable_formats() -> tuple[str, ...]:
     )
 
 
-def read_square(path: str | PathLike[str], size: int, rule: int) -> NDArray[np.uint8]:
-    """Read an image as a square ``(size, size, 3)`` of RGB bytes: its short side is resized to ``size``, its middle cut out.
+def read_image(path: str | PathLike[str], size: int | tuple[int, int], rule: int) -> NDArray[np.uint8]:
+    """Read an image as RGB bytes ``(height, width, 3)``: its middle in these proportions is cut out and resized to them.
 
-    Rule 2 turns the image upright by its EXIF orientation, scales values of more than 8 bits by the range of their type, puts
-    transparent images on white, takes the first frame of several, and decodes a JPEG of at least four times ``size`` at half,
-    a quarter or an eighth of its width, but at least twice ``size``. Rule 1 converts to RGB as Pillow does and does no more.
+    ``size`` is the side of a square, or height and width. Rule 2 turns the image upright by its EXIF orientation, scales values
+    of more than 8 bits by the range of their type, puts transparent images on white, takes the first frame of several, and
+    decodes a JPEG of at least four times the longer side at half, a quarter or an eighth of its width, but at least twice that
+    side. Rule 1 converts to RGB as Pillow does and does no more.
 
     Raises:
         UnsuitableImageError: values of more than 8 bits are outside the range that is known for their type.
         Exception: Pillow cannot read the file; its decoders raise exceptions of many types.
 
     """
-    with Image.open(path, formats=None if rule == 1 else readable_formats()) as opened:
-        return fitted(in_colours(opened, size, rule), size, size)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    with open(path, "rb") as file:  # noqa: PTH123  much faster than a Path, and there are many
+        begin = file.read(len(_JPEG))
+        file.seek(0)
+        formats = ("JPEG",) if begin == _JPEG else None if rule == 1 else readable_formats()
+        with Image.open(file, formats=formats) as opened:
+            return fitted(in_colours(opened, max(height, width), rule), width, height)
 
 
 def in_colours(opened: Image.Image, size: int, rule: int) -> Image.Image:
-    """An image as RGB of 8 bits, by `read_square`'s rule; a JPEG that is not loaded yet is decoded at a reduced width.
+    """An image as RGB of 8 bits, by `read_image`'s rule; a JPEG that is not loaded yet is decoded at a reduced width.
 
     Raises:
-        UnsuitableImageError, Exception: see `read_square`.
+        UnsuitableImageError, Exception: see `read_image`.
 
     """
     if rule == 1:
@@ -70,13 +80,20 @@ def in_colours(opened: Image.Image, size: int, rule: int) -> Image.Image:
     opened.draft(None, (2 * size, 2 * size))
     opened.load()
     colours = _eight_bits_of(opened)
-    turn = _UPRIGHT.get(_orientation(opened))
+    turn = _UPRIGHT.get(_orientation(opened)) if _has_orientation(opened) else None
     return colours if turn is None else colours.transpose(turn)
 
 
 def fitted(image: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
     """The middle of an image in the proportions of ``width`` and ``height``, resized to them, as ``(height, width, bands)``."""
+    if image.size == (width, height):
+        return np.array(image)
     return np.array(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR))
+
+
+def _has_orientation(image: Image.Image) -> bool:
+    """Whether a loaded image may have an orientation: a JPEG without EXIF and XMP has none, and most are without."""
+    return image.format != "JPEG" or any(key in image.info for key in ("exif", "xmp", "Raw profile type exif"))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,27 +1,17 @@
-"""The data sets by name."""
+"""Loads the data set that a search space names."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from os import PathLike
 
 from attn_nas.data.dataset import Dataset
-from attn_nas.data.digits import cluttered_digits, cued_digits, plain_digits
-from attn_nas.data.image_folder import check_test_folder, image_folder
+from attn_nas.data.own import own_dataset
 from attn_nas.data.root import located
 from attn_nas.data.rules import DataRules
-from attn_nas.data.torchvision_sets import packed_set
 from attn_nas.errors import UsageError, choose_from
-from attn_nas.space.schema import DataSettings
-
-DATASETS: dict[str, Callable[[DataSettings, DataRules, bool], Dataset]] = {
-    "cued_digits": cued_digits,
-    "cluttered_digits": cluttered_digits,
-    "digits": plain_digits,
-    "cifar10": packed_set,
-    "cifar100": packed_set,
-    "fashion_mnist": packed_set,
-    "svhn": packed_set,
-    "image_folder": image_folder,
-}
+from attn_nas.plugins.lazy_class import LazyClass
+from attn_nas.space.data_settings import DataSettings
+from attn_nas.space.data_sources import dataset_names
 
 
 def load_dataset(
@@ -31,7 +21,7 @@ def load_dataset(
     rules: DataRules | None = None,
     download: bool = False,
 ) -> Dataset:
-    """The data set that ``settings`` name, its training and validation split in memory.
+    """The data set that ``settings`` name, with its training and validation split.
 
     ``data_root`` is the folder of the files in the place of the one in ``settings``. ``rules`` are those of a run that was
     begun earlier; by default those of new runs. Nothing is fetched from the network unless ``download`` is true.
@@ -42,8 +32,12 @@ def load_dataset(
 
     """
     if settings is None:
-        raise UsageError(f"the search space has no data: give data, {choose_from('', DATASETS)}")
-    return DATASETS[settings.name](located(settings, data_root, download=download), rules or DataRules(), download)
+        raise UsageError(f"the search space has no data: give data, {choose_from('', dataset_names())}")
+    found, load, rules = located(settings, data_root, download=download), settings.source.load, rules or DataRules()
+    if isinstance(load, LazyClass):
+        dataset: Dataset = load.load()(found, rules, download)
+        return dataset
+    return own_dataset(load(found), found, rules)
 
 
 def check_test_split(
@@ -55,8 +49,8 @@ def check_test_split(
 ) -> None:
     """Raise DataError if the test split is missing or has other classes than the training split, as far as names say it.
 
-    No image is read. Data sets that are not folders of images have a test split of their own. ``data_root`` and ``kept`` are
-    those of `attn_nas.data.root.located`.
+    No image is read. Data sets that are not made of files of images have a test split of their own. ``data_root`` and ``kept``
+    are those of `attn_nas.data.root.located`.
     """
-    if settings.name == "image_folder":
-        check_test_folder(located(settings, data_root, kept=kept), rules)
+    if check := settings.source.check_test:
+        check.load()(located(settings, data_root, kept=kept), rules)

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from attn_nas.errors import DataError
-from attn_nas.space.schema import DataSettings
+from attn_nas.space.data_settings import DataSettings
 
 VARIABLE = "ATTN_NAS_DATA"
 """The environment variable with the folder of data sets."""
@@ -52,6 +52,6 @@ def located(
         raise DataError(
             f"the files of {settings.name} are not found: {'; '.join(tried)}. Say where they are now with a data root "
             f"(--data-root, in Python data_root), which comes first, or with {VARIABLE}, which is used where data.root of the "
-            f"search space does not exist{'' if settings.name == 'image_folder' else '; or download them (--download)'}"
+            f"search space does not exist{'; or download them (--download)' if settings.source.downloads else ''}"
         )
     return settings.model_copy(update={"root": str(found or next(iter(named.values())))})

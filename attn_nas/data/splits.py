@@ -62,11 +62,68 @@ def stratified_division(
     return order[(rank >= begin) & (rank < begin + length)], order[rank < begin]
 
 
+def grouped_division(
+    labels: Sequence[int] | None,
+    groups: Sequence[object],
+    num_validation: int,
+    num_train: int | None,
+    seed: int,
+    name: str,
+) -> tuple[Tensor, Tensor]:
+    """Divide images at random so that no group, such as the images of a patient, is in both splits.
+
+    Groups are taken in random order, the larger ones first, into the validation split while that brings the numbers of its
+    images, by class, nearer to their share. The split has about ``num_validation`` images, at least one.
+
+    Args:
+        labels: label of each image; None where images have no single class.
+        groups: group of each image.
+        num_validation: wanted number of validation images.
+        num_train: largest number of training images; None for all others.
+        seed: seed of the division.
+        name: name of the data set, for messages.
+
+    Returns:
+        The indices of the training and of the validation images, each in random order.
+
+    Raises:
+        DataError: there are fewer than two groups, or too few images.
+
+    """
+    if len(groups) != len(labels if labels is not None else groups):
+        raise DataError(f"{name} has {len(labels or ())} images and {len(groups)} groups: give the group of each image")
+    check_numbers(len(groups), num_validation, None, name)
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    if len(numbers) < 2:
+        raise DataError(f"{name} has one group: at least 2 are needed, one of them for validation")
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(groups), generator=generator)
+    members = torch.tensor([numbers[group] for group in groups])
+    classes = torch.zeros(len(groups), dtype=torch.int64) if labels is None else torch.tensor(labels)
+    counts = torch.zeros((len(numbers), int(classes.max()) + 1), dtype=torch.float64)
+    counts.index_put_((members, classes), torch.ones(len(groups), dtype=torch.float64), accumulate=True)
+    missing = counts.sum(0) * num_validation / len(groups)
+    shuffled = torch.randperm(len(numbers), generator=generator)
+    by_size = shuffled[counts[shuffled].sum(1).sort(descending=True, stable=True).indices].tolist()
+    taken: list[int] = []
+    for group in by_size:
+        left = missing - counts[group]
+        if left.abs().sum() < missing.abs().sum() and len(taken) < len(numbers) - 1:
+            missing = left
+            taken.append(group)
+    is_held = torch.isin(members, torch.tensor(taken or [by_size[-1]]))[order]
+    return order[~is_held][:num_train], order[is_held]
+
+
 def notes_of_missing(splits: Mapping[str, Split], classes: Sequence[str]) -> tuple[str, ...]:
     """A sentence for each of the ``splits`` (by name) that has no image of some of the ``classes``."""
     notes = []
     for name, split in splits.items():
-        counts = torch.bincount(split.labels, minlength=len(classes)).tolist()
+        if split.labels.ndim > 2:
+            continue  # a class may be in few masks, and in no others
+        counts = (
+            torch.bincount(split.labels, minlength=len(classes)) if split.labels.ndim == 1 else split.labels.sum(0)
+        ).tolist()
         if missing := [each for each, count in zip(classes, counts, strict=True) if not count]:
             notes.append(f"There are no {name} images of {listed(missing)}: choose more in data.num_train, data.num_validation")
     return tuple(notes)
@@ -86,10 +143,9 @@ def notes_of_equal(splits: Mapping[str, Split], files: Mapping[str, Sequence[str
             pairs = [(places[image], place) for place, image in enumerate(splits[other].hashes) if image in places]
             if pairs:
                 notes.append(_note_of_equal(one, other, pairs, splits, files or {}))
-        labels = splits[one].labels.tolist()
-        both = [
-            (places[image], place) for place, image in enumerate(splits[one].hashes) if labels[places[image]] != labels[place]
-        ]
+        labels = splits[one].labels
+        copies = [(places[image], place) for place, image in enumerate(splits[one].hashes) if places[image] != place]
+        both = [pair for pair in copies if not torch.equal(labels[pair[0]], labels[pair[1]])]
         if both:
             examples = _examples(one, one, both, files or {})
             notes.append(
@@ -107,7 +163,7 @@ def _note_of_equal(
     files: Mapping[str, Sequence[str]],
 ) -> str:
     first, second = splits[one], splits[other]
-    differing = sum(int(first.labels[place] != second.labels[copy]) for place, copy in pairs)
+    differing = sum(not torch.equal(first.labels[place], second.labels[copy]) for place, copy in pairs)
     labels = f", {differing} of them with another label" if differing else ""
     return (
         f"{len(pairs)} of {len(second)} {other} images have the same pixels as {one} images{labels}: the accuracy on them "

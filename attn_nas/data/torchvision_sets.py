@@ -15,7 +15,7 @@ from attn_nas.data.rules import DataRules
 from attn_nas.data.splits import notes_of_equal, notes_of_missing
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import DataError, first_line
-from attn_nas.space.schema import DataSettings
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.task import Task
 
 

@@ -10,6 +10,7 @@ from math import prod
 from attn_nas.attention.mechanism import POSITIONS
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Block
+from attn_nas.space.host import HostModule
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class BlockRun:
 
     @property
     def name(self) -> str:
-        """``block 3``, or ``blocks 3-5``."""
+        """``block 3``, or ``blocks 3-5``; in a network of the user's own the names of the first and the last module."""
+        head, tail = self.blocks[0], self.blocks[-1]
+        if isinstance(head, HostModule) and isinstance(tail, HostModule):
+            return head.name if head is tail else f"{head.name} … {tail.name.rpartition('.')[2]}"
         last = self.first + len(self.blocks) - 1
         return f"block {last}" if last == self.first else f"blocks {self.first}-{last}"
 
@@ -78,6 +82,7 @@ class Stage:
     """A stage: its runs, and the placement between it and the next stage."""
 
     number: int
+    name: str
     runs: tuple[BlockRun, ...]
     end: Placement | None
 
@@ -88,7 +93,12 @@ class Stage:
 
 
 def shape(blocks: tuple[Block, ...], unit: str = "") -> str:
-    """Channels and stride over consecutive blocks: ``16 → 32, stride 2``, or ``16`` if both are unchanged."""
+    """Channels and stride over consecutive blocks: ``16 → 32, stride 2``, or ``16`` if both are unchanged.
+
+    Modules of the user's own network follow one another in the list, not always in the network: theirs is the last output.
+    """
+    if isinstance(blocks[0], HostModule):
+        return f"{blocks[-1].out_channels}{unit}"
     before, after = blocks[0].in_channels, blocks[-1].out_channels
     stride = prod(block.stride for block in blocks)
     channels = f"{after}{unit}" if before == after else f"{before} → {after}{unit}"
@@ -98,9 +108,10 @@ def shape(blocks: tuple[Block, ...], unit: str = "") -> str:
 def stages(genotype: Genotype) -> list[Stage]:
     """The stages of a genotype from input to output."""
     runs = list(_runs(genotype))
-    ends = (*genotype.stage_ends, None)
+    trunk = genotype.trunk
+    ends = (*(genotype.stage_ends or (None,) * (trunk.num_stages - 1)), None)
     by_stage = groupby(runs, key=lambda run: run.blocks[0].stage)
-    return [Stage(number, tuple(found), ends[number]) for number, found in by_stage]
+    return [Stage(number, trunk.stage_name(number), tuple(found), ends[number]) for number, found in by_stage]
 
 
 def _runs(genotype: Genotype) -> Iterator[BlockRun]:

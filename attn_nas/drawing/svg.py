@@ -90,6 +90,7 @@ class _Frame:
         ended = [stage for stage in drawn if stage.end]
         found = columns(run for run in runs if run.placement)
         names = [run.name for run in runs] + [_end_name(stage) for stage in ended]
+        names += [stage.name for stage in drawn]
         described = [run.shape for run in runs] + [_channels(stage) for stage in drawn]
         left = float(_MARGIN + _PAD)
         shapes = left + max(text_width(name, LABEL_SIZE) for name in names) + _COLUMN_GAP
@@ -105,7 +106,7 @@ def _channels(stage: Stage) -> str:
 
 
 def _end_name(stage: Stage) -> str:
-    return f"end of stage {stage.number}"
+    return f"end of {stage.name}"
 
 
 def _end_height(stage: Stage) -> float:
@@ -146,7 +147,7 @@ def _legend(genotype: Genotype) -> tuple[list[str], float]:
 def _stage(stage: Stage, frame: _Frame, top: float, width: float, height: float) -> list[str]:
     parts = [
         f'<rect class="panel" x="{_MARGIN}" y="{top:.1f}" width="{width - 2 * _MARGIN:.1f}" height="{height:.1f}" rx="8"/>',
-        _text(f"stage {stage.number}", frame.names, top + 20, 13, ' font-weight="bold"'),
+        _text(stage.name, frame.names, top + 20, 13, ' font-weight="bold"'),
         _text(_channels(stage), frame.shapes, top + 20, LAYER_SIZE, kind="pale"),
     ]
     attended = [run for run in stage.runs if run.placement]

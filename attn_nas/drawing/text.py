@@ -47,7 +47,7 @@ def lines(genotype: Genotype) -> list[TextLine]:
 
 
 def _stage(stage: Stage, columns: tuple[int, int]) -> Iterator[TextLine]:
-    yield TextLine(f"stage {stage.number}: {shape(stage.blocks, ' channels')}")
+    yield TextLine(f"{stage.name}: {shape(stage.blocks, ' channels')}")
     for run in stage.runs:
         head = f"  {run.name:{columns[0]}}   {run.shape:{columns[1]}}"
         if run.placement is None:
@@ -66,7 +66,7 @@ def _placed(run: BlockRun, placement: Placement) -> str:
 
 
 def _end(stage: Stage) -> str:
-    return f"end of stage {stage.number}"
+    return f"end of {stage.name}"
 
 
 def _path(run: BlockRun) -> list[str]:

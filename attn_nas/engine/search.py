@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Self
 
+from attn_nas.data.arrays import shared_dataset
+from attn_nas.data.own import OwnData
 from attn_nas.engine.objective import GivenObjective, begun_objective, resumed_objective
 from attn_nas.engine.session import run_session
 from attn_nas.engine.setting import Setting
@@ -20,7 +25,7 @@ from attn_nas.execution.backend import connected
 from attn_nas.execution.settings import Local, Ray
 from attn_nas.format import parse_seconds
 from attn_nas.runs.choices import RunChoices, StoredSpace
-from attn_nas.runs.folder import RunFolder, latest_run_folder, reserve_run_folder
+from attn_nas.runs.folder import ARRAYS, RunFolder, latest_run_folder, reserve_run_folder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
 from attn_nas.sampling import KnownCostSampler
@@ -28,7 +33,7 @@ from attn_nas.sampling.observations import WARM_START, PriorTraining
 from attn_nas.sampling.proposer import SamplerFactory
 from attn_nas.space.loading import load_space
 from attn_nas.space.metric import Metric
-from attn_nas.space.schema import DataSettings, SearchSpace
+from attn_nas.space.schema import SearchSpace
 from attn_nas.storage.location import check_storage, create_study, move_study
 from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
 from attn_nas.training.objective import ObjectiveSource
@@ -49,6 +54,7 @@ class _NewRun:
     seed: int
     prior: Sequence[PriorTraining]
     storage: str | None
+    own: OwnData | None = None
 
 
 class Search:
@@ -65,8 +71,10 @@ class Search:
     Args:
         space: a `SearchSpace`, the path of a YAML file, or the name of a shipped space; ``cued_digits``, whose
             data are embedded, by default.
-        data: data in the place of the space's: the name of a data set, or a mapping with ``name``, ``root`` and the other keys
-            of the YAML's section ``data``.
+        data: data in the place of the space's. The name of a data set, a mapping with ``name``, ``root`` and the other keys of
+            the YAML's section ``data``, or `ImageFolder`. Or data themselves: ``(train_dataset, validation_dataset)``, one
+            Dataset from which validation images are held out, arrays ``(images, labels)``, or an
+            `attn_nas.data.own.OwnData`, which says more. They are read once and kept in the run folder as arrays.
         objective: a training loop of your own, ``objective(model, trial)``, that trains the network and returns the value of a
             metric; or its name, ``"train.py:objective"``. See `attn_nas.training.objective.Trial`.
         metric: the metric of the objective: a name (``"dice"``), a `Metric`, or a mapping with ``name``, ``direction``,
@@ -96,7 +104,7 @@ class Search:
         self,
         space: SearchSpace | str | PathLike[str] | None = None,
         *,
-        data: str | Mapping[str, Any] | DataSettings | None = None,
+        data: Any = None,
         objective: GivenObjective | None = None,
         metric: str | Metric | Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | TrainFunction | None = None,
@@ -115,8 +123,9 @@ class Search:
         if name is not None and not isinstance(name, str):
             raise UsageError(f"name = {name!r}: give text")
         default, loaded = _named_space(space)
+        own = None if data is None else OwnData.given(data)
         if data is not None:
-            loaded = loaded.with_data(data)
+            loaded = loaded.with_data(own.settings if own else data)
         if isinstance(training, Mapping):
             loaded = loaded.with_training(**training)
         trainer = None if isinstance(training, Mapping) else training
@@ -135,7 +144,7 @@ class Search:
             folder.check_free()
         if storage is not None:
             check_storage(storage)
-        new = _NewRun(name or default, loaded, seed, prior, storage)
+        new = _NewRun(name or default, loaded, seed, prior, storage, own)
         self._set(folder, new, trainer, sampler, source, data_root=data_root, download=download)
 
     @classmethod
@@ -269,13 +278,16 @@ class Search:
                 f"{declared(self._trainer).name} cannot pause a training: give it train_until (see "
                 "attn_nas.training.protocol.Trainer), or leave early_stopping out"
             )
-        with connected(execution) as backend:
+        own = self._new.own if self._new else None
+        with connected(execution) as backend, _arrays_of(own, self._folder) as arrays:
             setting = Setting(
                 choices,
                 self._folder.path if self._folder else None,
                 device=execution.device,
                 data_root=self._data_root,
                 download=self._download,
+                own=own,
+                arrays=arrays,
                 choose=backend.numerics,
             )
             jobs = setting.manifest.budget or _MAX_INTEGER
@@ -286,7 +298,7 @@ class Search:
             folder.create()
             with folder.locked():
                 if self._new:
-                    _begin(folder, setting, self._new, self._objective)
+                    _begin(folder, setting, self._new, self._objective, arrays)
                     self._folder, self._new = folder, None
                 else:
                     _keep_place_of_data(folder, setting)
@@ -408,17 +420,41 @@ def _keep_space(folder: RunFolder, setting: Setting) -> None:
     settings, stored = setting.space.model_dump(mode="json", exclude_none=True), setting.manifest.space
     if stored.objective:
         settings["objective"] = stored.objective.model_dump(mode="json", exclude_none=True)
+    if stored.model_file is not None:
+        settings["model"]["file"] = stored.model_file
     folder.keep_space({**settings, "plugins": [*stored.plugins]})
 
 
-def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: ObjectiveSource | None) -> None:
-    """Write the files of a new run, its study last; if that fails, delete them again and raise RunError."""
+@contextmanager
+def _arrays_of(own: OwnData | None, folder: RunFolder | None) -> Iterator[Path | None]:
+    """An empty folder for the arrays of data that are given, beside the run folder; what stays in it is removed at the end."""
+    if own is None:
+        yield None
+        return
+    arrays = (folder.path.parent if folder else Path("runs")) / f".attn-nas-{ARRAYS}-{token_hex(4)}"
+    RunFolder(arrays).create()
+    try:
+        yield arrays
+    finally:
+        shutil.rmtree(arrays, ignore_errors=True)
+
+
+def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: ObjectiveSource | None, arrays: Path | None) -> None:
+    """Write the files of a new run, its study last; if that fails, delete them again and raise RunError.
+
+    ``arrays`` is the folder with the data that were given; it moves into the run folder.
+    """
     folder.check_free()
     try:
+        if arrays:
+            arrays.rename(folder.arrays)
+            setting.moved(shared_dataset(folder.arrays))
         sources = folder.keep_plugins(setting.space.plugins)
         code = folder.keep_code(objective.code) if objective and objective.code else {}
-        setting.manifest = setting.manifest.with_files([*sources], next(iter(code), None))
-        sources |= code
+        model = folder.keep_code(setting.space.model.code) if setting.space.model and setting.space.model.code else {}
+        named = setting.manifest.with_files([*sources], next(iter(code), None))
+        setting.manifest = named.with_model_file(next(iter(model), None))
+        sources |= code | model
         _keep_space(folder, setting)
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
         if new.storage is not None:
@@ -429,4 +465,6 @@ def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: Objecti
     except OSError as error:
         raise RunError(f"the run folder {folder.path} cannot be written: {error.strerror}") from None
     finally:
+        if arrays and not folder.study.exists():
+            shutil.rmtree(folder.arrays, ignore_errors=True)
         folder.discard_beginning()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.agenda import Agenda
 from attn_nas.engine.confirmation import Confirmation
 from attn_nas.engine.early_stopping import EarlyStopping
@@ -28,7 +29,7 @@ from attn_nas.storage.optuna_db import MANIFEST
 from attn_nas.storage.retry import RetryPolicy
 from attn_nas.training.objective import ObjectiveSource, ObjectiveTrainer
 from attn_nas.training.protocol import TrainFunction
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 _RETRY_SECONDS = 600.0
 """Seconds for which a search waits for a database server that does not answer any more."""

@@ -10,10 +10,13 @@ from pathlib import Path
 from attn_nas.cost import CostTable, Limits
 from attn_nas.data import load_dataset
 from attn_nas.data.dataset import Dataset
+from attn_nas.data.own import OwnData, read_own
 from attn_nas.data.root import located
+from attn_nas.data.rules import DataRules
+from attn_nas.data.transforms import check_transforms
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.runs.choices import RunChoices
-from attn_nas.runs.folder import RunFolder
+from attn_nas.runs.folder import ARRAYS, RunFolder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
@@ -21,9 +24,10 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.metric import ACCURACY
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, ProxySettings
-from attn_nas.space.task import Task
+from attn_nas.space.task import UNKNOWN, Task
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
+from attn_nas.training.scores import metric_of
 from attn_nas.training.train import check_steps
 
 
@@ -37,6 +41,8 @@ class Setting:
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``; a run that goes on keeps its own.
         data_root: the folder where the files of the data set are, in the place of the one that the space names.
         download: whether missing data may be downloaded.
+        own: data that a program has given for a new run, which are read into the folder ``arrays``.
+        arrays: an empty folder that becomes the run's; needed with ``own`` alone.
         choose: asks the machines that train for their numerics, from a device and a precision.
 
     Raises:
@@ -52,12 +58,18 @@ class Setting:
         device: str = "auto",
         data_root: str | PathLike[str] | None = None,
         download: bool = False,
+        own: OwnData | None = None,
+        arrays: Path | None = None,
         choose: Callable[[str, str], Numerics] = numerics_here,
     ) -> None:
         self.space = choices.space.load(folder or Path())
         self.numerics = self._numerics(choices, device, choose)
         kept = RunFolder(folder).kept_data_root if folder else None
-        self._dataset = self._load(choices, kept, data_root, download=download)
+        if own and arrays and self.space.data:
+            self._dataset: Dataset | None = read_own(own, self.space.data, DataRules(), arrays)
+            self.space = self.space.with_data_root(ARRAYS)
+        else:
+            self._dataset = self._load(choices, kept, data_root, download=download)
         self.encoding = Encoding(self.space)
         self.task = self._dataset.task if self._dataset else self._task_of_objective()
         self.table = CostTable(self.encoding.trunk, self.task)
@@ -70,6 +82,10 @@ class Setting:
     def dataset(self) -> Dataset:
         """The data set; raises UsageError where an objective brings its own."""
         return load_dataset(None) if self._dataset is None else self._dataset
+
+    def moved(self, dataset: Dataset) -> None:
+        """Take ``dataset``, which has the same images at another place."""
+        self._dataset = dataset
 
     @property
     def about_data(self) -> str:
@@ -98,7 +114,11 @@ class Setting:
 
     def _task_of_objective(self) -> Task:
         """The task that the space says; raises SpaceError if it says none."""
-        task = self.space.objective.task if self.space.objective else None
+        objective, model = self.space.objective, self.space.model
+        if objective and model:
+            channels, height, width = model.example
+            return Task(channels, height, width, objective.classes or UNKNOWN)
+        task = objective.task if objective else None
         if task is None:
             raise SpaceError(
                 "objective.example and objective.classes are missing: give the shape of an image, such as [3, 64, 64], and the "
@@ -115,7 +135,17 @@ class Setting:
             )
 
     def _check_training(self) -> None:
-        """Raise DataError if there are too few images, and SpaceError if the trunk cannot take the smallest of them."""
+        """Check the recipe against the data, and name the metric that it has by default in `space`.
+
+        Raises:
+            DataError: there are too few images, or the task has no such metric.
+            SpaceError: the trunk cannot take the smallest images, or a transform does not exist.
+
+        """
+        check_transforms(self.dataset.augmentation.transforms)
+        name = metric_of(self.space.proxy, self.dataset.task)
+        if name != ACCURACY.name and self.space.proxy.metric is None:
+            self.space = self.space.with_training(metric=name)
         check_steps(self.space.proxy, len(self.dataset.train))
         share, epochs = self.space.proxy.initial_resolution, self.space.proxy.epochs
         task = self.dataset.task
@@ -157,7 +187,7 @@ class Setting:
 
     def _begun(self, choices: RunChoices) -> RunManifest:
         return RunManifest.begun(
-            choices.with_data_root(self.space.data.root) if self.space.data else choices,
+            choices.with_data_root(self.space.data.root if self.space.data else None).with_metric(self.space.proxy.metric),
             numerics=self.numerics,
             dataset=self._dataset or self.task,
             bare_cost=self.table.bare,

@@ -20,9 +20,9 @@ def prior_trainings(run: Run, space: SearchSpace) -> list[PriorTraining]:
         UsageError: the run has another trunk, or no candidate with a mechanism of the space.
 
     """
-    trunk = space.trunk.trunk()
-    if run.space.trunk.trunk() != trunk:
-        raise UsageError(f"a warm start from {run.folder.path}: a run on {run.space.trunk.trunk()} says nothing about {trunk}")
+    trunk = space.network
+    if run.space.network != trunk:
+        raise UsageError(f"a warm start from {run.folder.path}: a run on {run.space.network} says nothing about {trunk}")
     names = {settings.name for settings in space.mechanisms}
     usable = [each for each in run.candidates if _mechanisms(each.record.genotype) <= names]
     if not any(_mechanisms(each.record.genotype) for each in usable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attn_nas.export.own_model import insert_source_of_host
 from attn_nas.export.source import LINE, Collector, literal, without_defaults
 from attn_nas.models.insertion import hosts_of, plan_of
 from attn_nas.models.insertion.hosts import HostBlock
@@ -26,17 +27,19 @@ def insert_source(genotype: Genotype) -> str:
 
     ``insert`` changes a model as `attn_nas.insert` does with ``genotype``; it knows only the blocks of the trunk's family.
     """
+    if not isinstance(genotype.trunk, Trunk):
+        return insert_source_of_host(genotype)
     hosts, plan = hosts_of(genotype.trunk), plan_of(genotype)
     collected = Collector()
     for item in (HostBlock, *hosts, *(insertion.mechanism for insertion in plan.insertions), insert_mechanisms):
         collected.add(item)
     names = [host.__name__ for host in hosts]
     found = f"HOSTS: tuple[type[HostBlock], ...] = ({', '.join(names)}{',' * (len(names) == 1)})"
-    return collected.module(_docstring(genotype), f"{found}\n{_plan(plan)}", _INSERT)
+    return collected.module(_docstring(genotype, genotype.trunk), f"{found}\n{_plan(plan)}", _INSERT)
 
 
-def _docstring(genotype: Genotype) -> str:
-    trunk, places = genotype.trunk, [placement for _, placement in genotype.sites if placement]
+def _docstring(genotype: Genotype, trunk: Trunk) -> str:
+    places = [placement for _, placement in genotype.sites if placement]
     replacing = any(placement.position == "replace" for placement in places)
     return "\n".join(
         [

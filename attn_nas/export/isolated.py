@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils import _pytree
 
-Network = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Any]
 
 
 def load_module(path: Path) -> ModuleType:
@@ -67,7 +68,12 @@ def load_onnx(folder: Path) -> Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-    return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+    def run(images: Tensor) -> Any:
+        found = [torch.from_numpy(each) for each in session.run(None, {"images": images.numpy()})]
+        return found[0] if len(found) == 1 else found
+
+    return run
 
 
 LOADERS: dict[str, Callable[[Path], Network]] = {
@@ -113,19 +119,39 @@ class Unhooked(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Call the network's own forward."""
-        return self.network.forward(x)
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Call the network's own forward; several outputs become a tuple."""
+        found = self.network.forward(x)
+        return found if isinstance(found, Tensor) else tensors(found)
 
 
-def count_cost(module: nn.Module, image: Tensor, handles: ModuleType) -> dict[str, int]:
-    """Count FLOPs of all operators for one image ``(1, C, H, W)``, and parameters."""
+def tensors(output: Any) -> tuple[Tensor, ...]:
+    """Return the tensors of an output: a tensor, or a mapping or sequence of some."""
+    return tuple(each for each in _pytree.tree_leaves(output) if isinstance(each, Tensor))
+
+
+def joined(output: Any) -> Tensor:
+    """Return an output as one tensor: several are flattened and put one after another, for each image."""
+    return output if isinstance(output, Tensor) else torch.cat([each.flatten(1) for each in tensors(output)], 1)
+
+
+def count_cost(module: nn.Module, image: Tensor, handles: ModuleType, of_user: bool) -> dict[str, int]:
+    """Count FLOPs of all operators for one image ``(1, C, H, W)``, and parameters.
+
+    In a network ``of_user`` an operator without a counter costs 1 per element of its output.
+    """
     from fvcore.nn import FlopCountAnalysis
 
-    analysis = FlopCountAnalysis(Unhooked(module), image)
-    analysis.set_op_handle(**handles.HANDLES, **dict.fromkeys(handles.FREE))
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    return {"flops": round(analysis.total()), "params": sum(parameter.numel() for parameter in module.parameters())}
+    known = handles.HANDLES
+    for _ in range(2):
+        analysis = FlopCountAnalysis(Unhooked(module), image)
+        analysis.set_op_handle(**known, **dict.fromkeys(handles.FREE))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        total, unknown = round(analysis.total()), analysis.unsupported_ops()
+        if not (unknown and of_user):
+            break
+        known = {**known, **{name: handles.per_output() for name in unknown}}
+    return {"flops": total, "params": sum(parameter.numel() for parameter in module.parameters())}
 
 
 def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], threads: int) -> dict[str, Any]:
@@ -140,8 +166,11 @@ def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], th
         try:
             network = networks[name] = LOADERS[name](folder)
             with torch.no_grad():
-                logits |= {f"{folder.name}/{name}/{batch}": network(images) for batch, images in inputs.items()}
-            found[name] = count_cost(network, inputs["1"], handles) if isinstance(network, nn.Module) else {}
+                logits |= {f"{folder.name}/{name}/{batch}": joined(network(images)) for batch, images in inputs.items()}
+            of_user = described["of_user"]
+            found[name] = {}
+            if isinstance(network, nn.Module) and not (of_user and name == "pt2"):
+                found[name] = count_cost(network, inputs["1"], handles, of_user)
         except Exception as error:  # noqa: BLE001  an exported file may raise any exception
             reason = str(error).strip().splitlines() or [""]
             return {name: {"error": f"{type(error).__name__}: {reason[0]}"}}
@@ -169,7 +198,7 @@ def reproduce(described: dict[str, Any], networks: dict[str, Network], found: di
             chosen = numerics
         found[name]["correct"] = int((data.classes(network, batch, **chosen) == data.labels).sum())
     if any(each["correct"] != described["correct"] for each in found.values()):
-        source = networks["source"]
+        source = next(network for name, network in networks.items() if name in ("source", "insert"))
         half, single = (data.classes(source, batch, **{**numerics, "precision": each}) for each in ("bf16", "fp32"))
         for each in found.values():
             each["undecided"] = int((half != single).sum())

@@ -20,7 +20,7 @@ _MOST_NAMED = 100
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a photo becomes the input of a network: see `to_dict`, and `attn_nas.data.pixels.read_square` for the rules.
+    """How a photo becomes the input of a network: see `to_dict`, and `attn_nas.data.pixels.read_image` for the rules.
 
     ``rule`` is the decoding rule, ``size`` height and width in pixels; ``mean`` and ``std`` are of pixels from 0 to 1, for each
     channel.

@@ -19,6 +19,8 @@ from attn_nas.export.model_card import docstring
 from attn_nas.export.prediction import predict
 from attn_nas.export.source import function_source, model_source
 from attn_nas.export.winner import Winner
+from attn_nas.space.host import Host
+from attn_nas.space.trunks import AnyTrunk
 
 _PREDICT = """\
 Classifies photos with the network of this folder.
@@ -126,8 +128,30 @@ def companions(winner: Winner) -> dict[str, tuple[Callable[[Winner], str], str]]
 
 
 DEFAULT_FORMATS = ("source", "safetensors", "insert")
-ALWAYS_VERIFIED = ("source", "safetensors")
-"""Formats that every export writes and verifies, even if they are not kept: other formats are compared with them."""
+
+
+OF_OWN_MODELS = ("safetensors", "insert", "pt2", "onnx")
+"""Formats of a network of the user's own, whose source stays with the user."""
+
+
+def formats_of(trunk: AnyTrunk, chosen: Iterable[str]) -> tuple[str, ...]:
+    """Return the formats to write for a network on ``trunk`` where ``chosen`` are asked for.
+
+    For a network of the user's own the graphs take the place of ``source`` and ``hub``: ``pt2`` and, if its packages are
+    installed, ``onnx``.
+    """
+    names = set(chosen)
+    if isinstance(trunk, Host):
+        if names & {"source", "hub"}:
+            graphs = [name for name in ("pt2", "onnx") if all(map(find_spec, FORMATS[name].packages))]
+            names = {*names, *graphs}
+        names &= {*OF_OWN_MODELS}
+    return tuple(name for name in FORMATS if name in names)
+
+
+def reference_formats(trunk: AnyTrunk) -> tuple[str, ...]:
+    """Return the formats that every export writes and verifies, even if they are not kept: others are compared with them."""
+    return ("safetensors", "insert") if isinstance(trunk, Host) else ("source", "safetensors")
 
 
 def chosen_formats(names: Iterable[str]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ _CLASS = "AttentionNetwork"
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
     """Return a Python module that imports only torch and the standard library, and defines the network and ``build_model``."""
+    assert isinstance(genotype.trunk, Trunk)
     trunk, trunk_arguments = trunk_call(genotype.trunk)
     collected = Collector()
     collected.add_call(trunk, trunk_arguments)

@@ -20,8 +20,10 @@ from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
 from attn_nas.export import isolated
 from attn_nas.export.model_formats import FORMATS
+from attn_nas.export.own_model import host_source
 from attn_nas.export.source import bare_source
 from attn_nas.export.winner import Winner
+from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.task import Task
 
@@ -111,7 +113,11 @@ def verify(written: Sequence[Written], validation: Split | None) -> list[dict[st
             save_file(tensors, work / "validation.safetensors")
         num_images = len(validation) if validation else 0
         for each in written:
-            source = bare_source(each.winner.genotype.trunk, each.winner.task.num_classes, each.winner.task.channels)
+            trunk, task = each.winner.genotype.trunk, each.winner.task
+            if isinstance(trunk, Host):
+                source = host_source(trunk, task.num_classes, work)
+            else:
+                source = bare_source(trunk, task.num_classes, task.channels)
             (work / f"{each.winner.key}.py").write_text(source, encoding="utf-8")
         (work / "job.json").write_text(json.dumps([_described(each, num_images) for each in written]))
         command = [sys.executable, "-I", "-B", str(isolated.__file__), str(work)]
@@ -131,6 +137,7 @@ def _described(written: Written, num_images: int) -> dict[str, Any]:
         "folder": str(written.folder),
         "formats": written.runnable,
         "handles": str(handles.__file__),
+        "of_user": isinstance(winner.genotype.trunk, Host),
         "normalization": preprocessing.normalization if preprocessing else None,
         "numerics": winner.recorded.numerics.to_dict(),
         "batch": winner.recorded.batch,
@@ -144,7 +151,7 @@ def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            return {batch: model(images) for batch, images in inputs.items()}
+            return {batch: isolated.joined(model(images)) for batch, images in inputs.items()}
     finally:
         torch.set_num_threads(threads)
 

@@ -11,7 +11,15 @@ from pathlib import Path
 from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
 from attn_nas.export.model_card import config, model_card
-from attn_nas.export.model_formats import ALWAYS_VERIFIED, DEFAULT_FORMATS, FORMATS, chosen_formats, companions
+from attn_nas.export.model_formats import (
+    DEFAULT_FORMATS,
+    FORMATS,
+    chosen_formats,
+    companions,
+    formats_of,
+    reference_formats,
+)
+from attn_nas.export.own_model import loading_of_host
 from attn_nas.export.retrained import retrained_winner
 from attn_nas.export.validation import validation_split
 from attn_nas.export.verify import Verified, Written, verify
@@ -19,6 +27,7 @@ from attn_nas.export.winner import Winner
 from attn_nas.followups.full_training import FullTraining
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
+from attn_nas.space.host import Host
 
 
 def export_front(
@@ -122,10 +131,12 @@ def _check_target(target: Path, winners: Sequence[Winner], force: bool) -> None:
 
 
 def _write(winner: Winner, folder: Path, formats: Sequence[str]) -> Written:
-    """Write the files of a winner, and those of `ALWAYS_VERIFIED`, which the others are compared with."""
+    """Write the files of a winner, and those of `reference_formats`, which the others are compared with."""
     model = winner.model()
     folder.mkdir()
-    names = tuple(name for name in FORMATS if name in {*formats, *ALWAYS_VERIFIED})
+    trunk = winner.genotype.trunk
+    wanted = {*formats_of(trunk, formats), *reference_formats(trunk)}
+    names = tuple(name for name in FORMATS if name in wanted)
     for name in names:
         (folder / FORMATS[name].file).write_bytes(FORMATS[name].content(winner, model))
     for name, (content, _) in companions(winner).items():
@@ -137,6 +148,7 @@ def _write(winner: Winner, folder: Path, formats: Sequence[str]) -> Written:
 def _describe(written: Written, formats: Sequence[str], found: dict[str, Verified]) -> None:
     """Remove files of formats not in ``formats``; write the results of the verification to ``config.json`` and the card."""
     winner, folder = written.winner, written.folder
+    formats = formats_of(winner.genotype.trunk, formats)
     for name in set(written.formats) - set(formats):
         (folder / FORMATS[name].file).unlink()
     kept = {name: FORMATS[name] for name in formats}
@@ -148,10 +160,17 @@ def _describe(written: Written, formats: Sequence[str], found: dict[str, Verifie
         winner,
         {format_.file: format_.summary for format_ in kept.values()}
         | {name: description for name, (_, description) in companions(winner).items()},
-        [(format_.file, format_.loading) for format_ in kept.values() if format_.loading],
+        [(FORMATS[name].file, code) for name in kept if (code := _loading(winner, name))],
         [f"`{kept[name].file}`: {each}" for name, each in verified.items()],
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _loading(winner: Winner, name: str) -> str:
+    """Return the code that loads the file of a format; empty for a file that is not loaded by itself."""
+    if name == "insert" and isinstance(winner.genotype.trunk, Host):
+        return loading_of_host(winner.genotype, winner.task.num_classes)
+    return FORMATS[name].loading
 
 
 def _keep(folder: Path, target: Path) -> Path:

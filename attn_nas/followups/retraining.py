@@ -337,15 +337,19 @@ def _compared_networks(run: Run, winners: Sequence[Candidate], wider: Iterable[G
     for candidate in run.references:
         yield ComparedNetwork(candidate.record.genotype, "reference", str(candidate.record.reference))
     for genotype in dict.fromkeys(wider):
+        assert isinstance(genotype.trunk, Trunk)
         yield ComparedNetwork(genotype, "plain trunk", f"width {genotype.trunk.width}")
 
 
 def _wider_trunks(run: Run, winners: Sequence[Candidate]) -> dict[str, Genotype]:
-    """Map the key of each winner with attention to a wider trunk of at least its FLOPs; winners without one are left out."""
+    """Map the key of each winner with attention to a wider trunk of at least its FLOPs; winners without one are left out.
+
+    Networks of the user's own have no width that attn-nas knows.
+    """
     found = {
-        candidate.record.key: wider_trunk(candidate.record.genotype.trunk, run.task, candidate.record.cost.flops)
+        candidate.record.key: wider_trunk(trunk, run.task, candidate.record.cost.flops)
         for candidate in winners
-        if candidate.record.genotype.num_attended
+        if candidate.record.genotype.num_attended and isinstance(trunk := candidate.record.genotype.trunk, Trunk)
     }
     return {key: genotype for key, genotype in found.items() if genotype}
 

@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from attn_nas.cost import Cost, count_cost
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.objective import GivenObjective, resumed_objective
 from attn_nas.engine.setting import Setting
 from attn_nas.execution.gpu_packing import make_executor
@@ -24,13 +25,14 @@ from attn_nas.runs.data_identity import with_known_test
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.training import Numerics
 from attn_nas.training.images import epoch_work
 from attn_nas.training.objective import ObjectiveSource, ObjectiveTrainer
 from attn_nas.training.protocol import Replicate, Trained, Trainer
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 _SEED_STRIDE = 1000
 
@@ -184,7 +186,8 @@ class FollowUp(ABC):
 
 def cost_of(genotype: Genotype, task: Task) -> Cost:
     """Build the network and count its cost: FLOPs and MACs of one image, and parameters."""
-    return count_cost(build_model(genotype, task.num_classes, task.channels, seed=0), task)
+    model = build_model(genotype, task.num_classes, task.channels, seed=0)
+    return count_cost(model, task, of_user=isinstance(genotype.trunk, Host))
 
 
 def run_plan(

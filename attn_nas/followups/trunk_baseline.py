@@ -16,6 +16,7 @@ from attn_nas.followups.trunk_verdict import TrunkBaselineResult, compare_front,
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY
 from attn_nas.space.trunks import Trunk
 from attn_nas.stats.uncertainty import Mean
@@ -46,7 +47,7 @@ class TrunkBaseline(FollowUp):
     search; by default as many as the search trained its trunk without attention with. Trainings of the search are reused.
 
     Raises:
-        UsageError: ``seeds`` is below 1, or there is no trunk to train.
+        UsageError: ``seeds`` is below 1, there is no trunk to train, or the network is the user's own.
         SpaceError: the family lacks a width or depth, or the trunk cannot process the images.
         RunError: the run has no scored candidate yet.
 
@@ -59,7 +60,13 @@ class TrunkBaseline(FollowUp):
             raise RunError(f"{run.folder.path} has no finished trial yet")
         self.run = run
         proxy = run.space.proxy
-        self.bare = run.space.trunk.trunk()
+        network = run.space.network
+        if isinstance(network, Host):
+            raise UsageError(
+                f"{network} makes a network of your own, which has no widths and depths that attn-nas knows: search again with "
+                "larger ones among model.arguments, and compare the bare networks of both runs"
+            )
+        self.bare: Trunk = network
         bare = Genotype.bare(self.bare)
         searched = next((candidate for candidate in run.candidates if candidate.record.key == bare.key), None)
         number = seeds or (len(searched.results) if searched else 1 + run.manifest.confirm)

@@ -11,6 +11,7 @@ from typing import Any
 from attn_nas.cost import Cost
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.trunks import Trunk
 from attn_nas.stats.uncertainty import Mean
@@ -104,7 +105,9 @@ class TrunkPoint:
 
 def read_trunk_points(run: Run) -> tuple[TrunkPoint, ...]:
     """Read the result of the last ``attn-nas baseline`` of ``run``, by rising FLOPs; empty if it is missing or damaged."""
-    family = run.space.trunk.trunk()
+    family = run.space.network
+    if isinstance(family, Host):
+        return ()
     try:
         document = json.loads((run.folder.path / DOCUMENT).read_text(encoding="utf-8"))
         found = [TrunkPoint.from_dict(each, family, run.metric) for each in document["points"]]

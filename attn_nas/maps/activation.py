@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from attn_nas.maps.hooks import forward_hooks
 from attn_nas.models.build import get_slot
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, classes: Tensor
     return (weights * features.detach()).sum(1).relu()
 
 
-def activation_maps(model: nn.Module, trunk: Trunk, images: Tensor, classes: Tensor) -> tuple[ActivationMap, ...]:
+def activation_maps(model: nn.Module, trunk: AnyTrunk, images: Tensor, classes: Tensor) -> tuple[ActivationMap, ...]:
     """Maps of the ``classes`` ``(B,)`` at the last feature map, then finer ones at the end of the stage before the last.
 
     The first is the closed form if the head is a `PooledHead`, else Grad-CAM at the end of the last stage; the second is
@@ -96,6 +96,6 @@ def activation_maps(model: nn.Module, trunk: Trunk, images: Tensor, classes: Ten
     stages = [stage for stage in (None if head else last, before) if stage is not None]
     found = [ActivationMap("CAM", "last map", head.activation(classes))] if head else []
     for stage in stages:
-        layer = get_slot(model, f"blocks.{ends[stage]}")
-        found.append(ActivationMap("Grad-CAM", f"stage {stage}", grad_cam(model, layer, images, classes)))
+        layer = get_slot(model, trunk.sites[ends[stage]].path)
+        found.append(ActivationMap("Grad-CAM", trunk.stage_name(stage), grad_cam(model, layer, images, classes)))
     return tuple(found)

@@ -13,7 +13,8 @@ from attn_nas.attention.catalog import get_mechanism
 from attn_nas.plugins.lazy_class import LazyClass
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.host import Host, HostSite
+from attn_nas.space.trunks import AnyTrunk, Trunk
 
 ModuleCall = tuple[type[nn.Module], dict[str, Any]]
 
@@ -25,8 +26,17 @@ def trunk_call(trunk: Trunk) -> ModuleCall:
     return LazyClass(trunk.family.target).load(), arguments
 
 
-def build_trunk(trunk: Trunk, num_classes: int, in_channels: int = 3) -> nn.Module:
-    """The bare trunk, in which every slot is an ``nn.Identity``."""
+def build_trunk(trunk: AnyTrunk, num_classes: int, in_channels: int = 3) -> nn.Module:
+    """The bare trunk, in which every slot is an ``nn.Identity``; of a host the user's own network, with such slots.
+
+    Raises:
+        SpaceError: the user's function cannot be found, or fails.
+
+    """
+    if isinstance(trunk, Host):
+        from attn_nas.models.insertion.user_model import make_host, with_all_slots
+
+        return with_all_slots(make_host(trunk, num_classes), trunk)
     module, arguments = trunk_call(trunk)
     return module(**arguments, num_classes=num_classes, in_channels=in_channels)
 
@@ -47,7 +57,7 @@ class _NothingDrawn(TorchFunctionMode):
         return func(*args, **given)
 
 
-def trunk_without_weights(trunk: Trunk) -> nn.Module:
+def trunk_without_weights(trunk: AnyTrunk) -> nn.Module:
     """The bare trunk for one class on the meta device: its weights have names and shapes, and are not allocated."""
     with _NothingDrawn(), torch.device("meta"):
         return build_trunk(trunk, num_classes=1)
@@ -74,7 +84,8 @@ def get_slot(model: nn.Module, path: str) -> nn.Module:
     """The module at a dotted ``path``, in which numbers are indices; ``model`` if the path is empty."""
     found: Any = model
     for part in path.split(".") if path else ():
-        found = found[int(part)] if part.isdecimal() else getattr(found, part)
+        own = found._modules.get(part) if isinstance(found, nn.Module) else None
+        found = own if own is not None else found[int(part)] if part.isdecimal() else getattr(found, part)
     return found
 
 
@@ -82,7 +93,7 @@ def fill_slot(model: nn.Module, path: str, module: nn.Module) -> None:
     """Replace the module at a dotted ``path`` by ``module``."""
     parent, _, name = path.rpartition(".")
     owner: Any = get_slot(model, parent)
-    if name.isdecimal():
+    if name.isdecimal() and name not in owner._modules:
         owner[int(name)] = module
     else:
         setattr(owner, name, module)
@@ -111,9 +122,23 @@ def build_model(genotype: Genotype, num_classes: int, in_channels: int = 3, seed
         is_on_cpu = torch.get_default_device().type == "cpu"
         reseed = torch.default_generator.manual_seed if is_on_cpu else torch.manual_seed
         reseed(seed)
-        model = build_trunk(genotype.trunk, num_classes, in_channels)
+        model = _bare_model(genotype.trunk, num_classes, in_channels)
         for number, (site, placement) in enumerate(genotype.sites):
             if placement is not None:
                 reseed((seed + 1) * 1_000_003 + number)
-                fill_slot(model, site.slot(placement.position), build_site(placement, site))
+                if isinstance(site, HostSite):
+                    from attn_nas.models.insertion.user_model import fill_site
+
+                    fill_site(model, placement, site)
+                else:
+                    fill_slot(model, site.slot(placement.position), build_site(placement, site))
     return model
+
+
+def _bare_model(trunk: AnyTrunk, num_classes: int, in_channels: int) -> nn.Module:
+    """The network that gets mechanisms: a trunk with all its slots, or a host as the user makes it."""
+    if isinstance(trunk, Host):
+        from attn_nas.models.insertion.user_model import make_host
+
+        return make_host(trunk, num_classes)
+    return build_trunk(trunk, num_classes, in_channels)

@@ -66,7 +66,7 @@ def attach(storage: str, study: str, path: str | Path | None = None) -> RunFolde
 
 def _write(folder: RunFolder, study: SharedStudy) -> None:
     space = RunManifest.from_stored(study.manifest, folder.path).space
-    for file in space.plugins:
+    for file in (*space.plugins, *([space.model_file] if space.model_file else [])):
         # The study may have been written by anybody with access to the server: its paths are not trusted.
         source = study.sources.get(file) if isinstance(study.sources, dict) else None
         if Path(file).parent != Path(folder.plugins.name) or not isinstance(source, str):

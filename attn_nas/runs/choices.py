@@ -66,15 +66,41 @@ class StoredSpace(BaseModel):
         objective = self.to_dict().get("objective")
         return TrainingObjective.model_validate(objective) if objective else None
 
+    def with_metric(self, name: str | None) -> Self:
+        """The same space, whose training maximises the score ``name``; None for accuracy."""
+        if name is None:
+            return self
+        settings = self.to_dict()
+        return type(self).model_validate({**settings, "proxy": {**settings["proxy"], "metric": name}})
+
     @property
     def metric(self) -> Metric:
-        """The metric of the objective, or accuracy."""
-        return self.objective.shown_metric if self.objective else ACCURACY
+        """The metric of the objective, or of our training."""
+        if self.objective:
+            return self.objective.shown_metric
+        name = self.to_dict().get("proxy", {}).get("metric")
+        return ACCURACY if name is None else Metric.of(name)
+
+    def with_model_file(self, file: str | None) -> Self:
+        """The same space, which names the file of its own model by this path in the run's folder; None for a space without."""
+        if file is None:
+            return self
+        settings = self.to_dict()
+        return type(self).model_validate({**settings, "model": {**settings["model"], "file": file}})
+
+    @property
+    def model_file(self) -> str | None:
+        """Path of the file of the model in the run's folder; None for a trunk, or a model that no file makes."""
+        model = self.to_dict().get("model")
+        return model.get("file") if isinstance(model, dict) else None
 
     @property
     def trunk_name(self) -> str | None:
-        """The trunk's family, if the space names one."""
-        trunk = self.to_dict().get("trunk")
+        """The trunk's family, or the function of a model of the user's own, if the space names one."""
+        stored = self.to_dict()
+        trunk, model = stored.get("trunk"), stored.get("model")
+        if isinstance(model, dict) and "function" in model:
+            return str(model["function"])
         return str(trunk["name"]) if isinstance(trunk, dict) and "name" in trunk else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,13 +109,15 @@ class StoredSpace(BaseModel):
 
 
 def settings_with_sources(space: SearchSpace) -> dict[str, Any]:
-    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins and its objective.
+    """The settings of ``space`` but for the place of its data, with the source text of its plug-ins, model and objective.
 
     The plug-ins must be those that were run last.
     """
-    settings = space.model_dump(exclude={"data": {"root"}})
+    settings = space.model_dump(exclude={"data": {"root"}, "model": {"found"}})
     if space.objective and space.objective.code:
         settings["objective"]["file"] = space.objective.code.source()
+    if space.model is not None and space.model.code is not None:
+        settings["model"]["file"] = space.model.code.source()
     return {**settings, "plugins": [plugins.active_file(path).source for path in space.plugins]}
 
 
@@ -108,6 +136,10 @@ class RunChoices(BaseModel):
     def with_data_root(self, root: str | None) -> Self:
         """The same choices, with the folder ``root`` for the files of the data set."""
         return self.model_copy(update={"space": self.space.with_data_root(root)})
+
+    def with_metric(self, name: str | None) -> Self:
+        """The same choices, with the score ``name`` that our training maximises; None for accuracy."""
+        return self.model_copy(update={"space": self.space.with_metric(name)})
 
     @classmethod
     def from_stored(cls, stored: object, where: object) -> Self:

@@ -27,6 +27,10 @@ _MOMENT = 1.0
 """Seconds to wait for a lock, which a reader may hold for an instant to see whether it is free."""
 
 
+ARRAYS = "arrays"
+"""Folder in a run folder with the data that a Python program has given."""
+
+
 class RunFolder:
     """Paths inside one run folder."""
 
@@ -41,6 +45,7 @@ class RunFolder:
         self.plugins = self.path / "plugins"
         self._lock = self.path / "lock"
         self.maps = self.path / "maps"
+        self.arrays = self.path / ARRAYS
 
     @property
     def study(self) -> StudyLocation:
@@ -101,7 +106,7 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} holds a run already: resume it (--resume, in Python Search.load), or name another folder"
             )
-        for path in (self.space, self.plugins):
+        for path in (self.space, self.plugins, self.arrays):
             if path.exists() and not self._lock.exists():
                 raise UsageError(f"{self.path} has a {path.name} of its own, which a run would replace: name another folder")
 

@@ -19,8 +19,9 @@ from attn_nas.errors import DataError, RunError, UsageError
 from attn_nas.runs.choices import RunChoices, settings_with_sources
 from attn_nas.runs.data_identity import DataDigest, DataIdentity, Normalization
 from attn_nas.runs.folder import RunFolder
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.metric import Metric
-from attn_nas.space.schema import DataSettings, SearchSpace
+from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.storage.formats import FORMAT, upgraded
 from attn_nas.training.device import Numerics
@@ -189,6 +190,10 @@ class RunManifest(RunChoices):
     def metric(self) -> Metric:
         """The metric that candidates are judged by."""
         return self.space.metric
+
+    def with_model_file(self, file: str | None) -> Self:
+        """The manifest whose space names the file of its own model by this path in the run's folder."""
+        return self.model_copy(update={"space": self.space.with_model_file(file)})
 
     @property
     def data(self) -> DataIdentity:

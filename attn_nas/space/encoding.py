@@ -22,7 +22,7 @@ from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.schema import SearchSpace
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 
 NONE = "none"
 _CHOSEN = ("position", "reduction", "kernel_size", "groups")
@@ -41,7 +41,7 @@ class _Option:
     identity_init: bool
 
     @classmethod
-    def of(cls, settings: MechanismSettings, trunk: Trunk) -> _Option:
+    def of(cls, settings: MechanismSettings, trunk: AnyTrunk) -> _Option:
         mechanism = settings.mechanism
         return cls(
             mechanism.name,
@@ -86,7 +86,7 @@ class Encoding:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self.trunk: Trunk = space.trunk.trunk()
+        self.trunk: AnyTrunk = space.network
         self._options = {settings.name: _Option.of(settings, self.trunk) for settings in space.mechanisms}
         self._genes: dict[str, list[int]] = {}
         self.choices: Choices = {}

@@ -13,7 +13,8 @@ from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import POSITIONS, Hyperparameters, KernelSize, Position
 from attn_nas.errors import SpaceError, choose_from, unknown
 from attn_nas.space.geometry import Site
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.host import Host
+from attn_nas.space.trunks import AnyTrunk, Trunk
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Genotype:
     """A candidate network as a frozen, hashable value; genotypes of the same network are equal.
 
     Args:
-        trunk: the trunk.
+        trunk: the trunk, or the host: a network of your own.
         placements: one placement or None for each block of the trunk, in order.
         stage_ends: one placement or None for each gap between two stages; all None by default.
 
@@ -107,13 +108,13 @@ class Genotype:
 
     """
 
-    trunk: Trunk
+    trunk: AnyTrunk
     placements: tuple[Placement | None, ...]
     stage_ends: tuple[Placement | None, ...] = ()
 
     def __post_init__(self) -> None:
         trunk = self.trunk
-        num_blocks, num_ends = len(trunk.blocks), trunk.num_stages - 1
+        num_blocks, num_ends = len(trunk.blocks), len(trunk.sites) - len(trunk.blocks)
         ends = self.stage_ends or (None,) * num_ends
         for kind, given, wanted in (("blocks", self.placements, num_blocks), ("stage ends", ends, num_ends)):
             if len(given) != wanted:
@@ -135,13 +136,13 @@ class Genotype:
         return zip(self.trunk.sites, (*self.placements, *self.stage_ends), strict=True)
 
     @classmethod
-    def of_sites(cls, trunk: Trunk, placements: Sequence[Placement | None]) -> Genotype:
+    def of_sites(cls, trunk: AnyTrunk, placements: Sequence[Placement | None]) -> Genotype:
         """The genotype with one placement (or None) for each of the trunk's sites, in their order."""
         number = len(trunk.blocks)
         return cls(trunk, tuple(placements[:number]), tuple(placements[number:]))
 
     @classmethod
-    def bare(cls, trunk: Trunk) -> Genotype:
+    def bare(cls, trunk: AnyTrunk) -> Genotype:
         """The trunk without attention."""
         return cls(trunk, (None,) * len(trunk.blocks))
 
@@ -159,7 +160,7 @@ class Genotype:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the inverse of `from_dict`; ``stage_ends`` is present only if one has a placement."""
         found = {
-            "trunk": asdict(self.trunk),
+            "trunk": self.trunk.to_dict() if isinstance(self.trunk, Host) else asdict(self.trunk),
             "placements": [placement and placement.to_dict() for placement in self.placements],
         }
         if any(self.stage_ends):
@@ -177,11 +178,13 @@ class Genotype:
         try:
             lists: list[Sequence[Mapping[str, Any] | None]] = [data["placements"], data.get("stage_ends", ())]
             _check_fields("genotype", data, Genotype)
-            _check_fields("trunk", data["trunk"], Trunk)
+            is_host = "model" in data["trunk"]
+            if not is_host:
+                _check_fields("trunk", data["trunk"], Trunk)
             for placement in (*lists[0], *lists[1]):
                 _check_fields("placement", placement or {}, Placement)
             blocks, ends = (tuple(Placement(**found) if found else None for found in each) for each in lists)
-            return cls(Trunk(**data["trunk"]), blocks, ends)
+            return cls(Host.from_dict(data["trunk"]) if is_host else Trunk(**data["trunk"]), blocks, ends)
         except (KeyError, TypeError, AttributeError) as error:
             raise SpaceError(f"not a genotype: {error}; expected trunk and placements, as to_dict writes them") from None
 
@@ -211,6 +214,7 @@ class Genotype:
         stages: list[list[str]] = [[] for _ in range(self.trunk.num_stages)]
         for block, placement in zip(self.trunk.blocks, self.placements, strict=True):
             stages[block.stage].append(str(placement) if placement else "-")
-        bars = [f" |{placement}| " if placement else " | " for placement in self.stage_ends]
+        ends = self.stage_ends or (None,) * (self.trunk.num_stages - 1)
+        bars = [f" |{placement}| " if placement else " | " for placement in ends]
         texts = [f"{names[0]} x{len(names)}" if len(set(names)) == 1 < len(names) else ", ".join(names) for names in stages]
         return "".join(part for pair in zip(texts, (*bars, ""), strict=True) for part in pair)

@@ -112,6 +112,11 @@ class Site:
         """Stride of a mechanism at ``position``: that of the substituted convolution at ``replace``, else 1."""
         return self.block.replace_stride if position == "replace" else 1
 
+    @property
+    def path(self) -> str:
+        """The attribute of the model that is the block, with dots."""
+        return f"blocks.{self.index}"
+
     def slot(self, position: Position) -> str:
         """The attribute of the model that a mechanism at ``position`` fills, with dots."""
         return f"stage_ends.{self.index}" if self.at_stage_end else f"blocks.{self.index}.{self.block.slot(position)}"

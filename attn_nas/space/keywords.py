@@ -13,8 +13,11 @@ from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins.user_code import UserCode
 from attn_nas.space.mistakes import KeyPath, Mistake, MistakeKind, dotted, mistakes_of, unknown_key
+from attn_nas.space.model_settings import model_section
 from attn_nas.space.trunks import Trunk, trunk_names
 
+OF_MODEL = ("example", "sites")
+"""Keywords of a search space that stand for keys of its ``model``."""
 SHORT_LIMITS = ("max_flops", "max_params")
 """Keywords of a search space that stand for keys of its ``limits``."""
 SHORT_OBJECTIVE = ("example", "classes")
@@ -33,15 +36,25 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
 
     """
     given = {name: value for name, value in keywords.items() if value is not None}
-    known = [*model.model_fields, *SHORT_OBJECTIVE, *SHORT_LIMITS]
+    of_model = "model" in given
+    short_objective = tuple(name for name in SHORT_OBJECTIVE if not (of_model and name in OF_MODEL))
+    known = [*model.model_fields, *OF_MODEL, *SHORT_OBJECTIVE, *SHORT_LIMITS]
     mistakes = [unknown_key((name,), known) for name in given if name not in known]
+    for_model = {name: given.pop(name) for name in OF_MODEL if of_model and name in given}
+    if "sites" in given:
+        mistakes.append(Mistake(("sites",), "leave it out, or give the model that it is of"))
     limits, twice = _with_short("limits", given.pop("limits", {}), given, SHORT_LIMITS)
-    objective, also = _with_short("objective", _code(given.pop("objective", {})), given, SHORT_OBJECTIVE)
+    objective, also = _with_short("objective", _code(given.pop("objective", {})), given, short_objective)
     mistakes += twice + also
     if mistakes:
         raise SpaceError(_listed(mistakes, given))
     return {
         **given,
+        **(
+            {"model": model_section(given["model"], for_model.get("example"), for_model.get("sites"))}
+            if "model" in given
+            else {}
+        ),
         **({"trunk": _trunk(given["trunk"])} if "trunk" in given else {}),
         **({"mechanisms": _mechanisms(given["mechanisms"])} if "mechanisms" in given else {}),
         **({"limits": limits} if limits else {}),

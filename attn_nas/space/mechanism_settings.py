@@ -13,7 +13,7 @@ from attn_nas.errors import SpaceError, choose_from
 from attn_nas.space.fields import Count, SettingsSection, Text, Truth, choice, suggested
 from attn_nas.space.genotype import Placement
 from attn_nas.space.geometry import Site
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 from attn_nas.space.values import integer, numeral_mistake
 
 
@@ -90,7 +90,18 @@ class MechanismSettings(SettingsSection):
         """The insertion points to choose from; the default position if none are given."""
         return tuple(self.positions or [self.mechanism.default_position])
 
-    def problems(self, trunk: Trunk) -> Iterator[tuple[tuple[str, int], str]]:
+    def with_positions_of(self, trunk: AnyTrunk) -> MechanismSettings:
+        """These settings with positions: if none are given, ``standard`` where all sites of ``trunk`` have it, else ``post``.
+
+        A mechanism that can have neither at all sites gets all its positions.
+        """
+        if self.positions:
+            return self
+        usual = (self.mechanism.default_position, "post")
+        everywhere = [p for p in usual if p in self.mechanism.positions and all(p in site.positions for site in trunk.sites)]
+        return self.model_copy(update={"positions": everywhere[:1] or [*self.mechanism.positions]})
+
+    def problems(self, trunk: AnyTrunk) -> Iterator[tuple[tuple[str, int], str]]:
         """Hyperparameters that are invalid for ``trunk``: the path of each, and the reason."""
         typical = {"reduction": 1, "kernel_size": next(iter(self.mechanism.kernel_sizes), None), "groups": 1}
         for field, name in (("reductions", "reduction"), ("kernel_sizes", "kernel_size"), ("groups", "groups")):
@@ -99,14 +110,14 @@ class MechanismSettings(SettingsSection):
                 if why:
                     yield (field, index), why
 
-    def legal_groups(self, trunk: Trunk) -> tuple[int, ...]:
+    def legal_groups(self, trunk: AnyTrunk) -> tuple[int, ...]:
         """The catalogue's numbers of groups that are valid at all sites of ``trunk``."""
         legal = [
             self.mechanism.legal_groups(site.block.channels_at(position)) for site, position in self._sites_and_positions(trunk)
         ]
         return tuple(number for number in self.mechanism.groups if all(number in found for found in legal))
 
-    def _refusal(self, trunk: Trunk, hyperparameters: dict[str, Any]) -> str | None:
+    def _refusal(self, trunk: AnyTrunk, hyperparameters: dict[str, Any]) -> str | None:
         for site, position in self._sites_and_positions(trunk):
             try:
                 Placement(self.name, position, **hyperparameters).canonical(site)
@@ -114,6 +125,6 @@ class MechanismSettings(SettingsSection):
                 return f"{error} ({site})"
         return None
 
-    def _sites_and_positions(self, trunk: Trunk) -> Iterator[tuple[Site, Position]]:
+    def _sites_and_positions(self, trunk: AnyTrunk) -> Iterator[tuple[Site, Position]]:
         """Every pair of a site of ``trunk`` and a position of the site that these settings allow."""
         return ((site, position) for site in trunk.sites for position in self.legal_positions if position in site.positions)

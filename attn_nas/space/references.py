@@ -9,7 +9,7 @@ from attn_nas.space.encoding import Encoding, nearest
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.schema import SearchSpace
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 
 
 def reference_genotypes(space: SearchSpace, encoding: Encoding) -> dict[str, Genotype]:
@@ -33,7 +33,7 @@ def reference_genotypes(space: SearchSpace, encoding: Encoding) -> dict[str, Gen
     }
 
 
-def _everywhere(trunk: Trunk, placement: Placement, stages: Container[int]) -> Genotype:
+def _everywhere(trunk: AnyTrunk, placement: Placement, stages: Container[int]) -> Genotype:
     """The trunk with ``placement`` at every site of ``stages`` that has its position."""
     return Genotype.of_sites(
         trunk,
@@ -41,7 +41,7 @@ def _everywhere(trunk: Trunk, placement: Placement, stages: Container[int]) -> G
     )
 
 
-def _typical(settings: MechanismSettings, trunk: Trunk) -> Placement:
+def _typical(settings: MechanismSettings, trunk: AnyTrunk) -> Placement:
     mechanism = settings.mechanism
     return Placement(
         mechanism.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -12,20 +12,18 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, Valida
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins import registry as plugins
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.fields import (
     AS_INTEGER,
     AS_NUMBER,
     Epochs,
     Fraction,
-    Images,
     Integer,
     Number,
     PathText,
     Problem,
-    Seed,
     SettingsSection,
     Text,
-    Truth,
     choice,
     refuse,
     suggested,
@@ -34,22 +32,39 @@ from attn_nas.space.keywords import UNUSED_PROXY, expanded, named, refusal
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.model_settings import ModelSettings
 from attn_nas.space.objective import TrainingObjective
-from attn_nas.space.trunks import MAX_CHANNELS, Trunk, get_family, trunk_names
+from attn_nas.space.trunks import MAX_CHANNELS, AnyTrunk, Trunk, get_family, trunk_names
+from attn_nas.space.values import number
 
-DataName = Literal["cued_digits", "cluttered_digits", "digits", "cifar10", "cifar100", "fashion_mnist", "svhn", "image_folder"]
-EMBEDDED: frozenset[DataName] = frozenset({"cued_digits", "cluttered_digits", "digits"})
-"""The data sets that need no files."""
 CostAxis = Literal["flops", "macs", "params", "step_time", "latency"]
 TIMED: Mapping[str, str] = {"step_time": "step_ratio", "latency": "latency_1_ratio"}
 """Costs that are measured, and the field of a step profile with their value."""
 Granularity = Literal["per_block", "per_stage"]
 Precision = Literal["auto", "fp32", "bf16"]
 Averaging = Literal["none", "ema", "last"]
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["one_cycle", "cosine", "constant"]
+MetricName = Literal["accuracy", "balanced_accuracy", "top5", "mean_ap", "mean_iou"]
 
 
 def _family(value: object) -> object:
     return get_family(value).name if isinstance(value, str) else value
+
+
+_ADDED = ("optimizer", "schedule", "metric", "class_weights", "weights")
+"""Settings of a training that runs of format 5 and older do not have."""
+
+
+def _class_weights(value: object) -> object:
+    if isinstance(value, list | tuple):
+        found = [*map(number, value)]
+        if not found or min(found) <= 0:
+            raise SpaceError("write a positive number for each class")
+        return found
+    if value not in ("none", "balanced"):
+        raise SpaceError("write none, balanced, or a list with a positive number for each class")
+    return value
 
 
 class TrunkSettings(SettingsSection):
@@ -84,47 +99,6 @@ class TrunkSettings(SettingsSection):
         return Trunk(self.name, self.depth, self.width or get_family(self.name).default_width)
 
 
-class AugmentSettings(SettingsSection):
-    """Random changes of training images. None may change the class that an image belongs to."""
-
-    mirror: Truth | None = Field(
-        None,
-        description="Mirror half of the training images left to right; by default true for cifar10, cifar100 and "
-        "fashion_mnist, else false. Set it only where a mirrored image belongs to the same class.",
-    )
-    crop: Annotated[int, Field(ge=0, le=4096), AS_INTEGER] | None = Field(
-        None,
-        description="Largest shift of a training image in pixels, in each direction; 0 for none. By default an eighth of "
-        "image_size for an image_folder, 4 for cifar10 and cifar100, 2 for fashion_mnist and svhn, else 0.",
-    )
-
-
-class DataSettings(SettingsSection):
-    """The data set, and the numbers of images that a search uses."""
-
-    name: Annotated[DataName, choice(get_args(DataName))] = Field(description="Name of the data set.")
-    root: PathText | None = Field(
-        None,
-        description="Folder of the files, relative to this file; by default the environment variable ATTN_NAS_DATA, or ./data. "
-        "Embedded data sets have no files.",
-    )
-    num_train: Images | None = Field(None, description="Number of training images; by default all of the data set.")
-    num_validation: Images | None = Field(
-        None,
-        description="Images that candidates are scored on; held out from the training images, unless they are generated.",
-    )
-    image_size: Annotated[int, Field(ge=8, le=4096), AS_INTEGER] = Field(
-        224, description="Side of the squares, in pixels, that images of an image_folder are cropped to."
-    )
-    seed: Seed = Field(0, description="Seed of the split, and of the images if they are generated.")
-    augment: AugmentSettings = AugmentSettings.model_validate({})
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the data set needs no files."""
-        return self.name in EMBEDDED
-
-
 class LimitSettings(SettingsSection):
     """Largest cost of a candidate: a total (45M), or an addition to the bare trunk (+200k, +5%); checked before training."""
 
@@ -137,8 +111,8 @@ class ProxySettings(SettingsSection):
 
     epochs: Epochs = Field(description="Number of passes over the training images.")
     batch_size: Annotated[int, Field(ge=2), AS_INTEGER] = Field(description="Number of images of one training step.")
-    lr: Number = Field(gt=0, description="Peak learning rate of the one-cycle schedule.")
-    momentum: Fraction = Field(0.9, description="Nesterov momentum.")
+    lr: Number = Field(gt=0, description="Peak learning rate of the schedule.")
+    momentum: Fraction = Field(0.9, description="Nesterov momentum; for adamw the decay of the mean gradient.")
     weight_decay: Number = Field(
         5e-4, ge=0, description="Weight decay of matrices and filters; not applied to norms and biases."
     )
@@ -162,12 +136,49 @@ class ProxySettings(SettingsSection):
         "auto",
         description="Arithmetic of the forward pass; auto is bf16 if the hardware supports it, else fp32.",
     )
+    optimizer: Annotated[Optimizer, choice(get_args(Optimizer))] = Field(
+        "sgd", description="SGD with Nesterov momentum, or AdamW, the usual choice for pretrained weights and for ConvNeXt."
+    )
+    schedule: Annotated[Schedule, choice(get_args(Schedule))] = Field(
+        "one_cycle",
+        description="Learning rate: one_cycle rises and falls along a cosine; cosine rises in a line and falls along a cosine; "
+        "constant stays at its peak after the warm-up.",
+    )
+    metric: Annotated[MetricName, choice(get_args(MetricName))] | None = Field(
+        None,
+        description="Score that the search maximises: accuracy, balanced_accuracy or top5; mean_ap (mean average precision) "
+        "for several labels per image; mean_iou or accuracy for segmentation. By default accuracy, mean_ap, mean_iou.",
+    )
+    class_weights: Annotated[Literal["none", "balanced"] | list[float], BeforeValidator(_class_weights)] = Field(
+        "none",
+        description="Weights of the classes in the loss: none, balanced (in reverse proportion to their images), or a list "
+        "with one number per class.",
+    )
+    weights: PathText | None = Field(
+        None,
+        description="A safetensors file of trunk weights that all candidates start from, relative to this file; without it all "
+        "weights are drawn at random. Mechanisms with identity_init then begin as the pretrained network.",
+    )
 
     @field_validator("warm_epochs")
     @classmethod
     def _leaves_epochs(cls, value: int, info: ValidationInfo) -> int:
         if value and value >= info.data.get("epochs", value + 1):
             raise SpaceError(f"candidates need an epoch: choose less than the {info.data['epochs']} of proxy.epochs")
+        return value
+
+    @property
+    def identity(self) -> str:
+        """All settings as JSON; those that later versions have added are left out while they have their defaults."""
+        fields = type(self).model_fields
+        usual = {name for name in _ADDED if getattr(self, name) == fields[name].default}
+        return self.model_dump_json(exclude=usual)
+
+    @field_validator("weights")
+    @classmethod
+    def _one_beginning(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("warm_epochs"):
+            raise SpaceError("candidates start from the weights or from a warmed trunk: set proxy.warm_epochs to 0")
         return value
 
 
@@ -196,6 +207,12 @@ def _without_null(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
+def _one_network(schema: dict[str, Any]) -> None:
+    """Let a file name either a trunk or a model."""
+    schema["description"] = "A search space: network, data, mechanisms and the training that scores candidates."
+    schema["oneOf"] = [{"required": ["trunk"]}, {"required": ["model"]}]
+
+
 class SearchSpace(SettingsSection):
     """A search space: trunk, mechanisms, limits, data, and the training that scores candidates.
 
@@ -207,6 +224,11 @@ class SearchSpace(SettingsSection):
     Args:
         trunk: a family with its depth (``"resnet18"``), a family that has a single depth (``"mobilenet_v2"``), a `Trunk`, or
             a mapping with ``name``, ``depth`` and ``width`` (channels of the first stage).
+        model: a network of your own in the place of a trunk: the function or the class that makes it, ``"FILE.py:FUNCTION"``,
+            or a mapping with ``file`` or ``module``, ``function`` and ``arguments``. It is made anew for every candidate.
+        example: shape ``(channels, height, width)`` of an input of the model.
+        sites: patterns of names of the modules that may receive attention; the repeated blocks by default (see
+            `attn_nas.sites`).
         mechanisms: names, `Mechanism` records, or mappings with ``name``, ``reductions``, ``kernel_sizes``, ``groups``,
             ``positions`` and ``identity_init``.
         max_flops: largest complete FLOPs of a candidate in multiply-adds: a total (``45_000_000``, ``"45M"``), an added
@@ -230,14 +252,20 @@ class SearchSpace(SettingsSection):
 
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={"description": "A search space: trunk, data, mechanisms and the training that scores candidates."}
-    )
+    model_config = ConfigDict(json_schema_extra=_one_network)
 
     plugins: list[PathText] = Field(
         [], description="Python files, relative to this file, that register your own mechanisms and trunks."
     )
-    trunk: TrunkSettings
+    model: ModelSettings | None = Field(
+        None, description="A network of your own, in the place of a trunk.", json_schema_extra=_without_null
+    )
+    trunk: TrunkSettings | None = Field(
+        None,
+        validate_default=True,
+        description="The convolutional network whose blocks receive attention.",
+        json_schema_extra=_without_null,
+    )
     data: DataSettings | None = Field(None, json_schema_extra=_without_null)
     mechanisms: list[MechanismSettings] = Field(
         min_length=1, description="The mechanisms that a block may receive; no mechanism is always a choice."
@@ -258,6 +286,9 @@ class SearchSpace(SettingsSection):
         self,
         *,
         trunk: str | Trunk | TrunkSettings | Mapping[str, Any] | None = None,
+        model: Callable[..., Any] | ModelSettings | Mapping[str, Any] | str | None = None,
+        example: Any = None,
+        sites: Sequence[str] | None = None,
         mechanisms: Sequence[str | Mechanism | MechanismSettings | Mapping[str, Any]] | None = None,
         max_flops: int | str | None = None,
         max_params: int | str | None = None,
@@ -267,13 +298,15 @@ class SearchSpace(SettingsSection):
         proxy: ProxySettings | Mapping[str, Any] | None = None,
         objectives: ObjectiveSettings | Mapping[str, Any] | None = None,
         objective: str | TrainingObjective | Mapping[str, Any] | None = None,
-        example: Sequence[int] | None = None,
         classes: int | None = None,
         plugins: Sequence[str | PathLike[str]] | None = None,
         **unknown: Any,
     ) -> None:
         keywords = {
             "plugins": plugins,
+            "model": model,
+            "example": example,
+            "sites": sites,
             "trunk": trunk,
             "data": data,
             "mechanisms": mechanisms,
@@ -284,7 +317,6 @@ class SearchSpace(SettingsSection):
             "proxy": proxy,
             "objectives": objectives,
             "objective": objective,
-            "example": example,
             "classes": classes,
             **unknown,
         }
@@ -308,8 +340,10 @@ class SearchSpace(SettingsSection):
 
     @property
     def metric(self) -> Metric:
-        """The metric that candidates are judged by: that of the objective, or accuracy."""
-        return self.objective.shown_metric if self.objective else ACCURACY
+        """The metric that candidates are judged by: that of the objective, or of our training."""
+        if self.objective:
+            return self.objective.shown_metric
+        return ACCURACY if self.proxy.metric is None else Metric.of(self.proxy.metric)
 
     @staticmethod
     def objective_of(value: Any) -> TrainingObjective:
@@ -361,6 +395,21 @@ class SearchSpace(SettingsSection):
             return {**values, "proxy": {**UNUSED_PROXY, **values["proxy"]}}
         return values
 
+    @property
+    def network(self) -> AnyTrunk:
+        """The network whose blocks receive attention: the trunk, or the network of the user's own."""
+        if self.model is not None:
+            return self.model.host()
+        assert self.trunk is not None
+        return self.trunk.trunk()
+
+    @field_validator("trunk")
+    @classmethod
+    def _one_of_both(cls, value: TrunkSettings | None, info: ValidationInfo) -> TrunkSettings | None:
+        if "model" in info.data and (value is None) == (info.data["model"] is None):
+            raise SpaceError("this key is missing" if value is None else "leave it out: there is a model of your own")
+        return value
+
     @field_validator("plugins")
     @classmethod
     def _loaded(cls, values: list[str], info: ValidationInfo) -> list[str]:
@@ -381,9 +430,13 @@ class SearchSpace(SettingsSection):
     @field_validator("mechanisms")
     @classmethod
     def _fit(cls, values: list[MechanismSettings], info: ValidationInfo) -> list[MechanismSettings]:
-        if "trunk" not in info.data:
+        if "trunk" not in info.data or "model" not in info.data:
             return values
-        trunk = info.data["trunk"].trunk()
+        if info.data["model"] is not None:
+            trunk: AnyTrunk = info.data["model"].host()
+            values = [value.with_positions_of(trunk) for value in values]
+        else:
+            trunk = info.data["trunk"].trunk()
         found: list[Problem] = []
         for index, value in enumerate(values):
             found += [((index, *where), why) for where, why in value.problems(trunk)]

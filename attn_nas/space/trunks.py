@@ -10,6 +10,7 @@ from attn_nas.errors import SpaceError
 from attn_nas.plugins.registry import Registry
 from attn_nas.space.families import FAMILIES
 from attn_nas.space.geometry import Block, Site, TrunkFamily
+from attn_nas.space.host import Host
 
 MAX_LAYERS, MAX_CHANNELS = 2000, 4096
 """Limits of depth and width, larger than those of published trunks; typing errors are refused before memory is allocated."""
@@ -90,6 +91,10 @@ class Trunk:
         """Number of stages."""
         return self.blocks[-1].stage + 1
 
+    def stage_name(self, stage: int) -> str:
+        """How drawings and tables name a stage."""
+        return f"stage {stage}"
+
     @property
     def sites(self) -> tuple[Site, ...]:
         """One site per block, then one between each two stages."""
@@ -97,6 +102,10 @@ class Trunk:
 
     def __str__(self) -> str:
         return f"{self.name} depth {self.depth} width {self.width}"
+
+
+AnyTrunk = Trunk | Host
+"""A trunk of a family, or a network of the user's own."""
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from attn_nas.training.optimizer import Averaging
 
-_WEIGHTS, _MOMENTUM, _AVERAGE, _GENERATOR = "weights/", "momentum/", "average/", "generator"
+_WEIGHTS, _MOMENTUM, _MOMENTS, _AVERAGE, _GENERATOR = "weights/", "momentum/", "moments/", "average/", "generator"
+_OF_ADAM = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Checkpoint:
 
     ``weights`` holds parameters and batch statistics, ``momentum`` the optimizer's buffers by parameter, ``generator`` the
     state of the generator of the data order. ``average`` holds the averaged weights after ``taken`` updates; it is empty for a
-    warm trunk.
+    warm trunk. ``moments`` are the buffers of AdamW by the name of the buffer and the parameter.
     """
 
     epoch: int
@@ -30,6 +31,7 @@ class Checkpoint:
     generator: Tensor
     average: dict[str, Tensor] = field(default_factory=dict)
     taken: int = 0
+    moments: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -46,8 +48,15 @@ class Checkpoint:
             for name, parameter in model.named_parameters()
             if "momentum_buffer" in optimizer.state[parameter]
         }
+        moments = {
+            f"{buffer}/{name}": optimizer.state[parameter][buffer].cpu().clone()
+            for name, parameter in model.named_parameters()
+            for buffer in _OF_ADAM
+            if buffer in optimizer.state[parameter]
+        }
         average = _copied(averaging.model) if averaging and averaging.taken else {}
-        return cls(epoch, _copied(model), momentum, generator.get_state(), average, averaging.taken if averaging else 0)
+        taken = averaging.taken if averaging else 0
+        return cls(epoch, _copied(model), momentum, generator.get_state(), average, taken, moments)
 
     @classmethod
     def before_training(cls, weights: dict[str, Tensor], seed: int) -> Checkpoint:
@@ -69,6 +78,10 @@ class Checkpoint:
         for name, parameter in model.named_parameters():
             if name in self.momentum and self.momentum[name].shape == parameter.shape:
                 optimizer.state[parameter]["momentum_buffer"].copy_(self.momentum[name])
+            for buffer in _OF_ADAM:
+                kept = self.moments.get(f"{buffer}/{name}")
+                if kept is not None and kept.shape == optimizer.state[parameter][buffer].shape:
+                    optimizer.state[parameter][buffer].copy_(kept)
         generator.set_state(self.generator)
         if averaging and self.taken:
             averaging.restore(self.average, self.taken)
@@ -77,6 +90,7 @@ class Checkpoint:
         """Write the state as a safetensors file; raises OSError, SafetensorError."""
         tensors = {_WEIGHTS + name: tensor.contiguous() for name, tensor in self.weights.items()}
         tensors |= {_MOMENTUM + name: tensor.contiguous() for name, tensor in self.momentum.items()}
+        tensors |= {_MOMENTS + name: tensor.contiguous() for name, tensor in self.moments.items()}
         tensors |= {_AVERAGE + name: tensor.contiguous() for name, tensor in self.average.items()}
         save_file({**tensors, _GENERATOR: self.generator}, path, {"epoch": str(self.epoch), "taken": str(self.taken)})
 
@@ -94,11 +108,11 @@ class Checkpoint:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a safetensors file is no mapping
             epoch, taken = (int(file.metadata()[name]) for name in ("epoch", "taken"))
-        weights, momentum, average = (
+        weights, momentum, moments, average = (
             {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
-            for kind in (_WEIGHTS, _MOMENTUM, _AVERAGE)
+            for kind in (_WEIGHTS, _MOMENTUM, _MOMENTS, _AVERAGE)
         )
-        return cls(epoch, weights, momentum, tensors[_GENERATOR], average, taken)
+        return cls(epoch, weights, momentum, tensors[_GENERATOR], average, taken, moments)
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

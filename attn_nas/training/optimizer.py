@@ -28,20 +28,34 @@ class LightSGD(torch.optim.SGD):
     zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
 
-def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> LightSGD:
-    """Make a fused Nesterov SGD whose learning rate is read from the tensor ``rate``, shape ``()``, at every step.
+class LightAdamW(torch.optim.AdamW):
+    """AdamW without wrapping, as `LightSGD`."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> LightSGD | LightAdamW:
+    """Make a fused Nesterov SGD, or AdamW, whose learning rate is read from the tensor ``rate``, shape ``()``, at every step.
 
     Momentum starts at zero. Norms and biases (parameters with one dimension) have no weight decay.
     """
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    optimizer = LightSGD(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-        fused=True,
-    )
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if settings.optimizer == "adamw":
+        adam = LightAdamW(groups, lr=rate, betas=(settings.momentum, 0.999), fused=True)
+        for parameter in model.parameters():
+            adam.state[parameter].update(
+                step=torch.zeros((), device=parameter.device),
+                exp_avg=torch.zeros_like(parameter),
+                exp_avg_sq=torch.zeros_like(parameter),
+            )
+        return adam
+    optimizer = LightSGD(groups, lr=rate, momentum=settings.momentum, nesterov=settings.momentum > 0, fused=True)
     if settings.momentum:
         for parameter in model.parameters():
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -49,8 +63,18 @@ def make_optimizer(model: nn.Module, settings: ProxySettings, rate: Tensor) -> L
 
 
 def learning_rates(settings: ProxySettings, steps_per_epoch: int) -> Tensor:
-    """Return the one-cycle learning rates (Smith and Topin, arXiv 1708.07120) of all steps, ``(epochs * steps_per_epoch,)``."""
+    """Return the learning rates of all steps, ``(epochs * steps_per_epoch,)``.
+
+    They are those of one cycle (Smith and Topin, arXiv 1708.07120), of a cosine after a linear warm-up (arXiv 1608.03983), or
+    constant after it, as ``settings.schedule`` says.
+    """
     total = settings.epochs * steps_per_epoch
+    if settings.schedule != "one_cycle":
+        step = torch.arange(total, dtype=torch.float64)
+        rising = max(1, round(settings.warmup * total))
+        falling = 0.5 * (1 + torch.cos(math.pi * (step - rising) / max(1, total - rising)))
+        after = falling if settings.schedule == "cosine" else torch.ones_like(step)
+        return (settings.lr * torch.where(step < rising, (step + 1) / rising, after)).float()
     optimizer = LightSGD([torch.zeros(1)], lr=settings.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.lr, total_steps=total, pct_start=max(settings.warmup, 2 / total), cycle_momentum=False

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from attn_nas.errors import UsageError, first_line
 from attn_nas.format import listed
 from attn_nas.models.build import build_trunk, trunk_without_weights
+from attn_nas.space.host import Host
 from attn_nas.space.task import Task
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 
 _NAMED = 3
 
@@ -29,7 +30,7 @@ _CONVERT = (
 """Python that makes a safetensors file of a checkpoint of torch.save, without running code that is in it."""
 
 
-def trunk_weights(path: Path, trunk: Trunk) -> dict[str, Tensor]:
+def trunk_weights(path: Path, trunk: AnyTrunk) -> dict[str, Tensor]:
     """Read the safetensors file ``path``; names that ``trunk`` lacks lose the prefixes of wrappers, such as ``module.``.
 
     Raises:
@@ -67,13 +68,18 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(2)
 
 
-def check_pretrained(path: Path, trunk: Trunk, task: Task) -> list[str]:
+def check_pretrained(path: Path, trunk: AnyTrunk, task: Task) -> list[str]:
     """Return the names of the trunk's tensors that the file cannot initialise: a classifier that it lacks, or of other classes.
 
     Raises:
         UsageError: ``path`` is not a safetensors file, or its other weights are not those of the trunk.
 
     """
+    if isinstance(trunk, Host):
+        raise UsageError(
+            f"{path} is not read: {trunk} makes a network of your own. Load its pretrained weights in this function, and "
+            "begin a new run"
+        )
     weights = trunk_weights(path, trunk)
     model = build_trunk(trunk, task.num_classes, task.channels)
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attn_nas.data.augment import NUM_DRAWS
 from attn_nas.errors import first_line
 from attn_nas.space.schema import ProxySettings
-from attn_nas.training.images import DeviceImages
+from attn_nas.training.images import Batch, DeviceImages
+from attn_nas.training.losses import loss_of
 from attn_nas.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -42,13 +41,15 @@ class TrainingStep:
     capture_failed = False
 
     def __init__(self, model: nn.Module, images: DeviceImages, settings: ProxySettings, micro_batch: int) -> None:
-        device = images.train.images.device
+        device = torch.device(images.numerics.device)
         self.losses = torch.zeros((), device=device)
         self._model = model
         self._images = images
         self._settings = settings
         self._parts = max(1, settings.batch_size // micro_batch)
-        self._row = torch.zeros((1 + NUM_DRAWS, settings.batch_size), dtype=torch.int64, device=device)
+        self._loss = loss_of(images.task, settings, images.train)
+        self._row = torch.zeros((images.num_rows, settings.batch_size), dtype=torch.int64, device=device)
+        self._gathered = self._buffers(device) if images.streamed else None
         self._rate = torch.zeros((), device=device)
         self.optimizer = make_optimizer(model, settings, self._rate)
         self._size = images.size
@@ -61,8 +62,22 @@ class TrainingStep:
         if size != self._size:
             self._size, self._done, self._graph = size, 0, None
 
-    def __call__(self, row: Tensor, rate: Tensor) -> None:
-        """Train on one row of the plan, ``(1 + NUM_DRAWS, B)``, at learning rate ``rate``, ``()``; does not wait for it."""
+    def _buffers(self, device: torch.device) -> Batch:
+        """Tensors with fixed addresses for the images and the labels of a step."""
+        train, number = self._images.train, self._settings.batch_size
+        return tuple(  # type: ignore[return-value]
+            torch.empty((number, *stored.shape[1:]), dtype=stored.dtype, device=device)
+            for stored in (train.images, train.labels)
+        )
+
+    def __call__(self, row: Tensor, rate: Tensor, gathered: Batch | None = None) -> None:
+        """Train on one row of the plan, ``(num_rows, B)``, at learning rate ``rate``, ``()``; does not wait for it.
+
+        ``gathered`` are the images and labels of the row where the splits are not on the device.
+        """
+        if self._gathered and gathered:
+            for buffer, read in zip(self._gathered, gathered, strict=True):
+                buffer.copy_(read, non_blocking=True)
         self._row.copy_(row)
         self._rate.copy_(rate)
         if self._stream and self._done == _EAGER_STEPS and not TrainingStep.capture_failed:
@@ -105,11 +120,10 @@ class TrainingStep:
 
     def add_gradients(self) -> None:
         """Accumulate the gradients of the batch over its micro-batches, and add its mean loss to ``losses``."""
-        inputs, labels = self._images.batch(self._row, self._size)
+        inputs, labels = self._images.batch(self._row, self._size, self._gathered)
         for part, target in zip(inputs.tensor_split(self._parts), labels.tensor_split(self._parts), strict=True):
             with self._images.numerics.autocast():
                 logits = self._model(part)
-            loss = F.cross_entropy(logits.float(), target, label_smoothing=self._settings.label_smoothing)
-            loss = loss * (len(part) / len(inputs))
+            loss = self._loss(logits.float(), target) * (len(part) / len(inputs))
             loss.backward()
             self.losses += loss.detach()

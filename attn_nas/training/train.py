@@ -18,13 +18,13 @@ from attn_nas.errors import DataError
 from attn_nas.models.build import build_model
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import ProxySettings
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 from attn_nas.training.checkpoint import Checkpoint
 from attn_nas.training.device import Numerics
 from attn_nas.training.images import on_device, training_size
 from attn_nas.training.optimizer import Averaging, learning_rates
 from attn_nas.training.result import OnEpoch, ProxyFailure, ProxyResult
-from attn_nas.training.scores import Scores, evaluate
+from attn_nas.training.scores import Scores, evaluate, metric_of
 from attn_nas.training.step import TrainingStep
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def train_until(
     return _within_memory(train, genotype, settings, len(dataset.train), numerics)
 
 
-def warm_trunk(trunk: Trunk, settings: ProxySettings, seed: int, dataset: Dataset, numerics: Numerics) -> Checkpoint:
+def warm_trunk(trunk: AnyTrunk, settings: ProxySettings, seed: int, dataset: Dataset, numerics: Numerics) -> Checkpoint:
     """Train the bare trunk with ``seed`` for ``settings.warm_epochs`` epochs; return the state that candidates start from.
 
     Raises:
@@ -177,6 +177,7 @@ class _Run:
         self._settings, self._numerics, self._seed, self._micro_batch = settings, numerics, seed, micro_batch
         self._cuda_devices = [torch.cuda.current_device()] if numerics.device == "cuda" else []
         self._model = numerics.placed(build_model(genotype, dataset.task.num_classes, dataset.task.channels, seed))
+        self._metric = metric_of(settings, dataset.task)
         self._images = on_device(dataset, numerics)
         self._steps = len(dataset.train) // settings.batch_size
         self._rates = learning_rates(settings, self._steps).to(numerics.device)
@@ -227,7 +228,7 @@ class _Run:
         return self._averaging.model if self._averaging else self._model
 
     def _scores(self) -> Scores:
-        return evaluate(self._scored, self._images, self._micro_batch)
+        return evaluate(self._scored, self._images, self._micro_batch, self._metric)
 
     def warm(self) -> Checkpoint:
         """Train the first ``warm_epochs`` epochs without scoring them."""
@@ -244,9 +245,10 @@ class _Run:
         self._scores()
         self._model.train()
         began, steps = time.monotonic(), 0
+        rows = plan[torch.arange(_STEPS_AT_A_TIME) % self._steps]
         while True:
-            for number in range(_STEPS_AT_A_TIME):
-                self._step(plan[number % self._steps], self._rates[0])
+            for row, gathered in zip(rows, self._images.ahead(rows), strict=True):
+                self._step(row, self._rates[0], gathered)
             self._step.losses.item()  # wait for the device
             now = time.monotonic()
             if now < until - seconds:
@@ -265,8 +267,9 @@ class _Run:
         first = epoch * self._steps
         with torch.random.fork_rng(devices=self._cuda_devices):
             torch.manual_seed(self._seed * 1_000_003 + epoch)  # for dropout; equal also in a training that continues here
-            for number, row in enumerate(self._images.plan(settings.batch_size, self._generator), start=first):
-                self._step(row, self._rates[number])
+            plan = self._images.plan(settings.batch_size, self._generator)
+            for number, (row, gathered) in enumerate(zip(plan, self._images.ahead(plan), strict=True), start=first):
+                self._step(row, self._rates[number], gathered)
                 if self._averaging:
                     self._averaging.note(number)
         loss = self._step.losses.item() / self._steps

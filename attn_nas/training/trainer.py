@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -12,18 +11,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from attn_nas.cost import count_cost
-from attn_nas.data.dataset import Augmentation, Dataset, Split
-from attn_nas.errors import DataError, DeviceLostError, first_line
+from attn_nas.data.arrays import DESCRIPTION, shared_dataset
+from attn_nas.data.dataset import Dataset
+from attn_nas.errors import DeviceLostError, first_line
 from attn_nas.files import raising_write_error, whole
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.schema import ProxySettings
-from attn_nas.space.task import Task
-from attn_nas.space.trunks import Trunk
+from attn_nas.space.trunks import AnyTrunk
 from attn_nas.training import (
     Checkpoint,
     Numerics,
@@ -40,67 +39,24 @@ from attn_nas.training import (
 from attn_nas.training.pauses import Pause
 from attn_nas.training.pretrained import trunk_weights
 from attn_nas.training.protocol import DryRun, Replicate, Throughput, Trained, Trainer
+from attn_nas.training.scores import metric_of
 from attn_nas.training.step import TrainingStep
 from attn_nas.training.step_profile import most_memory
 from attn_nas.training.weights import keep_weights
 
 logger = logging.getLogger(__name__)
-_DESCRIPTION = "dataset.json"
 _SPLITS, _TEST = ("train", "validation"), "test"
 _PRETRAINED = "pretrained.safetensors"
-
-
-def share_dataset(dataset: Dataset, folder: Path, *, test: bool = False) -> None:
-    """Write the splits to ``folder``, for all processes to map; the test split only if ``test``. Raises WriteError."""
-    splits = {"train": dataset.train, "validation": dataset.validation}
-    if test:
-        splits["test"] = dataset.load_test()
-    described = {
-        "name": dataset.name,
-        "task": vars(dataset.task),
-        "augmentation": vars(dataset.augmentation),
-        "classes": dataset.classes,
-    }
-    with raising_write_error(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, split in splits.items():
-            np.save(folder / f"{name}_images.npy", split.images.numpy())
-            np.save(folder / f"{name}_labels.npy", split.labels.numpy())
-        (folder / _DESCRIPTION).write_text(json.dumps(described))
-
-
-def shared_dataset(folder: Path) -> Dataset:
-    """Map the data set that `share_dataset` wrote, copy-on-write; its test split raises DataError if it was not written."""
-    described = json.loads((folder / _DESCRIPTION).read_text())
-
-    def split(name: str) -> Split:
-        parts = (torch.from_numpy(np.load(folder / f"{name}_{part}.npy", mmap_mode="c")) for part in ("images", "labels"))
-        return Split(*parts)
-
-    def test() -> Split:
-        if not (folder / "test_images.npy").exists():
-            raise DataError("a search does not read the test split")
-        return split("test")
-
-    return Dataset(
-        described["name"],
-        Task(**described["task"]),
-        split("train"),
-        split("validation"),
-        Augmentation(**described["augmentation"]),
-        test,
-        tuple(described["classes"]),
-    )
 
 
 @dataclass(frozen=True)
 class ProxyTrainer(Trainer):
     """Trains a candidate by ``settings`` on ``threads`` threads, counts its network in full, and writes its weights.
 
-    ``data_folder`` holds what `share_dataset` wrote. ``trunks_folder`` holds the warm trunks, which stay there so that a
-    resumed search starts from the same. ``weights_folder`` takes the weights as ``KEY.safetensors``, of the first training
-    of a candidate or of that with ``kept_seed``; the seed is in the metadata of the file. ``pauses_folder`` holds trainings
-    while they are paused. If one of the last two folders is None, nothing is written there.
+    ``data_folder`` holds what `attn_nas.data.arrays.share_dataset` wrote. ``trunks_folder`` holds the warm trunks, which stay
+    there so that a resumed search starts from the same. ``weights_folder`` takes the weights as ``KEY.safetensors``, of the
+    first training of a candidate or of that with ``kept_seed``; the seed is in the file's metadata. ``pauses_folder`` holds
+    trainings while they are paused. If one of the last two folders is None, nothing is written there.
 
     ``pretrained`` is a safetensors file of trunk weights to start from; tensors that do not fit stay fresh. ``gpu`` is the
     number of the CUDA device. If ``profiled``, trained candidates are timed against the bare trunk. If ``tested``, they are
@@ -160,7 +116,7 @@ class ProxyTrainer(Trainer):
             except RuntimeError as error:
                 self._check_device(error)
                 raise
-            cost = count_cost(model, self.dataset.task)
+            cost = count_cost(model, self.dataset.task, of_user=isinstance(genotype.trunk, Host))
             path = self.weights_path(genotype, seed)
             if path and state is None:
                 keep_weights(model, seed, path)
@@ -179,7 +135,7 @@ class ProxyTrainer(Trainer):
         return self.warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
 
     def _test(self, model: nn.Module, micro_batch: int) -> Scores:
-        scores = evaluate_test(model, self.dataset, self.numerics, micro_batch)
+        scores = evaluate_test(model, self.dataset, self.numerics, micro_batch, metric_of(self.settings, self.dataset.task))
         model.cpu()
         return scores
 
@@ -213,7 +169,7 @@ class ProxyTrainer(Trainer):
     def ships(self) -> dict[str, Path]:
         """The shared data set, and the weights to begin from."""
         splits = (*_SPLITS, _TEST) if self.tested else _SPLITS
-        names = (_DESCRIPTION, *(f"{split}_{part}.npy" for split in splits for part in ("images", "labels")))
+        names = (DESCRIPTION, *(f"{split}_{part}.npy" for split in splits for part in ("images", "labels")))
         files = {name: self.data_folder / name for name in names}
         return {**files, _PRETRAINED: self.pretrained} if self.pretrained else files
 
@@ -277,12 +233,12 @@ class ProxyTrainer(Trainer):
         """Return the files of a training while it is paused; None without a folder for them."""
         return Pause(self.pauses_folder, Replicate(genotype, seed)) if self.pauses_folder else None
 
-    def trunk_path(self, trunk: Trunk, seed: int) -> Path:
+    def trunk_path(self, trunk: AnyTrunk, seed: int) -> Path:
         """Return the file of the warm trunk; if it cannot be trained, the same name with ``.failed`` holds the reason."""
-        identity = f"{trunk} {self.settings.model_dump_json()} {self.numerics}"
+        identity = f"{trunk} {self.settings.identity} {self.numerics}"
         return self.trunks_folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.safetensors"
 
-    def warm_trunk(self, trunk: Trunk, seed: int) -> Checkpoint:
+    def warm_trunk(self, trunk: AnyTrunk, seed: int) -> Checkpoint:
         """Return the bare trunk trained with ``seed``; the first process that calls this trains it while the others wait.
 
         Raises:

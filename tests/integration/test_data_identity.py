@@ -27,8 +27,8 @@ from attn_nas.runs.data_identity import DataIdentity, with_known_test
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.loading import load_space
-from attn_nas.space.schema import DataSettings
 from attn_nas.space.task import Task
 from attn_nas.terminal.lines import about_data
 from attn_nas.testing import TableTrainer
@@ -238,7 +238,13 @@ def test_the_first_lines_of_a_search_say_what_happens_to_the_images(project):
         "mirrored"
     )
     assert note.startswith("Note: There is no test split: ")
-    assert run.to_dict()["augmentation"] == {"crop": 1, "flip": False, "cutout": 0}
+    assert run.to_dict()["augmentation"] == {
+        "crop": 1,
+        "flip": False,
+        "cutout": 0,
+        "resize": 1.0,
+        "transforms": (),
+    }
 
 
 def test_the_test_split_is_that_which_was_read_first(begun, project, caplog):
@@ -270,7 +276,7 @@ def test_the_test_split_is_that_which_was_read_first(begun, project, caplog):
 def test_a_retraining_names_a_wrong_test_split_before_it_trains(begun, project, monkeypatch, options):
     """Also with the plan alone, from the names of the files: no image is read."""
     photos = project / "photos"
-    monkeypatch.setattr("attn_nas.data.pixels.read_square", None)
+    monkeypatch.setattr("attn_nas.data.pixels.read_image", None)
 
     def message():
         ended = CliRunner().invoke(app, ["retrain", str(begun), "--seeds", "1", "--epochs", "1", "--workers", "1", *options])

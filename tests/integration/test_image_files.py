@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image, ImageFile, ImageOps
 
-from attn_nas.data import decoding, image_cache, listing
+from attn_nas.data import decoding, decoding_pool, image_cache, listing
 from attn_nas.data.decoding import decode, decode_parts
 from attn_nas.data.image_cache import ImageCache
 from attn_nas.data.listing import list_images
-from attn_nas.data.pixels import read_square
+from attn_nas.data.pixels import read_image
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import DataError
 from attn_nas.events.loading import decoding_reported_to
@@ -208,7 +208,7 @@ def test_names_with_control_characters_stay_in_one_line(photos):
 )
 def test_every_mode_keeps_its_image(tmp_path, image, name):
     """More than 8 bits are scaled by the range of their type."""
-    read = read_square(_saved(tmp_path, image, name), 64, 2)
+    read = read_image(_saved(tmp_path, image, name), 64, 2)
     assert np.array_equal(read, RAMP[..., None].repeat(3, axis=2))
 
 
@@ -232,7 +232,7 @@ def test_other_kinds_of_more_than_8_bits_keep_their_image(tmp_path):
     packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=1).astype(np.uint8).tobytes()
     (tmp_path / "twelve.tif").write_bytes(_tiff(RAMP, "<", 12, packed))
     for name in ("big.pgm", "ten.pgm", "big.tif", "twelve.tif"):
-        assert np.array_equal(read_square(tmp_path / name, 64, 2)[..., 0], RAMP), name
+        assert np.array_equal(read_image(tmp_path / name, 64, 2)[..., 0], RAMP), name
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -240,7 +240,7 @@ def test_tiffs_in_which_0_is_white_are_read_as_people_see_them(tmp_path, bits):
     """X-rays are stored so."""
     values = (255 - RAMP).tobytes() if bits == 8 else ((255 - RAMP).astype(np.uint16) * 257).tobytes()
     (tmp_path / "negative.tif").write_bytes(_tiff(RAMP, "<", bits, values, photometric=0))
-    assert np.array_equal(read_square(tmp_path / "negative.tif", 64, 2)[..., 0], RAMP)
+    assert np.array_equal(read_image(tmp_path / "negative.tif", 64, 2)[..., 0], RAMP)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_photos_are_upright_as_people_see_them(tmp_path, orientation, suffix):
     exif = Image.Exif()
     exif[274] = orientation
     options = {".jpg": {"quality": 100}, ".webp": {"lossless": True}}.get(suffix, {})
-    read = read_square(_saved(tmp_path, stored, f"turned{suffix}", exif=exif, **options), 80, 2)
+    read = read_image(_saved(tmp_path, stored, f"turned{suffix}", exif=exif, **options), 80, 2)
     assert np.abs(read.astype(int) - np.asarray(image)).max() <= (3 if suffix == ".jpg" else 0)
 
 
@@ -299,7 +299,7 @@ def test_damaged_exif_data_do_not_cost_the_image(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "getexif", failing)
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.getexif", failing)
-    assert np.array_equal(read_square(path, 64, 2)[..., 0], RAMP)
+    assert np.array_equal(read_image(path, 64, 2)[..., 0], RAMP)
 
 
 def test_transparent_images_are_put_on_white(tmp_path):
@@ -312,9 +312,9 @@ def test_transparent_images_are_put_on_white(tmp_path):
     both = Image.merge("LA", (grey, Image.fromarray(alpha)))
     for image, name in ((coloured, "rgba.png"), (both, "la.png"), (coloured, "rgba.webp")):
         options = {"lossless": True} if name.endswith("webp") else {}
-        assert np.array_equal(read_square(_saved(tmp_path, image, name, **options), 64, 2)[..., 1], expected), name
+        assert np.array_equal(read_image(_saved(tmp_path, image, name, **options), 64, 2)[..., 1], expected), name
     palette = grey.convert("P")
-    read = read_square(_saved(tmp_path, palette, "palette.png", transparency=100), 64, 2)
+    read = read_image(_saved(tmp_path, palette, "palette.png", transparency=100), 64, 2)
     assert np.array_equal(read[..., 0], np.where(RAMP == 100, 255, RAMP))
 
 
@@ -322,9 +322,9 @@ def test_the_first_frame_of_an_animation_counts_and_cmyk_is_converted(tmp_path):
     """As Pillow reads them."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     animated = _saved(tmp_path, frames[0], "two.gif", save_all=True, append_images=frames[1:])
-    assert read_square(animated, 8, 2).reshape(-1, 3).mean(0).tolist() == [255, 0, 0]
+    assert read_image(animated, 8, 2).reshape(-1, 3).mean(0).tolist() == [255, 0, 0]
     printed = _saved(tmp_path, Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "cmyk.tif")
-    assert read_square(printed, 8, 2).reshape(-1, 3).mean(0).tolist() == [255, 0, 0]
+    assert read_image(printed, 8, 2).reshape(-1, 3).mean(0).tolist() == [255, 0, 0]
 
 
 def test_a_large_photo_is_decoded_at_reduced_size(tmp_path, monkeypatch):
@@ -335,7 +335,7 @@ def test_a_large_photo_is_decoded_at_reduced_size(tmp_path, monkeypatch):
     sizes = []
     fit = ImageOps.fit
     monkeypatch.setattr(ImageOps, "fit", lambda image, *rest: sizes.append(image.size) or fit(image, *rest))
-    reduced, full = (read_square(path, 64, rule).astype(int) for rule in (2, 1))
+    reduced, full = (read_image(path, 64, rule).astype(int) for rule in (2, 1))
     assert sizes == [(200, 150), (1600, 1200)]
     assert np.abs(reduced - full).mean() < 2
 
@@ -447,7 +447,7 @@ def test_whatever_a_decoder_raises_names_the_file(photos, monkeypatch, error):
     load = ImageFile.ImageFile.load
 
     def failing(self):
-        if str(self.filename).endswith("1.JPG"):
+        if self.fp.name.endswith("1.JPG"):
             raise error
         return load(self)
 
@@ -469,14 +469,58 @@ def test_a_bomb_is_refused_and_a_large_photo_is_not(photos, monkeypatch):
         decode(samples, 16, 2)
 
 
-def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_decoded(photos, monkeypatch):
-    """With the numbers of gigabytes and what to lower."""
+def test_images_that_do_not_fit_into_memory_are_mapped_from_the_cache(tmp_path, monkeypatch):
+    """They are those that memory would hold, without damaged ones, and are decoded once; training can use them."""
+    samples = _many(tmp_path, 200)
+    samples[3][0].write_bytes(b"no image")
+    small = decode(samples, 8, 2)
+    monkeypatch.setattr(decoding, "usable_memory", lambda: 1000)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    large = decode(samples, 8, 2)
+    monkeypatch.setattr("attn_nas.data.pixels.read_image", None)
+    again = decode(samples, 8, 2)
+    for found in (large, again):
+        assert torch.equal(found.split.images, small.split.images)
+        assert torch.equal(found.split.labels, small.split.labels)
+        assert (found.damaged, found.notes) == (small.damaged, small.notes)
+
+
+@pytest.mark.parametrize(("limit", "fault"), [("0.1", None), ("10", OSError(errno.ENOSPC, "No space left on device"))])
+def test_images_that_fit_neither_into_memory_nor_on_the_disk_are_refused_first(photos, monkeypatch, limit, fault):
+    """With the numbers of gigabytes and what to do, before a file is decoded."""
+
+    def failing(*arguments):
+        raise fault
+
     monkeypatch.setattr(decoding, "usable_memory", lambda: 10**8)
     monkeypatch.setattr(decoding, "_decode_into", None)
-    samples = list_images(photos).samples
-    wanted = r"6 images of 4096 x 4096 pixels need 0\.3 GB of memory, but 0\.1 GB are free: choose a smaller image_size"
+    monkeypatch.setattr("os.posix_fallocate", failing)
+    monkeypatch.setenv(image_cache.VARIABLE, limit)
+    wanted = r"0\.3 GB of images do not fit .*No space left on device\): make room there, or choose a smaller image_size"
+    if fault is None:
+        wanted = (
+            r"4096 x 4096 pixels need 0\.3 GB, but 0\.1 GB of memory are free and the cache on disk may take 0\.1 GB: allow it"
+        )
     with pytest.raises(DataError, match=wanted):
-        decode(samples, 4096, 2)
+        decode(list_images(photos).samples, 4096, 2)
+
+
+def test_processes_decode_as_threads_do(tmp_path, monkeypatch):
+    """Many files are decoded by a process for each core; pixels, damaged files and their reasons are the same."""
+    samples = _many(tmp_path, 300)
+    samples[3][0].write_bytes(b"no image")
+    samples[7][0].unlink()
+    monkeypatch.setenv(image_cache.VARIABLE, "0")
+    by_threads = decode(samples, (6, 9), 2)
+    monkeypatch.setattr(decoding_pool, "_MANY", 100)
+    monkeypatch.setattr(decoding_pool, "usable_cores", lambda: 2)
+    monkeypatch.setattr("attn_nas.data.pixels.read_image", None)
+    by_processes = decode(samples, (6, 9), 2)
+    assert torch.equal(by_processes.split.images, by_threads.split.images)
+    assert (by_processes.damaged, by_processes.notes) == (by_threads.damaged, by_threads.notes)
+    Image.fromarray(np.full((8, 8), 3.5, np.float32)).save(tmp_path / "values.tif")
+    with pytest.raises(DataError, match=r"(?s)003\.png is not a usable.*values\.tif \(.*floats must be from 0 to 1"):
+        decode([*samples, (tmp_path / "values.tif", 0)], 8, 2)
 
 
 def test_training_and_validation_images_are_not_copied(photos):
@@ -498,7 +542,7 @@ def test_the_same_files_are_not_decoded_twice(photos, monkeypatch, tmp_path):
     samples = list_images(photos).samples
     first = decode(samples, 16, 2).split.images
     with monkeypatch.context() as patched:
-        patched.setattr("attn_nas.data.pixels.read_square", None)
+        patched.setattr("attn_nas.data.pixels.read_image", None)
         assert torch.equal(decode(samples, 16, 2).split.images, first)
     assert len(_entries(tmp_path)) == 1
     Image.new("RGB", (9, 9), (200, 9, 9)).save(samples[0][0])
@@ -530,10 +574,10 @@ def test_a_file_that_could_not_be_read_for_a_while_comes_back(tmp_path, monkeypa
     def failing(path, size, rule):
         if path == samples[3][0]:
             raise OSError(errno.EIO, "Input/output error")
-        return read_square(path, size, rule)
+        return read_image(path, size, rule)
 
     with monkeypatch.context() as patched:
-        patched.setattr("attn_nas.data.pixels.read_square", failing)
+        patched.setattr("attn_nas.data.pixels.read_image", failing)
         assert decode(samples, 8, 2).damaged == (samples[3][0],)
     for _ in range(2):
         found = decode(samples, 8, 2)

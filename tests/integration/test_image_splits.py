@@ -14,7 +14,7 @@ from attn_nas.data.dataset import Split, hold_out
 from attn_nas.data.rules import DataRules
 from attn_nas.data.splits import notes_of_equal, stratified_division
 from attn_nas.errors import DataError
-from attn_nas.space.schema import DataSettings
+from attn_nas.space.data_settings import DataSettings
 
 FIRST = DataRules(decoding=1, split=1, digest=0, augmentation=1)
 

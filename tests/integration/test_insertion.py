@@ -308,7 +308,7 @@ def test_genotypes_are_read_from_exports(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(SpaceError, match=r"broken\.json is not JSON"):
         insert(_small_resnet(), tmp_path / "broken.json")
-    with pytest.raises(UsageError, match="model is a Genotype: give a torch module first, then a genotype"):
+    with pytest.raises(UsageError, match="model is a Genotype: give a torch module first, then a genotype or placements"):
         insert(genotype, _small_resnet())
 
 

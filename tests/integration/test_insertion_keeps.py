@@ -50,6 +50,14 @@ def images(number=2, side=16):
     return torch.linspace(-2, 2, number * 3 * side * side).sin().reshape(number, 3, side, side)
 
 
+def test_methods_of_the_blocks_own_class_stay():
+    """A block that freezes its statistics in train() does so afterwards, and is still an instance of its class."""
+    model = insert(small(Frozen), EVERYWHERE).train()
+    assert isinstance(model[1], Frozen)
+    assert not model[1].bn1.training
+    assert model[1].bn2.training
+
+
 def test_hooks_of_blocks_are_kept_and_never_called_by_insertion():
     """Hooks of forward and backward passes and of state dicts, of the block and of its modules, work afterwards as before."""
     model, calls = small(), []
@@ -189,7 +197,6 @@ REFUSED = {
     "stochastic depth": (lambda: small(RareDepth), r"1 has .* gives other outputs in training mode"),
     "stochastic depth by NumPy": (lambda: small(RareDepthOfNumpy), r"1 has .* gives other outputs in training mode"),
     "checkpointing": (lambda: small(Checkpointed), r"1 has .* as with checkpointing .*: checkpoint the call of the block"),
-    "frozen": (lambda: small(Frozen), r"1 has .* gives other outputs in training mode"),
     "patched": (patched, r"1 has .* a forward method of its own on the object"),
     "parallel": (lambda: nn.DataParallel(small()), r"the model is a DataParallel, which has fixed its .* before you wrap it"),
     "inner parallel": (

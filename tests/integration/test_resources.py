@@ -11,6 +11,7 @@ import torch
 
 from attn_nas import machine
 from attn_nas.data import load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.search import Search
 from attn_nas.errors import DeviceError, DeviceLostError, RunError, UsageError
 from attn_nas.execution import gpu_packing as packing
@@ -29,7 +30,7 @@ from attn_nas.training import Numerics
 from attn_nas.training import trainer as trainer_module
 from attn_nas.training.protocol import Throughput
 from attn_nas.training.step_profile import most_memory
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 CPU = Numerics()
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))

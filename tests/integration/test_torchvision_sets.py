@@ -15,7 +15,7 @@ from PIL import Image
 from attn_nas.data import load_dataset, torchvision_import
 from attn_nas.data.torchvision_import import torchvision_datasets
 from attn_nas.errors import DataError
-from attn_nas.space.schema import DataSettings
+from attn_nas.space.data_settings import DataSettings
 
 
 def _settings(name, root, **changes):
@@ -208,7 +208,7 @@ def test_any_other_import_failure_names_both_versions(monkeypatch):
 def test_the_core_never_imports_torchvision():
     """Embedded data, models and cost work without it."""
     code = (
-        "import sys; from attn_nas.data import load_dataset; from attn_nas.space.schema import DataSettings; "
+        "import sys; from attn_nas.data import load_dataset; from attn_nas.space.data_settings import DataSettings; "
         "import attn_nas.engine.search; load_dataset(DataSettings(name='digits')); assert 'torchvision' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,8 +14,9 @@ import torch
 from attn_nas.data import Augmentation, load_dataset
 from attn_nas.errors import DataError, DeviceError
 from attn_nas.models.build import build_model
+from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.genotype import Genotype, Placement
-from attn_nas.space.schema import DataSettings, ProxySettings
+from attn_nas.space.schema import ProxySettings
 from attn_nas.space.trunks import Trunk
 from attn_nas.training import (
     Checkpoint,
@@ -105,8 +106,8 @@ def test_candidates_of_a_seed_see_the_same_batches(dataset, monkeypatch):
     seen = []
     original = DeviceImages.batch
 
-    def spy(images, row, size):
-        seen.append(original(images, row, size))
+    def spy(images, row, size, gathered=None):
+        seen.append(original(images, row, size, gathered))
         return seen[-1]
 
     monkeypatch.setattr(DeviceImages, "batch", spy)
@@ -361,8 +362,8 @@ def test_resolution_grows_to_the_full_size(dataset, monkeypatch):
     sizes = []
     original = DeviceImages.batch
 
-    def spy(images, row, size):
-        inputs, labels = original(images, row, size)
+    def spy(images, row, size, gathered=None):
+        inputs, labels = original(images, row, size, gathered)
         sizes.append(tuple(inputs.shape[2:]))
         return inputs, labels
 

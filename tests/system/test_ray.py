@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from attn_nas.cli import app
 from attn_nas.data import load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine import search as search_module
 from attn_nas.engine.early_stopping import EarlyStopping
 from attn_nas.engine.search import Search
@@ -39,7 +40,7 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics, choose_numerics
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "extending.md"
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))

@@ -21,6 +21,7 @@ import torch
 import warm
 
 from attn_nas.data import load_dataset
+from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.weight_retention import WeightRetention
 from attn_nas.errors import RunError, UsageError, WriteError
 from attn_nas.events.types import EpochFinished, TrialFinished
@@ -36,7 +37,7 @@ from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 from attn_nas.training import Numerics
-from attn_nas.training.trainer import ProxyTrainer, share_dataset
+from attn_nas.training.trainer import ProxyTrainer
 
 BARE = Genotype.bare(Trunk("cifar_resnet", 8, 8))
 

@@ -1,6 +1,7 @@
 """Worker processes: what they inherit, and what becomes of the server that forks them."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from attn_nas.engine.search import Search
@@ -120,6 +122,22 @@ def test_nothing_is_imported_from_the_folder_that_a_search_starts_in(tmp_path, t
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "imported").exists()
+
+
+class SaysItsPageFaults(TableTrainer):
+    """Fails with the number of page faults of allocating 40 MB for the eleventh to the twentieth time."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        for repeat in range(20):
+            torch.ones(10_000_000)
+            if repeat == 9:
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        raise AttnNasError(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
+
+
+def test_workers_keep_the_memory_of_a_step_for_the_next(bare, tiny_task):
+    """Else the ten allocations are 100,000 page faults."""
+    assert int(_answer(SaysItsPageFaults(tiny_task), bare).reason) < 20_000
 
 
 class SaysWhatItBlocks(TableTrainer):

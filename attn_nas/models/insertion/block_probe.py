@@ -35,15 +35,16 @@ class Geometry(NamedTuple):
 
 
 class ChannelRecorder(nn.Module):
-    """An identity that records the number of channels of its input; 0 before the first call."""
+    """An identity that records the number of channels of its input, 0 before the first call, and its number of calls."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.channels = 0
+        self.channels = self.calls = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` itself."""
         self.channels = x.shape[1]
+        self.calls += 1
         return x
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import nn
 
 from attn_nas.models.insertion.block_probe import SLOTS
+from attn_nas.models.insertion.derived import derived
+from attn_nas.models.insertion.undoing import record_class, record_module, record_option
 from attn_nas.models.slots import SlottedBlock
 
 
@@ -48,15 +50,21 @@ class HostBlock(SlottedBlock):
     def take(cls, block: nn.Module) -> nn.Module:
         """Make ``block`` a block of this class, in place, with empty slots, and return it.
 
+        Its class is derived from this class and from its own, so that its other methods stay.
+
         Raises:
             TypeError: objects of the block's class cannot change their class.
 
         """
-        block.__class__ = cls
+        bare = type(block)
+        block.__class__ = derived(cls, bare)
+        record_class(block, bare)
         for position in (*SLOTS, "stage_end"):
+            record_module(block, position)
             block.add_module(position, nn.Identity().train(block.training))
         for name in cls.options:
             if not hasattr(block, name):
+                record_option(block, name)
                 setattr(block, name, None)
         return block
 

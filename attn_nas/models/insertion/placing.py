@@ -11,6 +11,7 @@ from torch import nn
 from attn_nas.models.insertion.block_probe import SHORTCUTS, SLOTS, Geometry, difference, idle_rates, observe, twin_of
 from attn_nas.models.insertion.hosts import HostBlock
 from attn_nas.models.insertion.model_kinds import check_no_wrapper, check_plain
+from attn_nas.models.insertion.undoing import record_module
 
 _ATTENTION = re.compile(
     r"Att(?:n|ention|[A-Z]|$)|Excit|SelectiveKernel|GlobalContext|NonLocal|SimAM|^(?:SE|ECA|Eca|CBAM|Cbam|BAM)(?![a-z])"
@@ -293,7 +294,9 @@ def put(model: nn.Module, path: str, module: nn.Module) -> None:
         if name.startswith(("_forward", "_backward")) and "_hooks" in name:
             setattr(module, name, hooks)
     parent, _, name = path.rpartition(".")
-    setattr(model.get_submodule(parent), name, module)
+    owner = model.get_submodule(parent)
+    record_module(owner, name)
+    owner.add_module(name, module)
 
 
 def warn_of_replaced(targets: list[str], dilated: list[str], plan: InsertionPlan) -> None:

@@ -1,4 +1,4 @@
-"""`insert`: makes the plan of a genotype's insertion, and applies it to a model."""
+"""`insert`: finds where placements belong in a model, and inserts them."""
 
 from __future__ import annotations
 
@@ -10,56 +10,43 @@ from typing import Any
 
 from torch import nn
 
+from attn_nas.attention.catalog import get_mechanism
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.models.build import site_call, trunk_without_weights
-from attn_nas.models.cifar_resnet import CifarBlock
-from attn_nas.models.convnext import ConvNeXtBlock
+from attn_nas.models.insertion.at_sites import insert_at_sites
 from attn_nas.models.insertion.block_probe import Geometry, observe
-from attn_nas.models.insertion.cifar_hosts import CifarBasicBlock, CifarBottleneck
+from attn_nas.models.insertion.finding import known_sites
+from attn_nas.models.insertion.finding import sites as find_sites
 from attn_nas.models.insertion.hosts import HostBlock
+from attn_nas.models.insertion.known_blocks import HOSTS, KNOWN_BLOCKS
 from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms
-from attn_nas.models.insertion.timm_hosts import (
-    TimmBasicBlock,
-    TimmBottleneck,
-    TimmConvNeXtBlock,
-    TimmInvertedResidual,
-    TimmSeparableBlock,
-)
-from attn_nas.models.insertion.torchvision_hosts import (
-    TorchvisionBasicBlock,
-    TorchvisionBottleneck,
-    TorchvisionConvNeXtBlock,
-    TorchvisionInvertedResidualV2,
-    TorchvisionInvertedResidualV3,
-)
-from attn_nas.models.mobilenet import InvertedResidualV2, InvertedResidualV3
-from attn_nas.models.resnet import BasicBlock, Bottleneck
+from attn_nas.models.insertion.user_model import site_insertion
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.geometry import Site
+from attn_nas.space.host import HostSite, usual_position
 from attn_nas.space.trunks import Trunk
 
-HOSTS: dict[type[nn.Module], tuple[type[HostBlock], ...]] = {
-    CifarBlock: (TorchvisionBasicBlock, TimmBasicBlock, CifarBasicBlock),
-    BasicBlock: (TorchvisionBasicBlock, TimmBasicBlock, CifarBasicBlock),
-    Bottleneck: (TorchvisionBottleneck, TimmBottleneck, CifarBottleneck),
-    InvertedResidualV2: (TorchvisionInvertedResidualV2, TimmSeparableBlock, TimmInvertedResidual),
-    InvertedResidualV3: (TorchvisionInvertedResidualV3, TimmSeparableBlock, TimmInvertedResidual),
-    ConvNeXtBlock: (TorchvisionConvNeXtBlock, TimmConvNeXtBlock),
-}
-"""For each kind of block, the equivalent blocks of other libraries."""
+Placements = Genotype | Mapping[Any, Any] | str | Path
+"""What `insert` takes: a genotype, its plain data, the path of an export, or placements by site."""
 
 
-def insert(model: nn.Module, genotype: Genotype | Mapping[str, Any] | str | Path, *, identity_init: bool = False) -> nn.Module:
-    """Insert the placements of ``genotype`` into ``model``, in place, and return it.
+def insert(model: nn.Module, placements: Placements, *, example: Any = None, identity_init: bool = False) -> nn.Module:
+    """Insert attention into ``model``, in place, and return it; `remove` takes it out again.
 
-    All present weights keep their values and names, and the blocks of the model their hooks. New modules are initialised from
-    torch's global generator, with the device and data type of their block.
+    All present weights keep their values and names, and the modules of the model their class, attributes and hooks (a module
+    that gets attention has a class derived from its own). New modules are initialised from torch's global generator, with the
+    device and data type of their block.
 
     Args:
-        model: a ResNet, ResNeXt, ConvNeXt, MobileNetV2 or V3 of torchvision or timm, a ResNet for CIFAR, a trunk of attn-nas,
-            or a model that contains one. It must have the blocks of the genotype's trunk; its width may differ, and dilation
-            may take the place of a stride.
-        genotype: the genotype, its plain data, or the path of an exported folder or its ``config.json``.
+        model: any module, for placements by site or the genotype of a search on your own model. For the genotype of a trunk a
+            ResNet, ResNeXt, ConvNeXt, MobileNetV2 or V3 of torchvision or timm, a ResNet for CIFAR, a trunk of attn-nas, or a
+            model that contains one: it must have the blocks of the genotype's trunk; its width may differ, and dilation may
+            take the place of a stride.
+        placements: placements by site, as ``{"decoder.blocks.*": "se"}``: keys are values of `sites`, or patterns of dotted
+            names; values are a `Placement`, its plain data, or the name of a mechanism, which then has the hyperparameters of
+            its paper and the first of ``standard`` and ``post`` that the site has. Or a genotype, its plain data, or the path
+            of an exported folder or its ``config.json``.
+        example: an input of the model as in `sites`; needed where a name is that of a module of no known family.
         identity_init: start every mechanism that supports it as the identity, so that pretrained features are unchanged at
             first; overrides the genotype.
 
@@ -68,20 +55,81 @@ def insert(model: nn.Module, genotype: Genotype | Mapping[str, Any] | str | Path
             has channels that a mechanism cannot have, or does in training what would be lost; the model is pruned,
             parametrised or quantised, or is in a wrapper that has fixed its parameters, such as DistributedDataParallel. The
             model is not changed.
-        SpaceError: ``genotype`` is not a genotype.
+        SpaceError: ``placements`` are neither placements nor a genotype.
 
     Warns:
         UserWarning: convolutions were replaced by mechanisms, and their weights are lost.
 
     """
     if not isinstance(model, nn.Module):
-        raise UsageError(f"model is a {type(model).__name__}: give a torch module first, then a genotype")
-    plan = plan_of(read_genotype(genotype))
-    every_host = tuple(dict.fromkeys(host for hosts in HOSTS.values() for host in hosts))
+        raise UsageError(f"model is a {type(model).__name__}: give a torch module first, then a genotype or placements")
+    if isinstance(placements, Mapping) and not {"trunk", "genotype"} & set(placements):
+        wanted = placements_by_site(model, placements, example)
+    else:
+        genotype = read_genotype(placements)
+        if isinstance(genotype.trunk, Trunk):
+            try:
+                return insert_mechanisms(model, plan_of(genotype), KNOWN_BLOCKS, identity_init=identity_init)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+        wanted = [(site, placement) for site, placement in genotype.sites if placement and isinstance(site, HostSite)]
     try:
-        return insert_mechanisms(model, plan, every_host, identity_init=identity_init)
+        return insert_at_sites(
+            model, [site_insertion(placement, site) for site, placement in wanted], identity_init=identity_init
+        )
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise (error if isinstance(error, SpaceError) else UsageError(str(error))) from error
+
+
+def placements_by_site(model: nn.Module, given: Mapping[Any, Any], example: Any) -> list[tuple[HostSite, Placement]]:
+    """Each site of ``given`` with its canonical placement.
+
+    Raises:
+        UsageError: a key fits no module of ``model``, or needs an example; or a site has two placements.
+        SpaceError: a placement is invalid at its site.
+
+    """
+    found: dict[str, tuple[HostSite, Placement]] = {}
+    for key, value in given.items():
+        for site in [key] if isinstance(key, HostSite) else named_sites(model, key, example):
+            if site.name in found:
+                raise UsageError(f"{site.name} has two placements: leave one out")
+            try:
+                found[site.name] = site, placement_at(site, value).canonical(site)
+            except SpaceError as error:
+                raise SpaceError(f"{site}: {error}") from None
+    return [*found.values()]
+
+
+def named_sites(model: nn.Module, pattern: object, example: Any) -> list[HostSite]:
+    """The sites whose names fit ``pattern``; raises UsageError."""
+    if not isinstance(pattern, str):
+        raise UsageError(f"placements: {pattern!r} is neither a site nor a name: give values of sites(), or dotted names")
+    found = find_sites(model, example, sites=[pattern]) if example is not None else known_sites(model, pattern)
+    if not found:
+        raise UsageError(
+            f"placements: no block of a known family has a name that fits {pattern!r}: give an example of the model's input "
+            "(example=), so that the maps of other modules are known"
+        )
+    return found
+
+
+def placement_at(site: HostSite, value: object) -> Placement:
+    """The placement that a value of a mapping stands for at ``site``; raises SpaceError."""
+    if isinstance(value, Placement):
+        return value
+    if isinstance(value, Mapping):
+        try:
+            return Placement(**{"position": usual_position(get_mechanism(value["mechanism"]), site), **value})
+        except (KeyError, TypeError) as error:
+            raise SpaceError(
+                f"{dict(value)!r} is no placement: {error}; give mechanism, position and hyperparameters"
+            ) from None
+    if not isinstance(value, str):
+        raise SpaceError(f"{value!r} is no placement: give a Placement, or the name of a mechanism")
+    mechanism = get_mechanism(value)
+    position = usual_position(mechanism, site)
+    return Placement(mechanism.name, position, **vars(mechanism.typical_at(site.block.channels_at(position))))
 
 
 def read_genotype(given: Genotype | Mapping[str, Any] | str | Path) -> Genotype:
@@ -108,7 +156,8 @@ def read_genotype(given: Genotype | Mapping[str, Any] | str | Path) -> Genotype:
 
 
 def plan_of(genotype: Genotype) -> InsertionPlan:
-    """The plan for ``genotype``: its insertions, and the geometry of its trunk."""
+    """The plan for ``genotype`` of a trunk: its insertions, and the geometry of the trunk."""
+    assert isinstance(genotype.trunk, Trunk)
     stages = [block.stage for block in genotype.trunk.blocks]
     return InsertionPlan(
         str(genotype.trunk),

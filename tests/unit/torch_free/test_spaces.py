@@ -52,9 +52,9 @@ proxy2: 1
 PROBLEMS = """\
 wrong.yaml:1:36  trunk.depth = 21: cifar_resnet has no depth 21: choose from 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...
 wrong.yaml:3:9  data.name = cued_digit: choose from cued_digits, cluttered_digits, digits, cifar10, cifar100, \
-fashion_mnist, svhn, image_folder (did you mean cued_digits?)
+fashion_mnist, svhn, image_folder, image_list, image_masks, arrays (did you mean cued_digits?)
 wrong.yaml:4:3  data.nun_train: no such key: choose from name, root, num_train, num_validation, image_size, seed, \
-augment (did you mean num_train?)
+augment, file, group, window, ignored_index, classes, options (did you mean num_train?)
 wrong.yaml:6:11  mechanisms[0].name = see: unknown mechanism 'see': choose from se, ese, eca, eca_max, cam_gate, srm, \
 gct, nam, fca, ge_global, sam, ge, ge_conv, sge, cbam, simam, coord, triplet, bam, scse, shuffle, ela, ema_attention, lka, \
 lsk, gsop, gc, danet_cam, danet_pam, nonlocal, mhsa, psa_pointwise, sk, split_attention (did you mean se?)

@@ -1,0 +1,130 @@
+"""Images with masks, for segmentation: two folders with files of the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from attn_nas.data.augment import augmentation_of
+from attn_nas.data.dataset import Dataset
+from attn_nas.data.decoding_process import reason_of
+from attn_nas.data.groups import groups_of_files
+from attn_nas.data.image_folder import decoder
+from attn_nas.data.items import fitted
+from attn_nas.data.listing import is_image, shown
+from attn_nas.data.own import OwnData, own_dataset
+from attn_nas.data.pixels import fitted as fitted_image
+from attn_nas.data.pixels import in_colours, readable_formats
+from attn_nas.data.rules import DataRules
+from attn_nas.errors import DataError
+from attn_nas.format import listed
+from attn_nas.space.data_settings import DataSettings
+
+_SPLITS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
+_IMAGES, _MASKS = "images", "masks"
+_Pair = tuple[Path, Path]
+
+
+def image_masks(settings: DataSettings, rules: DataRules, download: bool) -> Dataset:
+    """Folders ``images`` and ``masks`` with files of the same names, in ``root``, or in its ``train``, ``val`` and ``test``.
+
+    A mask is an image of one channel, or with a palette, whose values are the numbers of the classes; pixels of
+    ``ignored_index`` count for nothing. Images are resized and cropped to ``image_size``; masks are too, each pixel keeping the
+    class of the nearest. Without a folder of validation images these are held out.
+
+    Raises:
+        DataError: an image has no mask, or one of them cannot be read; the message names it.
+
+    """
+    assert settings.root is not None
+    root = Path(settings.root)
+    parts = _pairs(root)
+    own = OwnData(
+        _Pairs(parts["train"], settings),
+        _Pairs(parts["validation"], settings) if "validation" in parts else None,
+        _Pairs(parts["test"], settings) if "test" in parts else None,
+        classes=settings.classes,
+        groups=None
+        if settings.group is None
+        else groups_of_files([image for image, _ in parts["train"]], root, settings.group),
+        ignored_index=settings.ignored_index,
+    )
+    dataset = own_dataset(own, settings, rules)
+    return replace(dataset, augmentation=augmentation_of(settings, rules), made_with=decoder())
+
+
+def check_test_masks(settings: DataSettings, rules: DataRules) -> None:
+    """Raise DataError if there is no folder of test images; reads no image."""
+    assert settings.root is not None
+    if "test" not in _pairs(Path(settings.root)):
+        raise DataError(f"there is no test split: {shown(Path(settings.root))} has no folder test/{_IMAGES}")
+
+
+def _pairs(root: Path) -> dict[str, list[_Pair]]:
+    """Image and mask by split; raises DataError."""
+    found = {}
+    for part, names in _SPLITS.items():
+        folder = next((root / name for name in names if (root / name / _IMAGES).is_dir()), None)
+        if folder is not None:
+            found[part] = _of_folder(folder)
+    if "train" not in found:
+        if not (root / _IMAGES).is_dir():
+            raise DataError(
+                f"{shown(root)} has no folder {_IMAGES} or train/{_IMAGES}: put images there, and masks in {_MASKS}"
+            )
+        found["train"] = _of_folder(root)
+    return found
+
+
+def _of_folder(folder: Path) -> list[_Pair]:
+    images = sorted(path for path in (folder / _IMAGES).rglob("*") if path.is_file() and is_image(path.name))
+    if not images:
+        raise DataError(f"there are no images in {shown(folder / _IMAGES)}")
+    found = (path for path in (folder / _MASKS).rglob("*") if is_image(path.name))
+    masks = {path.relative_to(folder / _MASKS).with_suffix(""): path for path in found}
+    names = [path.relative_to(folder / _IMAGES).with_suffix("") for path in images]
+    if missing := [shown(image) for image, name in zip(images, names, strict=True) if name not in masks]:
+        raise DataError(
+            f"{len(missing):,} of {len(images):,} images have no mask of the same name in {shown(folder / _MASKS)}: "
+            f"{listed(missing, 3)}"
+        )
+    return [(image, masks[name]) for image, name in zip(images, names, strict=True)]
+
+
+class _Pairs(Sequence[Any]):
+    """Image ``(3, H, W)`` and mask ``(H, W)`` of each pair of files."""
+
+    def __init__(self, pairs: Sequence[_Pair], settings: DataSettings) -> None:
+        self._pairs, self._size = pairs, settings.size
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Any:
+        image, mask = self._pairs[index]
+        height, width = self._size
+        colours = _read(image, lambda opened: in_colours(opened, max(height, width), 2))
+        classes = _read(mask, np.asarray)
+        if classes.ndim != 2:
+            raise DataError(
+                f"the mask {shown(mask)} has {classes.shape[2]} channels: save one channel, or a palette, with the number of a "
+                "class in each pixel"
+            )
+        return fitted_image(colours, width, height).transpose(2, 0, 1), fitted(classes[None], self._size, is_mask=True)[0]
+
+
+def _read(path: Path, how: Callable[[Image.Image], Any]) -> Any:
+    """What ``how`` makes of an image; raises DataError with the name of the file."""
+    try:
+        with Image.open(path, formats=readable_formats()) as opened:
+            return how(opened)
+    except Exception as error:
+        raise DataError(f"{shown(path)} is not a readable image ({reason_of(error)}): remove or replace it") from error
