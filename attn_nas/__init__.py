@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attn_nas.space.metric import Metric
     from attn_nas.space.schema import SearchSpace
     from attn_nas.space.trunks import Trunk, register_trunk
+    from attn_nas.torchvision_operators import declare_torchvision_operators
     from attn_nas.training.objective import TrainingPaused, Trial
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Trunk",
     "__version__",
     "build_model",
+    "declare_torchvision_operators",
     "insert",
     "register_dataset",
     "register_mechanism",
@@ -79,6 +81,7 @@ _PUBLIC = {
     "Trial": "attn_nas.training.objective",
     "Trunk": "attn_nas.space.trunks",
     "build_model": "attn_nas.models.build",
+    "declare_torchvision_operators": "attn_nas.torchvision_operators",
     "insert": "attn_nas.models.insertion",
     "register_dataset": "attn_nas.space.data_sources",
     "register_mechanism": "attn_nas.attention.catalog",

@@ -28,10 +28,12 @@ from attn_nas.space.loading import load_space
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.space.trunks import Trunk
+from attn_nas.torchvision_operators import declare_torchvision_operators
 
 if TYPE_CHECKING:
     from attn_nas.runs.run import Run
 
+declare_torchvision_operators()  # before any test module is imported: many import torchvision or timm
 
 FAMILIES = [
     Trunk("cifar_resnet", 20, 8),

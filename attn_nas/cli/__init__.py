@@ -23,6 +23,7 @@ from attn_nas.cli import (
     reporting,
     searching,
     showing,
+    siting,
     watching,
 )
 from attn_nas.cli.failures import reported_failures
@@ -50,7 +51,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
     "Look at the result": [showing.show, explaining.why, dashboards.dashboard, reporting.report],
     "Check the result": [further_training.audit, further_training.baseline, further_training.retrain],
     "Use the result": [exporting.export],
-    "Reference": [benching.bench],
+    "Reference": [siting.sites, benching.bench],
 }
 """Visible commands in the order of use, by the heading above them in ``attn-nas --help``."""
 for _group, _commands in _GROUPS.items():

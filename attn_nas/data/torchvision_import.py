@@ -1,23 +1,15 @@
-"""Imports ``torchvision.datasets``; the only module that imports torchvision.
-
-Requirements: torchvision is imported only when a data set needs it. A CUDA build of torchvision with a CPU build of torch fails
-at import, because its compiled operators cannot be loaded; its data sets work nevertheless. Any other failure is an error that
-names both versions.
-"""
+"""Imports ``torchvision.datasets``; the only module that imports torchvision, and only when a data set needs it."""
 
 from __future__ import annotations
 
 import importlib
-import logging
-import sys
 from functools import lru_cache
 from typing import Any
 
 import torch
 
 from attn_nas.errors import DataError
-
-logger = logging.getLogger(__name__)
+from attn_nas.torchvision_operators import declare_torchvision_operators
 
 
 @lru_cache(maxsize=1)
@@ -28,29 +20,13 @@ def torchvision_datasets() -> Any:
         DataError: torchvision is missing or incompatible with this torch.
 
     """
+    declare_torchvision_operators()
     try:
         return importlib.import_module("torchvision.datasets")
     except ModuleNotFoundError:
         raise DataError("this data set needs torchvision: pip install torchvision") from None
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise _misfit(error) from None
-    logger.info("torchvision's compiled operators are incompatible with torch %s; its data sets work", torch.__version__)
-    _declare_operators()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    try:
-        return importlib.import_module("torchvision.datasets")
     except (ImportError, RuntimeError) as error:
         raise _misfit(error) from None
-
-
-@lru_cache(maxsize=1)
-def _declare_operators() -> torch.library.Library:
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
 
 
 def _misfit(error: Exception) -> DataError:

@@ -21,12 +21,14 @@ from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, ProxySettings
 from attn_nas.space.task import UNKNOWN, Task
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
+from attn_nas.training.own_model import check_logits
 from attn_nas.training.scores import metric_of
 from attn_nas.training.train import check_steps
 
@@ -72,6 +74,8 @@ class Setting:
             self._dataset = self._load(choices, kept, data_root, download=download)
         self.encoding = Encoding(self.space)
         self.task = self._dataset.task if self._dataset else self._task_of_objective()
+        if isinstance(self.encoding.trunk, Host) and not self.space.objective:
+            check_logits(self.encoding.trunk, self.task)
         self.table = CostTable(self.encoding.trunk, self.task)
         self._check_objective() if self.space.objective else self._check_training()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)

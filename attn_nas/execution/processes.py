@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from attn_nas.errors import RunError, first_line
+from attn_nas.torchvision_operators import declare_torchvision_operators
 
 _LOADED = ["attn_nas.execution.local", "attn_nas.training.trainer"]
 """Modules that the server imports before it forks. None may start a thread."""
@@ -117,7 +118,8 @@ def ignoring_terminal_signals() -> Iterator[None]:
 
 
 def _begin(environment: Mapping[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Body of a worker."""
+    """Body of a worker; code of users that it imports later may import torchvision."""
+    declare_torchvision_operators()
     begin_process(environment)
     _keep_freed_memory()
     target(*arguments)

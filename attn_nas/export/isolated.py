@@ -159,6 +159,7 @@ def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], th
     folder = Path(described["folder"])
     inputs = load_file(work / "inputs.safetensors")
     handles = load_module(Path(described["handles"]))
+    load_module(Path(described["operators"])).declare_torchvision_operators()
     networks: dict[str, Network] = {}
     found: dict[str, Any] = {}
     torch.set_num_threads(1)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from attn_nas import torchvision_operators
 from attn_nas.cost import handles
 from attn_nas.data.dataset import Split
 from attn_nas.errors import ExportError
@@ -137,6 +138,7 @@ def _described(written: Written, num_images: int) -> dict[str, Any]:
         "folder": str(written.folder),
         "formats": written.runnable,
         "handles": str(handles.__file__),
+        "operators": str(torchvision_operators.__file__),
         "of_user": isinstance(winner.genotype.trunk, Host),
         "normalization": preprocessing.normalization if preprocessing else None,
         "numerics": winner.recorded.numerics.to_dict(),

@@ -36,7 +36,7 @@ def build_trunk(trunk: AnyTrunk, num_classes: int, in_channels: int = 3) -> nn.M
     if isinstance(trunk, Host):
         from attn_nas.models.insertion.user_model import make_host, with_all_slots
 
-        return with_all_slots(make_host(trunk, num_classes), trunk)
+        return with_all_slots(make_host(trunk, num_classes or None), trunk)
     module, arguments = trunk_call(trunk)
     return module(**arguments, num_classes=num_classes, in_channels=in_channels)
 
@@ -140,5 +140,5 @@ def _bare_model(trunk: AnyTrunk, num_classes: int, in_channels: int) -> nn.Modul
     if isinstance(trunk, Host):
         from attn_nas.models.insertion.user_model import make_host
 
-        return make_host(trunk, num_classes)
+        return make_host(trunk, num_classes or None)
     return build_trunk(trunk, num_classes, in_channels)

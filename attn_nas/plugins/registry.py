@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from attn_nas.errors import SpaceError, unknown
 from attn_nas.plugins.trust import check_trusted, remember
+from attn_nas.torchvision_operators import declare_torchvision_operators
 
 GROUP = "attn_nas.plugins"
 _INSTALLED = "an installed package"
@@ -173,6 +174,7 @@ def load_files(files: Iterable[PluginFile]) -> None:
 
 
 def _run(file: PluginFile) -> None:
+    declare_torchvision_operators()
     module = ModuleType(file.module_name)
     module.__file__ = f"<{file.module_name}>"
     linecache.cache[module.__file__] = (len(file.source), None, file.source.splitlines(keepends=True), module.__file__)

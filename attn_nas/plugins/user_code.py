@@ -22,6 +22,7 @@ from typing import Any
 
 from attn_nas.errors import SpaceError, choose_from, first_line
 from attn_nas.plugins.trust import check_trusted, remember, remembered_folder
+from attn_nas.torchvision_operators import declare_torchvision_operators
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -153,6 +154,7 @@ class UserCode:
 
         """
         code = self.read()
+        declare_torchvision_operators()
         module = code._imported() if code.file is None else code._run()
         found = _attribute(module, self.name)
         if found is None:

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.mechanism import Mechanism
 from attn_nas.errors import SpaceError
 from attn_nas.plugins.user_code import UserCode
-from attn_nas.space.mistakes import KeyPath, Mistake, MistakeKind, dotted, mistakes_of, unknown_key
+from attn_nas.space.mistakes import Mistake, unknown_key
 from attn_nas.space.model_settings import model_section
+from attn_nas.space.refusals import listed_mistakes
 from attn_nas.space.trunks import Trunk, trunk_names
 
 OF_MODEL = ("example", "sites")
@@ -47,7 +48,7 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
     objective, also = _with_short("objective", _code(given.pop("objective", {})), given, short_objective)
     mistakes += twice + also
     if mistakes:
-        raise SpaceError(_listed(mistakes, given))
+        raise SpaceError(listed_mistakes(mistakes, given))
     return {
         **given,
         **(
@@ -107,30 +108,3 @@ def _registered(mechanism: Mechanism) -> Mechanism:
     if get_mechanism(mechanism.name) != mechanism:
         raise SpaceError(f"mechanisms: another mechanism is registered as {mechanism.name!r}: choose another name")
     return mechanism
-
-
-def refusal(error: ValidationError, model: type[BaseModel], given: object, within: KeyPath = ()) -> SpaceError:
-    """The error to raise for values of ``model`` that pydantic refused, each mistake on a line of its own.
-
-    ``given`` is the input of the validation, and ``within`` the path of ``model`` in the search space.
-    """
-    return SpaceError(_listed(mistakes_of(error, model), given, within))
-
-
-def _listed(mistakes: Any, given: object, within: KeyPath = ()) -> str:
-    lines = []
-    for mistake in mistakes:
-        value = _at(given, mistake.path) if mistake.kind is MistakeKind.WRONG_VALUE else None
-        shown = "" if value is None or isinstance(value, Mapping | BaseModel | list | tuple) else f" = {value}"
-        lines.append(f"{dotted((*within, *mistake.path))}{shown}: {mistake.text}")
-    return "\n".join(lines)
-
-
-def _at(value: Any, path: KeyPath) -> Any:
-    """The value at ``path`` of nested mappings and lists; None if there is none."""
-    for part in path:
-        try:
-            value = getattr(value, str(part)) if isinstance(value, BaseModel) else value[part]
-        except (LookupError, TypeError, AttributeError):
-            return None
-    return value

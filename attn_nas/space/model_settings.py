@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from attn_nas.errors import SpaceError, first_line
 from attn_nas.plugins.lazy_class import LazyClass
 from attn_nas.plugins.user_code import UserCode
 from attn_nas.space.fields import Count, PathText, SettingsSection, Text, refuse
 from attn_nas.space.host import Host, Maker, module_from_dict, module_to_dict, set_maker
+from attn_nas.space.refusals import refusal
 
 _FINDER = LazyClass("attn_nas.models.insertion.user_model:found_in")
 
@@ -194,6 +195,19 @@ def _of_function(function: Callable[..., Any]) -> dict[str, Any]:
     name = getattr(function, "__qualname__", type(function).__name__)
     _given[name] = function
     return {"function": name}
+
+
+def model_of(section: Mapping[str, Any], folder: Path) -> ModelSettings:
+    """The settings of a ``section``, whose file is relative to ``folder``; the user has named it.
+
+    Raises:
+        SpaceError: a key is wrong, or the network cannot be made; each mistake is on a line of its own.
+
+    """
+    try:
+        return ModelSettings.model_validate(section, context={"folder": folder, "named": True})
+    except ValidationError as error:
+        raise refusal(error, ModelSettings, section) from None
 
 
 def give_function(name: str, function: Callable[..., Any]) -> None:

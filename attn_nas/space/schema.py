@@ -28,12 +28,13 @@ from attn_nas.space.fields import (
     refuse,
     suggested,
 )
-from attn_nas.space.keywords import UNUSED_PROXY, expanded, named, refusal
+from attn_nas.space.keywords import UNUSED_PROXY, expanded, named
 from attn_nas.space.limits import Limit
 from attn_nas.space.mechanism_settings import MechanismSettings
 from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.model_settings import ModelSettings
 from attn_nas.space.objective import TrainingObjective
+from attn_nas.space.refusals import refusal
 from attn_nas.space.trunks import MAX_CHANNELS, AnyTrunk, Trunk, get_family, trunk_names
 from attn_nas.space.values import number
 

@@ -32,4 +32,4 @@ class Task:
     @property
     def chance(self) -> float:
         """Accuracy of random guessing if classes are balanced, as a fraction of 1; 0 where no single class is guessed."""
-        return 1.0 / self.num_classes if self.kind == "classification" else 0.0
+        return 1.0 / self.num_classes if self.kind == "classification" and self.num_classes else 0.0

@@ -178,20 +178,23 @@ def test_the_folder_may_come_from_the_environment(cifar10, monkeypatch):
     assert len(load_dataset(DataSettings(name="cifar10", num_validation=5)).train) == 20
 
 
-def test_an_import_that_fails_for_want_of_operators_is_mended(monkeypatch):
-    """Beside a CPU torch the first import of a CUDA torchvision fails on nms; with the operators declared, the second works."""
-    imported = []
-
-    def failing_first(name):
-        imported.append(name)
-        if len(imported) == 1:
-            raise RuntimeError("operator torchvision::nms does not exist")
-        return "the module"
-
-    monkeypatch.setattr(torchvision_import, "_declare_operators", lambda: imported.append("declared"))
-    monkeypatch.setattr(torchvision_import.importlib, "import_module", failing_first)
-    assert torchvision_import.torchvision_datasets.__wrapped__() == "the module"
-    assert imported == ["torchvision.datasets", "declared", "torchvision.datasets"]
+def test_torchvision_is_imported_where_its_operators_do_not_fit(tmp_path):
+    """One call, which imports nothing itself, lets a torchvision be imported whose compiled file cannot be loaded."""
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "_C.so").write_bytes(b"made for another torch")
+    (package / "__init__.py").write_text("import torch\ntorch.library.register_fake('torchvision::nms')(lambda *given: None)\n")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import attn_nas
+attn_nas.declare_torchvision_operators()
+attn_nas.declare_torchvision_operators()
+assert "torch" not in sys.modules
+import torchvision
+assert torchvision.__file__.startswith({str(tmp_path)!r})
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_any_other_import_failure_names_both_versions(monkeypatch):

@@ -23,6 +23,7 @@ from attn_nas.execution.ray_cluster.messages import Begun, Done
 from attn_nas.files import write_whole
 from attn_nas.plugins import registry as plugins
 from attn_nas.space.genotype import Genotype
+from attn_nas.torchvision_operators import declare_torchvision_operators
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.protocol import Trainer
 
@@ -156,6 +157,7 @@ def _trainer(shipment: Shipment) -> Trainer:
         from ray import cloudpickle
 
         _trainers.clear()
+        declare_torchvision_operators()
         plugins.load_files(shipment.plugins)
         unpickled: Trainer = cloudpickle.loads(shipment.trainer)
         _trainers[shipment.token, gpu] = unpickled.relocated(*_folders(shipment)).on_gpu(gpu)

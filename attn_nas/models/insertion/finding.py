@@ -73,7 +73,7 @@ def find_modules(model: nn.Module, example: Any, patterns: Sequence[str] | None 
     _check(model)
     passed, _ = _run(model, example, noise=False)
     noisy, expected = _run(model, example, noise=True)
-    _check_flow(type(model).__name__, passed, noisy)
+    _check_flow(f"the network {type(model).__name__}", passed, noisy)
     chosen = _named(model, passed, patterns) if patterns is not None else _repeated(model, passed)
     for name in chosen:
         reason = next((f"{name}.{inner}".strip(".") + f" {why}" for inner, why in alterations(model.get_submodule(name))), None)
@@ -110,8 +110,8 @@ def _run(model: nn.Module, example: Any, *, noise: bool) -> tuple[dict[str, Pass
     except Exception as error:
         given = f"of shape {tuple(example)}" if isinstance(example, list | tuple | torch.Size) else "given"
         raise UsageError(
-            f"{type(model).__name__} cannot run on the example {given}: {type(error).__name__}: {first_line(error)}. Give an "
-            "example with the channels and the size that it takes"
+            f"the network {type(model).__name__} cannot run on the example {given}: {type(error).__name__}: "
+            f"{first_line(error)}. Give an example with the channels and the size that it takes"
         ) from error
 
 
@@ -189,7 +189,7 @@ def _repeated(model: nn.Module, passed: dict[str, Passed]) -> list[str]:
         return once
     example = f"; these have one: {', '.join(usable[:_MOST_NAMED])}" if usable else ""
     raise UsageError(
-        f"{type(model).__name__} has no repeated blocks whose output is a map (B, C, H, W) with its channels second"
+        f"the network {type(model).__name__} has no repeated blocks whose output is a map (B, C, H, W) with its channels second"
         + (f": name modules with sites=[...]{example}" if usable else ": attention for maps has no place in it")
     )
 
@@ -291,7 +291,7 @@ def _examined(
         UsageError: the copy cannot be made, or gives another output.
 
     """
-    kind = type(model).__name__
+    kind = f"the network {type(model).__name__}"
     try:
         copied = twin_of(model)
         recorders = {name: _with_recorders(copied, name, known.get(name), passed[name]) for name in chosen}
