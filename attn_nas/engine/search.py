@@ -118,6 +118,8 @@ class Search:
             loaded = loaded.with_data(own.settings if own else data)
         if isinstance(training, Mapping):
             loaded = loaded.with_training(**training)
+        if loaded.proxy.weights is not None:
+            loaded = loaded.with_training(weights=Path(loaded.proxy.weights).expanduser().absolute())
         if loaded.data is None:
             raise UsageError("the space names no data: add data, as in Search(space, data='cifar10')")
         trainer = None if isinstance(training, Mapping) else training

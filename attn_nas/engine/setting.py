@@ -25,6 +25,8 @@ from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
+from attn_nas.training.pretrained import check_pretrained
+from attn_nas.training.scores import metric_of
 from attn_nas.training.train import check_steps
 
 
@@ -70,6 +72,9 @@ class Setting:
         check_transforms(self.dataset.augmentation.transforms)
         check_steps(self.space.proxy, len(self.dataset.train))
         self.encoding = Encoding(self.space)
+        if self.space.proxy.weights is not None:
+            check_pretrained(Path(self.space.proxy.weights), self.encoding.trunk, self.dataset.task)
+        metric_of(self.space.proxy, self.dataset.task)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)
         self._check_resolution()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
