@@ -96,11 +96,9 @@ class OwnData:
         if isinstance(value, Mapping):  # such as a DatasetDict
             held = value.get("validation", value.get("valid", value.get("val")))
             return cls(value["train"], held, value.get("test"))
-        if isinstance(value, tuple | list) and not is_pair_of_arrays(value):
+        if isinstance(value, tuple) and not is_pair_of_arrays(value):
             if not 2 <= len(value) <= 3:
-                raise UsageError(
-                    f"data has {len(value)} parts: give (training data, validation data), and test data if there are"
-                )
+                raise UsageError(f"data has {len(value)} parts: give (training data, validation data)")
             return cls(*value)
         return cls(value)
 
