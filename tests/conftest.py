@@ -1,6 +1,7 @@
 """What all tests share: a small search space, one core per process, sweeps, a web application asked, a dashboard served."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -143,9 +144,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Give torch one thread, where a test module has imported it."""
+    """Give torch one thread, where a test module has imported it, and let the garbage collector pass over what is loaded."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +166,23 @@ def _state(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_steps(request) -> Iterator[None]:
+    """Hyperparameters of models are fitted in few steps, and every step of a chain is a draw, which takes a third of the time.
+
+    Not so in unit tests and in modules marked with ``full_fits``, which judge the estimates.
+    """
+    if "unit" in request.path.parts or request.node.get_closest_marker("full_fits"):
+        yield
+        return
+    from attn_nas.sampling import hyperparameters
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(hyperparameters, "_STEPS", 5)
+        patched.setattr(hyperparameters, "_BETWEEN", 1)
         yield
 
 

@@ -1,4 +1,4 @@
-"""What tests of whole commands in this process share: a run that was really trained, and exports that are verified at once."""
+"""What tests of whole commands in this process share: a run that was really trained, and what takes less time than usual."""
 
 import subprocess
 import sys
@@ -8,6 +8,9 @@ from functools import cache
 from types import SimpleNamespace
 
 import pytest
+from optuna.distributions import distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 
 from attn_nas.data import digits
 from attn_nas.engine.search import Search
@@ -25,6 +28,20 @@ def many_rounds() -> Iterator[dict[str, int]]:
         patched.setattr(step_profile, "_ROUNDS", dict.fromkeys(many, 1))
         patched.setattr(digits, "_NUM_TEST", 400)
         yield many
+
+
+@pytest.fixture(autouse=True, scope="module")
+def optunas_own() -> Iterator[Callable[..., None]]:
+    """Meanwhile Optuna writes a parameter of a trial without reading those of earlier trials first; gives what it does else."""
+
+    def add(storage, session, trial_id, name, value, distribution, previous=None):
+        text = distribution_to_json(distribution)
+        session.add(models.TrialParamModel(trial_id=trial_id, param_name=name, param_value=value, distribution_json=text))
+
+    usual = RDBStorage._set_trial_param_without_commit
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RDBStorage, "_set_trial_param_without_commit", add)
+        yield usual
 
 
 @pytest.fixture(scope="session")
