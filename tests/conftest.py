@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test processes share the cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two threads of a test that share a core would spin
 
+import lighter
 import pytest
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
@@ -170,20 +172,20 @@ def _state(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_steps(request) -> Iterator[None]:
-    """Hyperparameters of models are fitted in few steps, and every step of a chain is a draw, which takes a third of the time.
-
-    Not so in unit tests and in modules marked with ``full_fits``, which judge the estimates.
-    """
-    if "unit" in request.path.parts or request.node.get_closest_marker("full_fits"):
-        yield
+def few_steps(request) -> Iterator[dict[str, int]]:
+    """Models are fitted in few steps; gives the usual numbers. Unit tests fit as usual, and others do by `full_fits`."""
+    if "unit" in request.path.parts:
+        yield {}
         return
-    from attn_nas.sampling import hyperparameters
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(hyperparameters, "_STEPS", 5)
-        patched.setattr(hyperparameters, "_BETWEEN", 1)
-        yield
+        yield lighter.apply(lighter.FITS, patched.setattr)
+
+
+@pytest.fixture
+def full_fits(few_steps, monkeypatch) -> None:
+    """In this test models are fitted as for users, because it judges estimates or compares them with another process."""
+    for place, number in few_steps.items():
+        monkeypatch.setattr(place, number)
 
 
 @pytest.fixture(params=FAMILIES, ids=str)

@@ -364,6 +364,7 @@ def test_ours_repeats_nothing_and_ends_with_the_space(small_table):
     assert len({step.key for step in sampled}) < len(sampled) == 40
 
 
+@pytest.mark.usefixtures("full_fits")
 def test_an_oracle_wins_and_a_bad_sampler_loses(played):
     """So that the harness is known to tell them apart: the oracle has no regret, the worst has more than random."""
     made = {"oracle": Oracle, "worst": Worst, "random": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}
@@ -450,6 +451,7 @@ def own(tmp_path):
     return path
 
 
+@pytest.mark.usefixtures("full_fits")
 def test_several_processes_play_the_same(own, played):
     """Two processes give what one gives, also of the strategies in a file of a user: a sampler, a peer, a strategy."""
     theirs = {name: NamedStrategy(f"{own}:{name}") for name in ("MySampler", "MyPeer", "MyStrategy")}

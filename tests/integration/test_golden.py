@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.full_fits
+pytestmark = pytest.mark.usefixtures("full_fits")
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden.json"
 

@@ -19,7 +19,7 @@ from attn_nas.space.encoding import Encoding
 from attn_nas.terminal.insight_table import insight_notes, insight_tables
 from attn_nas.testing import TableTrainer
 
-pytestmark = pytest.mark.full_fits
+pytestmark = pytest.mark.usefixtures("full_fits")
 
 
 def _trainings(encoding, accuracy, number=60, noise=0.003, luck=0):
