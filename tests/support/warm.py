@@ -37,9 +37,12 @@ LOADED = (
     "attn_nas.followups.retraining",
     "attn_nas.followups.trunk_baseline",
     "attn_nas.report.document",
+    "attn_nas.terminal.closing",
+    "attn_nas.terminal.live",
     "attn_nas.terminal.training_lines",
     "attn_nas.testing",
     "attn_nas.training.trainer",
+    "fvcore.nn",
 )
 """Modules of the product that most commands import."""
 _PR_SET_CHILD_SUBREAPER = 36
