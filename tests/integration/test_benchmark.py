@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import warm
 from optuna.samplers import RandomSampler
 from typer.testing import CliRunner
 
@@ -634,7 +635,7 @@ def _script(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, str(SCRIPT), *_options(folder), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = warm.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     signal.signal(signal.SIGINT, inherited)
     try:
         yield process
