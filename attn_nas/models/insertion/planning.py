@@ -139,7 +139,7 @@ def bare_blocks(trunk: Trunk) -> tuple[tuple[type[nn.Module], Geometry], ...]:
 
 
 @lru_cache(maxsize=256)
-def _bare_blocks(trunk: Trunk, module: type[nn.Module]) -> tuple[tuple[type[nn.Module], Geometry], ...]:
+def _bare_blocks(trunk: Trunk, module: object) -> tuple[tuple[type[nn.Module], Geometry], ...]:
     """`bare_blocks` of a trunk whose class is ``module``: a plug-in that is loaded again has another one."""
     model: Any = trunk_without_weights(trunk)
     return tuple((type(block), observe(block)[0]) for block in model.blocks)
