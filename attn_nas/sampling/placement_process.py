@@ -176,18 +176,6 @@ class PlacementProcess:
                 drawn = drawn + torch.from_numpy(rng.standard_normal((number, len(networks)))) * rest.sqrt()
         return drawn.numpy() * self._scale[0] + self._mean[0]
 
-    def sum_deviation(self, networks: PlacedNetworks, weights: Floats) -> float:
-        """Standard deviation of the weighted sum of the noise-free first output; ``weights`` are ``(networks,)``."""
-        kernel, networks, across = self._across(networks)
-        with torch.no_grad():
-            variance = self._posterior.sum_variance(
-                torch.from_numpy(weights),
-                across,
-                lambda: kernel.between(networks, networks, self.parameters),
-                kernel.of_each(networks, self.parameters),
-            )
-        return variance.clamp_min(0.0).sqrt().item() * float(self._scale[0])
-
     def _across(self, networks: PlacedNetworks, seed: int | None = None) -> tuple[Kernel, PlacedNetworks, Tensor]:
         """A kernel for all placements, the ``networks`` indexed for it, and their covariance with the fitted basis.
 

@@ -556,12 +556,10 @@ def test_many_values_are_taken_by_way_of_a_part(many, monkeypatch):
 
 
 def test_draws_by_way_of_a_part_have_the_moments_that_are_predicted(many, monkeypatch):
-    """And sums of networks the deviation of their draws."""
+    """Means and standard deviations."""
     part = many.fitted(monkeypatch, 1024)
     some = many.placed[np.arange(0, 1500, 25)]
     means, deviations = part.predict(some)
     drawn = part.draw(some, 20_000, np.random.default_rng(2))
     np.testing.assert_allclose(drawn.mean(0), means[:, 0], atol=5 * deviations.max() / 20_000**0.5)
     np.testing.assert_allclose(drawn.std(0), deviations, rtol=0.05)
-    weights = np.random.default_rng(3).normal(size=len(some))
-    assert part.sum_deviation(some, weights) == pytest.approx((drawn @ weights).std(), rel=0.05)

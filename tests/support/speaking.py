@@ -1,7 +1,10 @@
 """Trainers that say what their process is like; a worker that gets one imports this file, and not a module of tests."""
 
 import os
+import resource
 import signal
+
+import torch
 
 from attn_nas.errors import AttnNasError
 from attn_nas.testing import TableTrainer
@@ -20,3 +23,14 @@ class SaysWhatItBlocks(TableTrainer):
     def __call__(self, genotype, seed, on_epoch):
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         raise AttnNasError(" ".join(sorted(each.name for each in blocked)))
+
+
+class SaysItsPageFaults(TableTrainer):
+    """Fails with the number of page faults of allocating 40 MB for the eleventh to the twentieth time."""
+
+    def __call__(self, genotype, seed, on_epoch):
+        for repeat in range(20):
+            torch.ones(10_000_000)
+            if repeat == 9:
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        raise AttnNasError(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from speaking import SaysAWord, SaysWhatItBlocks
+from speaking import SaysAWord, SaysItsPageFaults, SaysWhatItBlocks
 
 from attn_nas.engine.search import Search
 from attn_nas.execution import processes as workers
@@ -113,6 +113,11 @@ def test_nothing_is_imported_from_the_folder_that_a_search_starts_in(tmp_path, t
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "imported").exists()
+
+
+def test_workers_keep_the_memory_of_a_step_for_the_next(bare, tiny_task):
+    """Else the ten allocations are 100,000 page faults."""
+    assert int(_answer(SaysItsPageFaults(tiny_task), bare).reason) < 20_000
 
 
 def test_workers_of_another_packages_server_ignore_terminal_signals_too(bare, tiny_task):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -135,11 +135,11 @@ def hosts_of(trunk: Trunk) -> tuple[type[HostBlock], ...]:
 
 def bare_blocks(trunk: Trunk) -> tuple[tuple[type[nn.Module], Geometry], ...]:
     """Class and geometry of each block of the bare trunk, which is built on the meta device and allocates no weights."""
-    return _bare_blocks(trunk, trunk_call(trunk)[0])
+    return _bare_blocks(trunk, cast("Hashable", trunk_call(trunk)[0]))
 
 
 @lru_cache(maxsize=256)
-def _bare_blocks(trunk: Trunk, module: object) -> tuple[tuple[type[nn.Module], Geometry], ...]:
+def _bare_blocks(trunk: Trunk, module: Hashable) -> tuple[tuple[type[nn.Module], Geometry], ...]:
     """`bare_blocks` of a trunk whose class is ``module``: a plug-in that is loaded again has another one."""
     model: Any = trunk_without_weights(trunk)
     return tuple((type(block), observe(block)[0]) for block in model.blocks)
