@@ -277,6 +277,7 @@ if __name__ == "__main__":
     lighter = runpy.run_path(str(Path(__file__).with_name("lighter.py")))
     for kind in ("FITS", "TIMES", "IMAGES"):
         lighter["apply"](lighter[kind], setattr)
+    importlib.import_module("sqlalchemy.orm").configure_mappers()  # the first study of a process would, for 0.2 s
     gc.freeze()
     asked, files = _serve(socket.socket(fileno=int(sys.argv[1])))
     _become(asked, files)
