@@ -26,6 +26,8 @@ from attn_nas.sampling.rows import CostedRows
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 
+pytestmark = pytest.mark.usefixtures("full_fits")
+
 TASK = Task(3, 32, 32, 10)
 DIRECTIONS = ["maximize", "minimize"]
 
