@@ -26,7 +26,8 @@ class TransformersObjective:
 
     Args:
         trainer: makes the Trainer of a network, from that network and a ``TrainingArguments``, which has the epochs, the seed
-            and the device of the trial, evaluates after each epoch, saves nothing and reports to nobody.
+            and the device of the trial, evaluates after each epoch, saves nothing and reports to nobody. Its ``label_names``
+            are ``["labels"]``, which the Trainer cannot guess of a network that returns logits.
         monitor: name of the metric that an evaluation gives, such as ``"eval_loss"``.
         arguments: further fields of the ``TrainingArguments``.
 
@@ -72,6 +73,7 @@ class TransformersObjective:
                 "use_cpu": trial.device.type == "cpu",
                 "eval_strategy": "epoch",
                 "save_strategy": "no",
+                "label_names": ["labels"],
                 "report_to": "none",
                 "disable_tqdm": True,
             }
