@@ -26,7 +26,7 @@ _INSERT = '''def insert(model: nn.Module, *, identity_init: bool = False) -> nn.
     """
     return insert_at_sites(model, INSERTIONS, identity_init=identity_init)'''
 _LOAD = '''\
-"""Makes the bare network of {text}. The user's code may import attn_nas, which is blocked again afterwards."""
+"""Makes the bare network of {text}; the user's file may import attn_nas, the exported files may not."""
 
 import importlib
 import importlib.util
@@ -38,13 +38,11 @@ def load():
 
 
 def build_model():
-    blocked = "attn_nas" in sys.modules
     sys.modules.pop("attn_nas", None)
     try:
         return load().{function}(**{arguments})
     finally:
-        if blocked:
-            sys.modules["attn_nas"] = None
+        sys.modules["attn_nas"] = None
 '''
 
 

@@ -183,6 +183,8 @@ def test_every_search_space_is_one(page, tmp_path):
             written = yaml.safe_load(block.code)
             assert set(written) <= set(SearchSpace.model_fields), block
             default = yaml.safe_load(builtin_spaces()["cued_digits"].read_text())
+            if "model" in written:
+                del default["trunk"]
             parse_space(yaml.safe_dump({**default, **written}), str(tmp_path / "space.yaml"))
 
 
