@@ -54,9 +54,8 @@ def test_a_search_begins_from_what_init_writes(photos, command):
     assert all("#" in line for line in text.splitlines() if line.startswith("  ") and ": " in line and "- {" not in line
                and "label_smoothing" not in line)  # fmt: skip
     (photos.parent / "photos.yaml").write_text(text.replace("epochs: 30", "epochs: 1"))
-    code, out, err = command(
-        "search", "--space", "photos.yaml", "--budget", "1", "--confirm", "0", "--run", "run", "--workers", "1"
-    )
+    options = ["--budget", "1", "--confirm", "0", "--run", "run", "--workers", "1", "--no-export"]
+    code, out, err = command("search", "--space", "photos.yaml", *options)
     assert code == 0, err
     assert "Pareto front of 1" in out
     code, _, err = command("init", "photos")

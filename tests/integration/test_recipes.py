@@ -39,25 +39,27 @@ def digits():
 
 
 def _random(kind, classes=3, number=24, ignored=None):
-    """Random images with labels of a kind."""
+    """Noise in which the channel of a class is bright where the class is, with labels of a kind."""
     noise = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (number, 3, 8, 8), dtype=torch.uint8, generator=noise)
-    labels = {
-        "classification": torch.arange(number) % classes,
-        "multi_label": torch.randint(2, (number, classes), dtype=torch.uint8, generator=noise),
-        "segmentation": torch.randint(classes, (number, 8, 8), generator=noise).to(torch.uint8),
-    }[kind]
+    pixels = torch.randint(100, (number, 3, 8, 8), dtype=torch.uint8, generator=noise)
+    if kind == "segmentation":
+        labels = torch.randint(classes, (number, 8, 8), generator=noise)
+        pixels += 100 * nn.functional.one_hot(labels, classes).permute(0, 3, 1, 2).to(torch.uint8)
+        labels = labels.to(torch.uint8)
+    else:
+        labels = torch.arange(number) % classes
+        there = nn.functional.one_hot(labels, classes).to(torch.uint8)
+        if kind == "multi_label":
+            labels = there = torch.randint(2, (number, classes), dtype=torch.uint8, generator=noise)
+        pixels += 100 * there[:, :, None, None]
     if ignored is not None:
         labels[:, 0] = ignored
     split = Split(pixels, labels)
-    return Dataset(
-        "random", Task(3, 8, 8, classes, kind, ignored), split, split, Augmentation(crop=1, flip=True), lambda: split
-    )
+    augmentation = Augmentation(crop=1, flip=True)
+    return Dataset("random", Task(3, 8, 8, classes, kind, ignored), split, split, augmentation, lambda: split)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"optimizer": "adamw"}, {"schedule": "cosine"}, {"optimizer": "adamw", "averaging": "ema"}]
-)
+@pytest.mark.parametrize("changes", [{"optimizer": "adamw"}, {"optimizer": "adamw", "averaging": "ema"}], ids=["plain", "ema"])
 def test_a_training_in_parts_reaches_the_same_weights(digits, changes, tmp_path):
     """The moments of AdamW are kept too, also in a file."""
     settings = _settings(**changes)
@@ -106,13 +108,11 @@ def test_scores_are_those_of_a_loop():
 
 @pytest.mark.parametrize(("kind", "ignored"), [("classification", None), ("multi_label", None), ("segmentation", 255)])
 def test_each_kind_of_task_is_learned_and_scored(kind, ignored):
-    """A network overfits 24 images, by the loss of their kind; ignored pixels have no gradient."""
+    """By the loss of its kind, with masks that move as their images do; ignored pixels have no gradient."""
     dataset = _random(kind, ignored=ignored)
-    settings = _settings(lr=0.01, optimizer="adamw", epochs=40, batch_size=12, class_weights="balanced")
+    settings = _settings(optimizer="adamw", batch_size=12, class_weights="balanced")
     if kind == "segmentation":
-        model = nn.Sequential(
-            nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 3, 1)
-        )
+        model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 1))
     else:
         model = build_trunk(Trunk("cifar_resnet", 8, 8), 3)
     found = on_device(dataset, Numerics())
@@ -144,9 +144,7 @@ def test_class_weights():
         class_weights(dataset.task, _settings(class_weights=[1, 2]), split)
     with pytest.raises(DataError, match="there are no training images of the classes 2"):
         class_weights(dataset.task, _settings(class_weights="balanced"), Split(split.images[:5], split.labels[:5]))
-    with pytest.raises(
-        DataError, match=r"proxy\.metric = mean_iou is not for the classification of these data: choose from acc"
-    ):
+    with pytest.raises(DataError, match=r"proxy\.metric = mean_iou is not for the classification of these data: choose from"):
         metric_of(_settings(metric="mean_iou"), dataset.task)
 
 
@@ -171,9 +169,8 @@ def test_statistics_do_not_depend_on_the_bits():
     expected = [each / 255 for each in channel_statistics(Split(small, labels))]
     for pixels in ((small.int() * 257).to(torch.uint16), small.float() / 255):
         split = Split(pixels, labels)
-        assert all(
-            torch.allclose(each / split.scale, wanted) for each, wanted in zip(channel_statistics(split), expected, strict=True)
-        )
+        found = [each / split.scale for each in channel_statistics(split)]
+        assert all(torch.allclose(each, wanted) for each, wanted in zip(found, expected, strict=True))
 
 
 def test_a_random_part_fills_the_image():
