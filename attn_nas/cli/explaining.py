@@ -35,11 +35,11 @@ def why(
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Explain a result: the effect of each mechanism, position and block; with a KEY, where that candidate looks.
+    """Explain a result: what each mechanism, position and block adds; with a KEY, where that candidate looks.
 
-    Without KEY or a selecting option: estimates effects on accuracy from all trainings, with 90 % intervals, and writes
-    insight.json and insight.svg into the run folder. With them: shows activation maps and gates of candidates, next to the bare
-    trunk and CBAM everywhere, and writes a picture KEY.png for each.
+    Without KEY or a selecting option: estimates from all trainings what placements add to the bare trunk, and to the pick of
+    the search, with 90 % intervals, and writes insight.json and insight.svg into the run folder. With them: shows activation
+    maps and gates of candidates, next to the bare trunk and CBAM everywhere, and writes a picture KEY.png for each.
     """
     if keys or knee or front or best_under is not None:
         maps(run, keys, knee, front, best_under, _NUM_IMAGES if images is None else images, to, data_root, download, json)
@@ -51,7 +51,7 @@ def why(
 
 
 def insight(run: RunArgument, json: JsonOption = False) -> None:
-    """Estimate the effect of each mechanism, position and block on accuracy; same as attn-nas why RUN."""
+    """Estimate what each mechanism, position and block adds in accuracy; same as attn-nas why RUN."""
     from attn_nas.report import write_insight
     from attn_nas.runs.run import Run
     from attn_nas.terminal.console import console

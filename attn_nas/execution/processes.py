@@ -25,6 +25,7 @@ _RETRY_AFTER = 1.0
 """Seconds to wait after a failed start, until the death of a server is noticed and another can be started."""
 _SAFE_PATH_VARIABLE = "PYTHONSAFEPATH"
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 """Signals that a terminal sends to all its processes, and that only the parent handles."""
 _DEFERRED = (*_TERMINAL_SIGNALS, signal.SIGTERM)
@@ -118,7 +119,20 @@ def ignoring_terminal_signals() -> Iterator[None]:
 def _begin(environment: Mapping[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Body of a worker."""
     begin_process(environment)
+    _keep_freed_memory()
     target(*arguments)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next allocation in the place of returning it to the kernel.
+
+    A training step frees and allocates the same activations again; page faults for them are 3 to 4 % of its time on a
+    processor. Other C libraries stay as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def begin_process(environment: Mapping[str, str]) -> None:

@@ -31,6 +31,7 @@ from attn_nas.sampling.beliefs import Difference
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.encoding import Encoding
+from attn_nas.space.genotype import Genotype
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
@@ -153,8 +154,21 @@ class Run:
 
     @property
     def insight(self) -> Insight:
-        """Effects of mechanisms, positions and sites on accuracy; raises RunError if there are too few candidates."""
-        found = Insight.of(self.trainings, Encoding(self.space))
+        """What placements add to the bare trunk and to the pick of the verdict.
+
+        Where the verdict was not tested, the pick is the member of the front with the largest estimate.
+
+        Raises:
+            RunError: there are fewer than four scored candidates.
+
+        """
+        encoding = Encoding(self.space)
+        pick = Genotype.bare(encoding.trunk)
+        if self.verdict.pick:
+            pick = self.candidate(self.verdict.pick).record.genotype
+        elif self.verdict.kind == "not tested" and self.front:
+            pick = self.front[-1].record.genotype
+        found = Insight.of(self.trainings, encoding, pick)
         if found is None:
             raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from attn_nas.sampling.noise_trend import NoiseTrend
 from attn_nas.sampling.placement_kernel import KernelParameters, PlacedNetworks
@@ -17,6 +17,9 @@ from attn_nas.sampling.scale import LOGITS, AccuracyScale
 Floats = NDArray[np.float64]
 _PER_DRAW = 400
 """Largest number of trainings for which all draws are made, to limit time: each draw has a process of its own."""
+_DEGREES = 4
+"""Degrees of freedom of Student's distribution in intervals and draws: scales are estimated from few replicates. With 4, at
+least 86 % of the 90 % intervals of front members hold on each landscape; with a normal distribution, 78 %."""
 MIN_NETWORKS = 4
 """Fewest distinct networks that a model is fitted to."""
 
@@ -111,24 +114,18 @@ class AccuracyModel:
     def interval(self, networks: PlacedNetworks, level: float = 0.9) -> tuple[Floats, Floats]:
         """Lower and upper bounds of the true accuracies at a probability of ``level``, each ``(networks,)``."""
         means, deviations = self._scaled(networks)
-        center, reach = means.mean(0), ndtri(0.5 + level / 2) * self._whole(means, deviations)
+        center, reach = means.mean(0), stdtrit(_DEGREES, 0.5 + level / 2) * self._whole(means, deviations)
         return self.scale.back(center - reach), self.scale.back(center + reach)
 
     def draw(self, networks: PlacedNetworks, number: int, rng: np.random.Generator) -> Floats:
         """Joint posterior samples of the true accuracies, ``(number, networks)``."""
         shares = [len(each) for each in np.array_split(np.arange(number), len(self._processes))]
-        drawn = [process.draw(networks, share, rng) for process, share in zip(self._processes, shares, strict=True)]
+        drawn = []
+        for process, share in zip(self._processes, shares, strict=True):
+            means = process.means(networks)[:, 0]
+            stretched = np.sqrt(_DEGREES / rng.chisquare(_DEGREES, share))
+            drawn.append(means + stretched[:, None] * (process.draw(networks, share, rng) - means))
         return self.scale.back(np.concatenate(drawn))
-
-    def contrast(self, networks: PlacedNetworks, weights: Floats) -> tuple[float, float]:
-        """Mean and standard deviation of the weighted sum of true accuracies; ``weights`` are ``(networks,)``."""
-        means = np.array([self.scale.back(process.means(networks)[:, 0]) for process in self._processes])
-        slopes = self.scale.slope(means)
-        deviations = [
-            process.sum_deviation(networks, weights * slope) for process, slope in zip(self._processes, slopes, strict=True)
-        ]
-        sums = means @ weights
-        return float(sums.mean()), float(self._whole(sums, np.array(deviations)))
 
     @property
     def noise(self) -> float:
@@ -142,7 +139,7 @@ class AccuracyModel:
         expected = self._scaled(self.seen.networks)[0].mean(0)
         numbers = np.unique(self.seen.networks.rows, axis=0, return_inverse=True)[1].ravel()
         trend = NoiseTrend.of(self.scale(self.seen.accuracies), expected, numbers, self.seen.seeds)
-        if not trend.slope:
+        if trend.is_flat:
             return self
         trend = trend.with_mean_of_one(expected)
         seen = replace(self.seen, noise=self.seen.noise * trend(expected))

@@ -20,6 +20,8 @@ _DRAWS = 500
 _DOUBT = 2.0
 """Spread of the prior of the strength of all effects, where networks were trained repeatedly: statements allow that there are
 none. Otherwise noise cannot be told from effects, and they are supposed to be there, as for proposals."""
+_CENTRAL = (0.159, 0.841)
+"""Quantiles that are two standard deviations apart in a normal distribution."""
 HYPERPARAMETERS = 8
 """Draws of the hyperparameters that statements are averaged over; fewer above 400 trainings."""
 FEWER = 2
@@ -99,7 +101,8 @@ class Beliefs:
         """Estimated accuracy of the network ``key`` minus that of ``other``."""
         keys = list(self.networks)
         ahead = self.draws[:, keys.index(key)] - self.draws[:, keys.index(other)]
-        return Difference(Mean(float(ahead.mean()), float(ahead.std())), _share((ahead > 0).mean()))
+        low, high = np.quantile(ahead, _CENTRAL)
+        return Difference(Mean(float(ahead.mean()), float(high - low) / 2), _share((ahead > 0).mean()))
 
     @classmethod
     def of(

@@ -1,8 +1,8 @@
-"""Estimates the effects of mechanisms, positions and sites on accuracy from all trainings of a search."""
+"""Estimates what a placement adds to a network: alone on the bare trunk, and to the pick of a search."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,23 +13,24 @@ from attn_nas.sampling.accuracy import AccuracyModel
 from attn_nas.sampling.beliefs import Training, model_of
 from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.encoding import Encoding
-from attn_nas.space.genotype import Placement
-from attn_nas.stats.uncertainty import Z90
+from attn_nas.space.genotype import Genotype, Placement
 
-_CONTEXTS = 8
-_MOST = 48
-"""Largest number of pairs of site and placement that an effect is averaged over."""
+_DRAWS = 400
+_EMPTY = -1
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Change of accuracy, as a fraction of 1, from placing ``what`` at one site instead of nothing, with its 90 % interval.
+    """Change of accuracy, as a fraction of 1, from one placement at a site instead of nothing there, with its 90 % interval.
 
-    The effect is averaged over everything that ``what`` leaves open (sizes, positions, sites) and over the other placements
-    of networks of the search. ``trained`` is the number of trained networks that have it.
+    Of all placements that ``what`` names (a mechanism, a position, a site), it is ``placement`` at ``site``: the one with the
+    largest estimated change. ``trained`` is the number of trained networks that have any of them.
     """
 
     what: str
+    site: str
+    placement: str
     change: float
     low: float
     high: float
@@ -46,30 +47,34 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Insight:
-    """Effects of each mechanism, each position, attention at each site, and (``cells``) each mechanism at each site.
+class Additions:
+    """Effects of single placements in one network, the other sites of which stay as they are.
 
-    ``noise`` is the standard deviation of one training around its network's true accuracy, ``networks`` the number of
-    distinct networks.
+    ``network`` is its key, None for the bare trunk. Effects are those of each mechanism, of each position, of each site, and
+    (``cells``, by site and mechanism) of each mechanism at each site. Where the network has a placement already, that site is
+    emptied first: so the effect of its own placement is what it is worth.
     """
 
+    network: str | None
     mechanisms: tuple[Effect, ...]
     positions: tuple[Effect, ...]
     sites: tuple[Effect, ...]
     cells: dict[str, dict[str, Effect]]
-    noise: float
-    networks: int
+
+    @property
+    def heading(self) -> str:
+        """To which network placements are added, in words."""
+        return f"added to {self.network}" if self.network else "alone on the bare trunk"
 
     @property
     def nothing_found(self) -> bool:
-        """True if no mechanism, position or site has an effect whose interval excludes zero."""
-        return not any(each.beyond_noise for each in (*self.mechanisms, *self.positions, *self.sites))
+        """True if no placement has an effect whose interval excludes zero."""
+        return not any(effect.beyond_noise for row in self.cells.values() for effect in row.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
-            "networks": self.networks,
-            "noise_of_one_training": self.noise,
+            "network": self.network,
             **{
                 name: [effect.to_dict() for effect in effects]
                 for name, effects in (("mechanisms", self.mechanisms), ("positions", self.positions), ("sites", self.sites))
@@ -79,34 +84,84 @@ class Insight:
             },
         }
 
+
+@dataclass(frozen=True)
+class Insight:
+    """What placements add to the bare trunk (``alone``) and to the pick of the search (``added``).
+
+    ``added`` is None if the pick is the bare trunk. ``noise`` is the standard deviation of one training around its network's
+    true accuracy, ``networks`` the number of distinct networks that were trained.
+    """
+
+    alone: Additions
+    added: Additions | None
+    noise: float
+    networks: int
+
+    @property
+    def both(self) -> tuple[Additions, ...]:
+        """``alone``, and ``added`` if there is one."""
+        return (self.alone, self.added) if self.added else (self.alone,)
+
+    @property
+    def nothing_found(self) -> bool:
+        """True if no placement has an effect whose interval excludes zero."""
+        return all(additions.nothing_found for additions in self.both)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "networks": self.networks,
+            "noise_of_one_training": self.noise,
+            "alone": self.alone.to_dict(),
+            "added": self.added and self.added.to_dict(),
+        }
+
     @classmethod
-    def of(cls, trainings: Sequence[Training], encoding: Encoding) -> Insight | None:
-        """Effects from all ``trainings`` of a search in the space of ``encoding``; None for fewer than four networks."""
+    def of(cls, trainings: Sequence[Training], encoding: Encoding, pick: Genotype) -> Insight | None:
+        """Effects from all ``trainings`` of a search in the space of ``encoding``; None for fewer than four networks.
+
+        ``pick`` is the trained network to which placements are added.
+        """
         model = model_of(trainings)
         if model is None:
             return None
+        bare = Genotype.bare(encoding.trunk)
         effects = _Effects(model, encoding)
-        names = [str(site) for site in encoding.trunk.sites]
-        cells: dict[str, dict[str, Effect]] = {}
-        for (site, mechanism), effect in effects.by(lambda site, placement: (names[site], placement.mechanism)).items():
-            cells.setdefault(site, {})[mechanism] = effect
         return cls(
-            tuple(effects.by(lambda _, placement: (placement.mechanism,)).values()),
-            tuple(effects.by(lambda _, placement: (placement.position,)).values()),
-            tuple(effects.by(lambda site, _: (names[site],)).values()),
-            cells,
+            effects.added_to(bare),
+            effects.added_to(pick) if pick != bare else None,
             model.noise,
             len({training.genotype.key for training in trainings}),
         )
 
 
+@dataclass(frozen=True)
+class _Possible:
+    """One placement that the space allows at one site: index and name of the site, number of the placement in the model."""
+
+    index: int
+    site: str
+    number: int
+    placement: Placement
+
+
+_KINDS: Mapping[str, Callable[[_Possible], Any]] = {
+    "mechanisms": lambda one: one.placement.mechanism,
+    "positions": lambda one: one.placement.position,
+    "sites": lambda one: one.site,
+    "cells": lambda one: (one.site, one.placement.mechanism),
+}
+"""For each kind of effect the names by which placements are grouped."""
+
+
 class _Effects:
-    """Computes effects of groups of placements; ``_possible`` lists every pair of site index and placement of the space."""
+    """Computes effects with one model."""
 
     def __init__(self, model: AccuracyModel, encoding: Encoding) -> None:
         self._model = model
         indices = {site: index for index, site in enumerate(encoding.trunk.sites)}
-        self._possible = [
+        possible = [
             (indices[site], placement)
             for options, sites in zip(encoding.options, encoding.sites, strict=True)
             for order, site in enumerate(sites)
@@ -114,32 +169,64 @@ class _Effects:
             if placement
         ]
         known = model.seen.networks.placements
-        self._placements = (*known, *dict.fromkeys(one for _, one in self._possible if one not in known))
-        self._number = {placement: number for number, placement in enumerate(self._placements)}
-        self._seen = np.unique(model.seen.networks.rows, axis=0)
-        self._rng = np.random.default_rng(0)
-        self._contexts = self._some(self._seen, _CONTEXTS)
+        self._placements = (*known, *dict.fromkeys(one for _, one in possible if one not in known))
+        numbers = {placement: number for number, placement in enumerate(self._placements)}
+        names = [str(site) for site in encoding.trunk.sites]
+        self._possible = [_Possible(index, names[index], numbers[one], one) for index, one in possible]
+        self._seen: Rows = np.unique(model.seen.networks.rows, axis=0)
 
-    def by(self, group: Callable[[int, Placement], tuple[str, ...]]) -> dict[tuple[str, ...], Effect]:
-        """The effect of each group of placements, by the name that ``group`` gives them."""
-        groups: dict[tuple[str, ...], list[tuple[int, int]]] = {}
-        for site, placement in self._possible:
-            groups.setdefault(group(site, placement), []).append((site, self._number[placement]))
-        return {name: self._effect(name[-1], np.array(members)) for name, members in groups.items()}
+    def added_to(self, network: Genotype) -> Additions:
+        """The effects of all placements in ``network``."""
+        present, absent = self._with_and_without(PlacedNetworks.of([network]).numbered(self._placements).rows[0])
+        changes = self._means(present) - self._means(absent)
+        groups = {kind: self._best(changes, name) for kind, name in _KINDS.items()}
+        chosen = sorted({best for found in groups.values() for best, _ in found.values()})
+        reaches = dict(zip(chosen, self._reaches(present[chosen], absent[chosen]), strict=True))
 
-    def _effect(self, what: str, members: NDArray[np.int64]) -> Effect:
-        """Mean effect of placing one of ``members`` ``(n, 2)``, pairs of site index and placement number."""
-        having = (self._seen[:, members[:, 0]] == members[:, 1]).any(1)
-        chosen = self._some(members, _MOST)
-        present = np.repeat(self._contexts, len(chosen), axis=0)
-        sites, numbers = np.tile(chosen, (len(self._contexts), 1)).T
-        absent = present.copy()
-        each = np.arange(len(present))
-        present[each, sites], absent[each, sites] = numbers, -1
-        networks = PlacedNetworks(self._model.seen.networks.sites, np.concatenate([present, absent]), self._placements)
-        weights = np.repeat([1.0, -1.0], len(present)) / len(present)
-        change, deviation = self._model.contrast(networks, weights)
-        return Effect(what, change, change - Z90 * deviation, change + Z90 * deviation, int(having.sum()))
+        def effect(what: str, best: int, members: list[int]) -> Effect:
+            one, change, reach = self._possible[best], float(changes[best]), float(reaches[best])
+            name = str(one.placement)
+            return Effect(what, one.site, name, change, change - reach, change + reach, self._trained(members))
 
-    def _some(self, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-        return rows if len(rows) <= most else self._rng.choice(rows, most, replace=False)
+        lists = {
+            kind: tuple(effect(str(name), *found) for name, found in groups[kind].items())
+            for kind in ("mechanisms", "positions", "sites")
+        }
+        cells: dict[str, dict[str, Effect]] = {}
+        for (site, mechanism), found in groups["cells"].items():
+            cells.setdefault(site, {})[mechanism] = effect(mechanism, *found)
+        return Additions(network.key if network.num_attended else None, **lists, cells=cells)
+
+    def _with_and_without(self, row: Rows) -> tuple[Rows, Rows]:
+        """Rows of the network with each possible placement, and with its site empty, each ``(possible, sites)``."""
+        present = np.repeat(row[None], len(self._possible), axis=0)
+        absent, each = present.copy(), np.arange(len(present))
+        indices = np.array([one.index for one in self._possible])
+        present[each, indices], absent[each, indices] = [one.number for one in self._possible], _EMPTY
+        return present, absent
+
+    def _best(self, changes: NDArray[np.float64], name: Callable[[_Possible], Any]) -> dict[Any, tuple[int, list[int]]]:
+        """For each name the index of the placement with the largest change, and those of all placements of that name."""
+        members: dict[Any, list[int]] = {}
+        for index, one in enumerate(self._possible):
+            members.setdefault(name(one), []).append(index)
+        return {each: (max(found, key=lambda index: float(changes[index])), found) for each, found in members.items()}
+
+    def _trained(self, members: list[int]) -> int:
+        """Number of trained networks that have one of the placements ``members``."""
+        pairs = np.array([(self._possible[one].index, self._possible[one].number) for one in members])
+        return int((self._seen[:, pairs[:, 0]] == pairs[:, 1]).any(1).sum())
+
+    def _networks(self, rows: Rows) -> PlacedNetworks:
+        return PlacedNetworks(self._model.seen.networks.sites, rows, self._placements)
+
+    def _means(self, rows: Rows) -> NDArray[np.float64]:
+        distinct, inverse = np.unique(rows, axis=0, return_inverse=True)
+        return self._model.means(self._networks(distinct))[inverse.ravel()]
+
+    def _reaches(self, present: Rows, absent: Rows) -> NDArray[np.float64]:
+        """Half widths of the 90 % intervals of the differences between networks ``present`` and ``absent``, row by row."""
+        distinct, inverse = np.unique(np.concatenate([present, absent]), axis=0, return_inverse=True)
+        drawn = self._model.draw(self._networks(distinct), _DRAWS, np.random.default_rng(0))[:, inverse.ravel()]
+        low, high = np.quantile(drawn[:, : len(present)] - drawn[:, len(present) :], [0.05, 0.95], axis=0)
+        return np.asarray((high - low) / 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -174,18 +176,6 @@ class PlacementProcess:
                 drawn = drawn + torch.from_numpy(rng.standard_normal((number, len(networks)))) * rest.sqrt()
         return drawn.numpy() * self._scale[0] + self._mean[0]
 
-    def sum_deviation(self, networks: PlacedNetworks, weights: Floats) -> float:
-        """Standard deviation of the weighted sum of the noise-free first output; ``weights`` are ``(networks,)``."""
-        kernel, networks, across = self._across(networks)
-        with torch.no_grad():
-            variance = self._posterior.sum_variance(
-                torch.from_numpy(weights),
-                across,
-                lambda: kernel.between(networks, networks, self.parameters),
-                kernel.of_each(networks, self.parameters),
-            )
-        return variance.clamp_min(0.0).sqrt().item() * float(self._scale[0])
-
     def _across(self, networks: PlacedNetworks, seed: int | None = None) -> tuple[Kernel, PlacedNetworks, Tensor]:
         """A kernel for all placements, the ``networks`` indexed for it, and their covariance with the fitted basis.
 
@@ -205,8 +195,8 @@ class PlacementProcess:
 
 def _informative(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Indices of at most ``most`` rows: repeated ones, which tell noise from effects, and others at even intervals."""
-    _, inverse, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    repeated = np.flatnonzero(counts[inverse.ravel()] > 1)[: most // 2]
+    counts = Counter(row.tobytes() for row in rows)
+    repeated = np.flatnonzero([counts[row.tobytes()] > 1 for row in rows])[: most // 2]
     others = np.setdiff1d(np.arange(len(rows)), repeated)
     evenly = np.linspace(0, len(others) - 1, min(len(others), most - len(repeated))).astype(np.int64)
     return np.sort(np.concatenate([repeated, others[evenly]]))

@@ -38,10 +38,6 @@ class Posterior(Protocol):
         """
         ...
 
-    def sum_variance(self, sums: Tensor, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> Tensor:
-        """Posterior variance of the weighted sum of the query points; the weights ``sums`` are ``(asked,)``."""
-        ...
-
 
 class Exact:
     """The exact posterior; ``factor`` is the Cholesky factor of the covariance ``(seen, seen)`` of the values, with noise."""
@@ -70,11 +66,6 @@ class Exact:
         """See `Posterior`."""
         explained = self.explained(across)
         return cholesky(prior() - explained @ explained.T), None
-
-    def sum_variance(self, sums: Tensor, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> Tensor:
-        """See `Posterior`."""
-        explained = self.explained((sums @ across)[None])
-        return sums @ prior() @ sums - (explained**2).sum()
 
 
 class Projected:
@@ -116,12 +107,6 @@ class Projected:
         features = self._features(across)
         factor = torch.linalg.solve_triangular(self._precision.T, features, upper=True, left=False)
         return factor, self._rest(features, variances)
-
-    def sum_variance(self, sums: Tensor, across: Tensor, prior: Callable[[], Tensor], variances: Tensor) -> Tensor:
-        """See `Posterior`."""
-        factor, rest = self.joint(across, prior, variances)
-        found = ((sums @ factor) ** 2).sum()
-        return found if rest is None else found + (sums**2 * rest).sum()
 
 
 def cholesky(covariance: Tensor) -> Tensor:

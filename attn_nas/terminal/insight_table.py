@@ -1,40 +1,49 @@
-"""Effects of mechanisms, positions and sites on accuracy in a terminal: tables and notes."""
+"""What placements add to the bare trunk and to the pick, in a terminal: tables and notes."""
 
 from __future__ import annotations
 
 from rich.table import Table
 
-from attn_nas.sampling.insight import Effect, Insight
+from attn_nas.sampling.insight import Additions, Effect, Insight
 
-_HEADINGS = ("change of accuracy, points", "90 % interval", "networks with it", "")
+_HEADINGS = ("points", "90 % interval", "best placement", "networks", "")
+_NUMBERS = ("points", "90 % interval", "networks")
 
 
 def insight_tables(insight: Insight) -> list[Table]:
-    """Tables of the effects by mechanism, by position and by site, then of each mechanism at each site."""
-    tables = [
-        _effects("mechanism", insight.mechanisms),
-        _effects("position", insight.positions),
-        _effects("site", insight.sites),
-    ]
-    grid = Table(box=None, title="mechanism at a site", title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    """For each network that placements are added to: effects by mechanism, position and site, then mechanisms at sites."""
+    return [table for additions in insight.both for table in _tables(additions)]
+
+
+def _tables(additions: Additions) -> list[Table]:
+    heading = additions.heading
+    grid = Table(
+        box=None, title=f"mechanism at a site, {heading}", title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
+    )
     grid.add_column("site", no_wrap=True)
-    names = [effect.what for effect in insight.mechanisms]
+    names = [effect.what for effect in additions.mechanisms]
     for name in names:
         grid.add_column(name, justify="right", no_wrap=True)
-    for site, row in insight.cells.items():
+    for site, row in additions.cells.items():
         grid.add_row(site, *(_cell(row.get(name)) for name in names))
-    return [*tables, grid]
+    return [
+        _effects("mechanism", heading, additions.mechanisms),
+        _effects("position", heading, additions.positions),
+        _effects("site", heading, additions.sites),
+        grid,
+    ]
 
 
-def _effects(kind: str, effects: tuple[Effect, ...]) -> Table:
-    table = Table(box=None, title=kind, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+def _effects(kind: str, heading: str, effects: tuple[Effect, ...]) -> Table:
+    table = Table(box=None, title=f"{kind}, {heading}", title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     table.add_column(kind, no_wrap=True)
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for name in _HEADINGS:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
     for effect in sorted(effects, key=lambda effect: -effect.change) if kind != "site" else effects:
         interval = f"[{100 * effect.low:+.2f}, {100 * effect.high:+.2f}]"
+        place = effect.placement if kind == "site" else f"{effect.site}: {effect.placement}"
         note = "" if effect.beyond_noise else "no effect beyond noise"
-        table.add_row(effect.what, f"{100 * effect.change:+.2f}", interval, str(effect.trained), note)
+        table.add_row(effect.what, f"{100 * effect.change:+.2f}", interval, place, str(effect.trained), note)
     return table
 
 
@@ -48,9 +57,10 @@ def _cell(effect: Effect | None) -> str:
 def insight_notes(insight: Insight) -> list[str]:
     """Sentences below the tables: how the effects are estimated, and how to read them."""
     notes = [
-        f"Estimated from {insight.networks} networks: accuracy with a mechanism at one site minus accuracy with that site "
-        f"empty. Noise between seeds: ± {100 * insight.noise:.2f} points. In brackets: no effect beyond noise."
+        f"Estimated from {insight.networks} networks: accuracy with a placement at a site minus accuracy with that site empty, "
+        "for the best placement of its kind. Noise between seeds: "
+        f"± {100 * insight.noise:.2f} points. In brackets: no effect beyond noise."
     ]
     if insight.nothing_found:
-        notes.append("No mechanism, position or site has an effect beyond noise: more candidates or seeds may find one.")
+        notes.append("No placement has an effect beyond noise: more candidates or seeds may find one.")
     return notes

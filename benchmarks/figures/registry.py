@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from statistics import fmean, geometric_mean
 from typing import Any
@@ -212,6 +212,47 @@ def _curse(found: Document) -> list[list[str]]:
         cells = [mean(found["found"][f"{name}: {key}"], digits) + unit for name in ("search", "confirmed", "search as long")]
         rows.append([label, *cells])
     return rows
+
+
+def _announced(found: Document) -> list[dict[str, Any]]:
+    """The landscapes one by one, those on which nothing matters first, then both kinds together."""
+    rows = sorted(found["rows"], key=lambda row: row["matters"])
+    both = {"all where nothing matters": found["nothing_matters"], "all others": found["something_matters"]}
+    return [*rows, *({"landscape": name, **row} for name, row in both.items() if row)]
+
+
+def _announcing(rounds: int) -> Column:
+    def write(row: Document) -> str:
+        share = row[f"rounds {rounds}"]
+        return f"{percentage('share')(share)} [{100 * share['low']:.1f}, {100 * share['high']:.1f}]"
+
+    return f"something announced after {rounds} round{'s' * (rounds > 1)}", write
+
+
+def _part(*path: str) -> Callable[[Document], str]:
+    """What writes the fraction found at ``path`` as a part: ``1/12.3``."""
+    find = at(*path)
+    return lambda row: f"1/{1 / find(row):.1f}"
+
+
+def _holding(kind: str) -> Callable[[Document], str]:
+    """What writes the share of intervals that hold, with its interval and their number."""
+
+    def write(row: Document) -> str:
+        share = row[kind]
+        return f"{percentage('share')(share)} [{100 * share['low']:.1f}, {100 * share['high']:.1f}] of {share['of']}"
+
+    return write
+
+
+def _reliability(found: Document) -> str:
+    """Reliability diagrams of what is said to be probable, over all landscapes: shares that are true, in ranges."""
+    series = [Series("as said", [(0.0, 0.0), (1.0, 1.0)])]
+    for kind in dict.fromkeys(row["kind"] for row in found["probabilities"]):
+        for place in dict.fromkeys(row["place"] for row in found["probabilities"]):
+            rows = [row for row in found["probabilities"] if (row["kind"], row["place"]) == (kind, place) and row["of"] >= 10]
+            series.append(Series(f"{kind}, {place}", [(row["said"], row["share"]) for row in rows]))
+    return line_svg("What is said to be probable, and how often it is true", "said", "true", series)
 
 
 def _seen(network: Document) -> str:
@@ -583,6 +624,71 @@ _FIGURES = (
                 "The winner's curse",
                 _curse,
                 [("", cell(0)), ("search", cell(1)), ("confirmed", cell(2)), ("search with as many trainings", cell(3))],
+            )
+        ],
+    ),
+    Figure(
+        "null_searches",
+        "how often a search announces something, where nothing matters and where something does",
+        "null_searches.json",
+        [Step("python null_searches.py --kept {to}/null_searches.jsonl --json")],
+        [
+            Table(
+                "Verdicts",
+                _announced,
+                [("landscape", cell("landscape")), ("searches", cell("searches")), _announcing(1), _announcing(2)],
+            )
+        ],
+    ),
+    Figure(
+        "reliability",
+        "whether the statements about a search hold",
+        "reliability.json",
+        [Step("python reliability.py --kept {to}/reliability.jsonl --json")],
+        [
+            Table(
+                "What is said to be probable, and how often it is true",
+                at("probabilities"),
+                [
+                    ("statement", cell("kind")),
+                    ("where", cell("place")),
+                    ("said", lambda row: f"{row['from']:.2f} to {row['to']:.2f}"),
+                    ("mean said", percentage("said")),
+                    ("true", lambda row: f"{percentage('share')(row)} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"),
+                    ("statements", cell("of")),
+                ],
+            ),
+            Table(
+                "90 % intervals that hold",
+                at("intervals"),
+                [
+                    ("landscape", cell("landscape")),
+                    ("searches", cell("searches")),
+                    ("members of the front", _holding("front")),
+                    ("all candidates", _holding("all")),
+                ],
+            ),
+        ],
+        {"reliability.svg": _reliability},
+    ),
+    Figure(
+        "equal_front",
+        "seconds until a search has a front as good as a plain loop's",
+        "equal_front.json",
+        [Step("python equal_front.py --kept {to}/equal_front.jsonl --json")],
+        [
+            Table(
+                "Time to an equally good front",
+                at("rows"),
+                [
+                    ("landscape", cell("landscape")),
+                    ("pairs", cell("pairs")),
+                    ("headroom that the loop recovered", lambda row: f"{mean(row['loop_recovered'], 0)} %"),
+                    ("trials of the search", number("trials", "mean", digits=1)),
+                    ("seconds, as a part of the loop's", _part("share", "mean")),
+                    ("with the plain recipe", _part("share_plain", "mean")),
+                    ("without an equal front", cell("not_reached")),
+                ],
             )
         ],
     ),

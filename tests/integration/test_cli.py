@@ -223,8 +223,10 @@ def test_an_interrupted_search_ends_with_130_and_says_how_to_go_on(tmp_path):
 def test_a_reader_who_goes_ends_the_command_quietly(searched, arguments):
     """As `head` does, here before anything is written: exit code 141 as of any tool, and no traceback."""
     command, (folder, _) = [sys.executable, "-m", "attn_nas", *arguments], searched
-    with warm.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with warm.Popen(command, cwd=folder, stdout=writer, stderr=subprocess.PIPE) as process:
+        os.close(writer)
         assert process.stderr.read() == b""
     assert process.returncode == 141
 

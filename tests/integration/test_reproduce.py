@@ -53,7 +53,7 @@ def test_every_script_with_results_is_what_its_figure_runs():
         word for figure in FIGURES.values() for step in figure.steps for word in step.words.split() if word.endswith(".py")
     }
     assert all((ROOT / "benchmarks" / script).exists() for script in scripts)
-    others = {"common.py", "reproduce.py", "naive_peer.py", "syne_tune_peers.py"}
+    others = {"common.py", "kept.py", "playing.py", "reproduce.py", "naive_peer.py", "syne_tune_peers.py"}
     assert {path.name for path in (ROOT / "benchmarks").glob("*.py")} - others == scripts
 
 

@@ -3,6 +3,8 @@
 import io
 import json
 import random
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ from attn_nas.terminal.closing import closing_lines
 from attn_nas.terminal.comparing import comparison_notes
 from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
+
+pytestmark = pytest.mark.usefixtures("full_fits")
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -116,3 +120,32 @@ def test_where_something_matters_the_pick_is_compared_with_every_reference(effec
     assert "100 %" not in shown
     assert "> 99 %" in shown
     assert known(run, run.front[0])["verdict"] == run.verdict.to_dict()
+
+
+def test_verdicts_of_many_searches_are_counted(tmp_path, monkeypatch, capsys):
+    """What is kept is not played again, not even after a line that was cut off; shares have intervals."""
+    with monkeypatch.context() as patched:
+        patched.syspath_prepend(str(BENCHMARKS))
+        script = runpy.run_path(str(BENCHMARKS / "null_searches.py"))
+    kept = tmp_path / "kept.jsonl"
+    done = [
+        {
+            "landscape": name,
+            "instance": number,
+            "budget": 50,
+            "verdicts": {str(each): {"announced": name == "table" or number == 0, "trainings": 60} for each in (1, 2)},
+        }
+        for name in ("null", "table")
+        for number in range(2)
+    ]
+    kept.write_text("\n".join(map(json.dumps, done)) + '\n{"landscape": "nu')
+    monkeypatch.setitem(script["main"].__globals__, "play", lambda *_: pytest.fail("it was played again"))
+    options = ["--seeds", "2", "--others", "2", "--landscapes", "null", "table", "--kept", str(kept), "--json"]
+    monkeypatch.setattr(sys, "argv", ["null_searches.py", *options])
+    script["main"]()
+    found = json.loads(capsys.readouterr().out)
+    assert found["headline"] == found["nothing_matters"]["rounds 1"]["share"] == 0.5
+    assert found["something_matters"]["rounds 2"]["number"] == 2
+    assert found["rows"][0]["rounds 1"]["high"] == pytest.approx(0.9874, abs=1e-4)
+    script["keep"](kept, done[0])
+    assert script["kept"](kept) == [*done, done[0]]
