@@ -99,10 +99,10 @@ def _insertion(insertion: SiteInsertion) -> str:
 
 
 def host_arguments(host: Host, num_classes: int | None) -> str:
-    """The keyword arguments of the function that makes ``host``, as the source of a mapping."""
+    """The keyword arguments of the function that makes ``host``, as the source of a mapping; ``num_classes`` if it is known."""
     maker = host.maker()
     given = json.loads(host.arguments)
-    name = None if num_classes is None else class_parameter(maker.load() if isinstance(maker, UserCode) else maker)
+    name = None if not num_classes else class_parameter(maker.load() if isinstance(maker, UserCode) else maker)
     return repr({**given, **({name: num_classes} if name and name not in given else {})})
 
 

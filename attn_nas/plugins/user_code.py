@@ -49,11 +49,15 @@ class UserCode:
 
     @classmethod
     def of(cls, given: object) -> UserCode | None:
-        """Name a function or a class; None for what has no name: lambdas, closures, instances, code of a notebook.
+        """Name a function, a class, or a callable object that is a variable at the top level of a file.
+
+        None for what has no name: lambdas, closures, other objects, code of a notebook.
 
         What belongs to ``__main__`` or to a loose file is named by its file, other code by its module.
         """
-        name, module = getattr(given, "__qualname__", ""), sys.modules.get(getattr(given, "__module__", None) or "")
+        name, module = getattr(given, "__qualname__", None), sys.modules.get(getattr(given, "__module__", None) or "")
+        if name is None:
+            name, module = _variable(given) if callable(given) else ("", None)
         if module is None or not _NAME.fullmatch(name) or _attribute(module, name) is not given:
             return None
         spec = getattr(module, "__spec__", None)
@@ -195,6 +199,18 @@ class UserCode:
             del sys.modules[name]
             raise SpaceError(f"{self.file}{_line(error, module.__file__)} fails: {_reason(error)}") from error
         return module
+
+
+def _variable(given: object) -> tuple[str, ModuleType | None]:
+    """The variable at the top level of ``__main__``, or of another module that is not installed, that holds ``given``."""
+    main, others = sys.modules.get("__main__"), [*sys.modules.values()]
+    for module in (main, *others):
+        path = getattr(module, "__file__", None)
+        if isinstance(module, ModuleType) and path and (module is main or not is_installed(path)):
+            for name, value in [*vars(module).items()]:
+                if value is given and not name.startswith("_"):
+                    return name, module
+    return "", None
 
 
 def is_installed(path: str) -> bool:

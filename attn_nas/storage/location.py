@@ -64,7 +64,8 @@ def create_study(
 ) -> None:
     """Create the study of a run ``folder`` on the server at the address ``storage``, or in a file of the folder if it is None.
 
-    Its objectives are the ``score`` and the named ``costs``; it has these user ``attributes``. It is created whole or not at all.
+    Its objectives are the ``score`` and the named ``costs``; it has these user ``attributes``. It is created whole or not at
+    all.
 
     Raises:
         UsageError, RunError: the server cannot be used, or the folder cannot be written.

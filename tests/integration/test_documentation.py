@@ -67,6 +67,7 @@ TOY_RULES = [
     (r"num_train: \d+", "num_train: 64"),
     (r"num_validation: \d+", "num_validation: 40"),
     (r"image_size: \d+", "image_size: 32"),
+    (r"cifar_resnet, depth: \d+", "cifar_resnet, depth: 8"),
     (r"width: \d+", "width: 8"),
     (r"batch_size: \d+", "batch_size: 32"),
 ]

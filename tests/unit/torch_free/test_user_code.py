@@ -28,9 +28,8 @@ def test_a_function_of_a_loose_file_is_named_by_the_file_and_one_of_a_package_by
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both lead back to the function."""
-    path = _file(
-        tmp_path, "def objective(model, trial):\n    return 1.0\nclass Nets:\n    @staticmethod\n    def small(): ...\n"
-    )
+    text = "import functools\ndef objective(model, trial): ...\nshort = functools.partial(objective, trial=0)\n"
+    path = _file(tmp_path, f"{text}class Nets:\n    @staticmethod\n    def small(): ...\n")
     module = ModuleType("train")
     module.__file__ = path
     exec(Path(path).read_text(), vars(module))
@@ -38,6 +37,7 @@ def test_a_function_of_a_loose_file_is_named_by_the_file_and_one_of_a_package_by
     code = UserCode.of(module.objective)
     assert code == UserCode(path, None, "objective")
     assert code.text == "train.py:objective"
+    assert UserCode.of(module.short) == UserCode(path, None, "short")
     assert UserCode.of(module.Nets.small) == UserCode(path, None, "Nets.small")
     assert UserCode.of(functools.wraps) == UserCode(None, "functools", "wraps")
     assert UserCode.parse("functools:wraps").load() is functools.wraps
