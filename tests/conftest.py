@@ -1,6 +1,7 @@
 """What all tests share: a small search space, one core per process, sweeps, a web application asked, a dashboard served."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: test processes share the cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two threads of a test that share a core would spin
 
+import lighter
 import pytest
 
 from attn_nas.attention.catalog import get_mechanism, mechanism_names
@@ -145,9 +148,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Give torch one thread, where a test module has imported it."""
+    """Give torch one thread, where a test module has imported it, and let the garbage collector pass over what is loaded."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +171,23 @@ def _state(tmp_path_factory):
         patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_steps(request) -> Iterator[dict[str, int]]:
+    """Models are fitted in few steps; gives the usual numbers. Unit tests fit as usual, and others do by `full_fits`."""
+    if request.path.is_relative_to(Path(__file__).parent / "unit"):
+        yield {}
+        return
+    with pytest.MonkeyPatch.context() as patched:
+        yield lighter.apply(lighter.FITS, patched.setattr)
+
+
+@pytest.fixture
+def full_fits(few_steps, monkeypatch) -> None:
+    """In this test models are fitted as for users, because it judges estimates or compares them with another process."""
+    for place, number in few_steps.items():
+        monkeypatch.setattr(place, number)
 
 
 @pytest.fixture(params=FAMILIES, ids=str)

@@ -1,6 +1,5 @@
 """Search problems with known truths, stored and made up, on which search strategies are compared in seconds."""
 
-from attn_nas.benchmark.build import Shard, TableBuild
 from attn_nas.benchmark.compare import StrategyComparison, StrategyResult, Summary, Terms, compare
 from attn_nas.benchmark.landscapes import LANDSCAPES, Instance, Landscape, landscape, recorded
 from attn_nas.benchmark.problem import Judge, Problem
@@ -17,6 +16,7 @@ from attn_nas.benchmark.strategies import (
 )
 from attn_nas.benchmark.surrogate import Surrogate
 from attn_nas.benchmark.table import EMBEDDED, Entry, Header, Table
+from attn_nas.benchmark.table_build import Shard, TableBuild
 from attn_nas.benchmark.truth import SplitName, Truth
 
 __all__ = [

@@ -24,6 +24,7 @@ from attn_nas.cli import (
     searching,
     showing,
     siting,
+    starting,
     watching,
 )
 from attn_nas.cli.failures import reported_failures
@@ -47,7 +48,7 @@ catalog.command()(cataloging.spaces)
 catalog.command()(cataloging.schema)
 
 _GROUPS: dict[str, list[Callable[..., None]]] = {
-    "Search": [searching.search, watching.watch, listing.runs, attaching.attach],
+    "Search": [starting.init, searching.search, watching.watch, listing.runs, attaching.attach],
     "Look at the result": [showing.show, explaining.why, dashboards.dashboard, reporting.report],
     "Check the result": [further_training.audit, further_training.baseline, further_training.retrain],
     "Use the result": [exporting.export],

@@ -44,7 +44,8 @@ def bench(
     from attn_nas.terminal.console import console
 
     if landscape == "list":
-        print("\n".join(f"{each.name:<16}{each.about}" for each in LANDSCAPES.values()))
+        about = {each.name: each.about for each in LANDSCAPES.values()}
+        print(json_module.dumps(about, indent=2) if json else "\n".join(f"{name:<16}{text}" for name, text in about.items()))
         return
     if over not in ("trials", "seconds"):
         raise UsageError(f"--over {over}: {choose_from(over, ('trials', 'seconds'))}")

@@ -116,8 +116,8 @@ def _print_table(costs: "SiteCosts", names: list[str]) -> None:
     for line in grid(headings, rows, None if not out.is_terminal else out.width, cut="name", left=headings[:4]):
         out.print(line, soft_wrap=True)
     out.print()
-    for line in (
+    for note in (
         "shape: channels x height x width of the output. all: pre, inner, pre_norm, standard, identity, post, replace.",
         "Mechanisms: added FLOPs, as a share of the whole network's, with the sizes of their papers; -: not possible there.",
     ):
-        out.print(line, style="dim", soft_wrap=True)
+        out.print(note, style="dim", soft_wrap=True)

@@ -78,19 +78,18 @@ class ImageCache:
         It changes with the path and the size of every file, with the time at which its contents were written, and with the time
         at which anything of it changed, which no program can set: files that change places or keep their dates are noticed.
         """
-        digest = hashlib.blake2b(repr(settings).encode(), digest_size=20)
-        real: dict[str, bytes] = {}
+        real: dict[str, str] = {}
+        parts = [repr(settings)]
         try:
             for path in map(os.fspath, paths):
-                folder, name = os.path.split(path)
+                folder, _, name = path.rpartition("/")
                 if folder not in real:
-                    real[folder] = os.fsencode(os.path.realpath(folder))
+                    real[folder] = os.path.realpath(folder or ("/" if path[0] == "/" else "."))
                 status = os.stat(path)  # noqa: PTH116  faster than a Path, and there are many
-                digest.update(b"%b/%b" % (real[folder], os.fsencode(name)))
-                digest.update(b"\0%d %d %d\0" % (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+                parts.append(f"{real[folder]}/{name}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
         except OSError:
             return None
-        return digest.hexdigest()
+        return hashlib.blake2b(os.fsencode("\0".join(parts)), digest_size=20).hexdigest()
 
     def read(self, key: str, images: Tensor) -> Faults | None:
         """Read the images kept under ``key`` into ``images`` ``(N, C, H, W)``.

@@ -139,7 +139,7 @@ def is_image(name: str) -> bool:
 def _counts(name: str, rule: int) -> bool:
     if rule == 1:
         return name.lower().endswith(_FIRST_SUFFIXES)
-    return Path(name).suffix.lower() in readable_suffixes()
+    return os.path.splitext(name)[1].lower() in readable_suffixes()  # noqa: PTH122  faster than a Path, and there are many
 
 
 def _ignored(name: str, is_folder: bool) -> bool:

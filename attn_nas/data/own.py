@@ -33,6 +33,9 @@ NAME = "arrays"
 _PARTS = {"train": "training data", "validation": "validation data", "test": "test data"}
 _WITHOUT_TEST = "there is no test split: no test data were given when the run was begun"
 _COPIED = 256
+_MOST_CLASSES = 4096
+_VOID = 255
+"""Value of the pixels of no class in most data sets with masks of one byte."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ class OwnData:
         augment: random changes of training images, with the keys of the YAML's section ``data.augment``.
         classes: names of the classes in the order of their labels.
         groups: group of each item of ``train``, such as a patient; a hold-out never divides one.
-        ignored_index: value of the pixels of masks that belong to no class.
+        ignored_index: value of the pixels of masks that belong to no class; 255 by default, if masks have it and not 254.
 
     Raises:
         SpaceError: a value of the wrong type; the message says which and how to write it.
@@ -93,11 +96,9 @@ class OwnData:
         if isinstance(value, Mapping):  # such as a DatasetDict
             held = value.get("validation", value.get("valid", value.get("val")))
             return cls(value["train"], held, value.get("test"))
-        if isinstance(value, tuple | list) and not is_pair_of_arrays(value):
+        if isinstance(value, tuple) and not is_pair_of_arrays(value):
             if not 2 <= len(value) <= 3:
-                raise UsageError(
-                    f"data has {len(value)} parts: give (training data, validation data), and test data if there are"
-                )
+                raise UsageError(f"data has {len(value)} parts: give (training data, validation data)")
             return cls(*value)
         return cls(value)
 
@@ -249,8 +250,18 @@ def _divided(
 ) -> Dataset:
     classes = own.classes or next((source.classes for source in sources.values() if source.classes), None)
     notes = [note for source in sources.values() for note in source.notes]
+    ignored = own.ignored_index
     if read.kind == "segmentation":
-        names = tuple(classes or map(str, range(_most_of_masks(read, folder, own.ignored_index) + 1)))
+        found = _values_of_masks(folder)
+        if ignored is None and _VOID in found and _VOID - 1 not in found:
+            ignored = _VOID
+            notes.append(f"Pixels with the value {_VOID} in a mask count for nothing: give ignored_index to say otherwise")
+        most = max(found - {ignored}, default=0)
+        if most > _MOST_CLASSES:
+            raise DataError(
+                f"a mask has the value {most}: give the numbers of classes, and ignored_index for pixels of no class"
+            )
+        names = tuple(classes or map(str, range(most + 1)))
     else:
         numbering = numbered(read.labels, read.kind, classes)
         names = numbering.classes
@@ -271,7 +282,7 @@ def _divided(
     notes += [*notes_of_missing(splits, names), *notes_of_equal(splits)]
     if "test" not in sources:
         notes.append("No test data were given: a search does not need them, a full training (retrain) does")
-    task = Task(channels, height, width, len(names), read.kind, own.ignored_index)
+    task = Task(channels, height, width, len(names), read.kind, ignored)
     dataset = Dataset(
         settings.name,
         task,
@@ -293,15 +304,12 @@ def _test_of(folder: Path) -> Split:
     return mapped_split(folder, "test")
 
 
-def _most_of_masks(read: _Read, folder: Path, ignored: int | None) -> int:
-    """The largest class in the training masks."""
-    most = 0
+def _values_of_masks(folder: Path) -> set[int]:
+    """The values of the training masks."""
+    found: set[int] = set()
     for masks in mapped(folder / "train_labels.npy").split(_COPIED):
-        counted = masks if ignored is None else masks[masks != ignored]
-        most = max(most, int(counted.max()) if counted.numel() else 0)
-    if most > 4096:
-        raise DataError(f"a mask has the value {most}: give the numbers of classes, and ignored_index for pixels of no class")
-    return most
+        found.update(masks.unique().tolist())
+    return found
 
 
 def _hold_out(own: OwnData, read: _Read, classes: Sequence[str], settings: DataSettings, folder: Path) -> None:

@@ -93,7 +93,7 @@ class Agenda:
         if self._ledger.remaining <= 0 or (self._ledger.budget is None and self._time_budget.seconds is None):
             return False
         typical = self._ledger.typical_seconds
-        after = self._confirmation.foreseen(len(self._ledger.front))
+        after = self._confirmation.foreseen(self._ledger.finished)
         return self._time_budget.allows(typical, typical * after / self._workers())
 
     def ending(self, *, interrupted: bool, cut: bool) -> Ending:

@@ -15,8 +15,6 @@ MOST_CANDIDATES = 8
 """Most candidates of a round, references not counted."""
 _USUAL_REFERENCES = 3
 """References of a round, as far as can be foreseen: no attention, the most accurate one, and one with a real chance."""
-_PER_MEMBER = 2
-"""Candidates of a round for each member of the front, as far as can be foreseen."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,9 @@ class Confirmation:
         references = sum(key in self.references for key in chosen)
         return ConfirmationRound(number, self.rounds, seed, len(chosen) - references, references, missing)
 
-    def foreseen(self, front: int) -> int:
-        """Trainings of all rounds that are expected after a search whose front has ``front`` members; mostly a few too many."""
-        candidates = min(MOST_CANDIDATES, _PER_MEMBER * front)
-        return self.rounds * (candidates + min(_USUAL_REFERENCES, len(self.references)))
+    def foreseen(self, candidates: int) -> int:
+        """Most trainings that all rounds are expected to have after a search of so many ``candidates``."""
+        return self.rounds * (min(MOST_CANDIDATES, candidates) + min(_USUAL_REFERENCES, len(self.references)))
 
     def _chosen(self, records: Sequence[Record]) -> list[str]:
         """Keys of a round: references in the order of the records, then candidates by falling chance."""

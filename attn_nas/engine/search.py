@@ -128,6 +128,8 @@ class Search:
             loaded = loaded.with_data(own.settings if own else data)
         if isinstance(training, Mapping):
             loaded = loaded.with_training(**training)
+        if loaded.proxy.weights is not None:
+            loaded = loaded.with_training(weights=Path(loaded.proxy.weights).expanduser().absolute())
         trainer = None if isinstance(training, Mapping) else training
         _check_callables(trainer, sampler)
         if trainer is None or objective is not None:

@@ -29,6 +29,7 @@ from attn_nas.space.task import UNKNOWN, Task
 from attn_nas.training import Numerics, numerics_here
 from attn_nas.training.images import training_size
 from attn_nas.training.own_model import check_logits
+from attn_nas.training.pretrained import check_pretrained
 from attn_nas.training.scores import metric_of
 from attn_nas.training.train import check_steps
 
@@ -76,6 +77,8 @@ class Setting:
         self.task = self._dataset.task if self._dataset else self._task_of_objective()
         if isinstance(self.encoding.trunk, Host) and not self.space.objective:
             check_logits(self.encoding.trunk, self.task)
+        if self.space.proxy.weights is not None:
+            check_pretrained(Path(self.space.proxy.weights), self.encoding.trunk, self.task)
         self.table = CostTable(self.encoding.trunk, self.task)
         self._check_objective() if self.space.objective else self._check_training()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)

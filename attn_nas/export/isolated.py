@@ -11,7 +11,7 @@ import importlib.util
 import json
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -87,7 +87,7 @@ LOADERS: dict[str, Callable[[Path], Network]] = {
 
 @dataclass(frozen=True)
 class Validation:
-    """Images ``(N, C, H, W)`` of bytes with labels ``(N,)``, and the ``mean`` and ``std`` of pixels from 0 to 1."""
+    """Images ``(N, C, H, W)`` with their labels, and the ``mean`` and ``std`` of the stored pixels."""
 
     images: Tensor
     labels: Tensor
@@ -97,19 +97,31 @@ class Validation:
     @classmethod
     def load(cls, path: Path, normalization: dict[str, list[float]]) -> Validation:
         """Read the split from the file at ``path``."""
-        mean, std = (255 * torch.tensor(normalization[name])[:, None, None] for name in ("mean", "std"))
-        return cls(**load_file(path), mean=mean, std=std)
+        tensors = load_file(path)
+        scale = {torch.uint8: 255, torch.uint16: 65535}.get(tensors["images"].dtype, 1)
+        mean, std = (scale * torch.tensor(normalization[name])[:, None, None] for name in ("mean", "std"))
+        return cls(**tensors, mean=mean, std=std)
 
     @torch.no_grad()
-    def classes(self, network: Network, batch: int, device: str, precision: str, channels_last: bool) -> Tensor:
-        """Return the predicted class ``(N,)`` of each image, computed as the validation of a training computes it."""
+    def logits(self, network: Network, batch: int, device: str, precision: str, channels_last: bool) -> Iterator[Tensor]:
+        """Yield the logits of each batch on the CPU, computed as the validation of a training computes them."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        found = []
         for pixels in self.images.split(batch):
             images = ((pixels.float() - self.mean) / self.std).contiguous(memory_format=layout).to(device)
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
-                found.append(network(images).float().argmax(1).cpu())
-        return torch.cat(found)
+                found = network(images)
+            yield found.float().cpu()
+
+    def classes(self, network: Network, batch: int, **numerics: Any) -> Tensor:
+        """Return the predicted class ``(N,)`` of each image."""
+        return torch.cat([logits.argmax(1) for logits in self.logits(network, batch, **numerics)])
+
+    def score(self, network: Network, described: dict[str, Any], batch: int, **numerics: Any) -> float:
+        """Return the score that is ``described``."""
+        meter = load_module(Path(described["module"])).Meter(*described["meter"])
+        for logits, labels in zip(self.logits(network, batch, **numerics), self.labels.split(batch), strict=True):
+            meter.add(logits, labels)
+        return float(meter.value())
 
 
 class Unhooked(nn.Module):
@@ -184,8 +196,9 @@ def examine(described: dict[str, Any], work: Path, logits: dict[str, Tensor], th
 def reproduce(described: dict[str, Any], networks: dict[str, Network], found: dict[str, Any], data: Validation) -> None:
     """Count the correctly classified validation images of each network and add the number to ``found`` as ``correct``.
 
-    Modules run with the numerics of the training's validation, on this machine's devices; graphs run in fp32 on the CPU. If a
-    number differs from the recorded one, ``undecided`` is added: the number of images that fp32 and bf16 classify differently.
+    Where another score was recorded, it is added as ``score``. Modules run with the numerics of the training's validation, on
+    this machine's devices; graphs run in fp32 on the CPU. If a number differs from the recorded one, ``undecided`` is added:
+    the number of images that fp32 and bf16 classify differently, or the difference of their scores.
     """
     batch: int = described["batch"]
     graph_numerics: dict[str, Any] = {"device": "cpu", "precision": "fp32", "channels_last": False}
@@ -197,9 +210,19 @@ def reproduce(described: dict[str, Any], networks: dict[str, Network], found: di
             assert isinstance(network, nn.Module)
             network.to(numerics["device"], memory_format=layout)  # type: ignore[call-overload]
             chosen = numerics
-        found[name]["correct"] = int((data.classes(network, batch, **chosen) == data.labels).sum())
-    if any(each["correct"] != described["correct"] for each in found.values()):
-        source = next(network for name, network in networks.items() if name in ("source", "insert"))
+        if described["score"]:
+            found[name]["score"] = data.score(network, described["score"], batch, **chosen)
+        else:
+            found[name]["correct"] = int((data.classes(network, batch, **chosen) == data.labels).sum())
+    source = next(network for name, network in networks.items() if name in ("source", "insert"))
+    if described["score"]:
+        wanted = described["score"]
+        if any(abs(each["score"] - wanted["recorded"]) > wanted["allowed"] for each in found.values()):
+            precisions = ({**numerics, "precision": each} for each in ("bf16", "fp32"))
+            in_half, in_single = (data.score(source, wanted, batch, **each) for each in precisions)
+            for each in found.values():
+                each["undecided"] = abs(in_half - in_single)
+    elif any(each["correct"] != described["correct"] for each in found.values()):
         half, single = (data.classes(source, batch, **{**numerics, "precision": each}) for each in ("bf16", "fp32"))
         for each in found.values():
             each["undecided"] = int((half != single).sum())

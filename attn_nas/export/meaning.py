@@ -130,7 +130,7 @@ class Meaning:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready data, for ``config.json``."""
         if self.preprocessing is None:
-            return {"outputs": self.num_classes, "metric": self.metric.to_dict()}
+            return {"outputs": self.num_classes or None, "metric": self.metric.to_dict()}
         return {
             "classes": list(self.names),
             "class_names_known": self.classes is not None,
@@ -145,9 +145,8 @@ class Meaning:
     def paragraphs(self) -> list[str]:
         """Paragraphs about the classes for a model card."""
         if self.preprocessing is None:
-            return [
-                f"It has {self.num_classes} outputs. What they and its inputs mean is said by the objective that trained it."
-            ]
+            outputs = f"It has {self.num_classes} outputs. " if self.num_classes else ""
+            return [f"{outputs}What its inputs and outputs mean is said by the objective that trained it."]
         listed = ", ".join(f"{label} {name}" for label, name in enumerate(self.names[:_MOST_NAMED]))
         more = f" and {len(self.names) - _MOST_NAMED:,} more in config.json" if len(self.names) > _MOST_NAMED else ""
         return [f"Classes, in the order of the logits: {listed}{more}.", *[_UNNAMED] * (self.classes is None)]

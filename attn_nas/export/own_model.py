@@ -26,7 +26,7 @@ _INSERT = '''def insert(model: nn.Module, *, identity_init: bool = False) -> nn.
     """
     return insert_at_sites(model, INSERTIONS, identity_init=identity_init)'''
 _LOAD = '''\
-"""Makes the bare network of {text}, in a process where attn_nas cannot be imported."""
+"""Makes the bare network of {text}; the user's file may import attn_nas, the exported files may not."""
 
 import importlib
 import importlib.util
@@ -38,7 +38,11 @@ def load():
 
 
 def build_model():
-    return load().{function}(**{arguments})
+    sys.modules.pop("attn_nas", None)
+    try:
+        return load().{function}(**{arguments})
+    finally:
+        sys.modules["attn_nas"] = None
 '''
 
 
@@ -95,10 +99,10 @@ def _insertion(insertion: SiteInsertion) -> str:
 
 
 def host_arguments(host: Host, num_classes: int | None) -> str:
-    """The keyword arguments of the function that makes ``host``, as the source of a mapping."""
+    """The keyword arguments of the function that makes ``host``, as the source of a mapping; ``num_classes`` if it is known."""
     maker = host.maker()
     given = json.loads(host.arguments)
-    name = None if num_classes is None else class_parameter(maker.load() if isinstance(maker, UserCode) else maker)
+    name = None if not num_classes else class_parameter(maker.load() if isinstance(maker, UserCode) else maker)
     return repr({**given, **({name: num_classes} if name and name not in given else {})})
 
 

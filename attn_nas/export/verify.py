@@ -27,8 +27,11 @@ from attn_nas.export.winner import Winner
 from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.task import Task
+from attn_nas.training import metrics
 
 BATCHES = (1, 2, 8)
+_SCORE_ROUNDING = 0.005
+"""Largest difference of a score, other than the share of right classes, that is put down to rounding."""
 """Batch sizes for which logits are compared."""
 _ROUNDINGS, _MOST = 4.0, 1e-2
 """A file may differ this many times as much as one rounding of the pixels makes the network differ, and at most so much."""
@@ -55,7 +58,8 @@ class Verified:
 
     ``difference`` is the largest difference of its logits from those of the trained network, relative to the largest logit.
     ``cost`` are FLOPs and parameters; None if they cannot be counted. ``right`` of ``num_images`` validation images were
-    classified correctly; None if the data set was not used, or where an objective has given the ``metric``.
+    classified correctly; None if the data set was not used, if the ``score`` of another metric was reproduced, or where an
+    objective has given the ``metric``.
     """
 
     difference: float
@@ -63,11 +67,13 @@ class Verified:
     right: int | None
     num_images: int
     metric: Metric = ACCURACY
+    score: float | None = None
+    by_objective: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
         flops, params = self.cost or (None, None)
-        accuracy = None if self.right is None else self.right / self.num_images
+        accuracy = self.score if self.right is None else self.right / self.num_images
         return {"difference": self.difference, "flops": flops, "params": params, "accuracy": accuracy}
 
     def __str__(self) -> str:
@@ -75,8 +81,10 @@ class Verified:
         parts = [f"{logits} at batch sizes {', '.join(map(str, BATCHES))}"]
         if self.cost:
             parts.append("{:,} FLOPs and {:,} parameters".format(*self.cost))
-        if self.right is None:
-            why = "the data set was not used" if self.metric == ACCURACY else "it is computed by the objective"
+        if self.score is not None:
+            parts.append(f"{self.metric.name} {self.metric.text(self.score)} on {self.num_images:,} validation images")
+        elif self.right is None:
+            why = "it is computed by the objective" if self.by_objective else "the data set was not used"
             parts.append(f"the recorded {self.metric.name} was not reproduced, since {why}")
         else:
             parts.append(f"accuracy {self.right / self.num_images:.2%} on {self.num_images:,} validation images")
@@ -144,7 +152,17 @@ def _described(written: Written, num_images: int) -> dict[str, Any]:
         "numerics": winner.recorded.numerics.to_dict(),
         "batch": winner.recorded.batch,
         "correct": round(winner.recorded.accuracy * num_images),
+        "score": _score(winner),
     }
+
+
+def _score(winner: Winner) -> dict[str, Any] | None:
+    """How to compute the recorded score; None for the share of right classes."""
+    task, name = winner.task, winner.recorded.metric
+    if (task.kind, name) == ("classification", "accuracy"):
+        return None
+    meter = [name, task.num_classes, task.ignored]
+    return {"module": str(metrics.__file__), "meter": meter, "recorded": winner.recorded.accuracy, "allowed": _SCORE_ROUNDING}
 
 
 def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -180,7 +198,9 @@ def _judged(
     for name, each in found.items():
         if "error" in each:
             raise ExportError(f"{key}: {FORMATS[name].file} does not run by itself: {each['error']}")
-    judged, wanted, metric = {}, _logits(written.model, inputs), written.winner.meaning.metric.metric
+    meaning = written.winner.meaning
+    judged, wanted, metric = {}, _logits(written.model, inputs), meaning.metric.metric
+    by_objective = meaning.preprocessing is None
     for name in written.runnable:
         file, allowed = FORMATS[name].file, FORMATS[name].tolerance or 0.0
         difference = max(_difference(logits[f"{key}/{name}/{batch}"], wanted[batch]) for batch in wanted)
@@ -191,7 +211,9 @@ def _judged(
                 f"{key}: the logits of {file} differ from the trained network's by up to {difference:.1e} of the largest; "
                 f"allowed are {allowed:.0e}"
             )
-        judged[name] = Verified(difference, _cost(written, name, found[name]), found[name].get("correct"), num_images, metric)
+        right, score = found[name].get("correct"), found[name].get("score")
+        cost = _cost(written, name, found[name])
+        judged[name] = Verified(difference, cost, right, num_images, metric, score, by_objective)
         _check_accuracy(written, name, found[name], num_images)
     return judged
 
@@ -215,7 +237,14 @@ def _cost(written: Written, name: str, found: dict[str, int]) -> tuple[int, int]
     return cost
 
 
-def _check_accuracy(written: Written, name: str, found: dict[str, int], num_images: int) -> None:
+def _check_accuracy(written: Written, name: str, found: dict[str, Any], num_images: int) -> None:
+    if "score" in found:
+        known, explained = written.winner.recorded, max(_SCORE_ROUNDING, found.get("undecided", 0.0))
+        if abs(found["score"] - known.accuracy) > explained:
+            raise ExportError(
+                f"{written.winner.key}: {FORMATS[name].file} has the {known.metric} {found['score']:.4f} on {num_images:,} "
+                f"validation images; recorded is {known.accuracy:.4f}. Precision explains a difference of {explained:.4f}"
+            )
     if "correct" not in found:
         return
     recorded = round(written.winner.recorded.accuracy * num_images)

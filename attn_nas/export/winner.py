@@ -20,26 +20,27 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.space.metric import Metric
 from attn_nas.space.task import Task
 from attn_nas.training import Numerics, ProxyResult, StepProfile
-from attn_nas.training.scores import evaluation_batch
+from attn_nas.training.scores import evaluation_batch, metric_of
 
 
 @dataclass(frozen=True)
 class Recorded:
     """The validation ``accuracy`` (0 to 1), or score of another metric, at the end of the training of the weights.
 
-    It was computed with batches of ``batch`` images, in ``numerics``.
+    It was computed with batches of ``batch`` images, in ``numerics``. ``metric`` is its name in `attn_nas.training.metrics`.
     """
 
     accuracy: float
     batch: int
     numerics: Numerics
+    metric: str = "accuracy"
 
     @classmethod
     def of(cls, run: Run, trained: ProxyResult) -> Recorded:
         """Read it from one training of ``run``."""
         numerics = run.manifest.numerics
         batch = evaluation_batch((run.task.height, run.task.width), numerics, trained.micro_batch)
-        return cls(trained.accuracy, batch, numerics)
+        return cls(trained.accuracy, batch, numerics, metric_of(run.space.proxy, run.task))
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,8 +160,9 @@ class KernelParameters:
 
 def _same(a: PlacedNetworks, b: PlacedNetworks) -> Tensor:
     """1 where both are the same network, else 0, ``(len(a), len(b))``."""
-    numbers = np.unique(np.concatenate([a.rows, b.rows]), axis=0, return_inverse=True)[1].ravel()
-    return torch.from_numpy((numbers[: len(a), None] == numbers[len(a) :]).astype(np.float64))
+    known: dict[bytes, int] = {}
+    some, others = (np.array([known.setdefault(row.tobytes(), len(known)) for row in each.rows]) for each in (a, b))
+    return torch.from_numpy((some[:, None] == others).astype(np.float64))
 
 
 class Pairs:

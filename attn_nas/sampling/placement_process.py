@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -193,8 +195,8 @@ class PlacementProcess:
 
 def _informative(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Indices of at most ``most`` rows: repeated ones, which tell noise from effects, and others at even intervals."""
-    _, inverse, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    repeated = np.flatnonzero(counts[inverse.ravel()] > 1)[: most // 2]
+    counts = Counter(row.tobytes() for row in rows)
+    repeated = np.flatnonzero([counts[row.tobytes()] > 1 for row in rows])[: most // 2]
     others = np.setdiff1d(np.arange(len(rows)), repeated)
     evenly = np.linspace(0, len(others) - 1, min(len(others), most - len(repeated))).astype(np.int64)
     return np.sort(np.concatenate([repeated, others[evenly]]))

@@ -39,7 +39,7 @@ def expanded(keywords: Mapping[str, Any], model: type[BaseModel]) -> dict[str, A
     given = {name: value for name, value in keywords.items() if value is not None}
     of_model = "model" in given
     short_objective = tuple(name for name in SHORT_OBJECTIVE if not (of_model and name in OF_MODEL))
-    known = [*model.model_fields, *OF_MODEL, *SHORT_OBJECTIVE, *SHORT_LIMITS]
+    known = [*dict.fromkeys((*model.model_fields, *OF_MODEL, *SHORT_OBJECTIVE, *SHORT_LIMITS))]
     mistakes = [unknown_key((name,), known) for name in given if name not in known]
     for_model = {name: given.pop(name) for name in OF_MODEL if of_model and name in given}
     if "sites" in given:

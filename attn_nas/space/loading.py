@@ -44,6 +44,8 @@ def load_space(source: str | Path) -> SearchSpace:
         path = shipped[str(source)]
         return parse_space(_read(path), str(path))
     space = parse_space(_read(path), str(path))
+    if space.proxy.weights is not None:
+        space = space.with_training(weights=path.absolute().parent / Path(space.proxy.weights).expanduser())
     if space.data is None or space.data.root is None:
         return space
     return space.with_data_root(path.absolute().parent / Path(space.data.root).expanduser())

@@ -44,7 +44,7 @@ def _listed(value: object) -> object:
 class FoundModules(SettingsSection):
     """The modules that were found in a model; attn-nas writes them into the files of a run."""
 
-    version: str = Field(description="Digest of the code, its arguments, the example and the patterns.")
+    version: Text = Field(description="Digest of the code, its arguments, the example and the patterns.")
     modules: list[dict[str, Any]] = Field(description="Name, class, channels and positions of each module.")
 
 

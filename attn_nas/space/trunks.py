@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,7 +85,7 @@ class Trunk:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks from input to output."""
-        return _blocks(self)
+        return _blocks(self.family.blocks, self.depth, self.width)
 
     @property
     def num_stages(self) -> int:
@@ -98,7 +99,7 @@ class Trunk:
     @property
     def sites(self) -> tuple[Site, ...]:
         """One site per block, then one between each two stages."""
-        return _sites(self)
+        return _sites(self.family.blocks, self.depth, self.width)
 
     def __str__(self) -> str:
         return f"{self.name} depth {self.depth} width {self.width}"
@@ -106,18 +107,20 @@ class Trunk:
 
 AnyTrunk = Trunk | Host
 """A trunk of a family, or a network of the user's own."""
+Geometry = Callable[[int, int], tuple[Block, ...]]
+"""The blocks for a depth and a width, as a family has them: a plug-in that is loaded again has another function."""
 
 
 @lru_cache(maxsize=256)
-def _blocks(trunk: Trunk) -> tuple[Block, ...]:
-    return trunk.family.blocks(trunk.depth, trunk.width)
+def _blocks(geometry: Geometry, depth: int, width: int) -> tuple[Block, ...]:
+    return geometry(depth, width)
 
 
 @lru_cache(maxsize=256)
-def _sites(trunk: Trunk) -> tuple[Site, ...]:
-    blocks = trunk.blocks
+def _sites(geometry: Geometry, depth: int, width: int) -> tuple[Site, ...]:
+    blocks = _blocks(geometry, depth, width)
     last = {block.stage: block for block in blocks}
     return (
         *(Site(index, block) for index, block in enumerate(blocks)),
-        *(Site(stage, last[stage], at_stage_end=True) for stage in range(trunk.num_stages - 1)),
+        *(Site(stage, last[stage], at_stage_end=True) for stage in range(blocks[-1].stage)),
     )

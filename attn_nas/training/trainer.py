@@ -58,9 +58,9 @@ class ProxyTrainer(Trainer):
     first training of a candidate or of that with ``kept_seed``; the seed is in the file's metadata. ``pauses_folder`` holds
     trainings while they are paused. If one of the last two folders is None, nothing is written there.
 
-    ``pretrained`` is a safetensors file of trunk weights to start from; tensors that do not fit stay fresh. ``gpu`` is the
-    number of the CUDA device. If ``profiled``, trained candidates are timed against the bare trunk. If ``tested``, they are
-    scored on the test split, which has to be in ``data_folder``.
+    ``pretrained`` is a safetensors file of trunk weights to start from, by default that of ``settings``; tensors that do not
+    fit stay fresh. ``gpu`` is the number of the CUDA device. If ``profiled``, trained candidates are timed against the bare
+    trunk. If ``tested``, they are scored on the test split, which has to be in ``data_folder``.
     """
 
     settings: ProxySettings
@@ -82,6 +82,11 @@ class ProxyTrainer(Trainer):
     def dataset(self) -> Dataset:
         """The shared data set, mapped once per process."""
         return shared_dataset(self.data_folder)
+
+    @property
+    def _beginning(self) -> Path | None:
+        """The file of trunk weights to start from, by the call or by the recipe."""
+        return self.pretrained or (Path(self.settings.weights) if self.settings.weights else None)
 
     @property
     def worn_out(self) -> bool:
@@ -130,8 +135,8 @@ class ProxyTrainer(Trainer):
             return trained
 
     def _start(self, genotype: Genotype, seed: int) -> Checkpoint | None:
-        if self.pretrained:
-            return Checkpoint.before_training(trunk_weights(self.pretrained, genotype.trunk), seed)
+        if self._beginning:
+            return Checkpoint.before_training(trunk_weights(self._beginning, genotype.trunk), seed)
         return self.warm_trunk(genotype.trunk, seed) if self.settings.warm_epochs else None
 
     def _test(self, model: nn.Module, micro_batch: int) -> Scores:
@@ -163,7 +168,7 @@ class ProxyTrainer(Trainer):
             weights_folder=own / "weights",
             pauses_folder=own / "pauses",
             kept_seed=None,
-            pretrained=shared / _PRETRAINED if self.pretrained else None,
+            pretrained=shared / _PRETRAINED if self._beginning else None,
         )
 
     def ships(self) -> dict[str, Path]:
@@ -171,11 +176,11 @@ class ProxyTrainer(Trainer):
         splits = (*_SPLITS, _TEST) if self.tested else _SPLITS
         names = (DESCRIPTION, *(f"{split}_{part}.npy" for split in splits for part in ("images", "labels")))
         files = {name: self.data_folder / name for name in names}
-        return {**files, _PRETRAINED: self.pretrained} if self.pretrained else files
+        return {**files, _PRETRAINED: self._beginning} if self._beginning else files
 
     def prepared(self, genotype: Genotype, seed: int) -> dict[str, Path]:
         """The warm trunk, or the reason why there is none; nothing for a training that starts without."""
-        if self.pretrained or not self.settings.warm_epochs:
+        if self._beginning or not self.settings.warm_epochs:
             return {}
         path = self.trunk_path(genotype.trunk, seed)
         return {each.name: each for each in (path, path.with_suffix(".failed"))}

@@ -396,6 +396,13 @@ def _worker_columns(found: Document) -> Sequence[Column]:
     return [("workers", cell(0)), *((str(row["workers"]), cell(index)) for index, row in enumerate(found["workers"], start=1))]
 
 
+def _compared(found: float | str | None) -> str:
+    """The largest difference of an output from what it should be; the exporter's reason where there is no output."""
+    if found is None:
+        return "-"
+    return found.partition(":")[0] if isinstance(found, str) else "equal" if found == 0 else f"{found:.0e}"
+
+
 def _sizes(found: Document) -> list[list[str]]:
     rows = []
     for key, label in GROWTH.items():
@@ -869,6 +876,29 @@ _FIGURES = (
             _growth_of("width", "seconds (depth 8)"),
             _growth_of("trials", "the coordinator's seconds per trial, second half", 3),
             Table("Workers", _workers, _worker_columns),
+        ],
+    ),
+    Figure(
+        "hosts",
+        "sites on networks that nobody here wrote",
+        "hosts.json",
+        [Step("python hosts.py --json")],
+        [
+            Table(
+                "Sites on networks of others",
+                lambda document: document["networks"],
+                [
+                    ("network", cell("name")),
+                    ("sites", cell("sites")),
+                    ("of known families", lambda row: str(row.get("known", "-"))),
+                    ("classes", lambda row: ", ".join(row.get("kinds", ())) or row["why_not"].partition(":")[0]),
+                    ("SE as the identity", lambda row: _compared(row.get("identity"))),
+                    ("removed", lambda row: _compared(row.get("undone_difference"))),
+                    ("`.pt2`", lambda row: _compared(row.get("pt2"))),
+                    ("ONNX", lambda row: _compared(row.get("onnx"))),
+                ],
+                page=None,
+            )
         ],
     ),
     Figure(

@@ -1,4 +1,4 @@
-"""What tests of whole commands in this process share: a run that was really trained, and exports that are verified at once."""
+"""What tests of whole commands in this process share: a run that was really trained, and what takes less time than usual."""
 
 import subprocess
 import sys
@@ -7,24 +7,39 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from types import SimpleNamespace
 
+import lighter
 import pytest
+from optuna.distributions import distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 
-from attn_nas.data import digits
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.export import isolated, verify
 from attn_nas.runs.run import Run
-from attn_nas.training import step_profile
 
 
 @pytest.fixture(autouse=True, scope="session")
 def many_rounds() -> Iterator[dict[str, int]]:
     """In this process networks are timed in one round, and tested on 400 composed images; gives the usual rounds."""
-    many = step_profile._ROUNDS
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(step_profile, "_ROUNDS", dict.fromkeys(many, 1))
-        patched.setattr(digits, "_NUM_TEST", 400)
-        yield many
+        lighter.apply(lighter.IMAGES, patched.setattr)
+        (usual,) = lighter.apply(lighter.TIMES, patched.setattr).values()
+        yield usual
+
+
+@pytest.fixture(autouse=True, scope="module")
+def optunas_own() -> Iterator[Callable[..., None]]:
+    """Meanwhile Optuna writes a parameter of a trial without reading those of earlier trials first; gives what it does else."""
+
+    def add(storage, session, trial_id, name, value, distribution, previous=None):
+        text = distribution_to_json(distribution)
+        session.add(models.TrialParamModel(trial_id=trial_id, param_name=name, param_value=value, distribution_json=text))
+
+    usual = RDBStorage._set_trial_param_without_commit
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RDBStorage, "_set_trial_param_without_commit", add)
+        yield usual
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +52,12 @@ def trained_run(tiny_space, tmp_path_factory, many_rounds) -> Run:
 
 @pytest.fixture(scope="session")
 def onnx_operators() -> Iterator[None]:
-    """In this process torch makes the table of operators for its ONNX exporter once, and not for each export."""
+    """In this process torch makes its tables of operators for ONNX once, and not for each export."""
+    from torch._export import utils
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(utils, "_materialize_cpp_cia_ops", cache(utils._materialize_cpp_cia_ops))
         patched.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
         yield
 

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import warm
 from optuna.samplers import RandomSampler
 from typer.testing import CliRunner
 
@@ -364,6 +365,7 @@ def test_ours_repeats_nothing_and_ends_with_the_space(small_table):
     assert len({step.key for step in sampled}) < len(sampled) == 40
 
 
+@pytest.mark.usefixtures("full_fits")
 def test_an_oracle_wins_and_a_bad_sampler_loses(played):
     """So that the harness is known to tell them apart: the oracle has no regret, the worst has more than random."""
     made = {"oracle": Oracle, "worst": Worst, "random": NamedStrategy("random"), "ours": NamedStrategy("attn-nas")}
@@ -450,6 +452,7 @@ def own(tmp_path):
     return path
 
 
+@pytest.mark.usefixtures("full_fits")
 def test_several_processes_play_the_same(own, played):
     """Two processes give what one gives, also of the strategies in a file of a user: a sampler, a peer, a strategy."""
     theirs = {name: NamedStrategy(f"{own}:{name}") for name in ("MySampler", "MyPeer", "MyStrategy")}
@@ -632,7 +635,7 @@ def _script(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, str(SCRIPT), *_options(folder), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = warm.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     signal.signal(signal.SIGINT, inherited)
     try:
         yield process

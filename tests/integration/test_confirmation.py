@@ -7,12 +7,12 @@ import math
 import os
 import random
 import signal
-import subprocess
 import sys
 from collections import Counter
 from functools import partial
 
 import pytest
+import warm
 from rich.console import Console
 
 from attn_nas.engine.search import Search
@@ -151,7 +151,7 @@ def test_a_killed_confirmation_goes_on_and_repeats_nothing(table_search, tmp_pat
     """After kill -9 in its midst: the same rounds, to their ends."""
     script = tmp_path / "script.py"
     script.write_text(KILLED.format(run=str(tmp_path / "run"), tiny=str(tiny_file)))
-    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = warm.Popen([sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert process.wait(120) == -signal.SIGKILL
     run = table_search(resume=True, n_trials=None)
     done = Counter((record.key, record.seed) for record in run.records if record.result)

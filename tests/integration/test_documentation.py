@@ -67,6 +67,7 @@ TOY_RULES = [
     (r"num_train: \d+", "num_train: 64"),
     (r"num_validation: \d+", "num_validation: 40"),
     (r"image_size: \d+", "image_size: 32"),
+    (r"cifar_resnet, depth: \d+", "cifar_resnet, depth: 8"),
     (r"width: \d+", "width: 8"),
     (r"batch_size: \d+", "batch_size: 32"),
 ]
@@ -182,6 +183,8 @@ def test_every_search_space_is_one(page, tmp_path):
             written = yaml.safe_load(block.code)
             assert set(written) <= set(SearchSpace.model_fields), block
             default = yaml.safe_load(builtin_spaces()["cued_digits"].read_text())
+            if "model" in written:
+                del default["trunk"]
             parse_space(yaml.safe_dump({**default, **written}), str(tmp_path / "space.yaml"))
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import warm
 from generators.blocks import file_of
 from safetensors.torch import load_file, save_file
 
@@ -197,7 +198,7 @@ def test_the_documented_ways_of_loading_work(folder, trained, tmp_path):
         ]
     lines.append("print([each.tolist() for each in found])")
     (tmp_path / "load.py").write_text("\n".join(lines))
-    done = subprocess.run([sys.executable, "load.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm.run([sys.executable, "load.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     wanted = trained(torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, *SHAPE)).detach()
     for logits in json.loads(done.stdout.splitlines()[-1]):

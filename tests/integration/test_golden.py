@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("full_fits")
+
 GOLDEN = Path(__file__).parents[1] / "data" / "golden.json"
 
 

@@ -20,6 +20,8 @@ from attn_nas.space.genotype import Genotype
 from attn_nas.terminal.insight_table import insight_notes, insight_tables
 from attn_nas.testing import TableTrainer
 
+pytestmark = pytest.mark.usefixtures("full_fits")
+
 
 def _trainings(encoding, accuracy, number=60, noise=0.003, luck=0):
     rng, chance = np.random.default_rng(0), random.Random(luck)

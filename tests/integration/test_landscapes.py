@@ -1,5 +1,7 @@
 """Landscapes: instances that repeat themselves and differ from each other, known truths and fronts, noise of each kind."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.special import logit
@@ -185,6 +187,9 @@ def test_the_command_lists_landscapes_and_plays_one(command):
     code, out, _ = command("bench", "--landscape", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == list(LANDSCAPES)
+    code, out, _ = command("bench", "--landscape", "list", "--json")
+    assert code == 0
+    assert json.loads(out) == {each.name: each.about for each in LANDSCAPES.values()}
     code, out, _ = command(
         "bench", "--landscape", "null", "--seeds", 2, "--budget", 3, "--processes", 1, "--strategy", "random"
     )

@@ -20,6 +20,12 @@ from attn_nas.storage.sqlite import SqliteStudy
 SPACE = {"x": FloatDistribution(0, 1)}
 
 
+@pytest.fixture(autouse=True)
+def _all_of_optuna(optunas_own, monkeypatch):
+    """Here Optuna does all that it does."""
+    monkeypatch.setattr(optuna.storages.RDBStorage, "_set_trial_param_without_commit", optunas_own)
+
+
 @pytest.fixture
 def place(tmp_path):
     """A study in a file, without trials."""

@@ -17,10 +17,12 @@ from attn_nas.errors import AttnNasError, ExportError, SpaceError, UsageError
 from attn_nas.execution.settings import Local
 from attn_nas.export import export_candidates
 from attn_nas.export.source import model_source
+from attn_nas.models.insertion.planning import bare_blocks
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.loading import load_space
+from attn_nas.space.trunks import Trunk
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "extending.md"
 
@@ -187,6 +189,24 @@ def test_a_mended_plugin_can_be_loaded_again(tutorial):
     assert get_mechanism("power_gate").title == "Energy gates"
     path.write_text(source.replace("Energy gates", "Better gates"))
     assert load_space(tutorial / "my_space.yaml").mechanisms[0].mechanism.title == "Better gates"
+
+
+def test_a_mended_trunk_has_its_new_blocks(tutorial):
+    """What was computed for a trunk of the same name, depth and width is not taken for the new version."""
+    path = tutorial / "my_trunk.py"
+    source = path.read_text()
+    plugins.load_file(path, named=True)
+    first = Trunk("plain_net", 2, 8)
+    before = first.blocks, first.sites, bare_blocks(first)
+    path.write_text(
+        source.replace("for _ in range(depth)", "for _ in range(depth + 1)").replace("range(2 * depth)", "range(2 * depth + 2)")
+    )
+    plugins.load_file(path, named=True)
+    mended = Trunk("plain_net", 2, 8)
+    assert (len(before[0]), len(mended.blocks)) == (4, 6)
+    assert (len(before[1]), len(mended.sites)) == (5, 7)
+    assert (len(before[2]), len(bare_blocks(mended))) == (4, 6)
+    assert before[2][0][0] is not bare_blocks(mended)[0][0]
 
 
 def test_installed_plugins_are_in_the_catalogue(tutorial, tmp_path):

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from attn_nas.space.families import FAMILIES
 from attn_nas.space.trunks import register_trunk
 
 PACKAGE = Path(__file__).parents[2] / "attn_nas"
-TREES = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 SPACE = """\
 trunk: {name: cifar_resnet, depth: 8, width: 8}
 data: {name: cluttered_digits, num_train: 128, num_validation: 32}
@@ -33,8 +33,14 @@ proxy: {epochs: 1, batch_size: 32, lr: 0.1}
 """
 
 
+@cache
+def _trees():
+    """The parsed sources of the package, by file."""
+    return {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
 def _calls():
-    for file, tree in TREES.items():
+    for file, tree in _trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 yield file, ast.unparse(node.func), {each.arg: ast.unparse(each.value) for each in node.keywords}, node
@@ -44,7 +50,7 @@ def test_nothing_that_runs_code_when_it_reads_is_imported():
     """No pickle and no kin of it, but where a trainer in memory goes to the nodes of a Ray cluster."""
     travelling = tuple(f"execution/ray_cluster/{name}.py" for name in ("client", "tasks", "nodes"))
     forbidden = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "jsonpickle"}
-    for file, tree in TREES.items():
+    for file, tree in _trees().items():
         for node in ast.walk(tree):
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module), *(each.name for each in node.names)] if isinstance(node, ast.ImportFrom) else []
@@ -63,7 +69,7 @@ def test_files_are_read_by_loaders_that_run_nothing():
         assert keywords.get("allow_pickle", "False") == "False", file
         if function in ("yaml.load", "yaml.compose"):
             assert keywords.get("Loader") == "yaml.SafeLoader", file
-    for file, tree in TREES.items():
+    for file, tree in _trees().items():
         bases = [ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases]
         assert {base for base in bases if base.endswith("Loader")} <= {"yaml.SafeLoader"}, file
 

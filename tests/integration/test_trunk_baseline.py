@@ -247,6 +247,7 @@ def test_the_words_say_which_is_ahead(run, accuracy, larger, sign, equal):
     assert "± is one standard error: for trunks from 2 seeds each" in uncertainty
 
 
+@pytest.mark.usefixtures("full_fits")
 def test_the_knee_and_the_most_accurate_are_compared(run):
     """Once if they are one; as the run believes of them."""
     baseline = TrunkBaseline(run)

@@ -22,6 +22,8 @@ from attn_nas.terminal.comparing import comparison_notes
 from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
 
+pytestmark = pytest.mark.usefixtures("full_fits")
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

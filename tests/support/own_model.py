@@ -2,6 +2,8 @@
 
 from torch import nn
 
+import attn_nas  # noqa: F401  as a file has it that searches as well
+
 
 class Unit(nn.Module):
     """Two convolutions; the second mixes channels."""

@@ -3,8 +3,8 @@
 A cold start of the command line imports torch and Optuna, and so does the server that forks the workers of a search. Here a
 process that has imported them once forks for each command: with its own arguments, environment, folder, streams, signals and
 session, a child of the caller, which can wait for it, signal it and kill it. The server of workers is a fork of the command.
-What is not so: /proc shows the command line of the first process, and modules are not imported anew. Tests whose point is the
-start itself use `subprocess`.
+What is not so: /proc shows the command line of the first process, modules are not imported anew, and what `lighter` names takes
+less time. Tests whose point is the start itself use `subprocess`.
 """
 
 import atexit
@@ -37,9 +37,12 @@ LOADED = (
     "attn_nas.followups.retraining",
     "attn_nas.followups.trunk_baseline",
     "attn_nas.report.document",
+    "attn_nas.terminal.closing",
+    "attn_nas.terminal.live",
     "attn_nas.terminal.training_lines",
     "attn_nas.testing",
     "attn_nas.training.trainer",
+    "fvcore.nn",
 )
 """Modules of the product that most commands import."""
 _PR_SET_CHILD_SUBREAPER = 36
@@ -271,6 +274,10 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     for module in LOADED:
         importlib.import_module(module)
+    lighter = runpy.run_path(str(Path(__file__).with_name("lighter.py")))
+    for kind in ("FITS", "TIMES", "IMAGES"):
+        lighter["apply"](lighter[kind], setattr)
+    importlib.import_module("sqlalchemy.orm").configure_mappers()  # the first study of a process would, for 0.2 s
     gc.freeze()
     asked, files = _serve(socket.socket(fileno=int(sys.argv[1])))
     _become(asked, files)

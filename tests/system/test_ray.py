@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import warm
 from generators.blocks import file_of
 from optuna.trial import TrialState
 from safetensors.torch import load_file
@@ -428,12 +428,11 @@ def test_the_command_searches_on_a_cluster(cluster, tmp_path, tiny_file):
     space = tiny_file.read_text().replace("name: se,", "name: energy_gate,")
     (tmp_path / "space.yaml").write_text(f"plugins: [my_attention.py]\n{space}")
     options = "--space space.yaml --run run --budget 2 --confirm 0 --no-export --workers 1 --executor ray --gpus-per-trial 0.25"
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "attn_nas", "search", *options.split(), "--address", cluster.address],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        check=False,
         timeout=120,
     )
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("waiting for a node")]  # of a busy machine

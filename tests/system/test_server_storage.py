@@ -17,6 +17,7 @@ from pathlib import Path
 import optuna
 import psycopg
 import pytest
+import warm
 from optuna.trial import TrialState
 from sqlalchemy import event
 from typer.testing import CliRunner
@@ -329,7 +330,7 @@ if __name__ == "__main__":
 def test_a_killed_search_leaves_no_lock_on_the_server(server, tmp_path, table_search, tiny_file):
     """After kill -9 it goes on at once, to the exact budget."""
     (tmp_path / "script.py").write_text(SCRIPT)
-    process = subprocess.Popen([sys.executable, "script.py", str(tiny_file), server.url()], cwd=tmp_path)
+    process = warm.Popen([sys.executable, "script.py", str(tiny_file), server.url()], cwd=tmp_path)
     log, deadline = tmp_path / "run" / "events.jsonl", time.monotonic() + 60
     while not log.exists() or log.read_text().count("TrialFinished") < 3:
         assert time.monotonic() < deadline

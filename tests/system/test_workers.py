@@ -1,7 +1,6 @@
 """Worker processes: what they inherit, and what becomes of the server that forks them."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,11 +11,10 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import pytest
-import torch
 from optuna.trial import TrialState
+from speaking import SaysAWord, SaysItsPageFaults, SaysWhatItBlocks
 
 from attn_nas.engine.search import Search
-from attn_nas.errors import AttnNasError
 from attn_nas.execution import processes as workers
 from attn_nas.execution.jobs import Failed, Job
 from attn_nas.execution.local import LocalPool
@@ -41,13 +39,6 @@ for module in sys.argv[1:]:
     importlib.import_module(module)
 print(len(os.listdir("/proc/self/task")))
 """
-
-
-class Says(TableTrainer):
-    """Fails with what a variable of its environment says."""
-
-    def __call__(self, genotype, seed, on_epoch):
-        raise AttnNasError(os.environ.get("ATTN_NAS_TEST_WORD", "nothing"))
 
 
 class ServerKiller(TableTrainer):
@@ -93,9 +84,9 @@ def test_what_the_server_loads_may_be_forked():
 
 def test_workers_have_the_environment_of_their_start(bare, monkeypatch, tiny_task):
     """Not that of the server, which may be older."""
-    assert _answer(Says(tiny_task), bare) == Failed(0, "nothing")
+    assert _answer(SaysAWord(tiny_task), bare) == Failed(0, "nothing")
     monkeypatch.setenv("ATTN_NAS_TEST_WORD", "something")
-    assert _answer(Says(tiny_task), bare) == Failed(0, "something")
+    assert _answer(SaysAWord(tiny_task), bare) == Failed(0, "something")
 
 
 def test_where_there_can_be_no_server_each_worker_starts_anew(bare, monkeypatch, tiny_task):
@@ -108,7 +99,7 @@ def test_where_there_can_be_no_server_each_worker_starts_anew(bare, monkeypatch,
     with monkeypatch.context() as patched:
         patched.setattr(forkserver, "ensure_running", refused)
         assert isinstance(workers._forking(os.getpid()), SpawnContext)
-    assert _answer(Says(tiny_task), bare) == Failed(0, "nothing")
+    assert _answer(SaysAWord(tiny_task), bare) == Failed(0, "nothing")
     workers._forking.cache_clear()
 
 
@@ -124,28 +115,9 @@ def test_nothing_is_imported_from_the_folder_that_a_search_starts_in(tmp_path, t
     assert not (tmp_path / "imported").exists()
 
 
-class SaysItsPageFaults(TableTrainer):
-    """Fails with the number of page faults of allocating 40 MB for the eleventh to the twentieth time."""
-
-    def __call__(self, genotype, seed, on_epoch):
-        for repeat in range(20):
-            torch.ones(10_000_000)
-            if repeat == 9:
-                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        raise AttnNasError(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
-
-
 def test_workers_keep_the_memory_of_a_step_for_the_next(bare, tiny_task):
     """Else the ten allocations are 100,000 page faults."""
     assert int(_answer(SaysItsPageFaults(tiny_task), bare).reason) < 20_000
-
-
-class SaysWhatItBlocks(TableTrainer):
-    """Fails with the signals that it does not hear."""
-
-    def __call__(self, genotype, seed, on_epoch):
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        raise AttnNasError(" ".join(sorted(each.name for each in blocked)))
 
 
 def test_workers_of_another_packages_server_ignore_terminal_signals_too(bare, tiny_task):
@@ -162,7 +134,7 @@ def test_a_server_that_cannot_load_is_done_without(bare, tmp_path, monkeypatch, 
     monkeypatch.setattr(workers, "_LOADED", ["breaks"])
     forkserver._forkserver._stop()
     workers._forking.cache_clear()
-    assert _answer(Says(tiny_task), bare) == Failed(0, "nothing")
+    assert _answer(SaysAWord(tiny_task), bare) == Failed(0, "nothing")
     workers._forking.cache_clear()
 
 

@@ -26,7 +26,10 @@ class Call(NamedTuple):
 
 @dataclass
 class Passed:
-    """The calls of one module in a forward pass; ``ends_with`` are the modules in it that gave the very same output."""
+    """The calls of one module in a forward pass; ``ends_with`` are the modules in it that gave the very same output.
+
+    A tensor that was changed in place since, such as by the addition of a shortcut, is another output.
+    """
 
     calls: list[Call] = field(default_factory=list)
     ends_with: set[str] = field(default_factory=set)
@@ -93,7 +96,7 @@ def passed_through(model: nn.Module, example: Any, *, noise: bool = False) -> tu
     Hooks are removed afterwards. What the model raises passes through.
     """
     found: dict[str, Passed] = {}
-    made_by: dict[int, tuple[Callable[[], Tensor | None], list[str]]] = {}
+    made_by: dict[tuple[int, int], tuple[Callable[[], Tensor | None], list[str]]] = {}
 
     def hook(name: str) -> Callable[..., None]:
         def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -101,10 +104,11 @@ def passed_through(model: nn.Module, example: Any, *, noise: bool = False) -> tu
             found[name] = passed  # at the end: in the order of the last calls
             passed.calls.append(Call(shape_of(inputs[0]) if inputs else None, shape_of(output), described(output)))
             if isinstance(output, Tensor):
-                reference, names = made_by.get(id(output), (lambda: None, []))
+                key = id(output), output._version
+                reference, names = made_by.get(key, (lambda: None, []))
                 if reference() is not output:
                     names = []
-                    made_by[id(output)] = (weakref.ref(output), names)
+                    made_by[key] = (weakref.ref(output), names)
                 passed.ends_with.update(each for each in names if each.startswith(f"{name}."))
                 names.append(name)
 

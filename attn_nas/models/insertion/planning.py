@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.errors import SpaceError, UsageError
-from attn_nas.models.build import site_call, trunk_without_weights
+from attn_nas.models.build import site_call, trunk_call, trunk_without_weights
 from attn_nas.models.insertion.at_sites import insert_at_sites
 from attn_nas.models.insertion.block_probe import Geometry, observe
 from attn_nas.models.insertion.finding import known_sites
@@ -182,8 +182,13 @@ def hosts_of(trunk: Trunk) -> tuple[type[HostBlock], ...]:
     return next((hosts for kind, hosts in HOSTS.items() if issubclass(block, kind)), ())
 
 
-@lru_cache(maxsize=256)
 def bare_blocks(trunk: Trunk) -> tuple[tuple[type[nn.Module], Geometry], ...]:
     """Class and geometry of each block of the bare trunk, which is built on the meta device and allocates no weights."""
+    return _bare_blocks(trunk, cast("Hashable", trunk_call(trunk)[0]))
+
+
+@lru_cache(maxsize=256)
+def _bare_blocks(trunk: Trunk, module: Hashable) -> tuple[tuple[type[nn.Module], Geometry], ...]:
+    """`bare_blocks` of a trunk whose class is ``module``: a plug-in that is loaded again has another one."""
     model: Any = trunk_without_weights(trunk)
     return tuple((type(block), observe(block)[0]) for block in model.blocks)

@@ -82,8 +82,8 @@ def test_one_round_is_the_default():
 
 
 @pytest.mark.parametrize(
-    ("rounds", "front", "references", "trainings"), [(1, 1, 2, 4), (1, 9, 8, 11), (2, 9, 8, 22), (0, 9, 8, 0)]
+    ("rounds", "candidates", "references", "trainings"), [(1, 2, 2, 4), (1, 9, 8, 11), (2, 9, 8, 22), (0, 9, 8, 0)]
 )
-def test_the_foreseen_number_of_trainings_is_capped_as_the_rounds_are(rounds, front, references, trainings):
+def test_the_foreseen_number_of_trainings_is_capped_as_the_rounds_are(rounds, candidates, references, trainings):
     names = [str(number) for number in range(references)]
-    assert Confirmation(0, rounds, names, AXES).foreseen(front) == trainings
+    assert Confirmation(0, rounds, names, AXES).foreseen(candidates) == trainings

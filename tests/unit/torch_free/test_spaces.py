@@ -71,8 +71,8 @@ wrong.yaml:14:28  mechanisms[4].positions[0] = standard: sk cannot have standard
 wrong.yaml:15:8  proxy.batch_size: this key is missing
 wrong.yaml:15:17  proxy.epochs = many: this is text: write an integer such as 3
 wrong.yaml:16:14  granularity = per_blok: choose from per_block, per_stage (did you mean per_block?)
-wrong.yaml:17:1  proxy2: no such key: choose from plugins, trunk, data, mechanisms, granularity, limits, proxy, objectives, \
-objective (did you mean proxy?)"""
+wrong.yaml:17:1  proxy2: no such key: choose from plugins, model, trunk, data, mechanisms, granularity, limits, proxy, \
+objectives, objective (did you mean proxy?)"""
 
 
 def test_every_mistake_is_reported_at_its_place_at_once():
@@ -194,7 +194,7 @@ def test_positions_that_a_block_lacks_are_left_out_there():
     ("text", "message"),
     [
         ("", "bad.yaml:1:1  a search space is a mapping"),
-        ("- 1", "bad.yaml:1:1  a search space is a mapping with plugins, trunk, data"),
+        ("- 1", "bad.yaml:1:1  a search space is a mapping with plugins, model, trunk, data"),
         ("trunk: {name: [", r"bad.yaml:1:\d+  not YAML"),
         ("\x00", "not YAML"),
         ("a: &a [*a]", "bad.yaml:1:4  not YAML: this anchor contains itself"),
@@ -351,7 +351,7 @@ GOOD = {"trunk": "resnet18", "mechanisms": ["se"]}
 @pytest.mark.parametrize(
     ("changes", "messages"),
     [
-        ({"trnk": 1, "mechanism": 2}, ["trnk: no such key: choose from plugins, trunk, ", "(did you mean mechanisms?)"]),
+        ({"trnk": 1, "mechanism": 2}, ["trnk: no such key: choose from plugins, model, trunk, ", "(did you mean mechanisms?)"]),
         ({"max_flop": "+5%"}, ["max_flop: no such key: ", "max_flops, max_params (did you mean max_flops?)"]),
         ({"trunk": None, "mechanisms": None}, ["trunk: this key is missing", "mechanisms: this key is missing"]),
         ({"trunk": "resnet19"}, ["trunk.depth = 19: resnet has no depth 19: choose from 18, 34, 50, 101"]),
