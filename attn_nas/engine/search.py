@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -31,9 +31,12 @@ from attn_nas.runs.run import Run
 from attn_nas.sampling import KnownCostSampler
 from attn_nas.sampling.observations import WARM_START, PriorTraining
 from attn_nas.sampling.proposer import SamplerFactory
+from attn_nas.space.host import Host
 from attn_nas.space.loading import load_space
 from attn_nas.space.metric import Metric
+from attn_nas.space.model_settings import give_function
 from attn_nas.space.schema import SearchSpace
+from attn_nas.space.trunks import AnyTrunk
 from attn_nas.storage.location import check_storage, create_study, move_study
 from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS, reason_of
 from attn_nas.training.objective import ObjectiveSource
@@ -155,6 +158,7 @@ class Search:
         run: str | PathLike[str] | None = None,
         *,
         objective: GivenObjective | None = None,
+        model: Callable[..., Any] | None = None,
         training: TrainFunction | None = None,
         sampler: SamplerFactory = KnownCostSampler,
         storage: str | None = None,
@@ -165,7 +169,8 @@ class Search:
 
         ``storage`` is the address where the study is now, if its server has moved, and ``data_root`` the folder where the files
         of the data set are now, if they have moved: the run then goes on with that folder. A trainer of your own and a sampler
-        are not kept in the run: give them again, and an ``objective`` that has no name, such as a closure.
+        are not kept in the run: give them again, and an ``objective`` or a function for the ``model`` that has no name, such as
+        a closure.
 
         Raises:
             UsageError: there is no run, or an argument cannot be used.
@@ -182,6 +187,8 @@ class Search:
             with folder.locked():
                 move_study(folder.path, storage)
         manifest = RunManifest.read(folder)
+        if model is not None:
+            _give_model(manifest, folder, model)
         search = cls.__new__(cls)
         source = None if training else resumed_objective(manifest, folder.path, objective)
         search._set(folder, None, training, sampler, source, data_root=data_root, download=download)
@@ -294,7 +301,11 @@ class Search:
             )
             jobs = setting.manifest.budget or _MAX_INTEGER
             resources = backend.resources(
-                setting.numerics, jobs, self._workers(execution), execution.threads, execution.trial_seconds
+                setting.numerics,
+                jobs,
+                self._workers(execution, setting.encoding.trunk),
+                execution.threads,
+                execution.trial_seconds,
             )
             folder = self._folder or reserve_run_folder(choices.space_name)
             folder.create()
@@ -326,13 +337,17 @@ class Search:
         self._run = Run(folder.path)
         return self._run
 
-    def _workers(self, execution: Local | Ray) -> int | None:
-        """The number of workers that is asked for; one for an objective that other processes cannot load.
+    def _workers(self, execution: Local | Ray, network: AnyTrunk) -> int | None:
+        """The number of workers that is asked for; one for an objective or a network that other processes cannot load.
 
         Raises:
-            UsageError: such an objective is to be trained in other processes.
+            UsageError: such an objective or network is to be trained in other processes.
 
         """
+        if isinstance(network, Host) and not isinstance(execution, Ray) and not network.is_carried:
+            if execution.workers not in (None, 1) or execution.trial_seconds is not None:
+                network.check_carried()
+            return 1
         if self._objective is None or isinstance(execution, Ray) or self._objective.is_carried:
             return execution.workers
         if execution.workers not in (None, 1) or execution.trial_seconds is not None:
@@ -399,6 +414,16 @@ def _named_space(space: SearchSpace | str | PathLike[str] | None) -> tuple[str, 
         raise UsageError(f"space = {space!r}: give a SearchSpace, the path of a YAML file or the name of a shipped space")
     source = Path(space or DEFAULT_SPACE)
     return source.stem, load_space(source if space else DEFAULT_SPACE)
+
+
+def _give_model(manifest: RunManifest, folder: RunFolder, function: Callable[..., Any]) -> None:
+    """Take ``function`` for the network of a run whose function has no name; raises UsageError for another run."""
+    name = manifest.space.unnamed_model
+    if name is None:
+        raise UsageError(f"model: {folder.path} names the function of its network, or has a trunk: leave it out")
+    if not callable(function):
+        raise UsageError(f"model = {function!r}: give the function that makes the network")
+    give_function(name, function)
 
 
 def _keep_place_of_data(folder: RunFolder, setting: Setting) -> None:

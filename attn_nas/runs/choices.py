@@ -95,6 +95,13 @@ class StoredSpace(BaseModel):
         return model.get("file") if isinstance(model, dict) else None
 
     @property
+    def unnamed_model(self) -> str | None:
+        """The function of a network of the user's own that neither a file nor a module names; None for other spaces."""
+        model = self.to_dict().get("model")
+        named = not isinstance(model, dict) or model.get("file") or model.get("module")
+        return None if named or not isinstance(model, dict) else str(model["function"])
+
+    @property
     def trunk_name(self) -> str | None:
         """The trunk's family, or the function of a model of the user's own, if the space names one."""
         stored = self.to_dict()

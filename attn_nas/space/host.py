@@ -154,16 +154,34 @@ class Host:
 
     def __reduce__(self) -> Any:
         """Pickle it with the code that makes it, which another process needs."""
+        self.check_carried()
         maker = _makers.get(self.identity)
-        if maker is not None and not isinstance(maker, UserCode):
-            try:
-                pickle.dumps(maker)
-            except Exception as error:  # noqa: BLE001  an object may raise anything when it is pickled
-                raise UsageError(
-                    f"the function {self.code} that makes the model cannot be sent to another process: {first_line(error)}. "
-                    "Put it in a Python file and name that, or search in this process (one worker)"
-                ) from None
         return _unpickled, (self.code, self.version, self.arguments, self.example, self.modules, maker)
+
+    @property
+    def _obstacle(self) -> str | None:
+        """Why its code cannot be sent to another process; None if it can."""
+        maker = _makers.get(self.identity)
+        if maker is None or isinstance(maker, UserCode):
+            return None
+        try:
+            pickle.dumps(maker)
+        except Exception as error:  # noqa: BLE001  an object may raise anything when it is pickled
+            return first_line(error)
+        return None
+
+    @property
+    def is_carried(self) -> bool:
+        """True if other processes can make it."""
+        return self._obstacle is None
+
+    def check_carried(self) -> None:
+        """Raise UsageError unless other processes can make it."""
+        if self._obstacle is not None:
+            raise UsageError(
+                f"the function {self.code} that makes the model cannot be sent to another process: {self._obstacle}. "
+                "Put it in a Python file and name that, or search in this process (one worker)"
+            )
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -200,7 +218,7 @@ class Host:
         if self.identity not in _makers:
             raise SpaceError(
                 f"the function {self.code} that makes the model is not known here: load the search space or the run that has it"
-                + ("" if self.version else ", and give the function again: it has no file or module that could be kept")
+                + ("" if self.version else ", and give it again, as in Search.load(run, model=function): no file has it")
             )
         return _makers[self.identity]
 

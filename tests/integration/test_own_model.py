@@ -15,7 +15,6 @@ from attn_nas.cli import app
 from attn_nas.cost import CostTable, count_cost
 from attn_nas.drawing import draw_svg, draw_text
 from attn_nas.errors import SpaceError, UsageError
-from attn_nas.execution.jobs import Job
 from attn_nas.followups.trunk_baseline import TrunkBaseline
 from attn_nas.models.build import build_trunk
 from attn_nas.space.encoding import Encoding
@@ -229,10 +228,16 @@ def test_a_function_without_a_name_works_in_this_process_alone(tmp_path):
 
     found = space(model=make)
     assert (found.model.file, found.model.module, found.network.version) == (None, None, "")
+    search = Search(found, run=tmp_path / "run")
     with pytest.raises(
         UsageError, match=r"make that makes the model cannot be sent to another process: .*Put it in a Python file"
     ):
-        Job(0, Genotype.bare(found.network), 0).__reduce_ex__(4)[2]["genotype"].trunk.__reduce__()
+        search.optimize(n_trials=1, execution=Local(workers=2))
+    search.optimize(n_trials=2, confirm=0)
+    again = Search.load(tmp_path / "run", model=make).optimize(n_trials=3)
+    assert len(again.candidates) == 3
+    with pytest.raises(UsageError, match=r"model = 3: give the function that makes the network"):
+        Search.load(tmp_path / "run", model=3)
     assert build_trunk(found.network, 10).head.out_features == 10
 
 

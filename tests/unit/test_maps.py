@@ -123,7 +123,7 @@ def test_a_trunk_of_one_stage_has_one_map():
     model.forward = lambda x: model.blocks[0](x).square().mean((2, 3))
 
     class OneStage:
-        blocks = SMALL.blocks[:1]
+        blocks, sites, stage_name = SMALL.blocks[:1], SMALL.sites[:1], SMALL.stage_name
 
     (only,) = activation_maps(model, OneStage(), _images(), torch.tensor([0, 1, 2]))
     assert (only.method, only.where, only.values.shape) == ("Grad-CAM", "stage 0", (3, 14, 14))
