@@ -40,7 +40,9 @@ class Downloads:
         """
         genotype, run = page.candidate.record.genotype, page.reading.run
         if name in ("model.py", "insert.py"):
-            source = {f"{each}.py": text for each, _, text in page.code}[name]
+            source = {f"{each}.py": text for each, _, text in page.code}.get(name)
+            if source is None:
+                raise RunError(f"there is no {name} of {page.candidate.record.key}: it is a network of the user's own")
             return _attached(source.encode(), name, "text/x-python; charset=utf-8")
         if name == "genotype.json":
             return _attached(genotype.to_json().encode(), name, "application/json")

@@ -216,6 +216,10 @@ def test_a_strangers_run_does_not_run_the_file_of_its_network(searched, monkeypa
     with (copied / "plugins" / "own_model.py").open("a") as file:
         file.write("raise SystemExit('ran')\n")
     assert len(Run(copied).candidates) >= 3
+    app(["report", str(copied), "--to", str(tmp_path / "report.html")], standalone_mode=False)
+    report = (tmp_path / "report.html").read_text()
+    assert "own_model.py:make_net" in report
+    assert "SiteInsertion(" in report
     with pytest.raises(SpaceError, match=r"own_model\.py was not run"):
         Search.load(copied).optimize(n_trials=9, execution=Local(workers=1))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from attn_nas.cost import Cost
 from attn_nas.drawing import draw_svg
+from attn_nas.errors import SpaceError
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.source import model_source
 from attn_nas.format import reference_label
@@ -18,6 +19,7 @@ from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
+from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY, Metric
 
 _MAX_CURVES = 5
@@ -48,8 +50,11 @@ class CandidatePage:
 
     @cached_property
     def sites(self) -> list[SiteCost]:
-        """Attended sites with their costs."""
-        costs = self.reading.costs
+        """Attended sites with their costs; empty where the code of the user's own network may not run, or cannot."""
+        try:
+            costs = self.reading.costs
+        except SpaceError:
+            return []
         found = [
             (str(site), str(placement), costs.site(placement, site))
             for site, placement in self.candidate.record.genotype.sites
@@ -77,8 +82,11 @@ class CandidatePage:
 
     @property
     def code(self) -> list[tuple[str, str, str]]:
-        """Python files of the candidate: name, description and source."""
+        """Python files of the candidate: name, description and source; not those of the user's own network."""
         genotype, task = self.candidate.record.genotype, self.reading.run.task
+        inserting = ("insert", "insert.py: these placements for your own model", insert_source(genotype))
+        if isinstance(genotype.trunk, Host):
+            return [inserting]
         metric = self.candidate.run.metric
         name = "Validation accuracy" if metric == ACCURACY else metric.name
         reached = f"{name} {metric.mean_text(self.candidate.expected)}"
@@ -93,7 +101,7 @@ class CandidatePage:
                 "model.py: the network, imports only torch",
                 model_source(genotype, task.num_classes, task.channels, docstring),
             ),
-            ("insert", "insert.py: these placements for your own model", insert_source(genotype)),
+            inserting,
         ]
 
     @property
