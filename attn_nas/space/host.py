@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from itertools import groupby
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from attn_nas.attention.mechanism import POSITIONS, Mechanism, Position
@@ -165,7 +165,7 @@ class Host:
         if maker is None or isinstance(maker, UserCode):
             return None
         try:
-            pickle.dumps(maker)
+            ForkingPickler.dumps(maker)
         except Exception as error:  # noqa: BLE001  an object may raise anything when it is pickled
             return first_line(error)
         return None
