@@ -28,14 +28,22 @@ _FEWEST = 4
 _WITHOUT_SHORTCUTS = {"warm_epochs": 0, "initial_resolution": 1.0, "averaging": "none"}
 
 Floats = NDArray[np.float64]
+
+
+def _known(value: float | None) -> float:
+    """A score that our own training always has."""
+    assert value is not None
+    return value
+
+
 PREDICTORS: dict[str, Callable[[Candidate], float]] = {
     "parameters": lambda candidate: candidate.record.cost.params,
     "FLOPs": lambda candidate: candidate.record.cost.flops,
     "attended blocks": lambda candidate: candidate.record.genotype.num_attended,
 }
 SCORES: dict[str, Callable[[ProxyResult], float]] = {
-    "validation loss": lambda result: -result.loss_curve[-1],
-    "margin": lambda result: result.margin_curve[-1],
+    "validation loss": lambda result: -_known(result.loss),
+    "margin": lambda result: _known(result.margin),
     "training loss, sum": lambda result: -sum(result.train_loss),
 }
 """Further scores of a short training, by name; larger is better."""

@@ -36,7 +36,7 @@ class TrunkLead:
         reach = float(stats.t(degrees).ppf(0.975)) * difference.standard_error
         return cls(difference, abs(difference.value) > reach)
 
-    def to_dict(self, metric: Metric) -> dict[str, Any]:
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
         """Return JSON-ready data, in the direction of the ``metric``."""
         difference = replace(self.difference, value=metric.change(self.difference.value))
         return {**difference.to_dict(), "beyond_chance": self.beyond_chance}

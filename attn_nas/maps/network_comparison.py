@@ -147,7 +147,7 @@ def compare(run: Run, candidates: Sequence[Candidate], images: int = 6, *, downl
     models = {key: _trained(run, candidate) for key, candidate in unique.items()}
     validation = run.load_dataset(download=download).validation
     sample = validation.take(torch.arange(min(_SAMPLE, len(validation))))
-    inputs = _normalised(run, sample.images)
+    inputs = _normalised(run, sample)
     observed = {key: _observe(unique[key], model, inputs, sample.labels) for key, model in models.items()}
     compared = []
     for candidate in candidates:
@@ -165,10 +165,10 @@ def _trained(run: Run, candidate: Candidate) -> nn.Module:
     return model.eval()
 
 
-def _normalised(run: Run, pixels: Tensor) -> Tensor:
+def _normalised(run: Run, split: Split) -> Tensor:
     normalization = run.normalization
     mean, std = (torch.tensor(values)[:, None, None] for values in (normalization.mean, normalization.std))
-    return (pixels.float() / 255 - mean) / std
+    return (split.images.float() / split.scale - mean) / std
 
 
 def _batches(inputs: Tensor) -> tuple[Tensor, ...]:

@@ -35,7 +35,8 @@ class Normalization:
     def of(cls, dataset: Dataset) -> Normalization:
         """That of the training images of ``dataset``."""
         mean, std = channel_statistics(dataset.train)
-        return cls(tuple((mean.flatten() / 255).tolist()), tuple((std.flatten() / 255).tolist()))
+        scale = dataset.train.scale
+        return cls(tuple((mean.flatten() / scale).tolist()), tuple((std.flatten() / scale).tolist()))
 
     def is_close_to(self, other: Normalization) -> bool:
         """Whether both may be of the same images."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import queue
 import random
 import resource
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
+from multiprocessing.reduction import ForkingPickler
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ class ObjectiveSource:
         if getattr(self.given, "__module__", None) == "__main__":
             return "it belongs to a notebook or an interactive session"
         try:
-            pickle.dumps(self.given)
+            ForkingPickler.dumps(self.given)
         except Exception as error:  # noqa: BLE001  pickle raises many kinds
             return first_line(error)
         return None

@@ -781,6 +781,28 @@ _FIGURES = (
         ],
     ),
     Figure(
+        "objective_overhead",
+        "our own training and the same training as an objective, in turns",
+        "objective_overhead.json",
+        [Step("python objective_overhead.py --json", "python objective_overhead.py --json --quick")],
+        [
+            Table(
+                "What an objective adds to a training",
+                at("rows"),
+                [
+                    ("pairs", number("pairs", digits=0)),
+                    ("epochs", number("epochs", digits=0)),
+                    ("ours, processor's s", number("ours", digits=2)),
+                    ("as an objective", number("objective", digits=2)),
+                    ("more, median", percentage("overhead", digits=2)),
+                    ("smallest", percentage("smallest", digits=2)),
+                    ("largest", percentage("largest", digits=2)),
+                    ("goal", percentage("goal", digits=0)),
+                ],
+            )
+        ],
+    ),
+    Figure(
         "overhead",
         "what a search takes beside training",
         "overhead.json",

@@ -137,7 +137,7 @@ SPACES = {
     "half an image": (_with(data="{name: digits, num_train: 1.5}"), ["space.yaml:4:33", "num_train = 1.5", "integer"]),
     "images of a side beyond reason": (
         _with(data="{name: image_folder, image_size: 1000000}"),
-        ["space.yaml:4:40", "image_size = 1000000", "less than or equal to"],
+        ["space.yaml:4:40", "image_size = 1000000", "choose from 8 to 4096 pixels"],
     ),
     "a seed below nothing": (_with(data="{name: digits, seed: -1}"), ["space.yaml:4:28", "data.seed = -1"]),
     "a seed beyond reason": (_with(data=f"{{name: digits, seed: {10**30}}}"), ["space.yaml:4:28", "data.seed"]),

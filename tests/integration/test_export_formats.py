@@ -32,6 +32,7 @@ from attn_nas.runs.data_identity import Normalization
 from attn_nas.runs.run import Run
 from attn_nas.runs.selection import Selection
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.metric import ACCURACY
 from attn_nas.space.trunks import Trunk
 from attn_nas.storage.formats import FORMAT
 from attn_nas.storage.optuna_db import MANIFEST
@@ -461,7 +462,8 @@ def test_a_file_need_not_be_nearer_to_the_network_than_the_network_is_to_itself(
     """Differences that roundings explain are allowed, and no larger ones."""
     torch.manual_seed(0)
     model, inputs = _Amplifying().eval(), {"8": torch.randn(8, 3, 32, 32)}
-    written = Written(SimpleNamespace(key="network"), model, None, ("onnx",))
+    meaning = SimpleNamespace(metric=SimpleNamespace(metric=ACCURACY), preprocessing=None)
+    written = Written(SimpleNamespace(key="network", meaning=meaning), model, None, ("onnx",))
     wanted = model(inputs["8"]).detach()
     rounding = verify._rounding(model, inputs, {"8": wanted})
     assert rounding > FORMATS["onnx"].tolerance

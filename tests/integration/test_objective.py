@@ -1,5 +1,6 @@
 """A training loop of the user: what it is given, what it may return, and that none of its mistakes ends a search."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -15,8 +16,8 @@ import torch
 import attn_nas as an
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.events.types import EpochFinished, TrialFailed
-from attn_nas.execution.jobs import Failed, Finished, Job, run_job
-from attn_nas.execution.local import LocalPool
+from attn_nas.execution.jobs import EpochReport, Failed, Finished, Job, run_job
+from attn_nas.execution.local import InProcess, LocalPool
 from attn_nas.plugins.user_code import UserCode
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -262,3 +263,53 @@ def test_a_file_names_the_objective_relative_to_itself(tmp_path):
     run = an.Search(tmp_path / "unet.yaml", run=tmp_path / "run").optimize(3, confirm=0, execution=ONE)
     assert run.metric == Metric("psnr", unit="dB")
     assert run.candidates[0].accuracy == 3.0
+
+
+@pytest.mark.parametrize("make", [InProcess, lambda trainer: LocalPool([trainer])])
+def test_a_training_waits_where_it_may_be_paused_and_goes_on_from_there(make):
+    """Each epoch is trained and reported once; the curve is that of the whole training."""
+    trainer, messages = _trainer("count", epochs=4), []
+    executor = make(trainer)
+    try:
+        for number, until in enumerate((1, 2, 4), start=1):
+            executor.submit(Job(0, BARE, 0, until=until))
+            end = time.monotonic() + 60
+            while sum(isinstance(each, Finished) for each in messages) < number and time.monotonic() < end:
+                executor.wait(messages.append, 1.0)
+    finally:
+        executor.close()
+    first, second, last = (each.trained for each in messages if isinstance(each, Finished))
+    assert [each.epoch for each in messages if isinstance(each, EpochReport)] == [1, 2, 3, 4]
+    assert [len(each.result.curve) for each in (first, second, last)] == [1, 2, 4]
+    assert [each.ended for each in (first, second, last)] == [False, False, True]
+    assert last.result.accuracy == 4.0
+
+
+def test_a_paused_training_ends_when_another_begins_and_begins_again_later(objectives):
+    """Its objective is told by an exception that ``except Exception`` does not catch."""
+    source = ObjectiveSource(None, objectives.notes_its_end)
+    trainer = ObjectiveTrainer(source, Metric("score"), TASK, 4, Numerics(), 1)
+    objectives.PAUSED.clear()
+    trainer.train_until(2, BARE, 5, lambda *_: None)
+    assert objectives.PAUSED == []
+    assert trainer(BARE, 6, lambda *_: None).result.accuracy == 5.0
+    assert objectives.PAUSED == [5]
+    assert trainer.train_until(4, BARE, 5, lambda *_: None).result.curve == (1.0, 2.0, 3.0, 4.0)
+    assert not issubclass(an.TrainingPaused, Exception)
+
+
+def test_a_failure_after_a_pause_is_that_of_the_objective():
+    """And without reports a training ends instead of pausing."""
+    trainer = _trainer("half_of", epochs=4)
+    assert trainer.train_until(2, BARE, 0, lambda *_: None).ended
+    ended = run_job(_trainer("breaks"), Job(0, BARE, 1, until=1), lambda _: None)
+    assert isinstance(ended, Failed)
+    assert "shapes differ" in ended.reason
+
+
+def test_each_gpu_has_its_own_worker_and_is_the_device_of_its_trials():
+    """As for our own training."""
+    trainer = dataclasses.replace(_trainer("half_of"), numerics=Numerics("cuda"))
+    assert [trainer.on_gpu(number).device for number in (0, 3)] == [torch.device("cuda", 0), torch.device("cuda", 3)]
+    assert not trainer.can_dry_run
+    assert trainer.can_pause

@@ -214,7 +214,8 @@ def space():
 def test_a_run_keeps_the_arrays_and_goes_on_without_the_objects(space, tmp_path, monkeypatch):
     """They are in its folder, mapped by workers, found after a move, and no pickle of an object is there."""
     monkeypatch.chdir(tmp_path)
-    train, held = Pairs(_photos(), LABELS), (PIXELS[:10] // 2, LABELS[:10])
+    pixels = PIXELS.astype(np.float32) / 255
+    train, held = Pairs(torch.from_numpy(pixels), LABELS), (pixels[:10] / 2, LABELS[:10])
     search = an.Search(space, data=OwnData(train, held, held), run="run", training={"class_weights": "balanced"})
     run = search.optimize(n_trials=2, confirm=0, execution=Local(workers=1))
     assert {path.name for path in (tmp_path / "run" / "arrays").iterdir()} == {
@@ -226,7 +227,7 @@ def test_a_run_keeps_the_arrays_and_goes_on_without_the_objects(space, tmp_path,
     run = an.Search.load("moved").optimize(n_trials=3, confirm=0, execution=Local(workers=1))
     assert len(run.candidates) == 3
     dataset = run.load_dataset()
-    assert torch.equal(dataset.train.images, torch.from_numpy(PIXELS))
+    assert torch.equal(dataset.train.images, torch.from_numpy(pixels))
     assert len(dataset.load_test()) == 10
     run.check_test_split()
     run.front[-1].export("best")

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -37,6 +38,7 @@ from attn_nas.execution.ray_cluster.tasks import Tasks
 from attn_nas.execution.settings import Local, Ray
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.schema import SearchSpace
 from attn_nas.space.trunks import Trunk
 from attn_nas.testing import TableTrainer
 from attn_nas.training import Numerics, choose_numerics
@@ -96,7 +98,9 @@ def found(nodes, monkeypatch, tiny_space, tmp_path):
         ray = {"device": "cpu"} | {
             name: given.pop(name) for name in ("workers", "threads", "device", "trial_timeout") if name in given
         }
-        begun = {name: given.pop(name) for name in ("training", "seed", "storage", "data") if name in given}
+        begun = {
+            name: given.pop(name) for name in ("training", "seed", "storage", "data", "objective", "metric") if name in given
+        }
         resume = given.pop("resume", False)
         search = Search.load(tmp_path / "run", **begun) if resume else Search(space, run=tmp_path / "run", **begun)
         return search.optimize(execution=Ray(**ray), **given)
@@ -519,3 +523,24 @@ def test_options_that_do_not_go_together_are_refused(options, message):
     found = CliRunner().invoke(app, ["search", *options])
     assert found.exit_code == 2
     assert message in found.stderr
+
+
+def test_an_objective_travels_to_the_nodes_by_name_or_as_an_object(found, monkeypatch, tmp_path):
+    """Its source goes with it, its scores and weights come back; what has no name travels whole."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "train.py").write_text(
+        "def objective(model, trial):\n    trial.report(0.25, 0)\n    return 0.5 + 0.01 * trial.genotype.num_attended\n"
+    )
+    space = SearchSpace(trunk=Trunk("cifar_resnet", 8, 8), mechanisms=["se"], example=(3, 16, 16), classes=2)
+    run = found(space, objective=f"{tmp_path / 'train.py'}:objective", metric="dice", n_trials=3, workers=2)
+    assert [each.measured.value for each in run.candidates] == pytest.approx(
+        [0.5 + 0.01 * each.record.genotype.num_attended for each in run.candidates]
+    )
+    assert all(run.weights(each) for each in run.front)
+
+    def closure(model, trial):
+        return float(len(str(tmp_path)))
+
+    shutil.rmtree(tmp_path / "run")
+    run = found(space, objective=closure, metric="reward", n_trials=1, workers=1)
+    assert run.candidates[0].value == len(str(tmp_path))
