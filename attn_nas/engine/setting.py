@@ -7,6 +7,8 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
+import torch
+
 from attn_nas.cost import CostTable, Limits
 from attn_nas.data import load_dataset
 from attn_nas.data.dataset import Dataset
@@ -15,6 +17,7 @@ from attn_nas.data.root import located
 from attn_nas.data.rules import DataRules
 from attn_nas.data.transforms import check_transforms
 from attn_nas.errors import SpaceError, UsageError
+from attn_nas.models.build import build_model
 from attn_nas.runs.choices import RunChoices
 from attn_nas.runs.folder import ARRAYS, RunFolder
 from attn_nas.runs.manifest import RunManifest
@@ -77,6 +80,7 @@ class Setting:
         metric_of(self.space.proxy, self.dataset.task)
         self.table = CostTable(self.encoding.trunk, self.dataset.task)
         self._check_resolution()
+        self._check_outputs()
         self.references: dict[str, Genotype] = reference_genotypes(self.space, self.encoding)
         self.limits = Limits.of(self.space.limits, self.table.bare)
         self.manifest = self._resumed(choices) if isinstance(choices, RunManifest) else self._begun(choices)
@@ -101,6 +105,20 @@ class Setting:
                 CostTable(self.encoding.trunk, replace(task, height=height, width=width))
             except SpaceError as error:
                 raise SpaceError(f"proxy.initial_resolution = {share}: {error}") from None
+
+    def _check_outputs(self) -> None:
+        """Raise SpaceError if masks are to be learned by a network that does not answer for each pixel."""
+        task = self.dataset.task
+        if task.kind != "segmentation":
+            return
+        bare = build_model(Genotype.bare(self.encoding.trunk), task.num_classes, task.channels, seed=0).eval()
+        with torch.no_grad():
+            answer = bare(torch.zeros(1, task.channels, task.height, task.width))
+        if answer.shape != (1, task.num_classes, task.height, task.width):
+            raise SpaceError(
+                f"{self.encoding.trunk} gives {tuple(answer.shape)} for an image, but masks need {task.num_classes} logits for each "
+                f"of {task.height} x {task.width} pixels: search a network of your own that segments images"
+            )
 
     @property
     def reference_names(self) -> dict[str, str]:

@@ -269,7 +269,7 @@ def test_help_lists_the_commands_in_the_order_of_use(here):
     visible = [name for line in shown.splitlines() if (name := line.strip("│ ").split(" ")[0]) in _COMMANDS]
     assert visible == list(dict.fromkeys(visible))
     assert " ".join(visible) == (
-        "search watch runs attach show why dashboard report audit baseline retrain export bench catalog"
+        "init search watch runs attach show why dashboard report audit baseline retrain export bench catalog"
     )
     groups = [
         title for title in ("Search", "Look at the result", "Check the result", "Use the result") if f"─ {title} ─" in shown
