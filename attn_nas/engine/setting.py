@@ -116,8 +116,8 @@ class Setting:
             answer = bare(torch.zeros(1, task.channels, task.height, task.width))
         if answer.shape != (1, task.num_classes, task.height, task.width):
             raise SpaceError(
-                f"{self.encoding.trunk} gives {tuple(answer.shape)} for an image, but masks need {task.num_classes} logits for each "
-                f"of {task.height} x {task.width} pixels: search a network of your own that segments images"
+                f"{self.encoding.trunk} gives {tuple(answer.shape)} for an image, but masks need {task.num_classes} logits for "
+                f"each of {task.height} x {task.width} pixels: search a network of your own that segments images"
             )
 
     @property
