@@ -87,6 +87,7 @@ def _nifti(path: Path) -> NDArray[Any]:
     except ModuleNotFoundError:
         raise DataError(f"{shown(path)} is a NIfTI file, which needs nibabel: pip install nibabel") from None
     try:
-        return np.asarray(nibabel.load(path).dataobj)
+        volume: Any = nibabel.load(path)
+        return np.asarray(volume.dataobj)
     except nibabel.filebasedimages.ImageFileError as error:
         raise ValueError(str(error)) from None

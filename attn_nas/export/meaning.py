@@ -35,7 +35,8 @@ class Preprocessing:
     def of(cls, run: Run) -> Preprocessing:
         """That of ``run``; where its data set is not made of files, photos are decoded by the present rule."""
         manifest, task = run.manifest, run.task
-        rule = manifest.rules.decoding if run.data.name == "image_folder" else DataRules().decoding
+        of_files = run.data.name in ("image_folder", "image_list")
+        rule = manifest.rules.decoding if of_files else DataRules().decoding
         return cls(rule, (task.height, task.width), run.normalization.mean, run.normalization.std)
 
     @property

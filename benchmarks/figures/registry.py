@@ -923,6 +923,25 @@ _FIGURES = (
         [Table("Soak", _kills, [("killed", cell(0)), ("kills", cell(1))])],
     ),
     Figure(
+        "loading",
+        "images per second from files, beside torchvision",
+        "loading.json",
+        [Step("python loading.py --json")],
+        [
+            Table(
+                "Loading images from files",
+                at("best"),
+                [
+                    ("loader", cell("loader")),
+                    ("images per second", number("per_second", digits=0)),
+                    ("of torchvision's", number("per_second_ratio", digits=1)),
+                    ("images per second of the processor", number("per_processor_second", digits=0)),
+                    ("of torchvision's", number("per_processor_second_ratio", digits=1)),
+                ],
+            )
+        ],
+    ),
+    Figure(
         "storage_designs",
         "what it costs to store a running search",
         "storage_designs.json",

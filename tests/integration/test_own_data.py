@@ -115,6 +115,17 @@ def test_images_keep_their_bits_and_channels(read, dtype, channels, scale):
     assert (found.train.scale, found.task.channels, found.task.height, found.task.width) == (scale, channels, 6, 9)
 
 
+def test_datasets_of_hugging_face(read):
+    """Images and labels are found by their columns, with the names of the classes; also of a stream."""
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    found = datasets.Dataset.from_dict({"image": _photos(), "label": LABELS}, features=features)
+    for data in (found, datasets.DatasetDict({"train": found, "test": found}), found.to_iterable_dataset()):
+        dataset = read(data)
+        assert dataset.classes == ("cat", "dog")
+        assert torch.equal(dataset.train.images, read((PIXELS, LABELS)).train.images)
+
+
 def test_names_and_other_numbers_become_classes(read):
     """Names in the order of the alphabet; numbers that are not 0, 1, 2 keep their names, and a note says so."""
     names = ["wolf" if label else 'cat\'s "paw"' for label in LABELS]
@@ -244,6 +255,9 @@ def test_data_that_cannot_be_read_leave_nothing_behind(space, tmp_path, monkeypa
     with pytest.raises(DataError, match="cannot be read"):
         an.Search(space, data=Pairs(PIXELS, LABELS, length=50), run="new/run").optimize(n_trials=1)
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
+    masks = OwnData((PIXELS, (PIXELS[:, 0] > 99).astype(np.uint8)))
+    with pytest.raises(SpaceError, match=r"gives \(1, 2\) for an image, but masks need 2 logits for each of 8 x 8 pixels"):
+        an.Search(space.with_training(metric=None), data=masks, run="new/run").optimize(n_trials=1)
     with pytest.raises(UsageError, match="data has 4 parts: give"):
         an.Search(space, data=(1, 2, 3, 4))
 
@@ -353,6 +367,21 @@ def test_slices_are_scaled_by_a_window(tmp_path):
         load_dataset(_listed(tmp_path, ["volume.npy,0", *rows_of_files]).model_copy(update={"window": (0.0, 1.0)}))
     with pytest.raises(SpaceError, match=r"data\.window: the highest value is not above the lowest"):
         an.SearchSpace(trunk="resnet18", mechanisms=["se"], data={"name": "image_list", "window": [3, 3]})
+
+
+def test_slices_of_nifti_volumes(tmp_path):
+    """By their number along the last axis; a file that is none is named."""
+    nibabel = pytest.importorskip("nibabel")
+    values = np.arange(8 * 8 * 20, dtype=np.float32).reshape(8, 8, 20)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "head.nii.gz")
+    rows = [f"head.nii.gz,{number % 2},{number}" for number in range(20)]
+    settings = _listed(tmp_path, rows, columns="path,label,slice").model_copy(update={"window": (0.0, 1280.0), "image_size": 8})
+    found = load_dataset(settings)
+    pixels = torch.cat([found.train.images, found.validation.images])[:, 0].int()
+    assert sorted(pixels[:, 0, 0].tolist()) == [round(65535 * number / 1280) for number in range(20)]
+    (tmp_path / "head.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(DataError, match=r"head\.nii\.gz cannot be read"):
+        load_dataset(settings)
 
 
 def test_images_with_masks(tmp_path):
