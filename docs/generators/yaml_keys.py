@@ -127,7 +127,8 @@ def _kind(about: dict[str, Any], below: dict[str, Any] | None, path: str) -> str
         return ", ".join(map(code, about["enum"])) if len(about["enum"]) <= _MOST_CHOICES else "text"
     if about.get("type") == "array":
         most = f", at most {about['maxItems']}" if "maxItems" in about else ""
-        return f"list of {_kind(about['items'], None, '')}{most}"
+        one = about["items"] if "items" in about else about["prefixItems"][0]
+        return f"list of {_kind(one, None, '')}{most}"
     kind = "text" if about.get("type") == "string" else about.get("type", "")
     return " ".join([kind, *_limits(about)])
 
