@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_serializer,
+)
 
 from attn_nas.cost import CONVENTION, Cost
 from attn_nas.data import Dataset, load_dataset
@@ -143,6 +152,11 @@ class RunManifest(RunChoices):
     def read(cls, folder: RunFolder) -> Self:
         """The manifest of a run folder, read without the trials; raises RunError."""
         return cls.from_stored(folder.study.stored_manifest(), folder.path)
+
+    @field_serializer("task")
+    def _without_usual(self, task: Task) -> dict[str, Any]:
+        """The task as older versions stored it: what it shares with all tasks of classes is left out."""
+        return {each.name: value for each in fields(task) if (value := getattr(task, each.name)) != each.default}
 
     def to_stored(self) -> dict[str, Any]:
         """The entries as a study stores them, as plain data."""
