@@ -196,8 +196,7 @@ def test_a_manifest_comes_back_from_its_stored_form(format_3):
     """Entry by entry as it was stored, but for what the newer format has."""
     stored = _stored_manifest(format_3)
     manifest = Run(format_3).manifest
-    task = {**stored["task"], "kind": "classification", "ignored": None}
-    newer = {"format": FORMAT, "rules": FIRST_RULES, "classes": None, "digest": None, "task": task}
+    newer = {"format": FORMAT, "rules": FIRST_RULES, "classes": None, "digest": None}
     assert manifest.to_stored() == {**stored, **newer}
     assert RunManifest.from_stored(manifest.to_stored(), "run") == manifest
 
