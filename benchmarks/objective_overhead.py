@@ -61,7 +61,7 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset, numerics = load_dataset(space.data), choose_numerics("cpu", proxy.precision)
     genotypes = [*reference_genotypes(space, Encoding(space)).values()]
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         share_dataset(dataset, folder / "data")

@@ -799,6 +799,7 @@ _FIGURES = (
                     ("largest", percentage("largest", digits=2)),
                     ("goal", percentage("goal", digits=0)),
                 ],
+                page="docs/training.md",
             )
         ],
     ),

@@ -16,6 +16,7 @@ from attn_nas.format import duration
 ROOT = Path(__file__).parents[2]
 OTHER_PAGES = {
     "docs/how-it-works.md",
+    "docs/training.md",
     "docs/trust.md",
     "docs/decisions/optuna-storage.md",
     "attn_nas/benchmark/cued_digits_resnet8.md",
