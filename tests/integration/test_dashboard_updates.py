@@ -184,7 +184,7 @@ def test_beliefs_of_a_large_run_are_computed_on_the_side(many, monkeypatch):
     monkeypatch.setattr(watched_module, "_MAX_IMMEDIATE", 10)
     begin = threading.Event()
     original = watched_module.beliefs_of
-    monkeypatch.setattr(watched_module, "beliefs_of", lambda *of: begin.wait(30) and original(*of))
+    monkeypatch.setattr(watched_module, "beliefs_of", lambda *of, **more: begin.wait(30) and original(*of, **more))
     watched = WatchedRun(many)
     first = watched.reading()
     assert not first.is_believed

@@ -73,7 +73,7 @@ def test_networks_are_compared_on_the_same_images(run, compared):
 def test_a_mechanism_is_worth_the_accuracy_that_is_lost_without_it(run, compared):
     """In shares of the sample; what stands in the place of a convolution cannot be left out."""
     se = compared.networks[0]
-    inputs = comparison_module._normalised(run, compared.sample.images)
+    inputs = comparison_module._normalised(run, compared.sample)
     for gate, worth in zip(se.gates, se.worth, strict=True):
         right = without(se.model, gate, inputs).argmax(1) == compared.sample.labels
         assert worth == pytest.approx((int(se.right.sum()) - int(right.sum())) / 200)
