@@ -58,6 +58,8 @@ class ArrayWriter:
             self.shape, self.dtype = item.shape, item.dtype
             self._file = self.path.open("wb")
             self._header()
+        if (item.shape, item.dtype) != (self.shape, self.dtype):
+            raise DataError(f"{self.path.name}: an item is {item.dtype} {item.shape}, the first is {self.dtype} {self.shape}")
         self._file.write(np.ascontiguousarray(item).data.cast("B") if item.size else b"")
         self.count += 1
 

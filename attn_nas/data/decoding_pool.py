@@ -90,19 +90,22 @@ def decoded_by_processes(
     def serve(process: subprocess.Popen[str]) -> None:
         assert process.stdin
         assert process.stdout
-        with suppress(Empty, BrokenPipeError):
-            process.stdin.write(job + "\n")
+        begin = job + "\n"
+        with suppress(Empty):
             while True:
                 chunk = waiting.get_nowait()
-                process.stdin.write(json.dumps([files[number] for number in chunk]) + "\n")
-                process.stdin.flush()
-                answer = process.stdout.readline()
-                if not answer:
+                try:
+                    process.stdin.write(begin + json.dumps([files[number] for number in chunk]) + "\n")
+                    process.stdin.flush()
+                    answer = process.stdout.readline()
+                except (OSError, ValueError):
+                    answer = ""
+                begin = ""
+                if not answer.endswith("\n"):
                     results.put(chunk)
                     return
                 results.put((chunk, {index: Fault(reason, flag) for index, reason, flag in json.loads(answer)}))
 
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     processes = [
         subprocess.Popen(
             command,
@@ -110,7 +113,6 @@ def decoded_by_processes(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
             pass_fds=(descriptor,),
         )
         for _ in range(min(usable_cores(), _PROCESSES, len(chunks)))

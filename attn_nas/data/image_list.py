@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from attn_nas.format import listed
 from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.task import Task, TaskKind
 
+logger = logging.getLogger(__name__)
 _PARTS = {
     "train": "train",
     "training": "train",
@@ -70,11 +72,16 @@ def image_list(settings: DataSettings, rules: DataRules, download: bool) -> Data
 
     train, validation = (split(part, found) for part, found in decoded.items())
     named = {"training": train, "validation": validation}
+    equal = notes_of_equal(named)
 
     def read_test() -> Split:
         if not samples["test"]:
             raise DataError(_without_test(table))
-        return split("test", decode_parts([samples["test"]], settings.size, rules.decoding)[0])
+        (found,) = decode_parts([samples["test"]], settings.size, rules.decoding)
+        test = split("test", found)
+        for note in (*found.notes, *(note for note in notes_of_equal({**named, "test": test}) if note not in equal)):
+            logger.warning(note)
+        return test
 
     height, width = settings.size
     return Dataset(
@@ -89,7 +96,7 @@ def image_list(settings: DataSettings, rules: DataRules, download: bool) -> Data
             *(note for found in decoded.values() for note in found.notes),
             *numbering.notes,
             *notes_of_missing(named, numbering.classes),
-            *notes_of_equal(named),
+            *equal,
             *(
                 []
                 if samples["test"]

@@ -111,14 +111,26 @@ class _Pairs(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         image, mask = self._pairs[index]
         height, width = self._size
-        colours = _read(image, lambda opened: in_colours(opened, max(height, width), 2))
+        size, colours = _read(image, lambda opened: (_upright(opened), in_colours(opened, max(height, width), 2)))
         classes = _read(mask, np.asarray)
+        classes = classes.astype(np.uint8) if classes.dtype == bool else classes
         if classes.ndim != 2:
             raise DataError(
                 f"the mask {shown(mask)} has {classes.shape[2]} channels: save one channel, or a palette, with the number of a "
                 "class in each pixel"
             )
+        if classes.shape != size:
+            raise DataError(
+                f"the mask {shown(mask)} has {classes.shape[1]} x {classes.shape[0]} pixels, its image, turned upright by its "
+                f"EXIF data, {size[1]} x {size[0]}: save both in one size and direction"
+            )
         return fitted_image(colours, width, height).transpose(2, 0, 1), fitted(classes[None], self._size, is_mask=True)[0]
+
+
+def _upright(opened: Image.Image) -> tuple[int, int]:
+    """Height and width of an image as people see it."""
+    width, height = opened.size
+    return (width, height) if opened.getexif().get(274, 1) in (5, 6, 7, 8) else (height, width)
 
 
 def _read(path: Path, how: Callable[[Image.Image], Any]) -> Any:

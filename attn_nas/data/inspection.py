@@ -35,6 +35,7 @@ class Inspection:
         sizes: height and width of each image of a sample, in pixels; empty for arrays, whose size is fixed.
         modes: how many images of the sample are grey, in colour, or of 16 bits.
         lines: sentences about what was found.
+        num_classes: how many classes a folder has; 0 for other data.
 
     """
 
@@ -43,6 +44,7 @@ class Inspection:
     sizes: tuple[tuple[int, int], ...]
     modes: dict[str, int]
     lines: tuple[str, ...]
+    num_classes: int = 0
 
     @property
     def median_side(self) -> int | None:
@@ -70,6 +72,8 @@ def inspect(path: Path) -> Inspection:
         if path.suffix.lower() == ".csv":
             return _of_list(path)
         if path.suffix.lower() == ".npz":
+            if len([*path.parent.glob("*.npz")]) > 1:
+                raise UsageError(f"there are other .npz files beside {shown(path)}: move it into a folder of its own")
             return Inspection({"name": "arrays", "root": path.parent}, 0, (), {}, (f"{shown(path)} is a file of arrays",))
         raise UsageError(f"{shown(path)} is one file: give a folder of images, a CSV list or an .npz file of arrays")
     if (path / "masks").is_dir() or (path / "train" / "masks").is_dir():
@@ -94,7 +98,9 @@ def _of_folder(path: Path) -> Inspection:
     lines = [f"{len(listing.samples):,} images of {len(listing.classes)} classes in {where}", _of_classes(listing, counts)]
     sizes, modes, damaged = _headers([file for file, _ in listing.samples])
     lines += _of_headers(sizes, modes, damaged)
-    return Inspection({"name": "image_folder", "root": path}, len(listing.samples), tuple(sizes), modes, tuple(lines))
+    return Inspection(
+        {"name": "image_folder", "root": path}, len(listing.samples), tuple(sizes), modes, tuple(lines), len(listing.classes)
+    )
 
 
 def _of_list(table: Path) -> Inspection:

@@ -197,7 +197,7 @@ def pixels_of(image: Any, index: int, name: str) -> NDArray[Any]:  # noqa: PLR09
         raise DataError(f"{where} has the shape {array.shape}: give (C, H, W), or (H, W) for a grey image")
     if array.ndim == 2:
         array = array[None]
-    elif not isinstance(image, Tensor) and array.shape[-1] in _CHANNELS and array.shape[0] not in _CHANNELS:
+    elif not isinstance(image, Tensor) and _is_last(array.shape):
         array = array.transpose(2, 0, 1)
     if array.dtype in _TYPES:
         found = array
@@ -217,6 +217,13 @@ def pixels_of(image: Any, index: int, name: str) -> NDArray[Any]:  # noqa: PLR09
     if found.dtype == np.float32 and not np.isfinite(found).all():
         raise DataError(f"{where} has values that are not finite (NaN or infinity): replace them")
     return found
+
+
+def _is_last(shape: tuple[int, ...]) -> bool:
+    """Whether the last axis of an image is that of the channels."""
+    if shape[-1] in _CHANNELS or shape[0] in _CHANNELS:
+        return shape[0] not in _CHANNELS
+    return shape[-1] < min(shape[:2])
 
 
 def _of_pillow(image: Image.Image) -> NDArray[Any]:

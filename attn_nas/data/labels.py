@@ -141,6 +141,11 @@ def _tensor(labels: Sequence[Any], positions: dict[Any, int]) -> Tensor:
 def _sets(labels: dict[str, list[Any]], given: Sequence[str] | None) -> Numbering:
     every = [label for each in labels.values() for label in each]
     if any(isinstance(label, list) for label in every):
+        if not all(isinstance(label, list) for label in every):
+            raise DataError(
+                "some labels are lists of names or empty, and some are lists of numbers: give the names of the classes, or one "
+                "zero or one for each class"
+            )
         named = sorted({name for label in every for name in label})
         names = [*given] if given else named
         if unknown := [name for name in named if name not in names]:

@@ -25,6 +25,7 @@ from attn_nas.data.splits import grouped_division, notes_of_equal, notes_of_miss
 from attn_nas.errors import DataError, UsageError
 from attn_nas.events.loading import report_decoded
 from attn_nas.files import raising_write_error
+from attn_nas.format import listed
 from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.task import Task, TaskKind
 
@@ -124,6 +125,8 @@ def own_dataset(value: Any, settings: DataSettings, rules: DataRules) -> Dataset
         raise DataError(
             f"the data set {settings.name} is {value!r:.80}: return data, such as (train_dataset, validation_dataset)"
         )
+    theirs = {key: value for key, value in own.settings.items() if key not in ("name", *settings.model_fields_set)}
+    settings = DataSettings.model_validate({**settings.model_dump(exclude_unset=True), **theirs})
     with _nameless_folder() as folder:
         dataset = read_own(own, settings, rules, folder)
         test = dataset.load_test() if own.test is not None else None
@@ -224,10 +227,21 @@ def _mask(label: Any, size: tuple[int, ...], index: int, name: str) -> Any:
         raise DataError(f"{where} has the shape {label.shape}, its image {tuple(size)}: give one value for each pixel")
     if mask.dtype.kind not in "biu":
         raise DataError(f"{where} has the type {mask.dtype}: give integers, the number of a class for each pixel")
-    low, high = int(mask.min()), int(mask.max())
+    low = int(mask.min())
     if low < 0:
         raise DataError(f"{where} has the value {low}: give 0 or more, and mark ignored pixels with ignored_index, such as 255")
-    return mask.astype(np.uint8 if high < 256 else np.int32)
+    return mask.astype(np.int32)
+
+
+def _narrowed(path: Path) -> None:
+    """Rewrite masks of ``path`` as bytes if all of their values fit."""
+    masks = mapped(path)
+    if any(int(some.max()) > 255 for some in masks.split(_COPIED)):
+        return
+    with ArrayWriter(path.with_name(f"{path.name}.unfinished")) as writer:
+        for mask in masks:
+            writer.add(mask.numpy().astype(np.uint8))
+    writer.path.replace(path)
 
 
 def _check_alike(first: Any, found: Any, index: int, name: str, *, sized: bool) -> None:
@@ -245,22 +259,47 @@ def _by(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
+def _named_classes(sources: Mapping[str, Source]) -> Sequence[str] | None:
+    """The classes that the data name, in the order of their numbers; raises DataError if they differ."""
+    named = {part: source.classes for part, source in sources.items() if source.classes}
+    if len({*named.values()}) > 1:
+        raise DataError(
+            "the classes differ: "
+            + "; ".join(f"the {_PARTS[part]} have {listed([*names], 5)}" for part, names in named.items())
+            + ". Give Datasets with the same classes in the same order"
+        )
+    return next(iter(named.values()), None)
+
+
+def _classes_of_masks(
+    sources: Mapping[str, Source], folder: Path, ignored: int | None, notes: list[str]
+) -> tuple[int | None, int]:
+    """The value of pixels of no class, and the largest class; adds to ``notes``, and raises DataError for other values."""
+    found = _values_of_masks(folder)
+    if ignored is None and found <= {0, _VOID} and _VOID in found:
+        raise DataError(
+            f"masks have the values 0 and {_VOID} alone: write 0 and 1 for two classes (mask // {_VOID}), or give "
+            f"ignored_index={_VOID} if these pixels count for nothing"
+        )
+    if ignored is None and _VOID in found and _VOID - 1 not in found:
+        ignored = _VOID
+        notes.append(f"Pixels with the value {_VOID} in a mask count for nothing: give ignored_index to say otherwise")
+    for part in sources if (ignored or 0) < 256 else ():
+        _narrowed(folder / f"{part}_labels.npy")
+    most = max(found - {ignored}, default=0)
+    if most > _MOST_CLASSES:
+        raise DataError(f"a mask has the value {most}: give the numbers of classes, and ignored_index for pixels of no class")
+    return ignored, most
+
+
 def _divided(
     own: OwnData, sources: Mapping[str, Source], read: _Read, settings: DataSettings, rules: DataRules, folder: Path
 ) -> Dataset:
-    classes = own.classes or next((source.classes for source in sources.values() if source.classes), None)
+    classes = own.classes or _named_classes(sources)
     notes = [note for source in sources.values() for note in source.notes]
     ignored = own.ignored_index
     if read.kind == "segmentation":
-        found = _values_of_masks(folder)
-        if ignored is None and _VOID in found and _VOID - 1 not in found:
-            ignored = _VOID
-            notes.append(f"Pixels with the value {_VOID} in a mask count for nothing: give ignored_index to say otherwise")
-        most = max(found - {ignored}, default=0)
-        if most > _MOST_CLASSES:
-            raise DataError(
-                f"a mask has the value {most}: give the numbers of classes, and ignored_index for pixels of no class"
-            )
+        ignored, most = _classes_of_masks(sources, folder, ignored, notes)
         names = tuple(classes or map(str, range(most + 1)))
     else:
         numbering = numbered(read.labels, read.kind, classes)
@@ -272,14 +311,15 @@ def _divided(
         raise DataError(f"there are {len(own.groups):,} groups for {read.counts['train']:,} training items: give one for each")
     if "validation" not in sources:
         _hold_out(own, read, names, settings, folder)
-    elif own.num_train or own.num_validation or own.groups is not None:
+    elif settings.num_train or settings.num_validation or own.groups is not None:
         raise DataError(
             "num_train, num_validation and groups are for a hold-out: leave them out where validation data are given"
         )
     channels, height, width = read.shape
     train, validation = mapped_split(folder, "train"), mapped_split(folder, "validation")
     splits = {"training": train, "validation": validation}
-    notes += [*notes_of_missing(splits, names), *notes_of_equal(splits)]
+    compared = {**splits, "test": mapped_split(folder, "test")} if "test" in sources else splits
+    notes += [*notes_of_missing(splits, names), *notes_of_equal(compared)]
     if "test" not in sources:
         notes.append("No test data were given: a search does not need them, a full training (retrain) does")
     task = Task(channels, height, width, len(names), read.kind, ignored)

@@ -104,14 +104,14 @@ def grouped_division(
     counts.index_put_((members, classes), torch.ones(len(groups), dtype=torch.float64), accumulate=True)
     missing = counts.sum(0) * num_validation / len(groups)
     shuffled = torch.randperm(len(numbers), generator=generator)
-    by_size = shuffled[counts[shuffled].sum(1).sort(descending=True, stable=True).indices].tolist()
+    sizes = counts.sum(1)
     taken: list[int] = []
-    for group in by_size:
+    for group in shuffled.tolist():
         left = missing - counts[group]
         if left.abs().sum() < missing.abs().sum() and len(taken) < len(numbers) - 1:
             missing = left
             taken.append(group)
-    is_held = torch.isin(members, torch.tensor(taken or [by_size[-1]]))[order]
+    is_held = torch.isin(members, torch.tensor(taken or [int(sizes.argmin())]))[order]
     return order[~is_held][:num_train], order[is_held]
 
 

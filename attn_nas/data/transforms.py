@@ -18,7 +18,7 @@ Named = tuple[str, str]
 """Name of a class, and its keyword arguments as JSON."""
 
 
-def transformed(pixels: Tensor, labels: Tensor, transforms: Sequence[Named]) -> tuple[Tensor, Tensor]:
+def transformed(pixels: Tensor, labels: Tensor, transforms: Sequence[Named], ignored: int = 0) -> tuple[Tensor, Tensor]:
     """Images ``(B, C, H, W)`` with their labels, each changed by all ``transforms`` in turn; masks move with their images.
 
     Random numbers are torch's, so that equal seeds change images equally. Sizes and types stay.
@@ -34,7 +34,8 @@ def transformed(pixels: Tensor, labels: Tensor, transforms: Sequence[Named]) -> 
     images, masks = torch.empty_like(pixels), torch.empty_like(labels) if has_masks else labels
     for index, image in enumerate(pixels):
         found: Any = entries.Image(image.float() / 65535 if image.dtype == torch.uint16 else image)
-        mask: Any = entries.Mask(labels[index]) if has_masks else None
+        # torchvision fills what comes from outside with 0, which is exchanged with the ignored value meanwhile
+        mask: Any = entries.Mask(_exchanged(labels[index], ignored)) if has_masks else None
         for (name, _), change in zip(transforms, changes, strict=True):
             try:
                 found, mask = change(found, mask) if has_masks else (change(found), None)
@@ -47,10 +48,14 @@ def transformed(pixels: Tensor, labels: Tensor, transforms: Sequence[Named]) -> 
                     f"data.augment.transforms: {name} makes {tuple(found.shape)} of {tuple(image.shape)}: choose a transform "
                     "that keeps the size and the channels"
                 )
-        images[index] = found * 65535 if image.dtype == torch.uint16 else found
+        images[index] = (found * 65535).round().clamp(0, 65535) if image.dtype == torch.uint16 else found
         if has_masks:
-            masks[index] = mask
+            masks[index] = _exchanged(mask.as_subclass(Tensor), ignored)
     return images, masks
+
+
+def _exchanged(mask: Tensor, ignored: int) -> Tensor:
+    return torch.where(mask == 0, ignored, torch.where(mask == ignored, 0, mask)).to(mask.dtype)
 
 
 def check_transforms(transforms: Sequence[Named]) -> None:

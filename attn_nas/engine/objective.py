@@ -47,6 +47,8 @@ def begun_objective(
         if metric is not None:
             raise UsageError(f"metric = {metric!r}: it is the metric of an objective; give the objective as well")
         return space, None
+    if metric is None and section.metric == TrainingObjective().metric:
+        metric = getattr(given, "monitor", None)
     if metric is not None:
         section = section.with_metric(Metric.of(metric))
     code = section.code
@@ -84,7 +86,7 @@ def resumed_objective(manifest: RunManifest, folder: Path, given: GivenObjective
             source = ObjectiveSource(UserCode.from_value(given).within(Path()).read(named=True), None)
     else:
         own = UserCode.of(given) if callable(given) else UserCode.from_value(given).within(Path())
-        if own is None or own.name != code.name or own.source() != code.source():
+        if own is None or (own.name, own.module) != (code.name, code.module) or own.source() != code.source():
             raise UsageError(f"{folder} keeps its objective, {code.text}, which differs: leave yours out, or begin a new run")
         source = ObjectiveSource(own.read(named=True), given if callable(given) else None)
     _check_arguments(source)

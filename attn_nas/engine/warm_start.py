@@ -17,12 +17,16 @@ def prior_trainings(run: Run, space: SearchSpace) -> list[PriorTraining]:
     If there are more than 200: the references, the 100 networks with the highest estimates, and others at even distances.
 
     Raises:
-        UsageError: the run has another trunk, or no candidate with a mechanism of the space.
+        UsageError: the run has another trunk or metric, or no candidate with a mechanism of the space.
 
     """
     trunk = space.network
     if run.space.network != trunk:
         raise UsageError(f"a warm start from {run.folder.path}: a run on {run.space.network} says nothing about {trunk}")
+    if run.metric != space.metric:
+        raise UsageError(
+            f"a warm start from {run.folder.path}: it was judged by {run.metric.name}, this search is by {space.metric.name}"
+        )
     names = {settings.name for settings in space.mechanisms}
     usable = [each for each in run.candidates if _mechanisms(each.record.genotype) <= names]
     if not any(_mechanisms(each.record.genotype) for each in usable):

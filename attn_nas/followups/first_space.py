@@ -214,7 +214,8 @@ def _rate(size: tuple[int, int], trunk: Trunk, task: Task | None, recipe: Mappin
 
 def _division(number: int, found: Inspection) -> dict[str, int]:
     """How many validation images to hold out, where they are held out from files."""
-    return {"num_validation": max(number // 10, min(1000, number // 5))} if found.settings["name"] == "image_folder" else {}
+    least = max(number // 10, min(1000, number // 5), found.num_classes)
+    return {"num_validation": least} if found.settings["name"] == "image_folder" else {}
 
 
 def _loaded(found: Inspection, size: tuple[int, int] | None, keys: Mapping[str, Any]) -> Dataset:

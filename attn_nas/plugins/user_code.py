@@ -32,13 +32,16 @@ class UserCode:
     """A function or a class ``name`` in a Python ``file``, or in a ``module`` that can be imported; one of the two is set.
 
     ``text`` is its short form: ``train.py:objective`` or ``package.module:objective``. `read` keeps the text of the file in
-    ``read_source``, so that other processes run the same code even if the file has changed since.
+    ``read_source``, so that other processes run the same code even if the file has changed since, and in ``folder`` where the
+    user has named it. ``arguments`` are those that a run calls a module's function with: they are trusted together with it.
     """
 
     file: str | None
     module: str | None
     name: str
     read_source: str | None = field(default=None, repr=False, compare=False)
+    folder: str | None = field(default=None, repr=False, compare=False)
+    arguments: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.module is None):
@@ -65,7 +68,7 @@ class UserCode:
         path = getattr(module, "__file__", None)
         if path and (module.__name__ == "__main__" or "." not in named) and not is_installed(path):
             return cls(str(Path(path).resolve()), None, name) if Path(path).is_file() else None
-        return cls(None, named, name) if named != "__main__" and _NAME.fullmatch(named) and path else None
+        return cls(None, named, name, read_source="") if named != "__main__" and _NAME.fullmatch(named) and path else None
 
     @classmethod
     def parse(cls, text: str) -> UserCode:
@@ -134,21 +137,28 @@ class UserCode:
     def read(self, *, named: bool = False) -> UserCode:
         """Read the file, so that this code stays as it is now; a module stays as it is.
 
-        ``named`` states that the user has named it. Other files, such as those stored in a run, are used only if they are
-        trusted (see `attn_nas.plugins.trust`).
+        ``named`` states that the user has named it. Other code, such as that which a run names, is used only if it is trusted
+        (see `attn_nas.plugins.trust`): a file by its text, a module's function by its name and arguments.
 
         Raises:
             SpaceError: the file cannot be read, or is not trusted.
 
         """
-        if self.file is None or self.read_source is not None:
+        if self.read_source is not None:
             return self
-        source = self._text()
+        if self.file is None:
+            name = f"{self.module}:{self.name}"
+            if named:
+                remember(f"module {name} {self.arguments}")
+            else:
+                check_trusted(Path(name), f"module {name} {self.arguments}")
+            return replace(self, read_source="")
+        source, folder = self._text(), Path(self.file).resolve().parent
         if named:
-            remember(source, Path(self.file).resolve().parent)
+            remember(source, folder)
         else:
             check_trusted(Path(self.file), source)
-        return replace(self, read_source=source)
+        return replace(self, read_source=source, folder=str(folder) if named else None)
 
     def load(self) -> Any:
         """The function or class. Runs its file, or imports its module, unless this process has done so.
@@ -181,11 +191,11 @@ class UserCode:
         assert self.file is not None
         assert self.read_source is not None
         path, source = Path(self.file), self.read_source
-        digest = hashlib.sha256(source.encode()).hexdigest()
+        folder = Path(self.folder) if self.folder else remembered_folder(source)
+        digest = hashlib.sha256(f"{folder}\n{source}".encode()).hexdigest()
         name = f"attn_nas_code_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest[:8]}"
         if name in sys.modules:
             return sys.modules[name]
-        folder = remembered_folder(source)
         place = path if folder is None else folder / path.name
         if folder and str(folder) not in sys.path:
             sys.path.append(str(folder))  # at the end: it hides no installed module

@@ -66,7 +66,8 @@ def attach(storage: str, study: str, path: str | Path | None = None) -> RunFolde
 
 def _write(folder: RunFolder, study: SharedStudy) -> None:
     space = RunManifest.from_stored(study.manifest, folder.path).space
-    for file in (*space.plugins, *([space.model_file] if space.model_file else [])):
+    objective = space.objective.file if space.objective else None
+    for file in dict.fromkeys(filter(None, (*space.plugins, space.model_file, objective))):
         # The study may have been written by anybody with access to the server: its paths are not trusted.
         source = study.sources.get(file) if isinstance(study.sources, dict) else None
         if Path(file).parent != Path(folder.plugins.name) or not isinstance(source, str):

@@ -156,6 +156,8 @@ class Host:
         """Pickle it with the code that makes it, which another process needs."""
         self.check_carried()
         maker = _makers.get(self.identity)
+        if isinstance(maker, UserCode):
+            maker = maker.read()
         return _unpickled, (self.code, self.version, self.arguments, self.example, self.modules, maker)
 
     @property
@@ -164,6 +166,8 @@ class Host:
         maker = _makers.get(self.identity)
         if maker is None or isinstance(maker, UserCode):
             return None
+        if getattr(maker, "__module__", None) == "__main__":
+            return "it belongs to a notebook or an interactive session"
         try:
             ForkingPickler.dumps(maker)
         except Exception as error:  # noqa: BLE001  an object may raise anything when it is pickled

@@ -17,6 +17,8 @@ from attn_nas.stats.uncertainty import Mean
 
 Direction = Literal["maximize", "minimize"]
 _NAME = re.compile(r"[^\W_][\w .@/+()-]{0,59}")
+_PREFIX = re.compile(r"^(eval|val|valid|validation|test)[_/]")
+_LOSS = re.compile(r"loss|error|mse|mae|perplexity")
 _TAKEN = frozenset((
     "key", "costs", "by_seed", "belief", "measured", "flops", "macs", "params", "fvcore_default", "added_flops",
     "summary", "reference", "trial", "profile", "step_time", "latency", "seed", "seconds", "epoch", "epochs", "number",
@@ -66,11 +68,11 @@ class Metric:
     def of(cls, given: str | Metric | Mapping[str, Any]) -> Metric:
         """The metric that a user gives: by name, as a `Metric`, or as a mapping with its fields.
 
-        A known name (`KNOWN`) comes with its direction, bounds and unit, which a mapping may override. Another name is taken
-        for an unbounded metric that is maximised.
+        A known name (`KNOWN`, also as ``val_loss`` or ``eval_loss``) comes with its direction, bounds and unit, which a mapping
+        may override. Another name is taken for an unbounded metric that is maximised.
 
         Raises:
-            UsageError: an unknown field, or a value that cannot be used.
+            UsageError: an unknown field, a value that cannot be used, or an unknown loss or error without a direction.
 
         """
         if isinstance(given, Metric):
@@ -81,9 +83,17 @@ class Metric:
         names = [field.name for field in fields(cls)]
         if unknown := [key for key in values if key not in names]:
             raise UsageError(f"metric has no {unknown[0]!r}: {choose_from(unknown[0], names)}")
-        known = KNOWN.get(values["name"]) if isinstance(values["name"], str) else None
         changes: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
-        return replace(known, **changes) if known else cls(**changes)
+        name = values["name"]
+        if isinstance(name, str):
+            known = KNOWN.get(name) or KNOWN.get(_PREFIX.sub("", name.lower().replace(" ", "_")))
+            if known:
+                return replace(known, **changes)
+            if "direction" not in changes and _LOSS.search(name.lower()):
+                raise UsageError(
+                    f"metric = {name!r}: say whether it is to be minimised: give a mapping with name and direction"
+                )
+        return cls(**changes)
 
     @classmethod
     def of_event(cls, stored: Mapping[str, Any] | None) -> Metric:

@@ -103,7 +103,8 @@ class ModelSettings(SettingsSection):
             if self.found is None and self.function not in _given:
                 raise SpaceError("name the file or the module of the function")
             return _given.get(self.function)
-        code = UserCode(self.file, self.module, self.function).within(folder)
+        given = json.dumps(_listed(self.arguments), sort_keys=True) if self.module else ""
+        code = UserCode(self.file, self.module, self.function, arguments=given).within(folder)
         return code.read(named=True) if named else code
 
     def _version(self, maker: Maker) -> str:
@@ -193,6 +194,8 @@ def _of_function(function: Callable[..., Any]) -> dict[str, Any]:
     if code is not None:
         return dict(code.to_dict())
     name = getattr(function, "__qualname__", type(function).__name__)
+    if _given.get(name, function) is not function:
+        name = f"{name}_{len(_given)}"
     _given[name] = function
     return {"function": name}
 

@@ -90,7 +90,7 @@ class DeviceImages:
         """The training images at ``indices`` ``(B,)``, changed by transforms of torchvision, in memory that a GPU can copy."""
         pixels, labels = self.train.images[indices], self.train.labels[indices]
         if self.augmentation.transforms:
-            pixels, labels = transformed(pixels, labels, self.augmentation.transforms)
+            pixels, labels = transformed(pixels, labels, self.augmentation.transforms, self.task.ignored or 0)
         if self.numerics.device == "cuda":
             pixels, labels = pixels.pin_memory(), labels.pin_memory()
         return pixels, labels
@@ -159,7 +159,7 @@ def channel_statistics(split: Split) -> tuple[Tensor, Tensor]:
         exact = pixels.double()
         sums += torch.stack([exact.sum((0, 2, 3)), exact.square().sum((0, 2, 3))])
     mean, square = sums * images.shape[1] / images.numel()
-    deviation = (square - mean.square()).clamp_min((split.scale / 255) ** 2).sqrt()
+    deviation = (square - mean.square()).clamp_min(1 if split.scale > 1 else 255**-2).sqrt()
     return mean.float()[:, None, None], deviation.float()[:, None, None]
 
 

@@ -36,10 +36,16 @@ def loss_of(task: Task, settings: ProxySettings, split: Split) -> Loss:
     smoothing = settings.label_smoothing
     if task.kind == "segmentation":
         ignored = -100 if task.ignored is None else task.ignored
-        return lambda logits, target: F.cross_entropy(
-            logits, target.long(), weight=weights, ignore_index=ignored, label_smoothing=smoothing
-        )
+        return lambda logits, target: _of_pixels(logits, target.long(), weights, ignored, smoothing)
     return lambda logits, target: F.cross_entropy(logits, target, weight=weights, label_smoothing=smoothing)
+
+
+def _of_pixels(logits: Tensor, target: Tensor, weights: Tensor | None, ignored: int, smoothing: float) -> Tensor:
+    """The mean over the pixels that count; 0 where none does, as in a batch whose masks have nothing but ignored pixels."""
+    counted = target != ignored
+    share = counted if weights is None else weights[torch.where(counted, target, 0)] * counted
+    total = F.cross_entropy(logits, target, weights, ignore_index=ignored, label_smoothing=smoothing, reduction="sum")
+    return total / share.sum().clamp_min(1e-12)
 
 
 def class_weights(task: Task, settings: ProxySettings, split: Split) -> Tensor | None:

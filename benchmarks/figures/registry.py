@@ -255,6 +255,11 @@ def _reliability(found: Document) -> str:
     return line_svg("What is said to be probable, and how often it is true", "said", "true", series)
 
 
+def _over_none(row: Document) -> str:
+    """The paired lead over the network without attention; nothing for that network itself."""
+    return "" if row["network"] == "none" else mean(row["over_none"], signed=True)
+
+
 def _seen(network: Document) -> str:
     options = set(network["placements"].split(" | "))
     if options == {"-"}:
@@ -961,6 +966,25 @@ _FIGURES = (
                     ("resume, s", number("resume", digits=1)),
                 ],
                 "docs/decisions/optuna-storage.md",
+            )
+        ],
+    ),
+    Figure(
+        "unet_camvid",
+        "attention in a small U-Net for street scenes, trained in full (examples/unet_camvid.py)",
+        "unet_camvid.json",
+        [],
+        [
+            Table(
+                "Mean IoU on the test split after full training",
+                at("rows"),
+                [
+                    ("network", lambda row: code(row["network"])),
+                    ("FLOPs", number("flops", digits=0)),
+                    ("mean IoU of each seed, %", lambda row: ", ".join(f"{100 * each:.2f}" for each in row["scores"])),
+                    ("mean", lambda row: mean({"mean": row["mean"], "standard_error": row["standard_error"]})),
+                    ("over no attention, points", _over_none),
+                ],
             )
         ],
     ),

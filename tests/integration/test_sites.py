@@ -363,3 +363,21 @@ def test_networks_with_attention_are_exported_and_trained_in_parallel():
     finally:
         torch.distributed.destroy_process_group()
     assert all(torch.allclose(a.grad, b.grad) for a, b in zip(model.parameters(), single.parameters(), strict=True))
+
+
+def test_a_container_that_is_edited_keeps_its_attention_in_its_place():
+    """Items are numbered anew without the slots."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)))
+    insert(model, {"0": Placement("eca", "pre", kernel_size=3)}, example=SHAPE)
+    block = model[0]
+    del block[-1]
+    block.insert(0, nn.Identity())
+    assert [type(each).__name__ for each in block] == ["Identity", "Conv2d", "Conv2d"]
+    assert len(block) == 3
+    assert "eca" in str(block).lower() or any("EfficientChannelAttention" in type(each).__name__ for each in block.modules())
+    assert outputs(model, images()).shape == (2, 8, 28, 28)
+
+
+def test_several_double_stars_are_one():
+    assert pattern_matches("**.**", "encoder.layer4.0")

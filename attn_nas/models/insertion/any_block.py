@@ -64,6 +64,25 @@ class AnySequence(AnyContainer):
         position = range(len(self))[index]
         return next(islice(iter(self), position, None))
 
+    def __delitem__(self, index: Any) -> None:
+        slots = self._taken_slots()
+        try:
+            super().__delitem__(index)  # type: ignore[misc]
+        finally:
+            self._modules.update(slots)  # type: ignore[attr-defined]
+
+    def insert(self, index: int, module: nn.Module) -> Any:
+        """Insert an item before ``index``."""
+        slots = self._taken_slots()
+        try:
+            return super().insert(index, module)  # type: ignore[misc]
+        finally:
+            self._modules.update(slots)  # type: ignore[attr-defined]
+
+    def _taken_slots(self) -> dict[str, nn.Module]:
+        """Take the slots out of the container, which numbers its items anew."""
+        return {name: self._modules.pop(name) for name in [*self._modules] if name.startswith(PREFIX)}  # type: ignore[attr-defined]
+
 
 class AnyDict(AnyContainer):
     """A ``ModuleDict`` with slots."""

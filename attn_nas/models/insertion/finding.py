@@ -117,6 +117,7 @@ def _run(model: nn.Module, example: Any, *, noise: bool) -> tuple[dict[str, Pass
 
 def pattern_matches(pattern: str, name: str) -> bool:
     """True if the dotted ``name`` fits ``pattern``, in which ``*`` is one part or a piece of it and ``**`` any parts."""
+    pattern = re.sub(r"\*\*(\.\*\*)+", "**", pattern)
     parts = [re.escape(part).replace(r"\*", "[^.]*") if part != "**" else "**" for part in pattern.split(".")]
     text = r"\.".join(parts).replace(r"**\.", r"(?:[^.]+\.)*").replace(r"\.**", r"(?:\.[^.]+)*").replace("**", ".*")
     return re.fullmatch(text, name) is not None

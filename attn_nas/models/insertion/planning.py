@@ -30,6 +30,12 @@ Placements = Genotype | Mapping[Any, Any] | str | Path
 """What `insert` takes: a genotype, its plain data, the path of an export, or placements by site."""
 
 
+def _is_genotype(given: Mapping[Any, Any]) -> bool:
+    """True for the plain data of a genotype, or of an export that has one; a site may be called trunk or genotype as well."""
+    inner = given.get("genotype", given)
+    return isinstance(inner, Mapping) and {"trunk", "placements"} <= set(inner)
+
+
 def insert(model: nn.Module, placements: Placements, *, example: Any = None, identity_init: bool = False) -> nn.Module:
     """Insert attention into ``model``, in place, and return it; `remove` takes it out again.
 
@@ -63,7 +69,7 @@ def insert(model: nn.Module, placements: Placements, *, example: Any = None, ide
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}: give a torch module first, then a genotype or placements")
-    if isinstance(placements, Mapping) and not {"trunk", "genotype"} & set(placements):
+    if isinstance(placements, Mapping) and not _is_genotype(placements):
         wanted = placements_by_site(model, placements, example)
     else:
         genotype = read_genotype(placements)

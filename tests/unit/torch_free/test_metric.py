@@ -66,3 +66,19 @@ def test_a_value_outside_the_bounds_is_an_error_that_says_how_to_declare_it() ->
     """A percentage in the place of a share, for example."""
     with pytest.raises(SpaceError, match=r"dice = 87.3 is not between 0 and 1: .*bounded=False"):
         Metric.of("dice").score(87.3)
+
+
+@pytest.mark.parametrize("name", ["eval_loss", "Loss", "RMSE", "val loss", "val_mse", "test_error"])
+def test_losses_are_minimised_under_their_usual_names(name: str) -> None:
+    """The name stays as it was given."""
+    metric = Metric.of(name)
+    assert metric.is_minimized
+    assert metric.name == name
+
+
+def test_an_unknown_loss_needs_a_direction() -> None:
+    """Else a search would look for the largest."""
+    with pytest.raises(UsageError, match="whether it is to be minimised"):
+        Metric.of("focal_loss")
+    assert Metric.of({"name": "focal_loss", "direction": "minimize"}).is_minimized
+    assert Metric.of("val_dice").bounded

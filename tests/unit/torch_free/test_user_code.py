@@ -40,7 +40,7 @@ def test_a_function_of_a_loose_file_is_named_by_the_file_and_one_of_a_package_by
     assert UserCode.of(module.short) == UserCode(path, None, "short")
     assert UserCode.of(module.Nets.small) == UserCode(path, None, "Nets.small")
     assert UserCode.of(functools.wraps) == UserCode(None, "functools", "wraps")
-    assert UserCode.parse("functools:wraps").load() is functools.wraps
+    assert UserCode.parse("functools:wraps").read(named=True).load() is functools.wraps
 
 
 def test_what_has_no_name_is_not_named() -> None:
@@ -106,3 +106,14 @@ def test_a_value_is_read_and_written_in_both_forms() -> None:
     for given in ({"file": "train.py", "function": "f"}, {"module": "package.train", "function": "f"}):
         assert UserCode.from_value(given).to_dict() == given
     assert UserCode.from_value("a/train.py:f").within(Path("/x")).file == "/x/a/train.py"
+
+
+def test_a_function_of_a_module_is_trusted_with_its_arguments(tmp_path: Path) -> None:
+    """A run of a stranger may name any installed function, with any arguments."""
+    code = UserCode(None, "subprocess", "getoutput", arguments='{"cmd": "true"}')
+    with pytest.raises(SpaceError, match="subprocess:getoutput was not run"):
+        code.load()
+    code.read(named=True)
+    assert callable(code.load())
+    with pytest.raises(SpaceError, match="was not run"):
+        UserCode(None, "subprocess", "getoutput", arguments='{"cmd": "false"}').load()
