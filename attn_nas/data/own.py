@@ -55,7 +55,7 @@ class OwnData:
     Args:
         train: training data; those of which validation images are held out where there are none.
         validation: data that candidates are scored on; by default a tenth of ``train``, from each class.
-        test: data for the last score of a full training; a search never reads their images.
+        test: data for the last score of a full training; they are read with the others, and a search never scores on them.
         image_size: a side, or height and width, that images are resized and cropped to; by default they stay as they are.
         num_train: most training images, where validation images are held out.
         num_validation: number of validation images to hold out.
