@@ -162,6 +162,39 @@ def test_masks_are_segmentation(read):
         read(Pairs(PIXELS, masks[:, :4, :4]))
 
 
+def _masks(*values):
+    """Forty masks of 8 x 8 pixels that have these values in turns."""
+    return torch.tensor(values)[torch.arange(40 * 64) % len(values)].reshape(40, 8, 8)
+
+
+def test_the_value_255_of_masks_belongs_to_no_class(read):
+    """It is said; two values, of which 255 is the object, are refused with the remedy."""
+    found = read((torch.from_numpy(PIXELS), _masks(0, 1, 2, 255).to(torch.uint8)))
+    assert (found.task.num_classes, found.task.ignored) == (3, 255)
+    assert "Pixels with the value 255 in a mask count for nothing" in " ".join(found.notes)
+    with pytest.raises(DataError, match="write 0 and 1 for two classes"):
+        read((torch.from_numpy(PIXELS), _masks(0, 255).to(torch.uint8)))
+
+
+def test_masks_of_different_width_keep_their_values(read):
+    """One mask has a value above 255, which belongs to no class."""
+    masks = [_masks(0, 1, 2)[number].numpy().astype(np.uint8) for number in range(40)]
+    masks[7] = masks[7].astype(np.int32)
+    masks[7][0, 0] = 1000
+    found = read(OwnData(Pairs(PIXELS, masks), Pairs(PIXELS[:5], masks[:5]), ignored_index=1000))
+    assert found.task.num_classes == 3
+    wanted = np.stack([mask.astype(np.int64) for mask in masks])
+    assert np.array_equal(np.asarray(found.train.labels).astype(np.int64), wanted)
+
+
+def test_data_sets_with_other_classes_are_refused(read):
+    """As two folders, of which one lacks a class: its numbers mean other classes."""
+    train, validation = Pairs(PIXELS, [number % 3 for number in range(40)]), Pairs(PIXELS[:4], [0, 1, 0, 1])
+    train.classes, validation.classes = ["a", "b", "c"], ["a", "c"]
+    with pytest.raises(DataError, match="the classes differ"):
+        read((train, validation))
+
+
 def test_groups_are_never_divided(read):
     """All images of a patient are for training, or all for validation."""
     groups = [f"patient {number // 4}" for number in range(40)]
