@@ -14,7 +14,9 @@ from torch.utils import _pytree
 
 from attn_nas.cost.handles import FREE, HANDLES, per_output
 from attn_nas.errors import CostError
+from attn_nas.space.host import Host
 from attn_nas.space.task import Task
+from attn_nas.space.trunks import AnyTrunk
 
 CONVENTION = "fvcore multiply-adds, eval mode, batch 1, every operator counted (version 1)"
 _MAC_OPERATORS = frozenset({"conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum"})
@@ -128,3 +130,8 @@ def count_cost(model: nn.Module, task: Task, *, of_user: bool = False) -> Cost:
 
     """
     return count_module(model, (task.channels, task.height, task.width), of_user=of_user)
+
+
+def count_network(model: nn.Module, trunk: AnyTrunk, task: Task) -> Cost:
+    """Cost of ``model``, a network of ``trunk``, for one image of ``task``; see `count_cost` for errors."""
+    return count_cost(model, task, of_user=isinstance(trunk, Host))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attn_nas.cost.count import Cost, count_cost, count_module
+from attn_nas.cost.count import Cost, count_module, count_network
 from attn_nas.errors import CostError, SpaceError, first_line
 from attn_nas.models.build import build_trunk, get_slot, site_call, trunk_call
 from attn_nas.space.encoding import Encoding
@@ -151,5 +151,5 @@ def _bare(trunk: AnyTrunk, task: Task) -> tuple[dict[str, tuple[Shape, ...]], Co
         except RuntimeError as error:
             size = f"{task.channels} x {task.height} x {task.width}"
             raise SpaceError(f"{trunk} cannot take images of {size}: {first_line(error)}") from None
-        _BARE[known] = shapes, count_cost(model, task, of_user=isinstance(trunk, Host))
+        _BARE[known] = shapes, count_network(model, trunk, task)
     return _BARE[known]

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from attn_nas.cost import Cost, count_cost
+from attn_nas.cost import Cost, count_network
 from attn_nas.data.arrays import share_dataset
 from attn_nas.engine.objective import GivenObjective, resumed_objective
 from attn_nas.engine.setting import Setting
@@ -25,7 +25,6 @@ from attn_nas.runs.data_identity import with_known_test
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.host import Host
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.task import Task
 from attn_nas.training import Numerics
@@ -187,7 +186,7 @@ class FollowUp(ABC):
 def cost_of(genotype: Genotype, task: Task) -> Cost:
     """Build the network and count its cost: FLOPs and MACs of one image, and parameters."""
     model = build_model(genotype, task.num_classes, task.channels, seed=0)
-    return count_cost(model, task, of_user=isinstance(genotype.trunk, Host))
+    return count_network(model, genotype.trunk, task)
 
 
 def run_plan(

@@ -24,12 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attn_nas.cost import count_cost
+from attn_nas.cost import count_network
 from attn_nas.errors import AttnNasError, DeviceLostError, SpaceError, UsageError, first_line
 from attn_nas.models.build import build_model
 from attn_nas.plugins.user_code import UserCode, is_installed
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.host import Host
 from attn_nas.space.metric import Metric
 from attn_nas.space.task import Task
 from attn_nas.training.device import Numerics
@@ -274,7 +273,7 @@ class ObjectiveTrainer(Trainer):
         with self._own_device():
             try:
                 model = build_model(genotype, self.task.num_classes, self.task.channels, seed)
-                cost = count_cost(model, self.task, of_user=isinstance(genotype.trunk, Host))
+                cost = count_network(model, genotype.trunk, self.task)
                 names = _shapes(model)
                 model.to(self.device)
 

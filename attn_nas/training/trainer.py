@@ -14,13 +14,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from attn_nas.cost import count_cost
+from attn_nas.cost import count_network
 from attn_nas.data.arrays import DESCRIPTION, shared_dataset
 from attn_nas.data.dataset import Dataset
 from attn_nas.errors import DeviceLostError, first_line
 from attn_nas.files import raising_write_error, whole
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.host import Host
 from attn_nas.space.schema import ProxySettings
 from attn_nas.space.trunks import AnyTrunk
 from attn_nas.training import (
@@ -121,7 +120,7 @@ class ProxyTrainer(Trainer):
             except RuntimeError as error:
                 self._check_device(error)
                 raise
-            cost = count_cost(model, self.dataset.task, of_user=isinstance(genotype.trunk, Host))
+            cost = count_network(model, genotype.trunk, self.dataset.task)
             path = self.weights_path(genotype, seed)
             if path and state is None:
                 keep_weights(model, seed, path)
