@@ -1,6 +1,6 @@
-"""Registries of mechanisms and trunks, and the plug-ins that extend them.
+"""Registries of mechanisms, trunks and data sets, and the plug-ins that extend them.
 
-A plug-in is a Python module that registers mechanisms or trunks when it is imported. Installed packages declare theirs with an
+A plug-in is a Python module that registers some of these when it is imported. Installed packages declare theirs with an
 entry point in the group ``attn_nas.plugins``; a search space names plug-in files. A file is read once per process; workers
 receive the source that was read, even if the file changes later.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from attn_nas.torchvision_operators import declare_torchvision_operators
 
 GROUP = "attn_nas.plugins"
 _INSTALLED = "an installed package"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 Record = TypeVar("Record")
 
 
@@ -60,9 +62,11 @@ class Registry(Generic[Record]):
         """Register ``record``.
 
         Raises:
-            SpaceError: ``name`` or one of the ``aliases`` is taken.
+            SpaceError: ``name`` is invalid, or it or one of the ``aliases`` is taken.
 
         """
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise SpaceError(f"{self.kind} name {name!r}: choose lower-case letters, digits and underscores")
         for wanted in (name, *aliases):
             holder = self._aliases.get(wanted, wanted)
             if holder in self._records:

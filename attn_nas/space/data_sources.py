@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,8 +127,6 @@ def register_dataset(
         SpaceError: the name is taken or invalid.
 
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise SpaceError(f"data set name {name!r}: choose lower-case letters, digits and underscores")
     if not callable(load):
         raise SpaceError(f"data set {name!r}: load = {load!r} cannot be called: give a function that takes the settings")
     source = DataSource(

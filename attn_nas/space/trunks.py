@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,8 +25,6 @@ def register_trunk(family: TrunkFamily) -> TrunkFamily:
         SpaceError: the name is taken or invalid.
 
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", family.name):
-        raise SpaceError(f"trunk name {family.name!r}: choose lower-case letters, digits and underscores")
     _FAMILIES.add(family, family.name)
     return family
 
