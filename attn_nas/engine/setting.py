@@ -7,8 +7,6 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-import torch
-
 from attn_nas.cost import CostTable, Limits
 from attn_nas.data import load_dataset
 from attn_nas.data.dataset import Dataset
@@ -17,14 +15,12 @@ from attn_nas.data.root import located
 from attn_nas.data.rules import DataRules
 from attn_nas.data.transforms import check_transforms
 from attn_nas.errors import SpaceError, UsageError
-from attn_nas.models.build import build_model
 from attn_nas.runs.choices import RunChoices
 from attn_nas.runs.folder import ARRAYS, RunFolder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.sampling.times import SLOWEST
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.schema import TIMED, ProxySettings
@@ -78,7 +74,7 @@ class Setting:
             self._dataset = self._load(choices, kept, data_root, download=download)
         self.encoding = Encoding(self.space)
         self.task = self._dataset.task if self._dataset else self._task_of_objective()
-        if isinstance(self.encoding.trunk, Host) and not self.space.objective:
+        if not self.space.objective:
             check_logits(self.encoding.trunk, self.task)
         if self.space.proxy.weights is not None:
             check_pretrained(Path(self.space.proxy.weights), self.encoding.trunk, self.task)
@@ -149,11 +145,10 @@ class Setting:
 
         Raises:
             DataError: there are too few images, or the task has no such metric.
-            SpaceError: the trunk cannot take the smallest images or answer for each pixel, or a transform does not exist.
+            SpaceError: the trunk cannot take the smallest images, or a transform does not exist.
 
         """
         check_transforms(self.dataset.augmentation.transforms)
-        self._check_outputs()
         name = metric_of(self.space.proxy, self.dataset.task)
         if name != ACCURACY.name and self.space.proxy.metric is None:
             self.space = self.space.with_training(metric=name)
@@ -166,20 +161,6 @@ class Setting:
                 CostTable(self.encoding.trunk, replace(task, height=height, width=width))
             except SpaceError as error:
                 raise SpaceError(f"proxy.initial_resolution = {share}: {error}") from None
-
-    def _check_outputs(self) -> None:
-        """Raise SpaceError if masks are to be learned by a network that does not answer for each pixel."""
-        task = self.dataset.task
-        if task.kind != "segmentation" or isinstance(self.encoding.trunk, Host):
-            return
-        bare = build_model(Genotype.bare(self.encoding.trunk), task.num_classes, task.channels, seed=0).eval()
-        with torch.no_grad():
-            answer = bare(torch.zeros(1, task.channels, task.height, task.width))
-        if answer.shape != (1, task.num_classes, task.height, task.width):
-            raise SpaceError(
-                f"{self.encoding.trunk} gives {tuple(answer.shape)} for an image, but masks need {task.num_classes} logits for "
-                f"each of {task.height} x {task.width} pixels: search a network of your own that segments images"
-            )
 
     @property
     def training(self) -> ProxySettings:
