@@ -9,7 +9,6 @@ interrupted sweep goes on.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import warnings
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 from common import make_parser, present
+from kept import keep, kept
 from torch import Tensor, nn
 from torch.utils import _pytree
 
@@ -260,8 +260,7 @@ def main() -> None:
     torch.set_num_threads(1)
     wanted = {name: each for number, (name, each) in enumerate(NETWORKS.items()) if not chosen.quick or number % 12 == 3}
     rows: dict[str, dict[str, Any]] = {}
-    for line in chosen.state.read_text().splitlines() if chosen.state and chosen.state.exists() else ():
-        each = json.loads(line)
+    for each in kept(chosen.state):
         rows.setdefault(each.pop("name"), {}).update(each)
     for work, done in ((examine, "sites"), *([] if chosen.quick else [(export, "pt2")])):
         for name, (make, shape) in wanted.items():
@@ -271,9 +270,7 @@ def main() -> None:
             found = work(make, shape)
             row.update(found)
             print(f"{name}: {found}", file=sys.stderr, flush=True)
-            if chosen.state:
-                with chosen.state.open("a") as file:
-                    file.write(json.dumps({"name": name, **found}) + "\n")
+            keep(chosen.state, {"name": name, **found})
     listed = [{"name": name, **rows[name]} for name in wanted]
     with_sites = [row for row in listed if row["sites"]]
     equal = sum(row["identity"] == 0 and row["undone"] and row["names_kept"] for row in with_sites)
