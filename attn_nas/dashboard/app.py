@@ -24,6 +24,7 @@ from attn_nas.dashboard.downloads import Downloads
 from attn_nas.dashboard.guard import Guard, Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.dashboard.live import Follower, Scenes
+from attn_nas.dashboard.note_forms import NoteForms, note_in
 from attn_nas.dashboard.raw_study import PATHS, RawStudies
 from attn_nas.dashboard.watched import WatchedRun
 from attn_nas.errors import AttnNasError, RunError, UsageError
@@ -36,6 +37,7 @@ from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.comparison import SideBySide
+from attn_nas.runs.notes import Note, read_notes, write_note
 from attn_nas.sampling.insight import Insight
 
 ASSETS = ("style.css", "theme.js", "page.js", "live.js", "icon.svg")
@@ -45,10 +47,14 @@ _MAX_INSIGHTS = 16
 
 
 class Dashboard:
-    """Answers the requests for pages of a ``library``; its streams end when ``is_stopping`` returns true."""
+    """Answers the requests for pages of a ``library``; its streams end when ``is_stopping`` returns true.
 
-    def __init__(self, library: Library, is_stopping: Callable[[], bool]) -> None:
+    With ``takes_notes`` the pages of candidates have a form for notes.
+    """
+
+    def __init__(self, library: Library, is_stopping: Callable[[], bool], *, takes_notes: bool = False) -> None:
         self._library = library
+        self._notes = NoteForms() if takes_notes else None
         self._is_stopping = is_stopping
         self._scenes = Scenes()
         self._downloads = Downloads()
@@ -102,6 +108,26 @@ class Dashboard:
             self._insights.popitem(last=False)
         return _page("insight.html", **insight_context(reading, insight, self._links(request)))
 
+    async def note(self, request: Request) -> Response:
+        """Save the note of a candidate from a form, and lead back to the page that has the form."""
+        if self._notes is None:
+            raise UsageError("this dashboard takes no notes")
+        fields = await self._notes.read(request)
+        return await run_in_threadpool(self._save_note, request, fields)
+
+    def _save_note(self, request: Request, fields: Mapping[str, str]) -> Response:
+        watched, links = self._watched(request), self._links(request)
+        run = watched.reading().run
+        key = run.candidate(request.path_params["key"]).record.key
+        note = note_in(fields, Note())
+        try:
+            note = note_in(fields, read_notes(run.folder).get(key, Note()))
+            write_note(run.folder, key, note)
+        except (RunError, UsageError) as error:
+            return _page("error.html", 409, title="Not saved", message=str(error), unsaved=note.text)
+        watched.expire()
+        return RedirectResponse(f"{links.candidate(key)}#note", status_code=303)
+
     def raw_study(self, request: Request) -> Response:
         """Redirect to the study of a run in Optuna's dashboard."""
         return self.raw.enter(request.path_params["name"], request.url.port)
@@ -143,7 +169,8 @@ class Dashboard:
         return self._watched(request).reading()
 
     def _links(self, request: Request) -> Addresses:
-        return Addresses(quote(request.path_params["name"]), has_runs=not self._library.is_single)
+        token = self._notes.token if self._notes else ""
+        return Addresses(quote(request.path_params["name"]), has_runs=not self._library.is_single, form_token=token)
 
     def _run_page(self, request: Request) -> RunPage:
         return RunPage(self._reading(request), self._links(request), _query(request))
@@ -155,7 +182,7 @@ class Dashboard:
 
 def dashboard_app(library: Library, rules: Rules, is_stopping: Callable[[], bool] = lambda: False) -> Guard:
     """Make the ASGI application: pages and Optuna's dashboard, behind the access checks of ``rules``."""
-    pages = Dashboard(library, is_stopping)
+    pages = Dashboard(library, is_stopping, takes_notes=rules.notes)
     run = "/runs/{name}"
     routes = [
         Route("/", pages.runs),
@@ -169,6 +196,7 @@ def dashboard_app(library: Library, rules: Rules, is_stopping: Callable[[], bool
         Route(f"{run}/insight", pages.with_plugins(pages.insight)),
         Route(f"{run}/raw", pages.raw_study),
         Route(f"{run}/candidates/{{key}}", pages.with_plugins(pages.candidate)),
+        Route(f"{run}/candidates/{{key}}/note", pages.note, methods=["POST"]),
         Route(f"{run}/candidates/{{key}}/{{file}}", pages.with_plugins(pages.download)),
     ]
     app = Starlette(
@@ -240,16 +268,16 @@ def _query(request: Request) -> Mapping[str, str]:
     return dict(request.query_params)
 
 
-def _page(template: str, **context: Any) -> Response:
-    return HTMLResponse(render(template, **context))
+def _page(template: str, status: int = 200, **context: Any) -> Response:
+    return HTMLResponse(render(template, **context), status_code=status)
 
 
 def _error(request: Request, error: Exception) -> Response:
     title, status = ("Not found", 404) if isinstance(error, RunError) else ("Invalid request", 400)
     if not isinstance(error, RunError | UsageError):
         title, status = "Error", 500
-    return HTMLResponse(render("error.html", title=title, message=str(error)), status_code=status)
+    return _page("error.html", status, title=title, message=str(error))
 
 
 def _missing(request: Request, error: Exception) -> Response:
-    return HTMLResponse(render("error.html", title="Not found", message="There is no such page."), status_code=404)
+    return _page("error.html", 404, title="Not found", message="There is no such page.")
