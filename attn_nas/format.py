@@ -42,6 +42,16 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
+def after_epochs(number: int) -> str:
+    """Which training a score is of: ``after 3 epochs``."""
+    return f"after {number} epoch{'s' * (number != 1)}"
+
+
+def capitalised(text: str) -> str:
+    """``text`` with a capital at its beginning; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def listed(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
     """The first ``most`` names in one line, and the number of the rest."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

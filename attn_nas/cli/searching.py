@@ -171,8 +171,8 @@ def _write_and_show(
     show(f"Written: {', '.join(path.name for path in written)} in {where}")
     if export and finished.why != "interrupted" and export_front(found, where / "export", force=True, prune=True):
         show(f"Models, verified: {where / 'export'}/KEY/model.py")
-    if found.knee:
-        show(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
+    if found.pick:
+        show(f"Next: attn-nas show {shlex.quote(str(where))} {found.pick.record.key}")
 
 
 def _check_least(**options: tuple[int | None, int]) -> None:

@@ -36,15 +36,9 @@ def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
         return [*lines, "No candidate has a score; see the reasons above."]
     verdict = run.verdict
     lines.append(verdict.text)
-    if verdict.pick:
-        lines.append(f"Best placement: {_described(run.candidate(verdict.pick))}.")
-        lines += [_claim(run.candidate(claim.over), claim) for claim in verdict.claims]
-    elif verdict.kind == "nothing found":
-        cheapest = min(map(run.candidate, verdict.tested), key=lambda candidate: candidate.record.cost.flops)
-        lines.append(f"The cheapest of the tested networks: {_described(cheapest)}.")
-    else:
-        largest = max(run.candidates, key=lambda candidate: candidate.accuracy)
-        lines.append(f"{run.metric.best.capitalize()} {run.metric.name} so far: {_described(largest)}.")
+    if run.pick:
+        lines.append(f"Pick: {_described(run.pick)}.")
+    lines += [_claim(run.candidate(claim.over), claim) for claim in verdict.claims]
     if any(candidate.is_tied for candidate in run.front):
         lines.append(f"~: {verdict.meaning_of_tied}.")
     lines.append(_reliability(run, finished))

@@ -101,7 +101,7 @@ def test_export_writes_to_a_folder(searched, here):
     refused = here("export", "run", "--to", "out", cwd=folder)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "exists already: add --force" in refused.stderr
-    key = json.loads((folder / "run" / "front.json").read_text())["knee"]
+    key = json.loads((folder / "run" / "front.json").read_text())["pick"]
     options = ["--trial", key[:6], "--format", "hub", "--without-data", "--json"]
     document = json.loads(here("export", "run", *options, cwd=folder).stdout)
     files = ["README.md", "config.json", "hubconf.py", "model.py", "model.safetensors", "placements.svg", "predict.py"]
@@ -138,7 +138,7 @@ def test_every_candidate_is_timed_beside_its_trunk(searched):
 def test_show_json_has_the_curve(searched, here):
     """One candidate as a document."""
     folder, _ = searched
-    key = json.loads((folder / "run" / "front.json").read_text())["knee"]
+    key = json.loads((folder / "run" / "front.json").read_text())["pick"]
     shown = here("show", "run", key, "--json", "--svg", "drawn/network.svg", cwd=folder)
     assert len(json.loads(shown.stdout)["results"][0]["curve"]) == 1
     assert (folder / "drawn" / "network.svg").read_text().startswith("<svg")
@@ -189,7 +189,7 @@ def test_resume_takes_the_latest_run(searched, here):
         (["catalog", "mechanism"], 2, "Did you mean 'mechanisms'?"),
         (["show", "nowhere"], 1, "nowhere is not a run"),
         (["why", "nowhere"], 1, "nowhere is not a run"),
-        (["why", "nowhere", "--knee"], 1, "nowhere is not a run"),
+        (["why", "nowhere", "--pick"], 1, "nowhere is not a run"),
         (["baseline", "nowhere"], 1, "nowhere is not a run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
