@@ -7,6 +7,7 @@ import mimetypes
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.comparison import SideBySide
 from attn_nas.runs.notes import Note, read_notes, write_note
+from attn_nas.runs.worth import gate_worth
 from attn_nas.sampling.insight import Insight
 
-ASSETS = ("style.css", "theme.js", "page.js", "live.js", "icon.svg")
+ASSETS = ("style.css", "theme.js", "page.js", "parts.js", "live.js", "icon.svg")
 _UPDATE_SECONDS, _HEARTBEAT_SECONDS, _PORTION_SECONDS = 1.0, 10.0, 0.05
 """Time between updates, between signs of life of a silent stream, and between portions of one update."""
 _MAX_INSIGHTS = 16
@@ -83,6 +85,12 @@ class Dashboard:
         """Page of a candidate."""
         return HTMLResponse(self._candidate_page(request).html())
 
+    def gates(self, request: Request) -> Response:
+        """Part of the page of a candidate with the worth of each gate, which takes a while to estimate."""
+        page = self._candidate_page(request)
+        worth = gate_worth(page.reading.run, [page.candidate]).get(page.candidate.record.key, {})
+        return HTMLResponse(replace(page, worth=worth).gates())
+
     def download(self, request: Request) -> Response:
         """File of a candidate."""
         return self._downloads.file(self._candidate_page(request), request.path_params["file"])
@@ -93,8 +101,8 @@ class Dashboard:
         compared = SideBySide.of(reading.run, request.query_params.getlist("key"))
         return _page("compare.html", **comparison_context(reading, compared, links))
 
-    def insight(self, request: Request) -> Response:
-        """Page with the effect of each mechanism at each site; computed once for each state of the run."""
+    def insight(self, template: str, request: Request) -> Response:
+        """Effect of each mechanism at each site, as a page or a part of one; computed once for each state of the run."""
         watched = self._watched(request)
         reading = watched.reading()
         version, insight = self._insights.pop(watched.path, ("", None))
@@ -106,7 +114,7 @@ class Dashboard:
         self._insights[watched.path] = (reading.version, insight)
         while len(self._insights) > _MAX_INSIGHTS:
             self._insights.popitem(last=False)
-        return _page("insight.html", **insight_context(reading, insight, self._links(request)))
+        return _page(template, **insight_context(reading, insight, self._links(request)))
 
     async def note(self, request: Request) -> Response:
         """Save the note of a candidate from a form, and lead back to the page that has the form."""
@@ -189,13 +197,16 @@ def dashboard_app(library: Library, rules: Rules, is_stopping: Callable[[], bool
         Route("/assets/{file}", _asset),
         Route(run, pages.with_plugins(pages.run)),
         Route(f"{run}/trials", pages.with_plugins(partial(pages.part, "trials"))),
+        Route(f"{run}/candidates", pages.with_plugins(partial(pages.part, "candidates"))),
         Route(f"{run}/parallel", pages.with_plugins(partial(pages.part, "parallel"))),
         Route(f"{run}/updates", pages.updates),
         Route(f"{run}/events", pages.log),
         Route(f"{run}/compare", pages.with_plugins(pages.compare)),
-        Route(f"{run}/insight", pages.with_plugins(pages.insight)),
+        Route(f"{run}/insight", pages.with_plugins(partial(pages.insight, "insight.html"))),
+        Route(f"{run}/why", pages.with_plugins(partial(pages.insight, "parts/why.html"))),
         Route(f"{run}/raw", pages.raw_study),
         Route(f"{run}/candidates/{{key}}", pages.with_plugins(pages.candidate)),
+        Route(f"{run}/candidates/{{key}}/gates", pages.with_plugins(pages.gates)),
         Route(f"{run}/candidates/{{key}}/note", pages.note, methods=["POST"]),
         Route(f"{run}/candidates/{{key}}/{{file}}", pages.with_plugins(pages.download)),
     ]

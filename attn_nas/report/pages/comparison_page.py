@@ -18,6 +18,7 @@ def comparison_context(reading: RunReading, compared: SideBySide, links: Links) 
     series = [Series(each.record.key, curve_points(each.results[0].curve, metric)) for each in compared.candidates]
     return {
         "compared": compared,
+        "here": "compare",
         "curves": line_figure("learning curves of the first seed", "epoch", axis_label(metric), series),
         "drawings": [drawing_of(each) for each in compared.candidates],
         "reading": reading,

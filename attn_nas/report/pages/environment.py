@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from attn_nas.format import count, duration, likely, percent, reference_label
+from attn_nas.format import capitalised, count, duration, likely, percent, reference_label, spoken_duration
 from attn_nas.report.charts.scales import short
+from attn_nas.report.pages.hero import cost_of, estimate_of
 
 
 @cache
@@ -33,6 +34,10 @@ def environment() -> Environment:
         stamp=_stamp,
         markup=Markup,
         label=reference_label,
+        capitalised=capitalised,
+        spoken=spoken_duration,
+        estimate=estimate_of,
+        costs=cost_of,
     )
     return made
 
