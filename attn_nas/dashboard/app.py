@@ -31,7 +31,7 @@ from attn_nas.dashboard.watched import WatchedRun
 from attn_nas.errors import AttnNasError, RunError, UsageError
 from attn_nas.events.log import EventLog
 from attn_nas.report.pages.candidate_page import CandidatePage
-from attn_nas.report.pages.comparison_page import comparison_context
+from attn_nas.report.pages.comparison_page import choice_context, comparison_context
 from attn_nas.report.pages.environment import render, static
 from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
@@ -82,8 +82,15 @@ class Dashboard:
         return HTMLResponse(page.parallel.svg() if name == "parallel" else page.part(name))
 
     def candidate(self, request: Request) -> Response:
-        """Page of a candidate."""
-        return HTMLResponse(self._candidate_page(request).html())
+        """Page of a candidate; for an unknown key one that offers the closest."""
+        try:
+            return HTMLResponse(self._candidate_page(request).html())
+        except RunError as error:
+            reading, links = self._reading(request), self._links(request)
+            nearest = [(links.candidate(each.record.key), each) for each in reading.run.closest(request.path_params["key"])]
+            return _page(
+                "error.html", 404, title="Not found", message=str(error), nearest=nearest, back=(links.run(), reading.name)
+            )
 
     def gates(self, request: Request) -> Response:
         """Part of the page of a candidate with the worth of each gate, which takes a while to estimate."""
@@ -98,7 +105,12 @@ class Dashboard:
     def compare(self, request: Request) -> Response:
         """Page that compares two to four candidates."""
         reading, links = self._reading(request), self._links(request)
-        compared = SideBySide.of(reading.run, request.query_params.getlist("key"))
+        keys = request.query_params.getlist("key")
+        try:
+            compared = SideBySide.of(reading.run, keys)
+        except (RunError, UsageError) as error:
+            status = 404 if isinstance(error, RunError) else 400
+            return _page("choose.html", status, **choice_context(reading, keys, str(error), links))
         return _page("compare.html", **comparison_context(reading, compared, links))
 
     def insight(self, template: str, request: Request) -> Response:

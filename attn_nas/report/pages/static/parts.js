@@ -50,7 +50,7 @@
   const mark = () => {
     for (const group of groups) {
       const tabs = [...group.querySelectorAll(".tabs a")];
-      const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest(".panel");
+      const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest(".sheet");
       const open = target && group.contains(target) ? `#${target.id}` : tabs[0].getAttribute("href");
       for (const tab of tabs) {
         if (tab.getAttribute("href") === open) tab.setAttribute("aria-current", "true");
