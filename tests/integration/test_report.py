@@ -96,11 +96,11 @@ def test_the_html_report_has_every_page(run, html):
     for candidate in (*run.front, *run.references):
         assert f"candidate-{candidate.record.key}" in page.identities
         assert f"code-model-{candidate.record.key}" in page.identities
-    assert {"run", "comparison", "insight", "trials"} <= set(page.identities)
+    assert {"run", "comparison", "insight", "tab-raw"} <= set(page.identities)
     assert len(re.findall(r'<circle id="t\d+"', html)) == len(run.candidates)
     assert len(re.findall(r'<path data-t="\d+"', html)) == len(run.candidates)
     table = html.partition('<table class="trials')[2].partition("</table>")[0]
-    assert table.count("<tr data-t=") == len(run.records)
+    assert table.count("<tr data-key=") == len(run.records)
 
 
 def test_the_html_report_of_a_hundred_trials_is_small(tiny_space, tmp_path):
@@ -291,7 +291,8 @@ def test_times_are_those_that_the_front_was_judged_by(timed_run):
     confirmed = next(each for each in timed_run.front if len(each.results) > 1)
     mean, first = f"{confirmed.costs['latency']:.2f}", f"{confirmed.record.profile.latency_1_ratio:.2f}"
     assert mean != first
-    row = html.partition(f'<tr data-t="{confirmed.record.number}">')[2].partition("</tr>")[0]
+    table = html.partition('<table class="candidates')[2].partition("</table>")[0]
+    row = table.partition(f'<tr data-key="{confirmed.record.key}"')[2].partition("</tr>")[0]
     assert f">{mean} \N{MULTIPLICATION SIGN}<" in row
     assert f"latency {mean}x" in next(line for line in text.splitlines() if confirmed.record.key in line)
 

@@ -10,6 +10,7 @@ from math import inf
 from attn_nas.report.pages.paging import Pages, page_asked_for
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
+from attn_nas.space.schema import TIMED
 
 GROUPS = {"": "all", "front": "front", "references": "references", "starred": "starred", "noted": "with a note"}
 """What the table can be limited to, with the words for it."""
@@ -68,6 +69,11 @@ class CandidateTable:
     def front(self) -> set[str]:
         """Keys of the members of the front."""
         return {candidate.record.key for candidate in self.reading.run.front}
+
+    @property
+    def times(self) -> list[str]:
+        """Times that the run minimises, which have a column of their own."""
+        return [axis for axis in self.reading.run.axes if axis in TIMED]
 
     @cached_property
     def matching(self) -> list[Candidate]:
