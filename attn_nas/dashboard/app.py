@@ -37,6 +37,7 @@ from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
+from attn_nas.report.pages.runs_page import grouped
 from attn_nas.runs.comparison import SideBySide
 from attn_nas.runs.notes import Note, read_notes, write_note
 from attn_nas.runs.worth import gate_worth
@@ -68,7 +69,8 @@ class Dashboard:
         """Page with the list of runs; redirects to the run if the library has only one."""
         if self._library.is_single:
             return RedirectResponse(f"/runs/{quote(self._library.path.name)}")
-        return _page("runs.html", runs=self._library.summaries(), folder=self._library.path, title="Runs")
+        groups, broken = grouped(self._library.summaries())
+        return _page("runs.html", groups=groups, broken=broken, folder=self._library.path, title="Runs")
 
     def run(self, request: Request) -> Response:
         """Page of a run; its scene is cached, so that updates contain only later changes."""
