@@ -15,7 +15,7 @@ from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import RunError
 from attn_nas.events.progress import SearchProgress
-from attn_nas.events.types import ConfirmationStarted, SearchFinished, SearchStarted
+from attn_nas.events.types import ConfirmationStarted, ExportAdvanced, SearchFinished, SearchStarted
 from attn_nas.report.pages.candidate_table import CandidateTable
 from attn_nas.report.pages.hero import Hero, cards_of, cost_of
 from attn_nas.report.pages.next_steps import next_steps
@@ -240,7 +240,10 @@ END = SearchFinished(run="run", why="budget", finished=16, confirmed=5, budget=1
         ((_started(finished=3),), False, "done stopped later later"),
         ((_started(finished=16), ROUND), True, "done done now later"),
         ((_started(confirm=0),), True, "done now left-out later"),
+        ((_started(finished=16), ROUND, END, ExportAdvanced(done=1, models=4)), True, "done done done now"),
+        ((_started(finished=16), ROUND, END, ExportAdvanced(done=4, models=4)), False, "done done done done"),
         ((_started(finished=16), ROUND, END), False, "done done done done"),
+        ((_started(finished=3), replace(END, why="interrupted")), False, "done stopped later later"),
     ],
 )
 def test_the_four_steps_of_a_search(first, events, worked_in, expected):
