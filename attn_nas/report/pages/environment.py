@@ -13,6 +13,17 @@ from markupsafe import Markup
 from attn_nas.format import count, duration, likely, percent, reference_label
 from attn_nas.report.charts.scales import short
 
+SCRIPTS = (
+    "echarts.min.js",
+    "charts.js",
+    "chart_front.js",
+    "chart_parallel.js",
+    "chart_heat.js",
+    "chart_lines.js",
+    "page.js",
+)
+"""Scripts of every page with its charts, in the order in which they run."""
+
 
 @cache
 def environment() -> Environment:
@@ -34,6 +45,7 @@ def environment() -> Environment:
         markup=Markup,
         label=reference_label,
     )
+    made.globals["scripts"] = SCRIPTS
     return made
 
 

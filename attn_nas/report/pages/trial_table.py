@@ -21,8 +21,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Record], float]]] = {
     "seconds": ("trained, s", lambda record: record.result.seconds if record.result else -inf),
 }
 """Columns that the table can be sorted by: heading and value."""
-_KEPT = ("q", "state", "mechanism", "seed", "x", "cost")
-"""Parameters that links to another order or page keep: the filters, and the choices of the chart."""
+_KEPT = ("q", "state", "mechanism", "seed")
+"""Parameters that links to another order or page keep: the filters."""
 
 
 def _scored(record: Record, otherwise: float) -> float:
