@@ -52,6 +52,16 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def spoken_duration(seconds: float) -> str:
+    """Seconds as a person says them, with one or two significant figures: ``40 s``, ``12 min``, ``2.5 h``, ``3 days``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.2g} h" if hours < 48 else f"{hours / 24:.0f} days"
+
+
 def listed(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
     """The first ``most`` names in one line, and the number of the rest."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -23,6 +23,9 @@ def dashboard(
         list[str] | None, typer.Option(help="Accept this host name in requests too; repeat it for several.")
     ] = None,
     allow_edit: Annotated[bool, typer.Option("--allow-edit", help="Allow changes of the raw study in Optuna's pages.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Do not let browsers write notes and stars of candidates.")
+    ] = False,
     open: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,
 ) -> None:
     """Show a run, or all runs of a folder, as live pages in a browser."""
@@ -44,6 +47,7 @@ def dashboard(
         token=token,
         allow_hosts=allow_host or (),
         allow_edit=allow_edit,
+        read_only=read_only,
         browse=open,
         on_address=print_address,
     )

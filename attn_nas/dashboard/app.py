@@ -7,6 +7,7 @@ import mimetypes
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,22 @@ from attn_nas.dashboard.downloads import Downloads
 from attn_nas.dashboard.guard import Guard, Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.dashboard.live import Follower, Scenes
+from attn_nas.dashboard.note_forms import NoteForms, note_in
 from attn_nas.dashboard.raw_study import PATHS, RawStudies
 from attn_nas.dashboard.watched import WatchedRun
 from attn_nas.errors import AttnNasError, RunError, UsageError
 from attn_nas.events.log import EventLog
 from attn_nas.report.pages.candidate_page import CandidatePage
-from attn_nas.report.pages.comparison_page import comparison_context
+from attn_nas.report.pages.comparison_page import choice_context, comparison_context
 from attn_nas.report.pages.environment import SCRIPTS, render, static
 from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
+from attn_nas.report.pages.runs_page import grouped
 from attn_nas.runs.comparison import SideBySide
+from attn_nas.runs.notes import Note, read_notes, write_note
+from attn_nas.runs.worth import gate_worth
 from attn_nas.sampling.insight import Insight
 
 ASSETS = ("style.css", "charts.css", "theme.js", *SCRIPTS, "live.js", "icon.svg")
@@ -45,10 +50,14 @@ _MAX_INSIGHTS = 16
 
 
 class Dashboard:
-    """Answers the requests for pages of a ``library``; its streams end when ``is_stopping`` returns true."""
+    """Answers the requests for pages of a ``library``; its streams end when ``is_stopping`` returns true.
 
-    def __init__(self, library: Library, is_stopping: Callable[[], bool]) -> None:
+    With ``takes_notes`` the pages of candidates have a form for notes.
+    """
+
+    def __init__(self, library: Library, is_stopping: Callable[[], bool], *, takes_notes: bool = False) -> None:
         self._library = library
+        self._notes = NoteForms() if takes_notes else None
         self._is_stopping = is_stopping
         self._scenes = Scenes()
         self._downloads = Downloads()
@@ -60,7 +69,8 @@ class Dashboard:
         """Page with the list of runs; redirects to the run if the library has only one."""
         if self._library.is_single:
             return RedirectResponse(f"/runs/{quote(self._library.path.name)}")
-        return _page("runs.html", runs=self._library.summaries(), folder=self._library.path, title="Runs")
+        groups, broken = grouped(self._library.summaries())
+        return _page("runs.html", groups=groups, broken=broken, folder=self._library.path, title="Runs")
 
     def run(self, request: Request) -> Response:
         """Page of a run; its scene is cached, so that updates contain only later changes."""
@@ -73,8 +83,21 @@ class Dashboard:
         return HTMLResponse(self._run_page(request).part(name))
 
     def candidate(self, request: Request) -> Response:
-        """Page of a candidate."""
-        return HTMLResponse(self._candidate_page(request).html())
+        """Page of a candidate; for an unknown key one that offers the closest."""
+        try:
+            return HTMLResponse(self._candidate_page(request).html())
+        except RunError as error:
+            reading, links = self._reading(request), self._links(request)
+            nearest = [(links.candidate(each.record.key), each) for each in reading.run.closest(request.path_params["key"])]
+            return _page(
+                "error.html", 404, title="Not found", message=str(error), nearest=nearest, back=(links.run(), reading.name)
+            )
+
+    def gates(self, request: Request) -> Response:
+        """Part of the page of a candidate with the worth of each gate, which takes a while to estimate."""
+        page = self._candidate_page(request)
+        worth = gate_worth(page.reading.run, [page.candidate]).get(page.candidate.record.key, {})
+        return HTMLResponse(replace(page, worth=worth).gates())
 
     def download(self, request: Request) -> Response:
         """File of a candidate."""
@@ -83,11 +106,16 @@ class Dashboard:
     def compare(self, request: Request) -> Response:
         """Page that compares two to four candidates."""
         reading, links = self._reading(request), self._links(request)
-        compared = SideBySide.of(reading.run, request.query_params.getlist("key"))
+        keys = request.query_params.getlist("key")
+        try:
+            compared = SideBySide.of(reading.run, keys)
+        except (RunError, UsageError) as error:
+            status = 404 if isinstance(error, RunError) else 400
+            return _page("choose.html", status, **choice_context(reading, keys, str(error), links))
         return _page("compare.html", **comparison_context(reading, compared, links))
 
-    def insight(self, request: Request) -> Response:
-        """Page with the effect of each mechanism at each site; computed once for each state of the run."""
+    def insight(self, template: str, request: Request) -> Response:
+        """Effect of each mechanism at each site, as a page or a part of one; computed once for each state of the run."""
         watched = self._watched(request)
         reading = watched.reading()
         version, insight = self._insights.pop(watched.path, ("", None))
@@ -99,7 +127,27 @@ class Dashboard:
         self._insights[watched.path] = (reading.version, insight)
         while len(self._insights) > _MAX_INSIGHTS:
             self._insights.popitem(last=False)
-        return _page("insight.html", **insight_context(reading, insight, self._links(request)))
+        return _page(template, **insight_context(reading, insight, self._links(request)))
+
+    async def note(self, request: Request) -> Response:
+        """Save the note of a candidate from a form, and lead back to the page that has the form."""
+        if self._notes is None:
+            raise UsageError("this dashboard takes no notes")
+        fields = await self._notes.read(request)
+        return await run_in_threadpool(self._save_note, request, fields)
+
+    def _save_note(self, request: Request, fields: Mapping[str, str]) -> Response:
+        watched, links = self._watched(request), self._links(request)
+        run = watched.reading().run
+        key = run.candidate(request.path_params["key"]).record.key
+        note = note_in(fields, Note())
+        try:
+            note = note_in(fields, read_notes(run.folder).get(key, Note()))
+            write_note(run.folder, key, note)
+        except (RunError, UsageError) as error:
+            return _page("error.html", 409, title="Not saved", message=str(error), unsaved=note.text)
+        watched.expire()
+        return RedirectResponse(f"{links.candidate(key)}#note", status_code=303)
 
     def raw_study(self, request: Request) -> Response:
         """Redirect to the study of a run in Optuna's dashboard."""
@@ -142,7 +190,8 @@ class Dashboard:
         return self._watched(request).reading()
 
     def _links(self, request: Request) -> Addresses:
-        return Addresses(quote(request.path_params["name"]), has_runs=not self._library.is_single)
+        token = self._notes.token if self._notes else ""
+        return Addresses(quote(request.path_params["name"]), has_runs=not self._library.is_single, form_token=token)
 
     def _run_page(self, request: Request) -> RunPage:
         return RunPage(self._reading(request), self._links(request), _query(request))
@@ -154,19 +203,23 @@ class Dashboard:
 
 def dashboard_app(library: Library, rules: Rules, is_stopping: Callable[[], bool] = lambda: False) -> Guard:
     """Make the ASGI application: pages and Optuna's dashboard, behind the access checks of ``rules``."""
-    pages = Dashboard(library, is_stopping)
+    pages = Dashboard(library, is_stopping, takes_notes=rules.notes)
     run = "/runs/{name}"
     routes = [
         Route("/", pages.runs),
         Route("/assets/{file}", _asset),
         Route(run, pages.with_plugins(pages.run)),
         Route(f"{run}/trials", pages.with_plugins(partial(pages.part, "trials"))),
+        Route(f"{run}/candidates", pages.with_plugins(partial(pages.part, "candidates"))),
         Route(f"{run}/updates", pages.updates),
         Route(f"{run}/events", pages.log),
         Route(f"{run}/compare", pages.with_plugins(pages.compare)),
-        Route(f"{run}/insight", pages.with_plugins(pages.insight)),
+        Route(f"{run}/insight", pages.with_plugins(partial(pages.insight, "insight.html"))),
+        Route(f"{run}/why", pages.with_plugins(partial(pages.insight, "parts/why.html"))),
         Route(f"{run}/raw", pages.raw_study),
         Route(f"{run}/candidates/{{key}}", pages.with_plugins(pages.candidate)),
+        Route(f"{run}/candidates/{{key}}/gates", pages.with_plugins(pages.gates)),
+        Route(f"{run}/candidates/{{key}}/note", pages.note, methods=["POST"]),
         Route(f"{run}/candidates/{{key}}/{{file}}", pages.with_plugins(pages.download)),
     ]
     app = Starlette(
@@ -238,16 +291,16 @@ def _query(request: Request) -> Mapping[str, str]:
     return dict(request.query_params)
 
 
-def _page(template: str, **context: Any) -> Response:
-    return HTMLResponse(render(template, **context))
+def _page(template: str, status: int = 200, **context: Any) -> Response:
+    return HTMLResponse(render(template, **context), status_code=status)
 
 
 def _error(request: Request, error: Exception) -> Response:
     title, status = ("Not found", 404) if isinstance(error, RunError) else ("Invalid request", 400)
     if not isinstance(error, RunError | UsageError):
         title, status = "Error", 500
-    return HTMLResponse(render("error.html", title=title, message=str(error)), status_code=status)
+    return _page("error.html", status, title=title, message=str(error))
 
 
 def _missing(request: Request, error: Exception) -> Response:
-    return HTMLResponse(render("error.html", title="Not found", message="There is no such page."), status_code=404)
+    return _page("error.html", 404, title="Not found", message="There is no such page.")

@@ -1,4 +1,4 @@
-"""Access checks of the dashboard: allowed host names, no requests from other sites, a token, no writing.
+"""Access checks of the dashboard: allowed host names, no requests from other sites, a token, and what may be written.
 
 The Host header must be an allowed name, against DNS rebinding. Sec-Fetch-Site and Origin must be those of this site, against
 requests of other sites (https://web.dev/articles/fetch-metadata).
@@ -24,13 +24,15 @@ POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 's
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    # "no-referrer" would make browsers send "Origin: null" with the forms of our own pages.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _READ_METHODS = ("GET", "HEAD")
+_NOTE = re.compile(r"/runs/[^/]+/candidates/[^/]+/note")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/?#@\\\s]+)(:[0-9]+)?")
 
 
@@ -48,21 +50,36 @@ class Rules:
 
     ``hosts`` are the allowed host names beside those of loopback. ``by_address`` allows every numeric address: no DNS name of
     another site can equal it. ``token`` is required of every request unless it is None. ``editable`` are the prefixes of paths
-    that may be written to.
+    that may be written to. With ``notes``, notes of candidates may be written.
     """
 
     hosts: Collection[str] = ()
     by_address: bool = False
     token: str | None = None
     editable: tuple[str, ...] = ()
+    notes: bool = False
 
     @classmethod
-    def of(cls, host: str, token: str | None, more_hosts: Collection[str] = (), editable: tuple[str, ...] = ()) -> Rules:
+    def of(
+        cls,
+        host: str,
+        token: str | None,
+        more_hosts: Collection[str] = (),
+        editable: tuple[str, ...] = (),
+        *,
+        notes: bool = False,
+    ) -> Rules:
         """Make the rules of a server that listens on ``host``."""
         if is_loopback(host):
-            return cls({host, *more_hosts}, token=token, editable=editable)
+            return cls({host, *more_hosts}, token=token, editable=editable, notes=notes)
         name = socket.gethostname()
-        return cls({host, name, socket.getfqdn(), *more_hosts}, by_address=True, token=token, editable=editable)
+        return cls({host, name, socket.getfqdn(), *more_hosts}, by_address=True, token=token, editable=editable, notes=notes)
+
+    def allows(self, method: str, path: str) -> bool:
+        """True if a request of this ``method`` may be made to ``path``."""
+        if method in _READ_METHODS or path.startswith(self.editable or ("\0",)):
+            return True
+        return self.notes and method == "POST" and _NOTE.fullmatch(path) is not None
 
     def knows(self, host: str) -> bool:
         """True if ``host``, the value of a Host header, is allowed."""
@@ -114,7 +131,7 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._rules.knows(hosts[0]):
             return _refused(400, "this host name is not allowed; add --allow-host NAME to allow it")
-        if request.method not in _READ_METHODS and not path.startswith(self._rules.editable or ("\0",)):
+        if not self._rules.allows(request.method, path):
             return _refused(405, "this dashboard is read-only")
         if not _is_own(headers, request):
             return _refused(403, "requests of other sites are not allowed")

@@ -33,6 +33,7 @@ def serve(
     token: str | None = None,
     allow_hosts: Sequence[str] = (),
     allow_edit: bool = False,
+    read_only: bool = False,
     browse: bool = False,
     on_address: Callable[[str], None] = print,
 ) -> None:
@@ -40,20 +41,23 @@ def serve(
 
     A ``token`` is required on every ``host`` other than loopback, and generated if none is given; on loopback it is optional.
     ``port`` is by default the first free port from 8090 on. ``allow_hosts`` are further allowed host names, ``allow_edit``
-    allows changes of the raw study, ``browse`` opens a browser. ``on_address`` is called with the address of the first page.
+    allows changes of the raw study, ``browse`` opens a browser. With ``read_only`` nobody can write notes of candidates.
+    ``on_address`` is called with the address of the first page.
 
     Raises:
         RunError: ``path`` is not a folder.
-        UsageError: the token is too short, or the server cannot listen on the address.
+        UsageError: the token is too short, ``allow_edit`` contradicts ``read_only``, or the server cannot listen there.
 
     """
+    if read_only and allow_edit:
+        raise UsageError("--read-only and --allow-edit contradict each other: leave one out")
     library = Library(path)
     if token is not None and len(token) < 8:
         raise UsageError("--token: choose at least 8 characters")
     needed = token or (None if is_loopback(host) else secrets.token_urlsafe(18))
     torch.set_num_threads(1)
     listening = _listen(host, port)
-    rules = Rules.of(host, needed, allow_hosts, PATHS if allow_edit else ())
+    rules = Rules.of(host, needed, allow_hosts, PATHS if allow_edit else (), notes=not read_only)
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104  only compared with
     name = f"[{name}]" if ":" in name else name
     address = f"http://{name}:{listening.getsockname()[1]}/"

@@ -77,6 +77,11 @@ class WatchedRun:
                 self._read_at = time.monotonic()
             return self._reading
 
+    def expire(self) -> None:
+        """Read the run again when it is next asked for, because this process has written to its folder."""
+        with self._lock:
+            self._read_at = 0.0
+
     def _read(self) -> RunReading:
         signature, run = self._current_signature(), self._run
         if run is None or signature[0] != self._signature[0]:
@@ -108,8 +113,9 @@ class WatchedRun:
 
     def _current_signature(self) -> Signature:
         """Signature of the files; changes with any of them. Its first item identifies the study."""
-        baseline = _stat(self.path / DOCUMENT)
-        return (*RunFolder(self.path).study.signature(), baseline and (baseline.st_mtime_ns, baseline.st_size))
+        folder = RunFolder(self.path)
+        found = [_stat(path) for path in (self.path / DOCUMENT, folder.notes)]
+        return (*folder.study.signature(), *(each and (each.st_mtime_ns, each.st_size) for each in found))
 
     def _update_beliefs(self, run: Run) -> None:
         """Start computing beliefs in the other thread if there are new trainings and the last pause is over."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from attn_nas.errors import RunError
+from attn_nas.errors import RunError, SpaceError
 from attn_nas.report.pages.candidate_page import CandidatePage
 from attn_nas.report.pages.comparison_page import comparison_context
 from attn_nas.report.pages.environment import SCRIPTS, render, static
@@ -17,7 +17,8 @@ from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.comparison import FEWEST, SideBySide
 from attn_nas.runs.run import Run
-from attn_nas.sampling.insight import Insight
+from attn_nas.runs.worth import gate_worth
+from attn_nas.sampling.insight import Effect, Insight
 from attn_nas.version import __version__
 
 _MAX_PICTURE_BYTES = 1_500_000
@@ -33,13 +34,14 @@ def html_report(reading: RunReading) -> str:
     shown = {candidate.record.key: candidate for candidate in (*run.front, *run.references)}
     insight = _insight(run)
     links = Anchors(shown, _pictures(run, [*shown.values()]), has_insight=insight is not None)
-    compared = _compared(run)
+    compared, worth = _compared(run), _worth(run, [*shown.values()])
     style, theme = static("style.css") + static("charts.css"), static("theme.js")
     scripts = [static(name) for name in SCRIPTS]
+    why = render("parts/why.html", **insight_context(reading, insight, links)) if insight else ""
     return render(
         "report.html",
         **{
-            **RunPage(reading, links, {"order": "asc"}).context,
+            **RunPage(reading, links, {"order": "asc"}, why).context,
             "policy": _policy([style], [theme, *scripts]),
             "style": style,
             "theme": theme,
@@ -47,7 +49,9 @@ def html_report(reading: RunReading) -> str:
             "compared": compared,
             "comparison": render("parts/compare.html", **comparison_context(reading, compared, links)) if compared else "",
             "insight": render("parts/insight.html", **insight_context(reading, insight, links)) if insight else "",
-            "candidates": [CandidatePage(reading, candidate, links).body() for candidate in shown.values()],
+            "candidates": [
+                CandidatePage(reading, each, links, worth.get(each.record.key, {})).body() for each in shown.values()
+            ],
             "written_by": __version__,
         },
     )
@@ -68,6 +72,13 @@ def _insight(run: Run) -> Insight | None:
         return run.insight
     except RunError:
         return None
+
+
+def _worth(run: Run, candidates: list[Candidate]) -> dict[str, Mapping[str, Effect]]:
+    try:
+        return gate_worth(run, candidates)
+    except SpaceError:
+        return {}
 
 
 def _compared(run: Run) -> SideBySide | None:

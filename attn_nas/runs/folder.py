@@ -46,6 +46,7 @@ class RunFolder:
         self._lock = self.path / "lock"
         self.maps = self.path / "maps"
         self.arrays = self.path / ARRAYS
+        self.notes = self.path / "notes.json"
 
     @property
     def study(self) -> StudyLocation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from difflib import SequenceMatcher
 from functools import cached_property
 from math import isnan
 from os import PathLike
@@ -19,7 +20,7 @@ from attn_nas.data import Augmentation, Dataset
 from attn_nas.data.augment import augmentation_of
 from attn_nas.data.registry import check_test_split
 from attn_nas.data.root import located
-from attn_nas.errors import RunError, first_line, unknown
+from attn_nas.errors import RunError, first_line
 from attn_nas.plugins import registry as plugins
 from attn_nas.runs.beliefs import beliefs_of, costs_of, reference_point_of, trainings_of
 from attn_nas.runs.candidate import Candidate
@@ -310,10 +311,20 @@ class Run:
         found = [candidate for candidate in self.candidates if candidate.record.key.startswith(key)]
         if len(found) == 1:
             return found[0]
-        keys = [candidate.record.key for candidate in self.candidates]
         if found:
             raise RunError(f"key {key!r} is ambiguous: {', '.join(c.record.key for c in found)}")
-        raise RunError(unknown("candidate", key, keys))
+        near = ", ".join(f"{each.record.key} ({each.name})" for each in self.closest(key))
+        advice = f"the closest: {near}" if near else "it has no candidate with a score yet"
+        raise RunError(f"there is no candidate {key!r} in {self.folder.path}; {advice}")
+
+    def closest(self, text: str, most: int = 3) -> list[Candidate]:
+        """The candidates whose keys or names resemble ``text`` most, the most similar first."""
+        written = text.strip().lower()
+
+        def likeness(candidate: Candidate) -> float:
+            return max(SequenceMatcher(None, written, each.lower()).ratio() for each in (candidate.record.key, candidate.name))
+
+        return sorted(self.candidates, key=likeness, reverse=True)[:most]
 
     def weights(self, candidate: Candidate) -> dict[str, Tensor]:
         """The trained weights of a member of the front or of a reference; raises RunError."""

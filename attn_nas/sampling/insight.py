@@ -142,6 +142,22 @@ class Insight:
         )
 
 
+def worth_of(
+    trainings: Sequence[Training], encoding: Encoding, networks: Sequence[Genotype], *, bounded: bool = True
+) -> dict[str, tuple[Effect, ...]]:
+    """What each placement of the trained ``networks`` is worth: the change of accuracy from its site left empty to it.
+
+    Effects are those of the placements of a network in the order of its sites, by the key of the network. They are estimated
+    from all ``trainings`` of a search in the space of ``encoding``; there are none for fewer than four networks. ``bounded``
+    says whether the metric lies between 0 and 1.
+    """
+    model = model_of(trainings, bounded=bounded)
+    if model is None:
+        return {}
+    effects = _Effects(model, encoding)
+    return {network.key: effects.own(network) for network in networks}
+
+
 @dataclass(frozen=True)
 class _Possible:
     """One placement that the space allows at one site: index and name of the site, number of the placement in the model."""
@@ -202,6 +218,23 @@ class _Effects:
         for (site, mechanism), found in groups["cells"].items():
             cells.setdefault(site, {})[mechanism] = effect(mechanism, *found)
         return Additions(network.key if network.num_attended else None, **lists, cells=cells)
+
+    def own(self, network: Genotype) -> tuple[Effect, ...]:
+        """The effects of the placements of ``network``, in the order of its sites."""
+        placed = [(index, site, placement) for index, (site, placement) in enumerate(network.sites) if placement]
+        row = PlacedNetworks.of([network]).numbered(self._placements).rows[0]
+        present = np.repeat(row[None], len(placed), axis=0)
+        absent, indices = present.copy(), np.array([index for index, _, _ in placed], dtype=np.int64)
+        absent[np.arange(len(placed)), indices] = _EMPTY
+        changes = self._means(present) - self._means(absent) if placed else np.zeros(0)
+        reaches = self._reaches(present, absent) if placed else np.zeros(0)
+        trained = (self._seen[:, indices] == row[indices]).sum(0)
+        return tuple(
+            Effect(
+                placement.mechanism, str(site), str(placement), float(change), float(change - reach), float(change + reach), n
+            )
+            for (_, site, placement), change, reach, n in zip(placed, changes, reaches, map(int, trained), strict=True)
+        )
 
     def _with_and_without(self, row: Rows) -> tuple[Rows, Rows]:
         """Rows of the network with each possible placement, and with its site empty, each ``(possible, sites)``."""

@@ -118,8 +118,8 @@ def test_a_run_without_trials_has_all_its_parts(get):
     """And says what is missing."""
     text = get("/runs/empty").text
     assert "No candidate has a score yet" in text
-    assert "The front is empty" in text
-    assert "No trial matches the filters" in text
+    assert "The table is empty until a candidate has a score" in text
+    assert "No training matches the filters" in text
     assert "at least four scored candidates" in get("/runs/empty/insight").text
 
 
@@ -167,7 +167,7 @@ def test_trials_are_sorted_filtered_and_paged(get, folder):
     }
     found = [row for page in (1, 2) for row in _rows(get(f"/runs/large/trials?mechanism=sk&page={page}").text)]
     assert {number for number, _ in found} == attended
-    assert "No trial matches the filters" in get("/runs/large/trials?seed=7").text
+    assert "No training matches the filters" in get("/runs/large/trials?seed=7").text
 
 
 @pytest.mark.parametrize("page", ["0", "-3", "99", "x", "٣", "1e9", "9" * 5000, "2.5", ""])

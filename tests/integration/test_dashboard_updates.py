@@ -22,7 +22,7 @@ from attn_nas.dashboard.serve import serve
 from attn_nas.dashboard.watched import WatchedRun
 from attn_nas.errors import RunError, UsageError
 from attn_nas.report.pages.links import Addresses
-from attn_nas.report.pages.run_page import RunPage
+from attn_nas.report.pages.run_page import LIVE_PARTS, RESTLESS_PARTS, RunPage
 from attn_nas.runs.folder import RunFolder
 from attn_nas.sampling.baselines import at_random
 from attn_nas.testing import TableTrainer
@@ -81,7 +81,7 @@ def test_a_new_follower_is_told_everything_in_portions(many):
     keys = [candidate.record.key for candidate in watched.reading().run.candidates]
     assert [row[0] for update in updates for row in update["rows"]] == keys[::-1]
     names = [name for update in updates for name in update["parts"]]
-    assert sorted(names) == sorted(["part-status", "part-workers", "part-front", "part-growth", "part-failures"])
+    assert sorted(names) == sorted([f"part-{name}" for name in (*RESTLESS_PARTS, *LIVE_PARTS)])
     charts = [name for update in updates for name in update["charts"]]
     assert charts == ["front", "parallel", "growth"]
     assert follower.update() is None
@@ -101,14 +101,15 @@ def test_who_has_seen_the_page_is_told_what_changed_since(grow, tmp_path):
     assert follower.update() is None
     grow(folder, 10)
     updates = [json.loads(update) for update in _all_updates(follower)]
-    assert len(updates) == 1
+    assert 1 <= len(updates) <= 3
     assert updates[0]["version"] != reading.version
     assert updates[0]["trials"] != restless["trials"]
     newest = watched.reading().run.candidates[-1]
-    assert updates[0]["rows"][0][0] == newest.record.key
-    assert json.loads(updates[0]["charts"]["growth"])["trials"]["series"][0]["points"][-1][0] == 10
+    assert newest.record.key in [row[0] for update in updates for row in update["rows"]]
+    growth = [json.loads(update["charts"]["growth"]) for update in updates if "growth" in update["charts"]]
+    assert [each["trials"]["series"][0]["points"][-1][0] for each in growth] == [10]
     assert "part-status" in updates[0]["parts"]
-    assert "part-failures" not in updates[0]["parts"]
+    assert not any("part-failures" in update["parts"] for update in updates)
 
 
 def test_followers_share_scenes_of_which_few_are_kept(many, monkeypatch):

@@ -99,7 +99,7 @@ def test_the_html_report_has_every_page(run, html):
     for candidate in (*run.front, *run.references):
         assert f"candidate-{candidate.record.key}" in page.identities
         assert f"code-model-{candidate.record.key}" in page.identities
-    assert {"run", "comparison", "insight", "trials"} <= set(page.identities)
+    assert {"run", "comparison", "insight", "tab-raw"} <= set(page.identities)
     drawn = json.loads(re.search(r'id="chart-data">(.*?)</script>', html)[1])
     assert [row[0] for row in drawn["rows"]] == [candidate.record.key for candidate in run.candidates]
     table = html.partition('<table class="trials')[2].partition("</table>")[0]
@@ -294,7 +294,8 @@ def test_times_are_those_that_the_front_was_judged_by(timed_run):
     confirmed = next(each for each in timed_run.front if len(each.results) > 1)
     mean, first = f"{confirmed.costs['latency']:.2f}", f"{confirmed.record.profile.latency_1_ratio:.2f}"
     assert mean != first
-    row = html.partition(f'<tr data-key="{confirmed.record.key}">')[2].partition("</tr>")[0]
+    table = html.partition('<table class="candidates')[2].partition("</table>")[0]
+    row = table.partition(f'<tr data-key="{confirmed.record.key}"')[2].partition("</tr>")[0]
     assert f">{mean} \N{MULTIPLICATION SIGN}<" in row
     assert f"latency {mean}x" in next(line for line in text.splitlines() if confirmed.record.key in line)
 

@@ -7,6 +7,7 @@ from typing import Any
 from attn_nas.report.charts.candidate_rows import rounded
 from attn_nas.sampling.insight import Additions, Effect
 from attn_nas.space.metric import Metric
+from attn_nas.space.naming import written
 
 
 def heat_data(additions: Additions, label: str, metric: Metric) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def heat_data(additions: Additions, label: str, metric: Metric) -> dict[str, Any
     return {
         "label": label,
         "sites": [*additions.cells],
-        "mechanisms": mechanisms,
+        "mechanisms": [written(name) for name in mechanisms],
         "unit": metric.change_unit,
         "cells": [
             {"row": row, "column": mechanisms.index(name), **_cell(effect, metric)}

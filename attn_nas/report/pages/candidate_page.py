@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from attn_nas.cost import Cost
-from attn_nas.drawing import draw_svg
+from attn_nas.drawing import draw_compact_svg, draw_svg
 from attn_nas.errors import SpaceError
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.source import model_source
-from attn_nas.format import reference_label
+from attn_nas.format import capitalised, reference_label
 from attn_nas.report.charts.line_data import curve_points, line_data
 from attn_nas.report.charts.line_svg import Series
 from attn_nas.report.charts.scales import axis_label
@@ -20,6 +21,9 @@ from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.notes import LONGEST
+from attn_nas.sampling.insight import Effect
+from attn_nas.space.genotype import Genotype
 from attn_nas.space.host import Host
 from attn_nas.space.metric import ACCURACY
 
@@ -38,11 +42,29 @@ class SiteCost:
 
 @dataclass(frozen=True)
 class CandidatePage:
-    """Content of the page of ``candidate``."""
+    """Content of the page of ``candidate``; ``worth`` is that of its gates by site, None as long as it is not estimated."""
 
     reading: RunReading
     candidate: Candidate
     links: Links
+    worth: Mapping[str, Effect] | None = None
+
+    @property
+    def gates_link(self) -> str | None:
+        """Link to the part with the worth of each gate, which a page of a server loads later; None if it has that already."""
+        is_known = self.worth is not None or not self.candidate.record.genotype.num_attended
+        return self.links.file(self.candidate, "gates") if not is_known else None
+
+    def without(self, site: str) -> Candidate | None:
+        """The candidate that lacks the gate at ``site`` and is the same otherwise; None if it was not trained."""
+        genotype = self.candidate.record.genotype
+        rest = Genotype.of_sites(genotype.trunk, [None if str(each) == site else placed for each, placed in genotype.sites])
+        return next((each for each in self.reading.run.candidates if each.record.key == rest.key), None)
+
+    @property
+    def compact_drawing(self) -> str:
+        """The narrow drawing of the network, for phones."""
+        return compact_drawing_of(self.candidate)
 
     @property
     def drawing(self) -> str:
@@ -105,15 +127,13 @@ class CandidatePage:
             inserting,
         ]
 
-    @property
-    def title(self) -> str:
-        """Key of the candidate, and its name if it is a reference."""
-        record = self.candidate.record
-        return f"{record.key} ({reference_label(record.reference)})" if record.reference else record.key
-
     def body(self) -> str:
         """Render the content of the page, without header and footer."""
         return render("parts/candidate.html", **self.context)
+
+    def gates(self) -> str:
+        """Render the table of gates with their costs and their worth."""
+        return render("parts/gates.html", **self.context)
 
     def html(self) -> str:
         """Render the whole page."""
@@ -124,15 +144,27 @@ class CandidatePage:
         """Variables of the templates."""
         return {
             "page": self,
+            "here": "candidate",
             "candidate": self.candidate,
             "record": self.candidate.record,
             "run": self.reading.run,
             "reading": self.reading,
             "links": self.links,
-            "title": f"{self.title} - {self.reading.name}",
+            "worth": self.worth or {},
+            "longest_note": LONGEST,
+            "title": f"{capitalised(self.candidate.name)} - {self.reading.name}",
         }
+
+
+def compact_drawing_of(candidate: Candidate) -> str:
+    """Draw a network as a narrow SVG in the colours of a page, which shows its gates on a phone too."""
+    return _of_fixed_width(draw_compact_svg(candidate.record.genotype))
 
 
 def drawing_of(candidate: Candidate) -> str:
     """Draw a network as SVG in the colours of a page; its width is fixed, so that a page does not enlarge it."""
-    return re.sub(r'viewBox="0 0 (\d+) ', r'width="\1" \g<0>', draw_svg(candidate.record.genotype, styled=False), count=1)
+    return _of_fixed_width(draw_svg(candidate.record.genotype, styled=False))
+
+
+def _of_fixed_width(svg: str) -> str:
+    return re.sub(r'viewBox="0 0 (\d+) ', r'width="\1" \g<0>', svg, count=1)

@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from attn_nas.format import count, duration, likely, percent, reference_label
+from attn_nas.format import capitalised, count, duration, likely, percent, reference_label, spoken_duration
 from attn_nas.report.charts.scales import short
+from attn_nas.report.pages.hero import cost_of, estimate_of
 
 SCRIPTS = (
     "echarts.min.js",
@@ -21,6 +22,7 @@ SCRIPTS = (
     "chart_heat.js",
     "chart_lines.js",
     "page.js",
+    "parts.js",
 )
 """Scripts of every page with its charts, in the order in which they run."""
 
@@ -44,6 +46,10 @@ def environment() -> Environment:
         stamp=_stamp,
         markup=Markup,
         label=reference_label,
+        capitalised=capitalised,
+        spoken=spoken_duration,
+        estimate=estimate_of,
+        costs=cost_of,
     )
     made.globals["scripts"] = SCRIPTS
     return made

@@ -8,12 +8,15 @@ from attn_nas.report.charts.heat_data import heat_data
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.sampling.insight import Additions, Insight
+from attn_nas.space.naming import written
 
 
 def insight_context(reading: RunReading, insight: Insight | None, links: Links) -> dict[str, Any]:
     """Return the variables of the templates; ``insight`` is None if the run has too few candidates."""
     return {
         "insight": insight,
+        "sentence": _sentence(reading, insight) if insight else "",
+        "here": "insight",
         "ways": [_way(additions, reading) for additions in insight.both] if insight else [],
         "run": reading.run,
         "reading": reading,
@@ -22,10 +25,30 @@ def insight_context(reading: RunReading, insight: Insight | None, links: Links) 
     }
 
 
+def _sentence(reading: RunReading, insight: Insight) -> str:
+    """What the effects come to: the one that is largest alone, and whether the pick gains from another one."""
+    run, cells = reading.run, [effect for row in insight.alone.cells.values() for effect in row.values()]
+    sure = [effect for effect in cells if effect.low > 0]
+    if not sure:
+        return f"No placement alone has an effect beyond noise {run.verdict.after}."
+    best = max(sure, key=lambda effect: effect.change)
+    found = (
+        f"Alone on the bare trunk, {written(best.what)} at {best.site} adds most: {run.metric.signed(best.change, 1)} "
+        f"{run.metric.change_unit}".rstrip()
+    )
+    if insight.added is None:
+        return f"{found}."
+    key = insight.added.network
+    own = {str(site) for site, placed in run.candidate(key).record.genotype.sites if placed} if key else set()
+    more = [effect for site, row in insight.added.cells.items() if site not in own for effect in row.values()]
+    helps = any(effect.low > 0 for effect in more)
+    return f"{found}. {'Some placements help' if helps else 'Nothing helps'} the pick further beyond noise."
+
+
 def _way(additions: Additions, reading: RunReading) -> dict[str, Any]:
     """One heat map with its heading and its tables by mechanism, position and site."""
     key = additions.network
-    heading = f"Added to {reading.run.candidate(key).record.genotype}" if key else "Alone on the bare trunk"
+    heading = f"Added to {reading.run.candidate(key).name}" if key else "Alone on the bare trunk"
     return {
         "heading": heading,
         "key": key,

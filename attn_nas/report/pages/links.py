@@ -49,6 +49,15 @@ class Links(Protocol):
         """Target of the study in Optuna's dashboard."""
         ...
 
+    def note(self, key: str) -> str | None:
+        """Target of the form with the note of a candidate; None where notes cannot be written."""
+        ...
+
+    @property
+    def form_token(self) -> str:
+        """Secret that forms send back."""
+        ...
+
 
 class Anchors:
     """Link targets within a report file with the candidates ``keys``; ``pictures`` maps keys to data URLs."""
@@ -90,14 +99,21 @@ class Anchors:
         """Return None: a report has no server."""
         return
 
+    def note(self, key: str) -> None:
+        """Return None: a report shows notes, and takes none."""
+        return
+
+    form_token = ""
+
 
 class Addresses:
-    """Addresses on the server of the run ``name``."""
+    """Addresses on the server of the run ``name``; without a ``form_token`` it takes no notes."""
 
     is_live = True
 
-    def __init__(self, name: str, *, has_runs: bool) -> None:
+    def __init__(self, name: str, *, has_runs: bool, form_token: str = "") -> None:
         self._base, self._has_runs = f"/runs/{name}", has_runs
+        self.form_token = form_token
 
     def runs(self) -> str | None:
         """Address of the list of runs; None if the server has only one run."""
@@ -134,3 +150,7 @@ class Addresses:
     def raw(self) -> str:
         """Address of the study in Optuna's dashboard."""
         return f"{self._base}/raw"
+
+    def note(self, key: str) -> str | None:
+        """Address that the form with the note of a candidate is sent to; None if the server takes no notes."""
+        return f"{self._base}/candidates/{key}/note" if self.form_token else None

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from attn_nas.cost import CostTable
+from attn_nas.errors import RunError
 from attn_nas.events.log import EventLog
 from attn_nas.events.progress import SearchProgress
 from attn_nas.followups.trunk_points import TrunkPoint, read_trunk_points
 from attn_nas.report.growth import Growth, growth_of
+from attn_nas.runs.notes import Note, read_notes
 from attn_nas.runs.run import Run
 
 State = Literal["running", "finished", "stopped"]
@@ -81,6 +84,27 @@ class RunReading:
     def trunks(self) -> tuple[TrunkPoint, ...]:
         """Trunks without attention, trained by ``attn-nas baseline``."""
         return read_trunk_points(self.run)
+
+    @cached_property
+    def notes(self) -> Mapping[str, Note]:
+        """Notes and stars of candidates by key; empty if they cannot be read, see `notes_problem`."""
+        try:
+            return read_notes(self.run.folder)
+        except RunError:
+            return {}
+
+    @cached_property
+    def notes_problem(self) -> str | None:
+        """Why the notes cannot be read, as a sentence; None if they can."""
+        try:
+            read_notes(self.run.folder)
+        except RunError as error:
+            return str(error)
+        return None
+
+    def note(self, key: str) -> Note:
+        """The note of a candidate; empty if it has none."""
+        return self.notes.get(key, Note())
 
     @cached_property
     def costs(self) -> CostTable:

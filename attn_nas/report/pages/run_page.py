@@ -11,13 +11,21 @@ from attn_nas.events.progress import Underway
 from attn_nas.report.charts.front_chart import FrontChart
 from attn_nas.report.charts.run_charts import RunCharts
 from attn_nas.report.charts.sparkline import sparkline
+from attn_nas.report.pages.candidate_page import compact_drawing_of
+from attn_nas.report.pages.candidate_table import COLUMNS as CANDIDATE_COLUMNS
+from attn_nas.report.pages.candidate_table import GROUPS, CandidateTable
 from attn_nas.report.pages.environment import render
+from attn_nas.report.pages.hero import Card, Hero, cards_of
 from attn_nas.report.pages.links import Links
+from attn_nas.report.pages.next_steps import NextStep, full_training, next_steps
 from attn_nas.report.pages.reading import RunReading
+from attn_nas.report.pages.steps import SearchStep, steps_of
 from attn_nas.report.pages.trial_table import COLUMNS, PAGE_SIZE, STATES, TrialTable
+from attn_nas.report.pages.trust import Trust
 from attn_nas.runs.candidate import Candidate
 
-RESTLESS_PARTS, LIVE_PARTS = ("status", "workers"), ("front", "growth", "failures")
+RESTLESS_PARTS = ("status", "workers")
+LIVE_PARTS = ("hero", "cards", "trust", "next", "growth", "failures")
 """Parts that change with time, and parts that change with the trials."""
 
 
@@ -25,12 +33,70 @@ RESTLESS_PARTS, LIVE_PARTS = ("status", "workers"), ("front", "growth", "failure
 class RunPage:
     """Content of the page of the run in ``reading``.
 
-    ``query`` holds the choices of `TrialTable`.
+    ``query`` holds the choices of the page: ``budget``, and those of `TrialTable` and `CandidateTable`.
+    ``why`` is the part of the page that says why the pick works, as HTML; on a server the page loads it later.
     """
 
     reading: RunReading
     links: Links
     query: Mapping[str, str]
+    why: str = ""
+
+    @property
+    def view(self) -> dict[str, str]:
+        """Choices that parts of the page depend on."""
+        budget = self.query.get("budget", "")
+        return {"budget": budget} if budget else {}
+
+    def kept(self, *but: str) -> dict[str, str]:
+        """Return the choices of the page that a form keeps as hidden fields: all ``but`` those that it sets itself."""
+        return {name: value for name, value in self.query.items() if value and name not in but}
+
+    @cached_property
+    def steps(self) -> list[SearchStep]:
+        """The four steps of the search."""
+        return steps_of(self.reading)
+
+    @cached_property
+    def hero(self) -> Hero:
+        """The pick in words."""
+        return Hero(self.reading.run)
+
+    @property
+    def hero_drawing(self) -> str:
+        """Drawing of the pick as SVG."""
+        return compact_drawing_of(self.hero.pick) if self.hero.pick else ""
+
+    @property
+    def code_link(self) -> str:
+        """Link to the code of the pick."""
+        pick = self.hero.pick
+        return f"{self.links.candidate(pick.record.key)}{'#code' if self.links.is_live else ''}" if pick else ""
+
+    @cached_property
+    def cards(self) -> tuple[list[Card], str]:
+        """Candidates for budgets, and what is wrong with the budget that was typed."""
+        return cards_of(self.reading.run, self.query.get("budget", ""))
+
+    @cached_property
+    def trust(self) -> Trust:
+        """How far the run can be trusted."""
+        return Trust(self.reading.run)
+
+    @cached_property
+    def next_steps(self) -> list[NextStep]:
+        """Commands that follow from the state of the run."""
+        return next_steps(self.reading.run)
+
+    @cached_property
+    def full_training(self) -> NextStep:
+        """The full training of the pick."""
+        return next((step for step in self.next_steps if " retrain " in step.command), full_training(self.reading.run))
+
+    @cached_property
+    def table(self) -> CandidateTable:
+        """Table of the candidates: one page of it on a server, all of them in a report."""
+        return CandidateTable(self.reading, self.query, PAGE_SIZE if self.links.is_live else None)
 
     @cached_property
     def charts(self) -> RunCharts:
@@ -80,6 +146,10 @@ class RunPage:
             "links": self.links,
             "title": self.reading.name,
             "version": self.reading.version,
-            "columns": COLUMNS,
+            "columns": CANDIDATE_COLUMNS,
+            "trial_columns": COLUMNS,
             "states": STATES,
+            "groups": GROUPS,
+            "why": self.why,
+            "here": "run",
         }

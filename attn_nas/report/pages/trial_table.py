@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, inf
+from math import inf
 from typing import get_args
 
+from attn_nas.report.pages.paging import Pages, page_asked_for
 from attn_nas.runs.record import Record, State
 from attn_nas.runs.run import Run
 
@@ -21,8 +22,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Record], float]]] = {
     "seconds": ("trained, s", lambda record: record.result.seconds if record.result else -inf),
 }
 """Columns that the table can be sorted by: heading and value."""
-_KEPT = ("q", "state", "mechanism", "seed")
-"""Parameters that links to another order or page keep: the filters."""
+_DROPPED = ("sort", "order", "page")
+"""Parameters that links to another order or page replace; they keep all others, which are filters and choices of the page."""
 
 
 def _scored(record: Record, otherwise: float) -> float:
@@ -73,21 +74,9 @@ class TrialTable:
         return sorted(found, key=lambda record: (value(record), record.number), reverse=self.descends)
 
     @property
-    def pages(self) -> int:
-        """Number of pages."""
-        return max(1, ceil(len(self.matching) / self.size)) if self.size else 1
-
-    @property
-    def page(self) -> int:
-        """Number of this page, from 1."""
-        asked = self.query.get("page", "1")
-        return min(max(1, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1, self.pages)
-
-    @property
-    def rows(self) -> list[Record]:
-        """Trials of this page."""
-        first = (self.page - 1) * (self.size or 0)
-        return self.matching[first : first + self.size] if self.size else self.matching
+    def pages(self) -> Pages[Record]:
+        """The page that is asked for."""
+        return Pages.of(self.matching, self.size, page_asked_for(self.query.get("page", "")))
 
     def by(self, column: str) -> dict[str, str]:
         """Return the query that sorts by ``column``; reverses the order if the table is sorted by it already."""
@@ -100,7 +89,7 @@ class TrialTable:
 
     @property
     def _kept(self) -> dict[str, str]:
-        return {name: self.query[name] for name in _KEPT if self.query.get(name)}
+        return {name: value for name, value in self.query.items() if value and name not in _DROPPED}
 
     @cached_property
     def mechanisms(self) -> list[str]:

@@ -204,7 +204,7 @@ const attnNas = (() => {
     for (const element of document.querySelectorAll("[data-chart]")) {
       const isEmpty = !page.rows.size && !element.querySelector("script") && !element.dataset.over;
       // A chart in a closed part of the page is drawn when it is opened, one of candidates when there are some.
-      if (!charts.has(element) && element.offsetWidth && !isEmpty) draw(element);
+      if (!charts.has(element) && !isEmpty && element.offsetWidth && element.checkVisibility({ visibilityProperty: true })) draw(element);
     }
   };
 
@@ -219,6 +219,7 @@ const attnNas = (() => {
     new MutationObserver(() => { for (const chart of charts.values()) chart.renew(); })
       .observe(root, { attributes: true, attributeFilter: ["data-theme"] });
     new ResizeObserver(drawAll).observe(document.body);
+    addEventListener("hashchange", drawAll); // another tab of the page is shown
     document.addEventListener("attn-nas:changed", () => { drawAll(); mark(); });
     for (const each of document.querySelectorAll("[data-clear]")) each.addEventListener("click", clear);
     const keyOf = (target) => target.closest?.("tr[data-key]")?.dataset.key ?? null;

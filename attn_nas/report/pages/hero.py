@@ -1,0 +1,161 @@
+"""What the first screen of a run says: the pick in one sentence, and what fits other budgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from attn_nas.errors import SpaceError
+from attn_nas.format import capitalised, count
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import WITHIN, Run
+from attn_nas.space.limits import most_allowed
+
+
+@dataclass(frozen=True)
+class Hero:
+    """The pick of ``run`` in words; every figure says after which training it was reached."""
+
+    run: Run
+
+    @property
+    def pick(self) -> Candidate | None:
+        """The recommended candidate; None as long as no candidate has a score."""
+        return self.run.pick
+
+    @cached_property
+    def is_bare(self) -> bool:
+        """True if the pick is the network without attention."""
+        return self.pick is not None and not self.pick.record.genotype.num_attended
+
+    @property
+    def kicker(self) -> str:
+        """What the pick is, in two or three words above its name."""
+        kind = self.run.verdict.kind
+        if kind == "not tested":
+            return "Best guess so far"
+        return "Recommended" if kind in ("winner", "tie") and not self.is_bare else "Nothing found"
+
+    @property
+    def headline(self) -> str:
+        """The name of the pick, or that nothing was found."""
+        if self.pick is None:
+            return ""
+        if self.is_bare and self.run.verdict.kind != "not tested":
+            return "No placement beat the network without attention"
+        return capitalised(self.pick.name)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What there is to say of the pick: its estimate, its lead, its cost, and how it stands among the others."""
+        pick = self.pick
+        if pick is None:
+            return []
+        whose = "Without attention: " if self.is_bare else ""
+        estimate = f"{whose}{estimate_of(pick)} {self.run.verdict.after}{self._lead}."
+        return [capitalised(estimate), *self._cost, self._standing]
+
+    @property
+    def caution(self) -> str:
+        """What the figures do not say."""
+        if self.run.verdict.kind == "not tested":
+            return "Nothing is claimed before the networks were trained again with fresh seeds."
+        if self.is_bare:
+            return "Train longer, or with more seeds, before you add attention."
+        return "This is the result of a short training: confirm it before you rely on it."
+
+    @property
+    def _lead(self) -> str:
+        """How far the pick is ahead of the network without attention, where that may be claimed."""
+        pick, verdict, metric = self.pick, self.run.verdict, self.run.metric
+        if pick is None or self.is_bare or verdict.bare is None or self.run.beliefs is None or not verdict.allows_claims:
+            return ""
+        lead = self.run.beliefs.difference(pick.record.key, verdict.bare).mean.value
+        return f": {metric.signed(lead, 1)} {metric.change_unit}".rstrip() + " over no attention"
+
+    @property
+    def _cost(self) -> list[str]:
+        return [] if self.pick is None or self.is_bare else [f"{capitalised(cost_of(self.pick))}."]
+
+    @property
+    def _standing(self) -> str:
+        verdict = self.run.verdict
+        if not verdict.allows_claims or self.is_bare:
+            return verdict.text
+        if verdict.pick == verdict.best:
+            return f"It is {self.run.metric.better} than every cheaper network that was tested."
+        return f"{capitalised(self.run.metric.as_good)} as anything larger in this search, as far as its seeds can tell."
+
+
+@dataclass(frozen=True)
+class Card:
+    """A candidate for a budget: its ``heading``, the candidate if there is one, and ``words`` about it."""
+
+    heading: str
+    candidate: Candidate | None
+    words: str
+
+
+def cards_of(run: Run, budget: str = "") -> tuple[list[Card], str]:
+    """The pick, the best within +1 % and +5 % of the FLOPs of the bare trunk, and within the ``budget`` that a user typed.
+
+    Returns:
+        The cards, and what is wrong with the budget, which is empty if it can be used or if there is none.
+
+    """
+    pick = run.pick
+    if pick is None:
+        return [], ""
+    found = [Card("Recommended", pick, cost_of(pick))]
+    found += [_within(run, f"Best within {limit[:-1]} %", limit) for limit in WITHIN]
+    written = budget.strip()
+    if not written:
+        return found, ""
+    limit = f"+{written}" if written.endswith("%") and not written.startswith("+") else written
+    try:
+        most = most_allowed(limit.replace(" ", ""), run.manifest.bare_cost.flops)
+    except SpaceError as error:
+        return found, str(error)
+    return [*found, _within(run, f"Best within {written}", most)], ""
+
+
+def _within(run: Run, heading: str, limit: int | str) -> Card:
+    candidate = run.best_within(limit)
+    if candidate is None:
+        least = min(run.candidates, key=lambda each: each.record.cost.flops)
+        return Card(heading, None, f"no candidate is that cheap: the cheapest has {count(least.record.cost.flops)} FLOPs")
+    return Card(heading, candidate, cost_of(candidate))
+
+
+def estimate_of(candidate: Candidate) -> str:
+    """The estimate of a candidate with its 90 % interval, or the plain average of its seeds where there is no estimate."""
+    metric = candidate.run.metric
+    name = "" if metric.bounded and metric.name == "accuracy" else f"{metric.name} "
+    if candidate.belief is None:
+        seeds = len(candidate.results)
+        return f"{name}{metric.text(candidate.accuracy)} (average of {seeds} seed{'s' * (seeds != 1)})"
+    ends = sorted((candidate.belief.low, candidate.belief.high), key=metric.value)
+    low, high = (metric.number(end, 1) for end in ends)
+    unit = f" {metric.shown_unit}" if metric.shown_unit else ""
+    return f"{name}{metric.number(candidate.accuracy, 1)}{unit} (90 % interval {low} to {high})"
+
+
+def cost_of(candidate: Candidate) -> str:
+    """What a candidate costs beside the network without attention, in words: ``adds 0.26 % FLOPs and 9 parameters``."""
+    bare, cost = candidate.run.manifest.bare_cost, candidate.record.cost
+    if not candidate.record.genotype.num_attended:
+        return "adds nothing"
+    share = candidate.added_flops / bare.flops if bare.flops else 0.0
+    changes = [(share, f"{abs(share):.2%} of the FLOPs".replace("%", " %")), _parameters(cost.params - bare.params)]
+    words, before = [], ""
+    for change, text in changes:
+        verb = "saves" if change < 0 else "adds"
+        if text:
+            words.append(text if verb == before else f"{verb} {text}")
+            before = verb
+    return " and ".join(words)
+
+
+def _parameters(change: int) -> tuple[int, str]:
+    """The ``change`` of the number of parameters, and its text, which is empty for no change."""
+    return change, f"{abs(change):,} parameter{'s' * (abs(change) != 1)}" if change else ""

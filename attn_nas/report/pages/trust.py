@@ -1,0 +1,148 @@
+"""How far a run can be trusted: the seeds of the networks that matter, which of them are tied, and audits of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from attn_nas.errors import RunError
+from attn_nas.followups.audit_summary import AuditSummary, read_audit_summary
+from attn_nas.format import capitalised, likely, reference_label
+from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.run import WITHIN, Run
+from attn_nas.runs.verdict import SURE
+
+_NUM_REFERENCES = 3
+_MARGIN = 0.06
+"""Free space at both ends of the axis, as a share of its length."""
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """A network with its seeds on an axis from 0 to 100: ``dots``, the ``estimate``, and the 90 % interval ``low`` to ``high``.
+
+    ``role`` says why it is listed. A ``tied`` network cannot be told apart from the best. Numbers are None without an estimate.
+    """
+
+    candidate: Candidate
+    role: str
+    tied: bool
+    dots: tuple[float, ...]
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What to think of the figures of ``run``."""
+
+    run: Run
+
+    @cached_property
+    def roles(self) -> dict[str, tuple[Candidate, list[str]]]:
+        """The networks that matter by key, each with its roles: the pick, the alternatives, the best, three references."""
+        found: dict[str, tuple[Candidate, list[str]]] = {}
+        for candidate, role in self._named():
+            found.setdefault(candidate.record.key, (candidate, []))[1].append(role)
+        return found
+
+    def _named(self) -> Iterator[tuple[Candidate, str]]:
+        run, verdict = self.run, self.run.verdict
+        if run.pick is None:
+            return
+        yield run.pick, "recommended"
+        for limit in WITHIN:
+            within = run.best_within(limit)
+            if within and within != run.pick:
+                yield within, f"best within {limit[:-1]} %"
+        if verdict.best and verdict.best != verdict.pick:
+            yield run.candidate(verdict.best), f"{run.metric.best} estimate"
+        bare = [each for each in run.references if each.record.key == verdict.bare]
+        others = sorted((each for each in run.references if each not in bare), key=lambda each: -each.accuracy)
+        for reference in [*bare, *others][:_NUM_REFERENCES]:
+            yield reference, f"reference: {reference_label(str(reference.record.reference))}"
+
+    @cached_property
+    def rows(self) -> list[SeedRow]:
+        """One row for each network, the best first."""
+        found = [candidate for candidate, _ in self.roles.values()]
+        found.sort(key=lambda each: -each.accuracy)
+        return [
+            SeedRow(
+                each,
+                ", ".join(self.roles[each.record.key][1]),
+                self._is_tied(each),
+                tuple(self._place(result.accuracy) for result in each.results),
+                self._place(each.belief.mean) if each.belief else None,
+                self._place(each.belief.low) if each.belief else None,
+                self._place(each.belief.high) if each.belief else None,
+            )
+            for each in found
+        ]
+
+    def _is_tied(self, candidate: Candidate) -> bool:
+        """True if the best is less than `SURE` sure to be better, where the run allows such claims."""
+        verdict, beliefs, key = self.run.verdict, self.run.beliefs, candidate.record.key
+        if not verdict.allows_claims or beliefs is None or verdict.best is None or candidate.belief is None:
+            return False
+        return key == verdict.best or beliefs.difference(verdict.best, key).probability < SURE
+
+    @cached_property
+    def _scores(self) -> list[float]:
+        candidates = [candidate for candidate, _ in self.roles.values()]
+        scores = [result.accuracy for each in candidates for result in each.results]
+        return scores + [end for each in candidates if each.belief for end in (each.belief.low, each.belief.high)]
+
+    def _place(self, score: float) -> float:
+        """Position of a ``score`` on the axis, from 0 (left) to 100; values of the metric rise to the right."""
+        value, values = self.run.metric.value(score), [*map(self.run.metric.value, self._scores)]
+        low, high = min(values), max(values)
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(100 * (_MARGIN + (1 - 2 * _MARGIN) * share), 2)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The lowest and the highest value on the axis, with units."""
+        low, high = sorted((min(self._scores), max(self._scores)), key=self.run.metric.value)
+        return self.run.metric.text(low), self.run.metric.text(high)
+
+    @property
+    def summary(self) -> str:
+        """Which networks are tied, as a sentence."""
+        tied = [row for row in self.rows if row.tied]
+        if not self.run.verdict.allows_claims:
+            return self.run.verdict.text
+        best = capitalised(self.run.names[self.run.verdict.best or ""])
+        if len(tied) == 1:
+            return f"{best} is at least {likely(SURE)} sure to be {self.run.metric.better} than each other network below."
+        names = f"the {len(tied)} networks with a bar at the left cannot be told apart"
+        return f"{capitalised(names)}: {best} is less than {likely(SURE)} sure to be {self.run.metric.better} than the others."
+
+    @property
+    def warning(self) -> str:
+        """What a short training does not know."""
+        after = self.run.verdict.after
+        return (
+            f"All figures are those {after} on the validation split. A short training finds the region of good placements; it "
+            "does not know which of them is best after full training."
+        )
+
+    @cached_property
+    def audit(self) -> str:
+        """What an audit of the short training has found, as a sentence; empty if there is none."""
+        try:
+            found = read_audit_summary(self.run.folder)
+        except RunError as error:
+            return f"The audit cannot be shown: {error}."
+        return _audited(found) if found else ""
+
+
+def _audited(found: AuditSummary) -> str:
+    low, high = found.agreement.low, found.agreement.high
+    return (
+        f"Audit of this run: over {found.candidates} networks, the order after the short training agrees with the order after "
+        f"{found.long_epochs} epochs with a rank correlation of {found.agreement.value:.2f} (95 % interval {low:.2f} to "
+        f"{high:.2f}; 1 is the same order, 0 is chance)."
+    )

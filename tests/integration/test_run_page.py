@@ -1,0 +1,319 @@
+"""What the page of a run says: the pick in words, budgets, trust, next steps, steps of the search, the table of candidates."""
+
+import hashlib
+import json
+import re
+import tarfile
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from attn_nas.dashboard.app import dashboard_app
+from attn_nas.dashboard.guard import Rules
+from attn_nas.dashboard.library import Library
+from attn_nas.errors import RunError
+from attn_nas.events.progress import SearchProgress
+from attn_nas.events.types import ConfirmationStarted, SearchFinished, SearchStarted
+from attn_nas.report.pages.candidate_table import CandidateTable
+from attn_nas.report.pages.hero import Hero, cards_of, cost_of
+from attn_nas.report.pages.next_steps import next_steps
+from attn_nas.report.pages.reading import RunReading
+from attn_nas.report.pages.steps import steps_of
+from attn_nas.report.pages.trust import Trust
+from attn_nas.runs.run import Run
+from attn_nas.runs.worth import gate_worth
+from attn_nas.sampling.baselines import at_random
+from attn_nas.space.metric import Metric
+from attn_nas.testing import TableTrainer
+
+RECORDED = Path(__file__).parents[2] / "docs" / "pictures" / "run.tar.xz"
+
+
+class First(TableTrainer):
+    """Only a gate in block 0 helps, by ``gain``; seeds scatter by half a point."""
+
+    gain = 0.2
+
+    def __call__(self, genotype, seed, on_epoch):
+        trained = super().__call__(genotype, seed, on_epoch)
+        digest = hashlib.sha256(f"{genotype.key} {seed}".encode()).digest()
+        accuracy = 0.6 + self.gain * (genotype.placements[0] is not None) + (digest[1] - 128) / 25600
+        return replace(trained, result=replace(trained.result, accuracy=accuracy, curve=(accuracy,)))
+
+
+class Nothing(First):
+    """No gate helps."""
+
+    gain = 0.0
+
+
+@pytest.fixture(scope="module")
+def first(search_in, tiny_task, tmp_path_factory):
+    """A run where a gate in block 0 helps."""
+    return search_in(tmp_path_factory.mktemp("first"), n_trials=16, confirm=1, training=First(tiny_task), sampler=at_random)
+
+
+@pytest.fixture(scope="module")
+def nothing(search_in, tiny_task, tmp_path_factory):
+    """A run where nothing helps."""
+    return search_in(tmp_path_factory.mktemp("nothing"), n_trials=12, confirm=1, training=Nothing(tiny_task), sampler=at_random)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """The run of the documentation's pictures."""
+    folder = tmp_path_factory.mktemp("recorded")
+    with tarfile.open(RECORDED) as archive:
+        archive.extractall(folder, filter="data")
+    return Run(next(folder.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def get(first, ask):
+    """Asks a dashboard of the run where a gate in block 0 helps."""
+    app = dashboard_app(Library(first.folder.path), Rules.of("127.0.0.1", None))
+    return lambda address: ask(app, address)
+
+
+def test_the_pick_is_said_in_one_sentence(first):
+    """Name, estimate with interval and training, lead over no attention, cost, standing, and what it is not."""
+    hero = Hero(first)
+    assert first.pick.record.genotype.placements[0]
+    assert hero.kicker == "Recommended"
+    assert hero.headline.lower() == first.pick.name.lower()
+    estimate, cost, standing = hero.sentences
+    assert re.fullmatch(
+        r"(79|80|81)\.\d % \(90 % interval 7\d\.\d to 8\d\.\d\) after 2 epochs: \+(19|20|21)\.\d points over no attention\.",
+        estimate,
+    )
+    assert re.fullmatch(r"(Adds|Saves) \d+\.\d\d % of the FLOPs( and [\d,]+ parameters?)?\.", cost)
+    best = "As accurate as anything larger in this search" if first.verdict.kind == "tie" else "It is more accurate than"
+    assert standing.startswith(best)
+    assert "confirm it before you rely on it" in hero.caution
+
+
+def test_a_run_without_a_finding_says_so_first(nothing):
+    """No lead is claimed, and no network is recommended but the one without attention."""
+    hero = Hero(nothing)
+    assert hero.kicker == "Nothing found"
+    assert hero.headline == "No placement beat the network without attention"
+    assert hero.sentences[0].startswith("Without attention: ")
+    assert not any("over no attention" in sentence for sentence in hero.sentences)
+    assert "Train longer" in hero.caution
+
+
+def test_the_words_of_the_recorded_run(recorded):
+    """It was not confirmed enough: the words claim nothing, and say after which training."""
+    hero = Hero(recorded)
+    assert hero.kicker == {"not tested": "Best guess so far"}.get(recorded.verdict.kind, hero.kicker)
+    text = " ".join(hero.sentences)
+    assert "after 3 epochs" in text
+    assert ("over no attention" in text) == recorded.verdict.allows_claims
+    assert recorded.verdict.allows_claims or "no placement is called the best" in text
+
+
+def test_without_a_candidate_there_is_nothing_to_say(first, monkeypatch):
+    """Nor is there a next step."""
+    monkeypatch.setattr(Run, "pick", None)
+    assert (Hero(first).headline, Hero(first).sentences, cards_of(first), next_steps(first)) == ("", [], ([], ""), [])
+
+
+@pytest.mark.parametrize(
+    ("budget", "heading", "problem"),
+    [
+        ("", None, ""),
+        ("+3%", "Best within +3%", ""),
+        (" 3 % ", "Best within 3 %", ""),
+        ("+200k", "Best within +200k", ""),
+        ("10M", "Best within 10M", ""),
+        ("much", None, "'much' is not a limit: write a total"),
+        ("-5%", None, "is not a limit"),
+        ("<script>", None, "is not a limit"),
+    ],
+)
+def test_a_budget_that_a_user_types(first, budget, heading, problem):
+    """A card is added, or the page says how to write it."""
+    cards, wrong = cards_of(first, budget)
+    assert [card.heading for card in cards[:3]] == ["Recommended", "Best within +1 %", "Best within +5 %"]
+    assert [card.heading for card in cards[3:]] == ([heading] if heading else [])
+    assert wrong.startswith(problem) if problem.startswith("'") else problem in wrong
+    assert bool(problem) == bool(wrong)
+
+
+def test_a_budget_below_every_candidate_says_what_the_cheapest_costs(first, get):
+    """The page keeps what was typed."""
+    (card,) = cards_of(first, "10")[0][3:]
+    assert card.candidate is None
+    assert "no candidate is that cheap: the cheapest has" in card.words
+    page = unescape(get("/runs/run?budget=10").text)
+    assert "no candidate is that cheap" in page
+    assert 'value="10"' in page
+    assert "is not a limit" in unescape(get("/runs/run?budget=much").text)
+
+
+def test_costs_are_said_with_their_direction(first):
+    """Nothing for no attention, one verb where both change alike."""
+    bare = first.candidate(first.verdict.bare)
+    assert cost_of(bare) == "adds nothing"
+    for candidate in first.candidates:
+        assert re.fullmatch(
+            r"adds nothing|(adds|saves) \d+\.\d\d % of the FLOPs( and (saves |adds )?[\d,]+ parameters?)?", cost_of(candidate)
+        )
+
+
+def test_ties_are_marked_among_the_networks_that_matter(first, nothing):
+    """The pick and no attention are listed with all their seeds; the latter is told apart, where anything is."""
+    rows = {row.candidate.record.key: row for row in Trust(first).rows}
+    assert {first.pick.record.key, first.verdict.best, first.verdict.bare} <= rows.keys()
+    assert rows[first.pick.record.key].tied
+    assert rows[first.verdict.best].tied
+    assert not rows[first.verdict.bare].tied
+    for row in rows.values():
+        assert len(row.dots) == len(row.candidate.results)
+        assert all(0 <= place <= 100 for place in (*row.dots, row.low, row.high, row.estimate))
+        assert row.low <= row.estimate <= row.high
+    assert not any(row.tied for row in Trust(nothing).rows)
+    assert "after 2 epochs" in Trust(first).warning
+
+
+def test_the_axis_of_seeds_follows_the_metric(first, monkeypatch):
+    """Where small values are good, they are still at the left."""
+    monkeypatch.setattr(Run, "metric", Metric("error", "minimize", bounded=True))
+    trust = Trust(first)
+    best, worst = trust.rows[0], trust.rows[-1]
+    assert best.estimate < worst.estimate
+    assert float(trust.ends[0].split()[0]) < float(trust.ends[1].split()[0])
+
+
+def test_an_audit_is_summed_up(first):
+    """With its rank correlation and interval; a damaged file is named."""
+    assert Trust(first).audit == ""
+    path = first.folder.path / "audit.json"
+    line = {"score": "accuracy, epoch 2", "spearman": {"value": 0.89, "low": 0.62, "high": 0.98}}
+    try:
+        path.write_text(json.dumps({"lines": [line], "candidates": [{}] * 16, "plan": {"long_epochs": 8}}))
+        assert "over 16 networks" in Trust(first).audit
+        assert "8 epochs with a rank correlation of 0.89 (95 % interval 0.62 to 0.98" in Trust(first).audit
+        path.write_text("{}")
+        assert "audit.json is damaged" in Trust(first).audit
+    finally:
+        path.unlink()
+
+
+def test_next_steps_follow_from_the_verdict(first, nothing, recorded):
+    """Full training of a pick; one more seed where nothing may be claimed; each with its time where it is a training."""
+    commands = {run: [step.command.split()[1] for step in next_steps(run)] for run in (first, nothing, recorded)}
+    assert commands[first] == ["retrain", "search", "export"]
+    assert commands[nothing][0] == "search"
+    assert set(commands[recorded]) <= {"retrain", "search", "export", "audit"}
+    assert [step.seconds is None for step in next_steps(recorded)] == [
+        " export " in step.command for step in next_steps(recorded)
+    ]
+    assert f"--confirm {first.manifest.confirm + 1}" in next_steps(first)[1].command
+
+
+def _reading(run, *events, worked_in=True):
+    progress = SearchProgress()
+    for event in events:
+        progress(event)
+    return RunReading(run, progress, worked_in)
+
+
+def _started(confirm=1, finished=0):
+    return SearchStarted(
+        run="run", space="tiny", budget=16, time_budget=None, confirm=confirm, finished=finished, front=(), seed=0, workers=1,
+        threads=1, gpus=0, cores=1, numerics="fp32", trunk="trunk", num_sites=3,
+    )  # fmt: skip
+
+
+ROUND = ConfirmationStarted(round=1, rounds=1, seed=1, candidates=3, references=2, trainings=5, seconds=1.0)
+END = SearchFinished(run="run", why="budget", finished=16, confirmed=5, budget=16, seconds=1.0, training_seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "worked_in", "expected"),
+    [
+        ((), True, "now later later later"),
+        ((_started(),), True, "done now later later"),
+        ((_started(finished=3),), False, "done stopped later later"),
+        ((_started(finished=16), ROUND), True, "done done now later"),
+        ((_started(confirm=0),), True, "done now left-out later"),
+        ((_started(finished=16), ROUND, END), False, "done done done done"),
+    ],
+)
+def test_the_four_steps_of_a_search(first, events, worked_in, expected):
+    """Prepare, search, confirm, export."""
+    steps = steps_of(_reading(first, *events, worked_in=worked_in))
+    assert [step.name for step in steps] == ["prepare", "search", "confirm", "export"]
+    assert " ".join(step.progress.replace(" ", "-") for step in steps) == expected
+
+
+def test_candidates_have_one_row_each_and_are_found(first, get):
+    """Sorted by the estimate, filtered by name, mechanism and group; seeds in a list that unfolds."""
+    reading = RunReading.of(first.folder.path)
+    table = CandidateTable(reading, {}, None)
+    keys = [each.record.key for each in table.matching]
+    assert sorted(keys) == sorted(each.record.key for each in first.candidates)
+    scores = [each.accuracy for each in table.matching]
+    assert scores == sorted(scores, reverse=True)
+    ascending = CandidateTable(reading, {"c_sort": "flops", "c_order": "asc"}, None).matching
+    assert ascending[0].added_flops == min(each.added_flops for each in first.candidates)
+    named = CandidateTable(reading, {"c_q": first.pick.name.upper()}, None).matching
+    assert first.pick.record.key in [each.record.key for each in named]
+    mechanism = CandidateTable(reading, {"c_mechanism": "sk"}, None).matching
+    assert mechanism
+    assert all("sk" in str(each.record.genotype) for each in mechanism)
+    assert {each.record.key for each in CandidateTable(reading, {"c_group": "front"}, None).matching} == {
+        each.record.key for each in first.front
+    }
+    nonsense = CandidateTable(reading, {"c_sort": "__class__", "c_group": "x", "c_page": "-1"}, 5)
+    assert len(nonsense.pages.rows) == 5
+    html = get("/runs/run/candidates").text
+    assert html.count("<details><summary>") == len(first.candidates)
+    assert "No candidate matches the filters" in get("/runs/run/candidates?c_q=nonesuch").text
+
+
+def test_a_gate_is_worth_what_the_network_loses_without_it(first, get):
+    """The gate in block 0 is worth the gain; those elsewhere are worth nothing, and may be left out."""
+    candidate = max((each for each in first.candidates if all(each.record.genotype.placements)), key=lambda each: each.accuracy)
+    (worth,) = gate_worth(first, [candidate]).values()
+    assert 0.1 < worth["block 0"].change < 0.3
+    assert worth["block 0"].low > 0
+    assert worth["block 1"].low <= 0 <= worth["block 1"].high
+    part = get(f"/runs/run/candidates/{candidate.record.key}/gates").text
+    assert "without it" in part
+    assert "after 2 epochs" in part
+    assert gate_worth(first, [first.candidate(first.verdict.bare)]) == {first.verdict.bare: {}}
+
+
+def test_an_unknown_key_suggests_the_closest(first, get):
+    """In the message, and on the page with links."""
+    key = first.pick.record.key
+    wrong = key[:6] + "zz"
+    with pytest.raises(RunError, match=f"the closest: {key} "):
+        first.candidate(wrong)
+    answer = get(f"/runs/run/candidates/{wrong}")
+    assert answer.status == 404
+    assert f"/runs/run/candidates/{key}" in answer.text
+    assert 'href="/runs/run"' in answer.text
+
+
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_a_comparison_that_cannot_be_made_offers_candidates(first, get, number):
+    """Those that were asked for are chosen already, up to four."""
+    keys = [each.record.key for each in first.candidates[:number]]
+    answer = get(f"/runs/run/compare?{'&'.join(f'key={key}' for key in keys)}")
+    assert answer.status == 400
+    assert f"keys given: {number}" in answer.text
+    offered = re.findall(r'name="key" value="(\w+)"( checked)?', answer.text)
+    assert {first.pick.record.key, *keys} <= {key for key, _ in offered}
+    assert [key for key, chosen in offered if chosen] == keys[:4]
+
+
+def test_the_page_being_read_is_marked_in_the_navigation(first, get):
+    """Once on each page that it names."""
+    for page in ("/runs/run", "/runs/run/insight"):
+        (marked,) = re.findall(r'<a href="([^"]+)" aria-current="page"', get(page).text)
+        assert marked == page
