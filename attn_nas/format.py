@@ -15,6 +15,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def signed_percent(share: float) -> str:
+    """A change as a percentage of the whole, with its sign: ``+0.26 %``; two significant digits below 0.01 %."""
+    shown = 100 * share
+    return f"{shown:+.2f} %" if abs(shown) >= 0.01 or not shown else f"{shown:+.1g} %"
+
+
 def likely(share: float) -> str:
     """A probability that was estimated from finite data: ``77 %``; ``> 99 %`` or ``< 1 %`` where it is nearly 1 or 0."""
     if share > 0.99:

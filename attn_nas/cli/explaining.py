@@ -66,7 +66,7 @@ def insight(run: RunArgument, json: JsonOption = False) -> None:
         for table in insight_tables(found, opened.metric):
             out.print(table)
             out.print()
-        for line in insight_notes(found, opened.metric):
+        for line in insight_notes(found, opened.metric, opened.verdict.epochs):
             out.print(line, markup=False, soft_wrap=not out.is_terminal)
     written = write_insight(found, opened, opened.folder.path)
     if not json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from html import escape
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import quote, unquote
@@ -11,7 +12,7 @@ import optuna_dashboard
 from a2wsgi import WSGIMiddleware
 from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import AttnNasError, RunError
@@ -22,11 +23,45 @@ PATHS = ("/dashboard", "/api/", "/static/", "/csv/", "/artifacts/", "/favicon.ic
 """Prefixes of the paths of optuna-dashboard; they are absolute, so they cannot be served below the path of a run."""
 _COOKIE = "attn-nas-raw"
 _MAX_OPEN = 4
+_WAY_BACK = (
+    '<a href="/runs/{address}" style="position:fixed;left:1rem;bottom:1rem;z-index:9999;padding:.5rem .9rem;border-radius:6px;'
+    'background:#0b5cad;color:#fff;font:600 15px system-ui,sans-serif;text-decoration:none">\u2190 back to {name}</a>'
+)
+"""Link for a page of optuna-dashboard, whose own policy allows styles in its elements."""
 
 
 def _cookie(port: int | None) -> str:
     """Name of the cookie; it has the port, since browsers share cookies between the ports of a host."""
     return f"{_COOKIE}-{port}"
+
+
+def _with_way_back(send: Send, name: str) -> Send:
+    """Pass a page of optuna-dashboard on to ``send`` with a link to the run ``name``, which the page itself lacks."""
+    begun: list[Message] = []
+    body = b""
+
+    async def passed(message: Message) -> None:
+        nonlocal body
+        if message["type"] == "http.response.start":
+            headers = Headers(raw=message["headers"])
+            if message["status"] != 200 or "html" not in headers.get("content-type", "") or "content-encoding" in headers:
+                await send(message)
+            else:
+                begun.append(message)
+            return
+        if not begun:
+            await send(message)
+            return
+        body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        page = body.replace(b"</body>", _WAY_BACK.format(address=quote(name), name=escape(name)).encode() + b"</body>", 1)
+        if body:
+            MutableHeaders(scope=begun[0])["content-length"] = str(len(page))
+        await send(begun[0])
+        await send({"type": "http.response.body", "body": page})
+
+    return passed
 
 
 class RawStudies:
@@ -77,7 +112,7 @@ class RawStudies:
             return
         # optuna-dashboard fails on requests without this header.
         MutableHeaders(scope=scope).setdefault("accept-encoding", "identity")
-        await app(scope, receive, send)
+        await app(scope, receive, _with_way_back(send, str(name)) if scope["path"].startswith(PATHS[0]) else send)
 
     def _app(self, name: str) -> Any:
         place = self._place(name)

@@ -56,6 +56,11 @@ class Candidate:
         """Its blocks as characters, such as ``■│□│□``; see `attn_nas.space.naming.glyph_of`."""
         return glyph_of(self.record.genotype)
 
+    @property
+    def added_share(self) -> float:
+        """FLOPs above those of the bare trunk, as a share of these."""
+        return self.added_flops / self.run.manifest.bare_cost.flops
+
     @cached_property
     def measured(self) -> Mean:
         """Mean validation accuracy (or score) over the seeds, with its standard error; shares of 1."""

@@ -187,7 +187,7 @@ class Run:
 
     @property
     def insight(self) -> Insight:
-        """What placements add to the bare trunk and to the pick of the verdict.
+        """What placements add to the bare trunk, and to the pick unless that is the bare trunk.
 
         Raises:
             RunError: there are fewer than four scored candidates.
@@ -195,7 +195,8 @@ class Run:
         """
         encoding = Encoding(self.space)
         pick = self.pick.record.genotype if self.pick else Genotype.bare(encoding.trunk)
-        found = Insight.of(self.trainings, encoding, pick, bounded=self.metric.bounded)
+        name = self.pick.name if self.pick else None
+        found = Insight.of(self.trainings, encoding, pick, name=name, bounded=self.metric.bounded)
         if found is None:
             raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found
@@ -244,7 +245,7 @@ class Run:
         return self._by_key.get(self.verdict.pick or "")
 
     def best_within(self, limit: int | str) -> Candidate | None:
-        """The pick among the candidates with at most ``limit`` FLOPs; None if there are none.
+        """The pick if it has at most ``limit`` FLOPs, else that among the candidates which have; None if there are none.
 
         Args:
             limit: complete FLOPs (multiply-adds): a total (``45000000``, ``"45M"``), or an addition to the bare trunk's
@@ -255,6 +256,8 @@ class Run:
 
         """
         most = most_allowed(limit, self.manifest.bare_cost.flops)
+        if self.pick and self.pick.record.cost.flops <= most:
+            return self.pick
         allowed = {key for key, candidate in self._by_key.items() if candidate.record.cost.flops <= most}
         return self._by_key.get(self.verdict.picking.among(allowed).pick or "")
 
@@ -381,6 +384,7 @@ class Run:
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
             "verdict": self.verdict.to_dict(),
             "pick": self.verdict.pick,
+            "pick_name": self.pick.name if self.pick else None,
             "best": self.verdict.best,
             "best_within": {limit: found.record.key if found else None for limit, found in within.items()},
             "front": [candidate.to_dict() for candidate in self.front],

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.trunks import AnyTrunk
 
 LONGEST = 60
 """Largest number of characters of a name."""
-_LONGEST_GLYPH = 40
+LONGEST_GLYPH = 40
+"""Largest number of characters of a glyph with a character for each block."""
 _BARE = "no attention"
 _WRITTEN: Mapping[str, str] = {
     "cam_gate": "CAM gate",
@@ -35,6 +38,7 @@ _WHERE: Mapping[str, str] = {
 """What stands between a mechanism and its blocks, by position."""
 
 
+@cache
 def written(mechanism: str) -> str:
     """The mechanism as text for people: short words in capitals, ``_`` as a space."""
     short = [word.upper() if len(word) <= 4 else word for word in mechanism.split("_")]
@@ -50,10 +54,42 @@ def names_of(genotypes: Iterable[Genotype]) -> dict[str, str]:
     names = {key: _name(genotype, sizes=False) for key, genotype in by_key.items()}
     for key in _shared(names):
         names[key] = _name(by_key[key], sizes=True)
-    for key in _shared(names):
-        suffix = f" ({_beginning(key, by_key)})"
-        names[key] = names[key][: LONGEST - len(suffix)].rstrip(" ,") + suffix
+    for key, beginning in _beginnings(_shared(names)).items():
+        names[key] = _with_key(names[key], beginning)
     return names
+
+
+class Names:
+    """Names of networks that come one by one, each different from those before it, of at most 60 characters.
+
+    A name stays as it was given; later ones have sizes, or the beginning of the key, where an earlier network has the name.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, str] = {}
+        self._given: set[str] = set()
+
+    def of(self, genotype: Genotype) -> str:
+        """The name of ``genotype``, the same each time."""
+        if genotype.key not in self._by_key:
+            given = next(name for name in _ever_longer(genotype) if name not in self._given)
+            self._given.add(given)
+            self._by_key[genotype.key] = given
+        return self._by_key[genotype.key]
+
+
+def _ever_longer(genotype: Genotype) -> Iterator[str]:
+    """The name without sizes, with sizes, and with longer and longer beginnings of the key."""
+    yield _name(genotype, sizes=False)
+    name = _name(genotype, sizes=True)
+    yield name
+    for size in range(4, len(genotype.key) + 1):
+        yield _with_key(name, genotype.key[:size])
+
+
+def _with_key(name: str, beginning: str) -> str:
+    suffix = f" ({beginning})"
+    return name[: LONGEST - len(suffix)].rstrip(" ,") + suffix
 
 
 def glyph_of(genotype: Genotype) -> str:
@@ -68,7 +104,7 @@ def glyph_of(genotype: Genotype) -> str:
     ends = genotype.stage_ends or (None,) * (len(stages) - 1)  # a network of the user's own has no sites between stages
     bars = ["◆" if placement else "│" for placement in ends]
     whole = ["".join("■" if placed else "□" for placed in stage) for stage in stages]
-    if sum(map(len, whole)) + len(bars) > _LONGEST_GLYPH:
+    if sum(map(len, whole)) + len(bars) > LONGEST_GLYPH:
         whole = ["■" if all(stage) else "◧" if any(stage) else "□" for stage in stages]
     return "".join(part for pair in zip(whole, (*bars, ""), strict=True) for part in pair)
 
@@ -79,9 +115,13 @@ def _shared(names: Mapping[str, str]) -> list[str]:
     return [key for key, name in names.items() if counts[name] > 1]
 
 
-def _beginning(key: str, others: Iterable[str]) -> str:
-    """The beginning of ``key``, at least four digits, that no other key has."""
-    return next(key[:size] for size in range(4, len(key) + 1) if sum(other.startswith(key[:size]) for other in others) == 1)
+def _beginnings(keys: Sequence[str]) -> dict[str, str]:
+    """For each key its beginning, of at least four digits, that no other key has."""
+    found: dict[str, str] = {}
+    for size in range(4, 1 + max(map(len, keys), default=0)):
+        counts = Counter(key[:size] for key in keys)
+        found |= {key: key[:size] for key in keys if key not in found and counts[key[:size]] == 1}
+    return found
 
 
 def _name(genotype: Genotype, *, sizes: bool) -> str:
@@ -109,18 +149,23 @@ def _called(placement: Placement, *, sizes: bool) -> str:
 
 def _blocks(genotype: Genotype, blocks: Sequence[int]) -> str:
     """Blocks in words: all, whole stages, or single ones."""
-    every = genotype.trunk.blocks
-    if len(blocks) == len(every) > 1:
+    every = _stages(genotype.trunk)
+    if len(blocks) == sum(map(len, every)) > 1:
         return "all blocks"
-    stages = [
-        stage
-        for stage in range(genotype.trunk.num_stages)
-        if {i for i, each in enumerate(every) if each.stage == stage} <= {*blocks}
-    ]
-    whole = sum(every[index].stage in stages for index in blocks) == len(blocks)
-    if whole and len(blocks) > len(stages):
+    filled = {*blocks}
+    stages = [stage for stage, members in enumerate(every) if members <= filled]
+    if sum(len(every[stage]) for stage in stages) == len(blocks) > len(stages):
         return f"stage{'s' * (len(stages) > 1)} {_enumerated([*map(str, stages)])}"
     return f"block{'s' * (len(blocks) > 1)} {_enumerated(_ranges(blocks))}"
+
+
+@cache
+def _stages(trunk: AnyTrunk) -> list[set[int]]:
+    """The indices of the blocks of each stage."""
+    stages: list[set[int]] = [set() for _ in range(trunk.num_stages)]
+    for index, block in enumerate(trunk.blocks):
+        stages[block.stage].add(index)
+    return stages
 
 
 def _ranges(numbers: Sequence[int]) -> list[str]:

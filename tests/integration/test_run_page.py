@@ -317,3 +317,16 @@ def test_the_page_being_read_is_marked_in_the_navigation(first, get):
     for page in ("/runs/run", "/runs/run/insight"):
         (marked,) = re.findall(r'<a href="([^"]+)" aria-current="page"', get(page).text)
         assert marked == page
+
+
+def test_the_raw_study_has_a_way_back(first, ask):
+    """Its page has a link to the run, also where the page is sent compressed or only its head is asked for."""
+    app = dashboard_app(Library(first.folder.path), Rules.of("127.0.0.1", None))
+    page = ask(app, "/runs/run/raw").headers["location"]
+    for headers in ((), (("accept-encoding", "gzip"),)):
+        answer = ask(app, page, headers=(("host", "127.0.0.1:8090"), *headers))
+        assert '<a href="/runs/run"' in answer.text
+        assert "back to run</a></body>" in answer.text.replace("\n", "")
+        assert int(answer.headers["content-length"]) == len(answer.body)
+    head = ask(app, page, "HEAD")
+    assert (head.status, head.body) == (200, b"")

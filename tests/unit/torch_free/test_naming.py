@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from attn_nas.space.genotype import Genotype, Placement
-from attn_nas.space.naming import LONGEST, glyph_of, names_of, written
+from attn_nas.space.naming import LONGEST, Names, glyph_of, names_of, written
 from attn_nas.space.trunks import Trunk
 
 SMALL = Trunk("cifar_resnet", 8, 16)
@@ -76,3 +76,16 @@ def test_mechanisms_are_written_as_in_their_papers():
         "CAM gate",
         "split attention",
     ]
+
+
+def test_networks_that_come_one_by_one_have_names_that_differ_and_stay():
+    """Sizes tell later ones from earlier ones, and where they do not help, the key."""
+    names = Names()
+    four, two = (Genotype(SMALL, (Placement("se", reduction=size), None, None)) for size in (4, 2))
+    assert [names.of(four), names.of(two), names.of(four)] == ["SE in block 0", "SE r2 in block 0", "SE in block 0"]
+    options = [Placement("se", position, reduction) for position in ("standard", "pre", "post") for reduction in (2, 4)]
+    mixed = [Genotype(DEEPER, (*each, *[ECA] * 6)) for each in product(options, repeat=3)]
+    found = [names.of(genotype) for genotype in mixed]
+    assert len({*found}) == len(mixed)
+    assert max(map(len, found)) <= LONGEST
+    assert found[2] == f"SE and ECA in 9 of 11 places ({mixed[2].key[:4]})"

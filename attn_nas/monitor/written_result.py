@@ -1,0 +1,49 @@
+"""The result that a search has written into its run folder: its pick and its front, read without its trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attn_nas.space.metric import Metric
+
+
+@dataclass(frozen=True)
+class WrittenNetwork:
+    """A network in a written result; ``value`` is that of the metric, ``added_flops`` are relative to no attention."""
+
+    key: str
+    name: str
+    glyph: str
+    value: float
+    added_flops: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], metric: Metric) -> WrittenNetwork:
+        """Read a row of ``front.json``; those of older versions have no name, and are called by their placements."""
+        name = row.get("name") or row["summary"]
+        return cls(row["key"], str(name), str(row.get("glyph", "")), float(row[metric.name]), int(row["added_flops"]))
+
+
+@dataclass(frozen=True)
+class WrittenResult:
+    """Pick and front of a run; ``pick`` is None in results of older versions."""
+
+    pick: WrittenNetwork | None
+    front: tuple[WrittenNetwork, ...]
+
+    @classmethod
+    def of(cls, folder: Path, metric: Metric) -> WrittenResult | None:
+        """Read the result in the run ``folder``; None if there is none yet, or if it is damaged."""
+        try:
+            document = json.loads((folder / "front.json").read_text(encoding="utf-8"))
+            front, references = (
+                tuple(WrittenNetwork.of(row, metric) for row in document[part]) for part in ("front", "references")
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        key = document.get("pick")
+        return cls(next((each for each in (*front, *references) if each.key == key), None), front)

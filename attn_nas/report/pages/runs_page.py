@@ -1,0 +1,52 @@
+"""Page with the runs of a folder, those of one space beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attn_nas.monitor.summary import RunSummary
+from attn_nas.monitor.written_result import WrittenResult
+from attn_nas.space.metric import Metric
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run in the list, with the result that it has written; None if there is none."""
+
+    summary: RunSummary
+    result: WrittenResult | None
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that its candidates are judged by."""
+        return Metric.of_event(self.summary.metric)
+
+    @property
+    def shown_pick(self) -> str:
+        """The value of its pick with its unit; empty if it has none."""
+        if self.result is None or self.result.pick is None:
+            return ""
+        return self.metric.text(self.metric.score(self.result.pick.value))
+
+
+@dataclass(frozen=True)
+class SpaceGroup:
+    """The ``runs`` of one space on one trunk by one metric, which can be compared."""
+
+    space: str
+    trunk: str
+    runs: tuple[ListedRun, ...]
+
+
+def grouped(summaries: Sequence[RunSummary]) -> tuple[list[SpaceGroup], list[RunSummary]]:
+    """The readable runs by space, trunk and metric, in the order of the most recent one, and the runs that cannot be read."""
+    groups: dict[tuple[str, str, str], list[ListedRun]] = {}
+    for each in summaries:
+        if each.state != "broken":
+            metric = Metric.of_event(each.metric)
+            key = (str(each.space), str(each.trunk), str(metric.to_dict()))
+            groups.setdefault(key, []).append(ListedRun(each, WrittenResult.of(Path(each.path), metric)))
+    found = [SpaceGroup(space, trunk, tuple(runs)) for (space, trunk, _), runs in groups.items()]
+    return found, [each for each in summaries if each.state == "broken"]
