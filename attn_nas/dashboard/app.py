@@ -32,7 +32,7 @@ from attn_nas.errors import AttnNasError, RunError, UsageError
 from attn_nas.events.log import EventLog
 from attn_nas.report.pages.candidate_page import CandidatePage
 from attn_nas.report.pages.comparison_page import choice_context, comparison_context
-from attn_nas.report.pages.environment import render, static
+from attn_nas.report.pages.environment import SCRIPTS, render, static
 from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.reading import RunReading
@@ -43,7 +43,7 @@ from attn_nas.runs.notes import Note, read_notes, write_note
 from attn_nas.runs.worth import gate_worth
 from attn_nas.sampling.insight import Insight
 
-ASSETS = ("style.css", "theme.js", "page.js", "parts.js", "live.js", "icon.svg")
+ASSETS = ("style.css", "charts.css", "theme.js", *SCRIPTS, "live.js", "icon.svg")
 _UPDATE_SECONDS, _HEARTBEAT_SECONDS, _PORTION_SECONDS = 1.0, 10.0, 0.05
 """Time between updates, between signs of life of a silent stream, and between portions of one update."""
 _MAX_INSIGHTS = 16
@@ -79,9 +79,8 @@ class Dashboard:
         return HTMLResponse(page.html())
 
     def part(self, name: str, request: Request) -> Response:
-        """Part ``name`` of the page of a run, as HTML or SVG."""
-        page = self._run_page(request)
-        return HTMLResponse(page.parallel.svg() if name == "parallel" else page.part(name))
+        """Part ``name`` of the page of a run, as HTML."""
+        return HTMLResponse(self._run_page(request).part(name))
 
     def candidate(self, request: Request) -> Response:
         """Page of a candidate; for an unknown key one that offers the closest."""
@@ -212,7 +211,6 @@ def dashboard_app(library: Library, rules: Rules, is_stopping: Callable[[], bool
         Route(run, pages.with_plugins(pages.run)),
         Route(f"{run}/trials", pages.with_plugins(partial(pages.part, "trials"))),
         Route(f"{run}/candidates", pages.with_plugins(partial(pages.part, "candidates"))),
-        Route(f"{run}/parallel", pages.with_plugins(partial(pages.part, "parallel"))),
         Route(f"{run}/updates", pages.updates),
         Route(f"{run}/events", pages.log),
         Route(f"{run}/compare", pages.with_plugins(pages.compare)),

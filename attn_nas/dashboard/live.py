@@ -1,4 +1,4 @@
-"""Live updates of the page of a run: changed parts, points and lines, in small portions."""
+"""Live updates of the page of a run: changed parts, charts and candidates, in small portions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from attn_nas.dashboard.watched import WatchedRun
-from attn_nas.report.charts.front_chart import FrontChart, described
+from attn_nas.report.charts.candidate_rows import Row
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.run_page import LIVE_PARTS, RESTLESS_PARTS, RunPage
-from attn_nas.runs.candidate import Candidate
 
 _MAX_LENGTH = 10_000
 """Approximate maximum length of one update in characters; the rest follows in the next. A part is never divided."""
@@ -28,52 +27,38 @@ _Content = TypeVar("_Content", bound=Hashable)
 class Scene:
     """Everything on the page of a run that changes with its trials.
 
-    ``parts`` maps element ids to HTML, ``points`` (front chart) and ``wires`` (parallel coordinates) map trial numbers to
-    positions and paths. ``axes`` and ``trials`` are fingerprints of the axes and of the table of trials.
+    ``parts`` maps element ids to HTML, ``charts`` names to JSON, and ``rows`` keys to the figures of candidates (see
+    `RunCharts`). ``trials`` is a fingerprint of the table of trials.
     """
 
     version: str
     parts: Mapping[str, str]
-    points: Mapping[int, tuple[int, int, int, str]]
-    wires: Mapping[int, tuple[int, str]]
-    axes: str
-    scored: int
+    charts: Mapping[str, str]
+    rows: Mapping[str, Row]
     trials: str
 
     @classmethod
     def of(cls, page: RunPage) -> Scene:
         """Make the scene of a run's page."""
-        run, chart = page.reading.run, page.chart
-        parts = {f"part-{name}": page.part(name) for name in LIVE_PARTS}
-        parts["front-axes"] = "\n".join(chart.axes())
-        parts["front-marks"] = "\n".join(chart.marks(page.link))
-        numbered = {candidate.record.number: candidate for candidate in run.candidates}
         return cls(
             page.reading.version,
-            parts,
-            {number: _point(number, each, chart) for number, each in numbered.items()},
-            {number: (number, page.parallel.shape(each)) for number, each in numbered.items()},
-            page.parallel.axes,
-            len(numbered),
-            f"{crc32(' '.join(record.state for record in run.records).encode()):x}",
+            {f"part-{name}": page.part(name) for name in LIVE_PARTS},
+            {name: json.dumps(chart, separators=(",", ":")) for name, chart in page.charts.charts.items()},
+            page.charts.rows,
+            f"{crc32(' '.join(record.state for record in page.reading.run.records).encode()):x}",
         )
 
 
-def _point(number: int, candidate: Candidate, chart: FrontChart) -> tuple[int, int, int, str]:
-    x, y = chart.of(candidate)
-    return number, round(x), round(y), described(candidate)
-
-
 class Scenes:
-    """Cache of scenes by run, version and view; each scene is made once for all browsers."""
+    """Cache of scenes by run and version; each scene is made once for all browsers."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, ...], Scene] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], Scene] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, page: RunPage) -> Scene:
         """Return the scene of a page."""
-        name = (page.reading.name, page.reading.version, *page.view.values())
+        name = (page.reading.name, page.reading.version)
         with self._lock:
             if name not in self._kept:
                 self._kept[name] = Scene.of(page)
@@ -84,7 +69,7 @@ class Scenes:
     def get(self, page: RunPage, version: str) -> Scene | None:
         """Return the scene of an earlier version; None if it is no longer cached."""
         with self._lock:
-            return self._kept.get((page.reading.name, version, *page.view.values()))
+            return self._kept.get((page.reading.name, version))
 
 
 class Follower:
@@ -119,19 +104,17 @@ class Follower:
         parts = {name: html for name, html in parts.items() if self._is_changed(name, html)}
         portion = _Portion(self._sent)
         parts |= portion.of((name, html) for name, html in scene.parts.items())
-        points = portion.of((("point", number), scene.points[number]) for number in sorted(scene.points, reverse=True))
-        wires = portion.of((("wire", number), scene.wires[number]) for number in sorted(scene.wires, reverse=True))
+        charts = portion.of((("chart", name), data) for name, data in scene.charts.items())
+        rows = portion.of((("row", key), scene.rows[key]) for key in reversed([*scene.rows]))
         self.has_more = portion.is_full
-        if not (self._is_changed("axes", scene.axes) or parts or points or wires):
+        if not (parts or charts or rows):
             return None
         update: dict[str, Any] = {
             "version": scene.version,
             "more": self.has_more,
             "parts": parts,
-            "points": [*points.values()],
-            "wires": [*wires.values()],
-            "axes": scene.axes,
-            "scored": scene.scored,
+            "charts": {name: data for (_, name), data in charts.items()},
+            "rows": [*rows.values()],
             "trials": scene.trials,
         }
         return json.dumps(update, separators=(",", ":"))
@@ -139,9 +122,8 @@ class Follower:
     def _note(self, scene: Scene) -> None:
         """Record all of ``scene`` as sent."""
         self._sent |= {name: hash(html) for name, html in scene.parts.items()}
-        self._sent |= {("point", number): hash(point) for number, point in scene.points.items()}
-        self._sent |= {("wire", number): hash(wire) for number, wire in scene.wires.items()}
-        self._sent["axes"] = hash(scene.axes)
+        self._sent |= {("chart", name): hash(data) for name, data in scene.charts.items()}
+        self._sent |= {("row", key): hash(row) for key, row in scene.rows.items()}
 
     def _is_changed(self, name: str, content: str) -> bool:
         """True if ``content`` differs from the content last sent as ``name``; records it as sent."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.report.pages.candidate_page import CandidatePage
 from attn_nas.report.pages.comparison_page import comparison_context
-from attn_nas.report.pages.environment import render, static
+from attn_nas.report.pages.environment import SCRIPTS, render, static
 from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Anchors
 from attn_nas.report.pages.reading import RunReading
@@ -34,13 +35,17 @@ def html_report(reading: RunReading) -> str:
     insight = _insight(run)
     links = Anchors(shown, _pictures(run, [*shown.values()]), has_insight=insight is not None)
     compared, worth = _compared(run), _worth(run, [*shown.values()])
+    style, theme = static("style.css") + static("charts.css"), static("theme.js")
+    scripts = [static(name) for name in SCRIPTS]
     why = render("parts/why.html", **insight_context(reading, insight, links)) if insight else ""
     return render(
         "report.html",
         **{
             **RunPage(reading, links, {"order": "asc"}, why).context,
-            "style": static("style.css"),
-            "scripts": [static("theme.js"), static("page.js"), static("parts.js")],
+            "policy": _policy([style], [theme, *scripts]),
+            "style": style,
+            "theme": theme,
+            "sources": scripts,
             "compared": compared,
             "comparison": render("parts/compare.html", **comparison_context(reading, compared, links)) if compared else "",
             "insight": render("parts/insight.html", **insight_context(reading, insight, links)) if insight else "",
@@ -50,6 +55,16 @@ def html_report(reading: RunReading) -> str:
             "written_by": __version__,
         },
     )
+
+
+def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """Return the content security policy of the document: its own style sheets and scripts by their hashes, nothing else."""
+
+    def hashes(texts: Sequence[str]) -> str:
+        return " ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in texts)
+
+    sources = f"style-src {hashes(styles)}; script-src {hashes(scripts)}"
+    return f"default-src 'none'; img-src data:; {sources}; base-uri 'none'; form-action 'none'"
 
 
 def _insight(run: Run) -> Insight | None:

@@ -217,8 +217,10 @@ class _Inline(HTMLParser):
         self._is_script = False
 
     def handle_starttag(self, tag, attributes):
-        self._is_script = tag == "script"
         found = dict(attributes)
+        if tag == "script" and found.get("type") == "application/json":
+            return  # data of a chart, which a browser does not run
+        self._is_script = tag == "script"
         if tag == "style" or (tag == "script" and not found.get("src")):
             self.found.append(tag)
         self.found += [name for name in found if name == "style" or name.startswith("on")]

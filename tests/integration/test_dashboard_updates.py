@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def _wait_until(true, seconds=30):
 
 
 def test_a_new_follower_is_told_everything_in_portions(many):
-    """Each point and line once, the newest first, none of the updates long; then nothing."""
+    """Each candidate once, the newest first, each part and chart once, none of the updates long; then nothing."""
     watched, scenes = WatchedRun(many), Scenes()
     follower = Follower(watched, LINKS, {}, "a version of before", scenes)
     sent = _all_updates(follower)
@@ -77,17 +78,17 @@ def test_a_new_follower_is_told_everything_in_portions(many):
     assert max(map(len, sent)) < 20_000
     assert len(updates) > 2
     assert [update["more"] for update in updates] == [True] * (len(updates) - 1) + [False]
-    numbers = [candidate.record.number for candidate in watched.reading().run.candidates]
-    for kind in ("points", "wires"):
-        assert [each[0] for update in updates for each in update[kind]] == sorted(numbers, reverse=True)
+    keys = [candidate.record.key for candidate in watched.reading().run.candidates]
+    assert [row[0] for update in updates for row in update["rows"]] == keys[::-1]
     names = [name for update in updates for name in update["parts"]]
-    assert sorted(names) == sorted([f"part-{name}" for name in (*RESTLESS_PARTS, *LIVE_PARTS)] + ["front-axes", "front-marks"])
-    assert {update["scored"] for update in updates} == {80}
+    assert sorted(names) == sorted([f"part-{name}" for name in (*RESTLESS_PARTS, *LIVE_PARTS)])
+    charts = [name for update in updates for name in update["charts"]]
+    assert charts == ["front", "parallel", "growth"]
     assert follower.update() is None
 
 
 def test_who_has_seen_the_page_is_told_what_changed_since(grow, tmp_path):
-    """Of one more trial its point and line, and what follows from it."""
+    """Of one more trial its figures, and what follows from it."""
     folder = tmp_path / "run"
     grow(folder, 9)
     watched, scenes = WatchedRun(folder), Scenes()
@@ -96,16 +97,17 @@ def test_who_has_seen_the_page_is_told_what_changed_since(grow, tmp_path):
     follower = Follower(watched, LINKS, {}, reading.version, scenes)
     restless = json.loads(follower.update())
     assert set(restless["parts"]) == {"part-status", "part-workers"}
-    assert (restless["points"], restless["wires"]) == ([], [])
+    assert (restless["charts"], restless["rows"]) == ({}, [])
     assert follower.update() is None
     grow(folder, 10)
     updates = [json.loads(update) for update in _all_updates(follower)]
     assert 1 <= len(updates) <= 3
     assert updates[0]["version"] != reading.version
     assert updates[0]["trials"] != restless["trials"]
-    assert 9 in [each[0] for update in updates for each in update["points"]]
-    assert 9 in [each[0] for update in updates for each in update["wires"]]
-    assert updates[0]["scored"] == 10
+    newest = watched.reading().run.candidates[-1]
+    assert newest.record.key in [row[0] for update in updates for row in update["rows"]]
+    growth = [json.loads(update["charts"]["growth"]) for update in updates if "growth" in update["charts"]]
+    assert [each["trials"]["series"][0]["points"][-1][0] for each in growth] == [10]
     assert "part-status" in updates[0]["parts"]
     assert not any("part-failures" in update["parts"] for update in updates)
 
@@ -119,15 +121,15 @@ def test_followers_share_scenes_of_which_few_are_kept(many, monkeypatch):
     for _ in range(3):
         _all_updates(Follower(watched, LINKS, {}, "", scenes))
     assert len(made) == 1
-    _all_updates(Follower(watched, LINKS, {"x": "total"}, "", scenes))
-    assert len(made) == 2
     monkeypatch.setattr(live_module, "_MAX_SCENES", 1)
     reading, scenes = watched.reading(), Scenes()
-    for view in ({}, {}, {"x": "total"}, {}):
-        scenes.of(RunPage(reading, LINKS, view))
-    assert len(made) == 5
-    assert scenes.get(RunPage(reading, LINKS, {}), reading.version)
-    assert scenes.get(RunPage(reading, LINKS, {"x": "total"}), reading.version) is None
+    newer = replace(reading, version="newer")
+    for seen in (reading, reading, newer, reading):
+        scenes.of(RunPage(seen, LINKS, {}))
+    assert len(made) == 4
+    page = RunPage(reading, LINKS, {})
+    assert scenes.get(page, reading.version)
+    assert scenes.get(page, "newer") is None
 
 
 def test_a_run_is_read_again_as_it_grows_and_goes_on(grow, tmp_path):
@@ -171,9 +173,8 @@ def test_a_run_that_was_replaced_is_read_anew(grow, tmp_path):
     assert new.version != old.version
     assert new.version.partition("-")[0] != old.version.partition("-")[0]
     updates = [json.loads(update) for update in _all_updates(follower)]
-    assert [update["scored"] for update in updates] == [5] * len(updates)
-    assert sorted(each[0] for update in updates for each in update["points"]) == [
-        candidate.record.number for candidate in new.run.candidates
+    assert [row[0] for update in updates for row in update["rows"]] == [
+        candidate.record.key for candidate in reversed(new.run.candidates)
     ]
 
 
@@ -270,11 +271,11 @@ def test_updates_and_events_are_streamed_while_a_search_runs(grow, tmp_path, ser
                 last = [json.loads(line) for line in answer.read().decode().splitlines() if line][-1]
                 assert (last["event"], last["finished"]) == ("SearchFinished", 6)
                 searching.join()
-                scored = 0
-                while scored < 6:
+                scored = set()
+                while len(scored) < 6:
                     line = stream.readline().decode()
                     assert line, "the server has ended the stream"
-                    scored = json.loads(line[6:])["scored"] if line.startswith("data: ") else scored
+                    scored |= {row[0] for row in json.loads(line[6:])["rows"]} if line.startswith("data: ") else set()
                 served.stop()
                 assert stream.read().count(b"data: ") <= 3
 

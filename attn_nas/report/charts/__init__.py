@@ -1,1 +1,1 @@
-"""Charts as SVG: figures of a page, in its theme, and documents."""
+"""Charts: data that the scripts of a page draw, and SVG documents."""

@@ -31,23 +31,21 @@ def no_link(candidate: Candidate) -> None:
 
 
 class FrontChart:
-    """Chart of a ``run`` over the cost ``axis``: extra cost over the bare trunk, or with ``total`` the whole cost.
+    """Chart of a ``run`` over the cost ``axis``: what a candidate adds to the bare trunk, or a time relative to it.
 
     Accuracies are estimates from all trainings; members of the front have 90 % intervals. ``trunks`` are trained trunks without
-    attention. Elements of the ``main`` chart of a page have ids.
+    attention.
     """
 
-    def __init__(
-        self, run: Run, axis: str, *, total: bool = False, trunks: Sequence[TrunkPoint] = (), main: bool = True
-    ) -> None:
-        self._run, self.axis, self._is_main = run, axis, main
+    def __init__(self, run: Run, axis: str, *, trunks: Sequence[TrunkPoint] = ()) -> None:
+        self._run, self.axis = run, axis
         self._front, self._references = run.front, run.references
         self._trunks = [] if axis in TIMED else trunks
-        self._bare = 1.0 if axis in TIMED else float(getattr(run.manifest.bare_cost, axis))
+        bare = 1.0 if axis in TIMED else float(getattr(run.manifest.bare_cost, axis))
         costs = [candidate.costs[axis] for candidate in run.candidates]
         bounds = [bound for each in self._front if each.belief for bound in (each.belief.low, each.belief.high)]
         accuracies = [*(candidate.accuracy for candidate in run.candidates), *bounds]
-        self.x = cost_axis([*costs, *(self._cost(point) for point in self._trunks)], self._bare, axis, total=total)
+        self.x = cost_axis([*costs, *(self._cost(point) for point in self._trunks)], bare, axis)
         self.y = score_axis([*accuracies, *(point.accuracy.value for point in self._trunks)], run.metric)
 
     def _cost(self, point: TrunkPoint) -> float:
@@ -64,43 +62,31 @@ class FrontChart:
 
     def svg(self, link: Link) -> str:
         """Draw the chart as a figure of a page; ``link`` gives the address of a candidate."""
-        parts = [
-            f"<g{self._identity('front-axes')}>",
-            *self.axes(),
-            f'</g><g{self._identity("front-dots")} class="dots{crowd(len(self._run.candidates))}">',
-            *self.dots(),
-            f'</g><g{self._identity("front-marks")} class="marks">',
-            *self.marks(link),
-            "</g>",
-        ]
         name = self._run.metric.name
         number = f"{len(self._run.candidates)} candidates, front of {len(self._front)}"
         label = f"{name[:1].upper()}{name[1:]} against {self.x.label}: {number}"
-        return figure(label, WIDTH, HEIGHT, parts, "front", "group")
+        return figure(label, WIDTH, HEIGHT, self.parts(link), "front", "group")
 
-    def _identity(self, name: str) -> str:
-        return f' id="{name}"' if self._is_main else ""
+    def parts(self, link: Link = no_link) -> list[str]:
+        """Draw axes, candidates, trunks without attention, the front with its steps and intervals, and the references."""
+        axes = axes_svg(self.x, self.y, (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))
+        return [
+            *axes,
+            self._dots(),
+            *self._trunk_marks(),
+            *self._steps(),
+            *self._front_marks(link),
+            *self._reference_marks(link),
+        ]
 
-    def axes(self) -> list[str]:
-        """Draw grid, ticks and labels."""
-        return axes_svg(self.x, self.y, (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))
-
-    def dots(self) -> list[str]:
-        """Draw a dot for each candidate, with the number of its trial as id."""
-        return [self.dot(candidate) for candidate in self._run.candidates]
-
-    def dot(self, candidate: Candidate) -> str:
-        """Draw the dot of one candidate."""
-        x, y = self.of(candidate)
-        named = f'id="t{candidate.record.number}"' if self._is_main else f'data-t="{candidate.record.number}"'
+    def _dots(self) -> str:
+        """Draw all candidates as one path of points: thousands of elements would make a large file."""
+        points = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in map(self.of, self._run.candidates))
+        size = 8 if len(self._run.candidates) <= _CROWD else 5
         return (
-            f'<circle {named} cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{GREY}">'
-            f"<title>{escape(described(candidate))}</title></circle>"
+            f'<path class="dots" d="{points or "M0 0"}" fill="none" stroke="{GREY}" stroke-width="{size}" '
+            'stroke-linecap="round" stroke-opacity="0.6"/>'
         )
-
-    def marks(self, link: Link = no_link) -> list[str]:
-        """Draw the trunks without attention, the front with its steps and intervals, and the references."""
-        return [*self._trunk_marks(), *self._steps(), *self._front_marks(link), *self._reference_marks(link)]
 
     def _trunk_marks(self) -> list[str]:
         if len(self._trunks) < 2:
@@ -177,11 +163,6 @@ class _Labels:
         return left, y
 
 
-def crowd(number: int) -> str:
-    """CSS class that draws marks faintly if there are many."""
-    return " many" if number > _CROWD else ""
-
-
 def described(candidate: Candidate) -> str:
     """Describe a candidate in one line: key, value of the metric, extra FLOPs."""
     name = f" ({reference_label(candidate.record.reference)})" if candidate.record.reference else ""
@@ -214,7 +195,7 @@ def _linked(mark: str, candidate: Candidate, link: Link) -> str:
     label, href = escape(described(candidate)), link(candidate)
     if href is None:
         return f"<g>{mark}<title>{label}</title></g>"
-    return f'<a href="{escape(href)}" aria-label="{label}" data-t="{candidate.record.number}">{mark}<title>{label}</title></a>'
+    return f'<a href="{escape(href)}" aria-label="{label}">{mark}<title>{label}</title></a>'
 
 
 def _staircase(points: Sequence[Point]) -> list[Point]:

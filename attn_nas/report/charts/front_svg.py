@@ -27,7 +27,7 @@ def front_svg(run: Run) -> str:
     for number, axis in enumerate(run.axes):
         chart = FrontChart(run, axis, trunks=trunks)
         moved = f'<g transform="translate(0 {_TITLE + HEIGHT * number})">'
-        parts += [moved, *chart.axes(), *chart.dots(), *chart.marks(), "</g>"]
+        parts += [moved, *chart.parts(), "</g>"]
     parts += [
         f'<text x="{LEFT}" y="{bottom + 10 + _ROW * number}">{escape(_short_line(row))}</text>'
         for number, row in enumerate(rows, start=1)

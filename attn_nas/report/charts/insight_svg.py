@@ -1,10 +1,10 @@
-"""Heat maps of what placements add to a network, as an SVG document and as figures of a page."""
+"""Heat maps of what placements add to a network, as an SVG document."""
 
 from __future__ import annotations
 
 from html import escape
 
-from attn_nas.drawing.canvas import GREY, INK, document, figure
+from attn_nas.drawing.canvas import GREY, INK, document
 from attn_nas.sampling.insight import Additions, Effect, Insight
 from attn_nas.space.metric import ACCURACY, Metric
 
@@ -28,11 +28,6 @@ def insight_svg(insight: Insight, title: str, metric: Metric = ACCURACY) -> str:
         parts += _cells(additions, top + _TOP, metric)
         top += _height(additions) + _BETWEEN
     return document(title, _width(insight.alone), top, parts)
-
-
-def insight_figure(additions: Additions, label: str, metric: Metric = ACCURACY) -> str:
-    """Return one map as a figure of a page, without title and subtitle; ``label`` is what a screen reader says."""
-    return figure(label, _width(additions), _height(additions), _cells(additions, _TOP, metric), "heat")
 
 
 def _width(additions: Additions) -> int:

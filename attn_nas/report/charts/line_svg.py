@@ -1,4 +1,4 @@
-"""Line charts with bands of uncertainty, as SVG documents and as figures of a page."""
+"""Line charts with bands of uncertainty, as SVG documents."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor
 
-from attn_nas.drawing.canvas import PALETTE, document, figure
+from attn_nas.drawing.canvas import PALETTE, document
 from attn_nas.report.charts.front_chart import axes_svg
 from attn_nas.report.charts.scales import Axis, round_step, short
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM = 760, 400, 70, 24, 56
-_LINE = 18
+_NAMES_TOP, _LINE = 24, 18
 _LARGE = 1e5
 
 
@@ -30,28 +30,17 @@ def line_svg(title: str, x_label: str, y_label: str, series: Sequence[Series]) -
 
     The vertical axis starts at zero, or lower if a band reaches lower. Lines beyond the number of palette colours are dashed.
     """
-    top = 24 + _LINE * (len(series) + 1)
-    axes = _axes(series, x_label, y_label, from_zero=True)
-    return document(title, _WIDTH, _HEIGHT + top, _curves(series, *axes, top, 24), heading=(_LEFT, 22))
+    top = _NAMES_TOP + _LINE * (len(series) + 1)
+    curves = _curves(series, *_axes(series, x_label, y_label), top)
+    return document(title, _WIDTH, _HEIGHT + top, curves, heading=(_LEFT, 22))
 
 
-def line_figure(label: str, x_label: str, y_label: str, series: Sequence[Series], height: int = 300) -> str:
-    """Return the chart as a figure of a page, without title; the vertical axis spans the curves.
-
-    ``height`` is in pixels. A single curve is not named.
-    """
-    top = 16 + (_LINE * len(series) if len(series) > 1 else 0)
-    axes = _axes(series, x_label, y_label, from_zero=False)
-    return figure(label, _WIDTH, height + top, _curves(series, *axes, top, 0, height), "lines")
-
-
-def _axes(series: Sequence[Series], x_label: str, y_label: str, *, from_zero: bool) -> tuple[Axis, Axis]:
-    zero = [0.0] if from_zero else []
+def _axes(series: Sequence[Series], x_label: str, y_label: str) -> tuple[Axis, Axis]:
     highs = [y + error for each in series for (_, y), error in zip(each.points, _errors(each), strict=True)]
     lows = [y - error for each in series for (_, y), error in zip(each.points, _errors(each), strict=True)]
     xs = [x for each in series for x, _ in each.points]
     x_axis = _round_axis(min([0.0, *xs]), max(xs, default=1.0), x_label)
-    return x_axis, _round_axis(min([*zero, *lows], default=0.0), max(highs, default=1.0), y_label)
+    return x_axis, _round_axis(min([0.0, *lows]), max(highs, default=1.0), y_label)
 
 
 def _round_axis(low: float, high: float, label: str) -> Axis:
@@ -64,10 +53,8 @@ def _round_axis(low: float, high: float, label: str) -> Axis:
     return Axis(first * step, last * step, ticks, label)
 
 
-def _curves(
-    series: Sequence[Series], x_axis: Axis, y_axis: Axis, top: float, names_top: float, plot: float = _HEIGHT
-) -> list[str]:
-    bottom, right = top + plot - _BOTTOM, _WIDTH - _RIGHT
+def _curves(series: Sequence[Series], x_axis: Axis, y_axis: Axis, top: float) -> list[str]:
+    bottom, right = top + _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
 
     def place(x: float, y: float) -> tuple[float, float]:
         return _LEFT + x_axis.share(x) * (right - _LEFT), bottom - y_axis.share(y) * (bottom - top)
@@ -82,11 +69,10 @@ def _curves(
             parts.append(f'<polygon points="{_path([*upper, *reversed(lower)])}" fill="currentColor" fill-opacity="0.15"/>')
         line = _path([place(*point) for point in each.points])
         parts.append(f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="2"{dashes}/>')
-        if len(series) > 1 or names_top:
-            y = names_top + _LINE * (number + 1)
-            ends = f'x1="{_LEFT}" x2="{_LEFT + 24}" y1="{y - 4}" y2="{y - 4}"'
-            parts.append(f'<line {ends} stroke="currentColor" stroke-width="2"{dashes}/>')
-            parts.append(f'<text x="{_LEFT + 32}" y="{y}" fill="currentColor">{escape(each.name)}</text>')
+        y = _NAMES_TOP + _LINE * (number + 1)
+        ends = f'x1="{_LEFT}" x2="{_LEFT + 24}" y1="{y - 4}" y2="{y - 4}"'
+        parts.append(f'<line {ends} stroke="currentColor" stroke-width="2"{dashes}/>')
+        parts.append(f'<text x="{_LEFT + 32}" y="{y}" fill="currentColor">{escape(each.name)}</text>')
         parts.append("</g>")
     return parts
 

@@ -76,15 +76,13 @@ def axis_label(metric: Metric) -> str:
     return f"validation {metric.label}" if metric == ACCURACY else metric.label
 
 
-def cost_axis(costs: Sequence[float], bare: float, axis: str, *, total: bool = False) -> Axis:
+def cost_axis(costs: Sequence[float], bare: float, axis: str) -> Axis:
     """Make an axis of extra ``costs`` over the ``bare`` trunk's, linear up to a thousand and logarithmic beyond.
 
-    With ``total`` the axis shows whole costs on a linear scale. Times are ratios to the bare trunk's, on a linear scale.
+    Times are ratios to the bare trunk's, on a linear scale.
     """
     if axis in TIMED:
-        return _linear(costs, f"{UNITS[axis]}, relative to the bare trunk", "{:.4g}".format)
-    if total:
-        return _linear(costs, UNITS[axis], lambda value: short(value, signed=False))
+        return _linear(costs, f"{UNITS[axis]}, relative to the bare trunk")
     added = [cost - bare for cost in (*costs, bare)]
     low, high = floor(2 * _warp(min(added)) - 0.5) / 2, ceil(2 * _warp(max(added)) + 0.5) / 2
     label = f"extra {UNITS[axis]} over the bare trunk ({bare:,.0f}); log scale, linear within 1k"
@@ -92,13 +90,13 @@ def cost_axis(costs: Sequence[float], bare: float, axis: str, *, total: bool = F
     return Axis(low, high, ticks, label, lambda value: _warp(value - bare))
 
 
-def _linear(values: Sequence[float], label: str, written: Callable[[float], str]) -> Axis:
+def _linear(values: Sequence[float], label: str) -> Axis:
     low, high = min(values, default=0.0), max(values, default=1.0)
     step = round_step(high - low or abs(high) or 1.0)
     first, last = floor(low / step), ceil(high / step)
     if first == last:
         first, last = first - 1, last + 1
-    return Axis(first * step, last * step, [(step * n, written(step * n)) for n in range(first, last + 1)], label)
+    return Axis(first * step, last * step, [(step * n, f"{step * n:.4g}") for n in range(first, last + 1)], label)
 
 
 def _warp(value: float) -> float:

@@ -14,7 +14,8 @@ from attn_nas.errors import SpaceError
 from attn_nas.export.insert_source import insert_source
 from attn_nas.export.source import model_source
 from attn_nas.format import capitalised, reference_label
-from attn_nas.report.charts.line_svg import Series, line_figure
+from attn_nas.report.charts.line_data import curve_points, line_data
+from attn_nas.report.charts.line_svg import Series
 from attn_nas.report.charts.scales import axis_label
 from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.links import Links
@@ -24,7 +25,7 @@ from attn_nas.runs.notes import LONGEST
 from attn_nas.sampling.insight import Effect
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.host import Host
-from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.metric import ACCURACY
 
 _MAX_CURVES = 5
 
@@ -86,8 +87,8 @@ class CandidatePage:
         return [SiteCost(site, placement, cost, abs(cost.flops) / highest) for site, placement, cost in found]
 
     @property
-    def curves(self) -> str:
-        """Learning curves of the candidate's seeds, and of the first seed of some references."""
+    def curves(self) -> dict[str, Any]:
+        """Data of the learning curves of the candidate's seeds, and of the first seed of some references."""
         own, metric = self.candidate.results, self.candidate.run.metric
         series = [Series(f"this, seed {each.seed}", curve_points(each.curve, metric)) for each in own]
         others = [each for each in self.reading.run.references if each.record.key != self.candidate.record.key]
@@ -95,7 +96,7 @@ class CandidatePage:
         best = sorted((each for each in others if each not in bare), key=lambda each: -each.accuracy)
         for each in [*bare, *best][: max(1, _MAX_CURVES - len(series))]:
             series.append(Series(reference_label(str(each.record.reference)), curve_points(each.results[0].curve, metric)))
-        return line_figure("learning curves", "epoch", axis_label(metric), series)
+        return line_data("learning curves", "epoch", axis_label(metric), series)
 
     @property
     def has_weights(self) -> bool:
@@ -167,9 +168,3 @@ def drawing_of(candidate: Candidate) -> str:
 
 def _of_fixed_width(svg: str) -> str:
     return re.sub(r'viewBox="0 0 (\d+) ', r'width="\1" \g<0>', svg, count=1)
-
-
-def curve_points(curve: tuple[float, ...], metric: Metric) -> list[tuple[float, float]]:
-    """Convert scores after each epoch to points: epoch, and value of the metric (in per cent if it is bounded)."""
-    unit = 100 if metric.bounded else 1
-    return [(float(epoch), unit * metric.value(score)) for epoch, score in enumerate(curve, start=1)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attn_nas.report.charts.line_svg import Series, line_figure
+from attn_nas.report.charts.line_data import curve_points, line_data
+from attn_nas.report.charts.line_svg import Series
 from attn_nas.report.charts.scales import axis_label
-from attn_nas.report.pages.candidate_page import compact_drawing_of, curve_points
+from attn_nas.report.pages.candidate_page import compact_drawing_of
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.comparison import MOST, SideBySide
@@ -20,7 +21,7 @@ def comparison_context(reading: RunReading, compared: SideBySide, links: Links) 
     return {
         "compared": compared,
         "here": "compare",
-        "curves": line_figure("learning curves of the first seed", "epoch", axis_label(metric), series),
+        "curves": line_data("learning curves of the first seed", "epoch", axis_label(metric), series),
         "drawings": [compact_drawing_of(each) for each in compared.candidates],
         "reading": reading,
         "links": links,

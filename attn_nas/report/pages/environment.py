@@ -14,6 +14,18 @@ from attn_nas.format import capitalised, count, duration, likely, percent, refer
 from attn_nas.report.charts.scales import short
 from attn_nas.report.pages.hero import cost_of, estimate_of
 
+SCRIPTS = (
+    "echarts.min.js",
+    "charts.js",
+    "chart_front.js",
+    "chart_parallel.js",
+    "chart_heat.js",
+    "chart_lines.js",
+    "page.js",
+    "parts.js",
+)
+"""Scripts of every page with its charts, in the order in which they run."""
+
 
 @cache
 def environment() -> Environment:
@@ -39,6 +51,7 @@ def environment() -> Environment:
         estimate=estimate_of,
         costs=cost_of,
     )
+    made.globals["scripts"] = SCRIPTS
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attn_nas.report.charts.insight_svg import insight_figure
+from attn_nas.report.charts.heat_data import heat_data
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.sampling.insight import Additions, Insight
@@ -48,10 +48,11 @@ def _sentence(reading: RunReading, insight: Insight) -> str:
 def _way(additions: Additions, reading: RunReading) -> dict[str, Any]:
     """One heat map with its heading and its tables by mechanism, position and site."""
     key = additions.network
-    heading = f"Added to {reading.run.candidate(key).record.genotype}" if key else "Alone on the bare trunk"
+    heading = f"Added to {reading.run.candidate(key).name}" if key else "Alone on the bare trunk"
     return {
         "heading": heading,
         "key": key,
-        "heat": insight_figure(additions, f"Effect of each mechanism at each site, {additions.heading}", reading.run.metric),
+        "name": "added-to-the-pick" if key else "alone",
+        "heat": heat_data(additions, f"Effect of each mechanism at each site, {additions.heading}", reading.run.metric),
         "tables": [("mechanism", additions.mechanisms), ("position", additions.positions), ("site", additions.sites)],
     }

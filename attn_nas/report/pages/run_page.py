@@ -9,8 +9,7 @@ from typing import Any
 
 from attn_nas.events.progress import Underway
 from attn_nas.report.charts.front_chart import FrontChart
-from attn_nas.report.charts.line_svg import Series, line_figure
-from attn_nas.report.charts.parallel_chart import ParallelChart
+from attn_nas.report.charts.run_charts import RunCharts
 from attn_nas.report.charts.sparkline import sparkline
 from attn_nas.report.pages.candidate_page import compact_drawing_of
 from attn_nas.report.pages.candidate_table import COLUMNS as CANDIDATE_COLUMNS
@@ -24,7 +23,6 @@ from attn_nas.report.pages.steps import SearchStep, steps_of
 from attn_nas.report.pages.trial_table import COLUMNS, PAGE_SIZE, STATES, TrialTable
 from attn_nas.report.pages.trust import Trust
 from attn_nas.runs.candidate import Candidate
-from attn_nas.space.schema import TIMED
 
 RESTLESS_PARTS = ("status", "workers")
 LIVE_PARTS = ("hero", "cards", "trust", "next", "growth", "failures")
@@ -35,7 +33,7 @@ LIVE_PARTS = ("hero", "cards", "trust", "next", "growth", "failures")
 class RunPage:
     """Content of the page of the run in ``reading``.
 
-    ``query`` holds the choices of the page: ``x``, ``cost``, ``budget``, and those of `TrialTable` and `CandidateTable`.
+    ``query`` holds the choices of the page: ``budget``, and those of `TrialTable` and `CandidateTable`.
     ``why`` is the part of the page that says why the pick works, as HTML; on a server the page loads it later.
     """
 
@@ -45,22 +43,10 @@ class RunPage:
     why: str = ""
 
     @property
-    def cost(self) -> str:
-        """Cost on the horizontal axis."""
-        axes = self.reading.run.axes
-        asked = self.query.get("cost", "")
-        return asked if asked in axes else axes[0]
-
-    @property
-    def is_total(self) -> bool:
-        """True if the chart shows total costs, false if extra costs over the bare trunk."""
-        return self.query.get("x") == "total" and self.cost not in TIMED
-
-    @property
     def view(self) -> dict[str, str]:
-        """Choices that the chart of the front depends on."""
+        """Choices that parts of the page depend on."""
         budget = self.query.get("budget", "")
-        return {"x": "total" if self.is_total else "added", "cost": self.cost, **({"budget": budget} if budget else {})}
+        return {"budget": budget} if budget else {}
 
     def kept(self, *but: str) -> dict[str, str]:
         """Return the choices of the page that a form keeps as hidden fields: all ``but`` those that it sets itself."""
@@ -113,9 +99,9 @@ class RunPage:
         return CandidateTable(self.reading, self.query, PAGE_SIZE if self.links.is_live else None)
 
     @cached_property
-    def chart(self) -> FrontChart:
-        """Chart of the front."""
-        return FrontChart(self.reading.run, self.cost, total=self.is_total, trunks=self.reading.trunks)
+    def charts(self) -> RunCharts:
+        """Data of the charts."""
+        return RunCharts(self.reading.run, self.reading.trunks, self.reading.growth, self.link)
 
     def link(self, candidate: Candidate) -> str | None:
         """Return the link to the page of a candidate."""
@@ -128,52 +114,9 @@ class RunPage:
 
     @property
     def figure(self) -> str:
-        """Chart of the front as SVG."""
-        return self.chart.svg(self.link)
-
-    @property
-    def further_figures(self) -> list[tuple[str, str]]:
-        """Charts of the other costs, extra and total, with their titles; only in a report, which cannot switch the axis."""
-        if self.links.is_live:
-            return []
-        run, found = self.reading.run, []
-        for cost in run.axes:
-            for total in (False, True):
-                if (cost, total) != (self.cost, False) and not (total and cost in TIMED):
-                    chart = FrontChart(run, cost, total=total, trunks=self.reading.trunks, main=False)
-                    found.append((f"{cost}, {'total' if total else 'extra'}", chart.svg(self.link)))
-        return found
-
-    @cached_property
-    def parallel(self) -> ParallelChart:
-        """Chart of parallel coordinates."""
-        return ParallelChart(self.reading.run, self.cost)
-
-    @property
-    def growth(self) -> list[tuple[str, str]]:
-        """Charts of the hypervolume over trials and over time, each with the name of its horizontal axis."""
-        grown, found = self.reading.growth, []
-        volume = " x ".join((self.reading.run.metric.name, *self.reading.run.axes))
-        if len(grown) < 2:
-            return []
-        unit, seconds = ("hours", 3600) if grown[-1].seconds > 7200 else ("minutes", 60)
-        for over, places in (
-            ("trials", [float(each.trials) for each in grown]),
-            (unit, [each.seconds / seconds for each in grown]),
-        ):
-            kept = [
-                index
-                for index, each in enumerate(grown)
-                if index in (0, len(grown) - 1) or each.hypervolume != grown[index - 1].hypervolume
-            ]
-            points: list[tuple[float, float]] = []
-            for index in kept:
-                if points:
-                    points.append((places[index], points[-1][1]))
-                points.append((places[index], grown[index].hypervolume))
-            label = f"hypervolume over {over}"
-            found.append((over, line_figure(label, over, volume, [Series("measured", points)], 240)))
-        return found
+        """The front over the first cost as SVG, for a browser without JavaScript."""
+        run = self.reading.run
+        return FrontChart(run, run.axes[0], trunks=self.reading.trunks).svg(self.link)
 
     def spark(self, underway: Underway) -> str:
         """Draw the learning curve of a running training."""
@@ -203,7 +146,6 @@ class RunPage:
             "links": self.links,
             "title": self.reading.name,
             "version": self.reading.version,
-            "axes": self.parallel.axes,
             "columns": CANDIDATE_COLUMNS,
             "trial_columns": COLUMNS,
             "states": STATES,

@@ -1,4 +1,4 @@
-// Live updates: replaces changed parts of a run's page and moves points of its charts; reloads the list of runs every 15 s.
+// Live updates: replaces changed parts of a run's page and sends new data to its charts; reloads the list of runs every 15 s.
 (() => {
   // A selector that finds the same element again after its part was replaced.
   const selectorOf = (element) => {
@@ -34,32 +34,6 @@
   const run = document.getElementById("run");
   if (!run?.dataset.updates) return;
 
-  const place = (figure, [number, x, y, title]) => {
-    let dot = document.getElementById(`t${number}`);
-    if (!dot) {
-      dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-      dot.id = `t${number}`;
-      dot.setAttribute("r", 4);
-      dot.classList.add("new");
-      dot.append(document.createElementNS("http://www.w3.org/2000/svg", "title"));
-      setTimeout(() => dot.classList.remove("new"), 4000);
-      figure.append(dot);
-    }
-    dot.setAttribute("cx", x);
-    dot.setAttribute("cy", y);
-    dot.querySelector("title").textContent = title;
-  };
-
-  const stretch = (wires, [number, shape]) => {
-    let wire = wires.parentElement.querySelector(`path[data-t="${number}"]`);
-    if (!wire) {
-      wire = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      wire.dataset.t = number;
-      wires.append(wire);
-    }
-    wire.setAttribute("d", shape);
-  };
-
   const refetch = async (element, address) => {
     const answer = await fetch(address).catch(() => null); // the event stream reports a lost connection
     if (answer?.ok) swap(element, await answer.text());
@@ -78,6 +52,7 @@
   };
 
   const show = async (update) => {
+    await attnNas.ready;
     const life = (version) => version.split("-")[0];
     if (life(update.version) !== life(run.dataset.version)) {
       location.reload(); // the run was replaced by another run of the same name
@@ -87,14 +62,9 @@
       const element = document.getElementById(name);
       if (element) swap(element, html);
     }
-    const dots = document.getElementById("front-dots");
-    for (const moved of update.points) place(dots, moved);
-    const wires = document.querySelector(".wires");
-    if (update.axes !== run.dataset.axes) {
-      const parallel = document.getElementById("parallel-figure");
-      if (await refetch(parallel, parallel.dataset.part)) run.dataset.axes = update.axes;
-    } else if (wires) for (const changed of update.wires) stretch(wires, changed);
-    document.getElementById("part-empty")?.toggleAttribute("hidden", update.scored > 0);
+    const charts = Object.fromEntries(Object.entries(update.charts).map(([name, data]) => [name, JSON.parse(data)]));
+    attnNas.receive({ rows: update.rows, charts });
+    document.getElementById("part-empty")?.toggleAttribute("hidden", attnNas.page.rows.size > 0);
     await renewTrials(update.version, update.trials);
     if (!update.more) run.dataset.version = update.version;
     document.dispatchEvent(new Event("attn-nas:changed"));
