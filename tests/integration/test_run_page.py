@@ -1,6 +1,5 @@
 """What the page of a run says: the pick in words, budgets, trust, next steps, steps of the search, the table of candidates."""
 
-import hashlib
 import json
 import re
 import tarfile
@@ -9,6 +8,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from placed import First, Nothing
 
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
@@ -26,27 +26,8 @@ from attn_nas.runs.run import Run
 from attn_nas.runs.worth import gate_worth
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.metric import Metric
-from attn_nas.testing import TableTrainer
 
 RECORDED = Path(__file__).parents[2] / "docs" / "pictures" / "run.tar.xz"
-
-
-class First(TableTrainer):
-    """Only a gate in block 0 helps, by ``gain``; seeds scatter by half a point."""
-
-    gain = 0.2
-
-    def __call__(self, genotype, seed, on_epoch):
-        trained = super().__call__(genotype, seed, on_epoch)
-        digest = hashlib.sha256(f"{genotype.key} {seed}".encode()).digest()
-        accuracy = 0.6 + self.gain * (genotype.placements[0] is not None) + (digest[1] - 128) / 25600
-        return replace(trained, result=replace(trained.result, accuracy=accuracy, curve=(accuracy,)))
-
-
-class Nothing(First):
-    """No gate helps."""
-
-    gain = 0.0
 
 
 @pytest.fixture(scope="module")

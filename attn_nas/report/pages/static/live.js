@@ -21,13 +21,15 @@
 
   const list = document.getElementById("runs");
   if (list) {
+    let shown = null;
     setInterval(async () => {
       if (document.hidden) return;
       const answer = await fetch(location.href).catch(() => null); // try again at the next interval
       if (!answer?.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const renewed = page.getElementById("runs");
-      if (renewed) swap(list, renewed.innerHTML);
+      if (renewed && renewed.innerHTML !== shown) swap(list, shown = renewed.innerHTML);
+      document.dispatchEvent(new Event("attn-nas:changed"));
     }, 15000);
   }
 
