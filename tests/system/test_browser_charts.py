@@ -35,6 +35,9 @@ def page(opened, shown):
 
 
 def _chart(page, kind):
+    if kind == "parallel":
+        page.get_by_role("link", name="Explore").click()
+        page.wait_for_selector("[data-chart=parallel] svg")
     return page.locator(f"[data-chart={kind}]").first
 
 
