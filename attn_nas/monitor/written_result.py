@@ -13,19 +13,20 @@ from attn_nas.space.metric import Metric
 
 @dataclass(frozen=True)
 class WrittenNetwork:
-    """A network in a written result; ``value`` is that of the metric, ``added_flops`` are relative to no attention."""
+    """A network in a written result: the ``value`` of its metric, and ``added_share``, its added FLOPs as a share."""
 
     key: str
     name: str
     glyph: str
     value: float
-    added_flops: int
+    added_share: float
 
     @classmethod
     def of(cls, row: Mapping[str, Any], metric: Metric) -> WrittenNetwork:
         """Read a row of ``front.json``; those of older versions have no name, and are called by their placements."""
-        name = row.get("name") or row["summary"]
-        return cls(row["key"], str(name), str(row.get("glyph", "")), float(row[metric.name]), int(row["added_flops"]))
+        name, added = row.get("name") or row["summary"], int(row["added_flops"])
+        share = added / (int(row["flops"]) - added)
+        return cls(row["key"], str(name), str(row.get("glyph", "")), float(row[metric.name]), share)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class WrittenResult:
             front, references = (
                 tuple(WrittenNetwork.of(row, metric) for row in document[part]) for part in ("front", "references")
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
             return None
         key = document.get("pick")
         return cls(next((each for each in (*front, *references) if each.key == key), None), front)

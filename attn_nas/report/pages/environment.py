@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from functools import cache
 from importlib.resources import files
@@ -44,6 +45,7 @@ def environment() -> Environment:
         duration=duration,
         short=short,
         stamp=_stamp,
+        shell=shlex.quote,
         markup=Markup,
         label=reference_label,
         capitalised=capitalised,

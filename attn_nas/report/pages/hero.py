@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from attn_nas.errors import SpaceError
 from attn_nas.format import capitalised, count
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import WITHIN, Run
@@ -96,27 +95,26 @@ class Card:
     words: str
 
 
-def cards_of(run: Run, budget: str = "") -> tuple[list[Card], str]:
-    """The pick, the best within +1 % and +5 % of the FLOPs of the bare trunk, and within the ``budget`` that a user typed.
+def cards_of(run: Run) -> list[Card]:
+    """The pick, and the best within +1 % and +5 % of the FLOPs of the bare trunk; empty without candidates."""
+    if run.pick is None:
+        return []
+    within = [_within(run, f"Best within {limit[:-1]} %", limit) for limit in WITHIN]
+    return [Card("Recommended", run.pick, cost_of(run.pick)), *within]
 
-    Returns:
-        The cards, and what is wrong with the budget, which is empty if it can be used or if there is none.
+
+def budget_card(run: Run, budget: str) -> Card | None:
+    """The best candidate within a ``budget`` that a user typed: ``3%`` or ``+3%``, ``+200k``, ``5.5M``; None if it is empty.
+
+    Raises:
+        SpaceError: the budget has none of these forms.
 
     """
-    pick = run.pick
-    if pick is None:
-        return [], ""
-    found = [Card("Recommended", pick, cost_of(pick))]
-    found += [_within(run, f"Best within {limit[:-1]} %", limit) for limit in WITHIN]
     written = budget.strip()
-    if not written:
-        return found, ""
+    if not written or run.pick is None:
+        return None
     limit = f"+{written}" if written.endswith("%") and not written.startswith("+") else written
-    try:
-        most = most_allowed(limit.replace(" ", ""), run.manifest.bare_cost.flops)
-    except SpaceError as error:
-        return found, str(error)
-    return [*found, _within(run, f"Best within {written}", most)], ""
+    return _within(run, f"Best within {written}", most_allowed(limit.replace(" ", ""), run.manifest.bare_cost.flops))
 
 
 def _within(run: Run, heading: str, limit: int | str) -> Card:

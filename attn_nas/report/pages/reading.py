@@ -59,8 +59,8 @@ class RunReading:
 
     @property
     def state(self) -> State:
-        """State of the search: running, finished, or stopped before its end."""
-        if self.progress.ended:
+        """State of the search: running (its export too), finished, or stopped before its end."""
+        if self.progress.ended and not (self.is_worked_in and self.progress.step == "export"):
             return "stopped" if self.progress.ended.why == "interrupted" else "finished"
         return "running" if self.is_worked_in else "stopped"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from attn_nas.errors import SpaceError
 from attn_nas.events.progress import Underway
 from attn_nas.report.charts.front_chart import FrontChart
 from attn_nas.report.charts.run_charts import RunCharts
@@ -15,7 +16,7 @@ from attn_nas.report.pages.candidate_page import compact_drawing_of
 from attn_nas.report.pages.candidate_table import COLUMNS as CANDIDATE_COLUMNS
 from attn_nas.report.pages.candidate_table import GROUPS, CandidateTable
 from attn_nas.report.pages.environment import render
-from attn_nas.report.pages.hero import Card, Hero, cards_of
+from attn_nas.report.pages.hero import Card, Hero, budget_card, cards_of
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.next_steps import NextStep, full_training, next_steps
 from attn_nas.report.pages.reading import RunReading
@@ -41,12 +42,6 @@ class RunPage:
     links: Links
     query: Mapping[str, str]
     why: str = ""
-
-    @property
-    def view(self) -> dict[str, str]:
-        """Choices that parts of the page depend on."""
-        budget = self.query.get("budget", "")
-        return {"budget": budget} if budget else {}
 
     def kept(self, *but: str) -> dict[str, str]:
         """Return the choices of the page that a form keeps as hidden fields: all ``but`` those that it sets itself."""
@@ -74,9 +69,17 @@ class RunPage:
         return f"{self.links.candidate(pick.record.key)}{'#code' if self.links.is_live else ''}" if pick else ""
 
     @cached_property
-    def cards(self) -> tuple[list[Card], str]:
-        """Candidates for budgets, and what is wrong with the budget that was typed."""
-        return cards_of(self.reading.run, self.query.get("budget", ""))
+    def cards(self) -> list[Card]:
+        """Candidates for usual budgets."""
+        return cards_of(self.reading.run)
+
+    @cached_property
+    def budget(self) -> tuple[Card | None, str]:
+        """The candidate for the budget that was typed, if there is one, and what is wrong with the budget."""
+        try:
+            return budget_card(self.reading.run, self.query.get("budget", "")), ""
+        except SpaceError as error:
+            return None, str(error)
 
     @cached_property
     def trust(self) -> Trust:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attn_nas.monitor.summary import RunSummary
 from attn_nas.monitor.written_result import WrittenResult
+from attn_nas.report.charts.candidate_rows import shown_value
+from attn_nas.report.charts.line_data import line_data
+from attn_nas.report.charts.line_svg import Series
+from attn_nas.report.charts.scales import axis_label
 from attn_nas.space.metric import Metric
+
+_FEWEST_FRONTS, _MOST_FRONTS = 2, 7
+"""Number of fronts from which they are drawn over each other, and the largest number, which is that of the colours."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,19 @@ class SpaceGroup:
     space: str
     trunk: str
     runs: tuple[ListedRun, ...]
+
+    @property
+    def fronts(self) -> dict[str, Any] | None:
+        """Data of a chart with the fronts of the last runs over each other; None unless two runs have written theirs."""
+        metric = self.runs[0].metric
+        ended = [(each.summary.name, each.result.front) for each in self.runs if each.result and each.result.front]
+        if len(ended) < _FEWEST_FRONTS:
+            return None
+        series = [
+            Series(name, sorted((100 * one.added_share, shown_value(metric.score(one.value), metric)) for one in front))
+            for name, front in ended[:_MOST_FRONTS]
+        ]
+        return line_data("fronts of the runs of one space", "added FLOPs, %", axis_label(metric), series, steps=True)
 
 
 def grouped(summaries: Sequence[RunSummary]) -> tuple[list[SpaceGroup], list[RunSummary]]:

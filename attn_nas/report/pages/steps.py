@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from attn_nas.events.progress import STEPS
 from attn_nas.report.pages.reading import RunReading
 
 Progress = Literal["done", "now", "stopped", "later", "left out"]
-STEPS = ("prepare", "search", "confirm", "export")
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,11 @@ def steps_of(reading: RunReading) -> list[SearchStep]:
 def _position(reading: RunReading) -> int:
     """Index of the step that the search is in; the number of steps when all are done."""
     progress = reading.progress
-    if progress.ended and progress.ended.why != "interrupted":
-        return len(STEPS)
-    if progress.started is None:
-        return 0
-    done, total = progress.done
-    is_over = total is not None and done >= total
-    if progress.round.begun:
-        return 3 if is_over and progress.round.begun.round >= progress.round.begun.rounds else 2
-    return 1 if not is_over else 2 if _is_confirmed(reading) else 3
+    if progress.step is not None:
+        return STEPS.index(progress.step)
+    if progress.ended and progress.ended.why == "interrupted":
+        return STEPS.index("confirm" if progress.round.begun else "search")
+    return len(STEPS)
 
 
 def _is_confirmed(reading: RunReading) -> bool:
@@ -56,5 +52,8 @@ def _is_confirmed(reading: RunReading) -> bool:
 
 
 def _count(reading: RunReading, name: str) -> str:
-    done, total = reading.progress.done
-    return f"{done} of {total}" if name in ("search", "confirm") and total and done <= total else ""
+    progress = reading.progress
+    done, total = progress.done
+    if name == "export" and progress.exported:
+        done, total = progress.exported.done, progress.exported.models
+    return f"{done} of {total}" if name != "prepare" and total and done <= total else ""

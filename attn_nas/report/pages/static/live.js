@@ -21,13 +21,15 @@
 
   const list = document.getElementById("runs");
   if (list) {
+    let shown = null;
     setInterval(async () => {
       if (document.hidden) return;
       const answer = await fetch(location.href).catch(() => null); // try again at the next interval
       if (!answer?.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const renewed = page.getElementById("runs");
-      if (renewed) swap(list, renewed.innerHTML);
+      if (renewed && renewed.innerHTML !== shown) swap(list, shown = renewed.innerHTML);
+      document.dispatchEvent(new Event("attn-nas:changed"));
     }, 15000);
   }
 
@@ -40,15 +42,25 @@
     return Boolean(answer?.ok);
   };
 
-  // The table of trials is not replaced while it has the focus.
-  let trials = null, areOld = false;
-  const renewTrials = async (version, state) => {
-    areOld ||= trials === null ? version !== run.dataset.version : trials !== state;
+  // Tables of candidates and trainings are not replaced while they have the focus, nor while their seeds are unfolded.
+  let trials = null;
+  const tables = ["part-candidates", "part-trials"].map((id) => document.getElementById(id)), old = new Set();
+  const isUsed = (table) => table.contains(document.activeElement) || table.querySelector("details[open], input:checked");
+  const renewTables = async (version, state) => {
+    if (trials === null ? version !== run.dataset.version : trials !== state) for (const table of tables) old.add(table);
     trials = state;
-    const table = document.getElementById("part-trials");
-    if (areOld && !table.contains(document.activeElement)) {
-      areOld = !(await refetch(table, table.dataset.part + location.search.slice(1)));
+    for (const table of [...old].filter((each) => !isUsed(each))) {
+      if (await refetch(table, table.dataset.part + location.search.slice(1))) old.delete(table);
     }
+  };
+
+  // What the pick owes its result to is estimated again when the search has ended.
+  let wasRunning = document.querySelector("#part-status .state.running") !== null;
+  const renewWhy = async () => {
+    const isRunning = document.querySelector("#part-status .state.running") !== null;
+    const why = document.getElementById("part-why");
+    if (wasRunning && !isRunning && why.dataset.fragment) await refetch(why, why.dataset.fragment);
+    wasRunning = isRunning;
   };
 
   const show = async (update) => {
@@ -65,7 +77,8 @@
     const charts = Object.fromEntries(Object.entries(update.charts).map(([name, data]) => [name, JSON.parse(data)]));
     attnNas.receive({ rows: update.rows, charts });
     document.getElementById("part-empty")?.toggleAttribute("hidden", attnNas.page.rows.size > 0);
-    await renewTrials(update.version, update.trials);
+    await renewTables(update.version, update.trials);
+    await renewWhy();
     if (!update.more) run.dataset.version = update.version;
     document.dispatchEvent(new Event("attn-nas:changed"));
   };
