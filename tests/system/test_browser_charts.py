@@ -35,6 +35,9 @@ def page(opened, shown):
 
 
 def _chart(page, kind):
+    if kind == "parallel":
+        page.get_by_role("link", name="Explore").click()
+        page.wait_for_selector("[data-chart=parallel] svg")
     return page.locator(f"[data-chart={kind}]").first
 
 
@@ -158,7 +161,9 @@ def test_a_range_of_an_axis_selects_everywhere(page, shown):
 
 def test_a_box_in_the_front_selects_on_the_axes(page):
     """A drag with the button pressed; Escape ends the selection."""
+    _chart(page, "parallel")
     front = _chart(page, "front")
+    front.scroll_into_view_if_needed()
     front.get_by_role("button", name="Select a box").click()
     box = front.locator(".plot").bounding_box()
     page.mouse.move(box["x"] + 80, box["y"] + 30)
@@ -204,6 +209,7 @@ def test_charts_are_used_with_keys_alone(page, shown):
 
 def test_the_cost_axis_is_switched(page, shown):
     """Parameters in the place of FLOPs, in both charts."""
+    _chart(page, "parallel")
     front = _chart(page, "front")
     front.get_by_label("cost axis").select_option("params")
     page.wait_for_function(

@@ -32,11 +32,11 @@ def heat_data(additions: Additions, label: str, metric: Metric) -> dict[str, Any
 
 
 def _cell(effect: Effect, metric: Metric) -> dict[str, Any]:
-    unit = 100 if metric.bounded else 1
+    unit, text = 100 if metric.bounded else 1, metric.signed(effect.change, 1)
     low, high = sorted(rounded(unit * metric.change(end)) for end in (effect.low, effect.high))
     return {
         "change": rounded(unit * metric.change(effect.change)),
-        "text": metric.signed(effect.change, 1),
+        "text": text if float(text) else text.lstrip("+-"),
         "low": low,
         "high": high,
         "good": effect.change > 0,

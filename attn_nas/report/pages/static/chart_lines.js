@@ -20,7 +20,7 @@ attnNas.makers.lines = (chart, given) => {
         color: [0, 1, 2, 3, 4, 5, 6].map((number) => palette[`s${number}`]),
         legend: { show: named(), orient: "vertical", left: 56, top: 0, itemGap: 4, itemHeight: 10, textStyle: { color: palette.ink, fontSize: 12 }, inactiveColor: palette.pale },
         grid: { left: 62, right: 18, top: top() + 6, bottom: 50 },
-        xAxis: { ...axis, name: shown.x, nameGap: 30, splitLine: { show: false } },
+        xAxis: { ...axis, name: shown.x, nameGap: 30, splitLine: { show: false }, scale: !shown.steps, minInterval: shown.steps ? 0 : 1 },
         yAxis: { ...axis, name: shown.y, nameGap: 46, scale: true, splitLine: { lineStyle: { color: palette.grid } }, axisLabel: { ...axis.axisLabel, formatter: short } },
         dataZoom: [{ type: "inside", xAxisIndex: 0, zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false, moveOnMouseMove: matchMedia("(pointer: fine)").matches, preventDefaultMouseMove: false }],
         tooltip: { trigger: "axis", confine: true, transitionDuration: 0, backgroundColor: palette.panel, borderColor: palette.line, textStyle: { color: palette.ink, fontSize: 13 },

@@ -161,7 +161,7 @@ const attnNas = (() => {
     const tools = node("div", { className: "tools" });
     plot.setAttribute("role", "application");
     plot.setAttribute("aria-roledescription", "chart");
-    element.append(tools, plot, described);
+    element.append(plot, described, tools);
     const chart = { element, plot, tools, say: (text) => { described.textContent = text; } };
     const source = element.querySelector("script[type='application/json']");
     Object.assign(chart, makers[element.dataset.chart](chart, source && JSON.parse(source.textContent)));
