@@ -16,7 +16,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(genotype):
-    return ElementTree.fromstring(draw_compact_svg(genotype))  # noqa: S314  our own drawing
+    return ElementTree.fromstring(draw_compact_svg(genotype))
 
 
 def gates(picture):
