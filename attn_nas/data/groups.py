@@ -39,7 +39,7 @@ def read_table(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def groups_of_files(paths: Sequence[Path], root: Path, file: str) -> list[str]:
+def groups_of_files(paths: Sequence[str], root: Path, file: str) -> list[str]:
     """The group of each of the ``paths``, from a CSV file, relative to ``root``, with the columns ``path`` and ``group``.
 
     Raises:
@@ -48,10 +48,10 @@ def groups_of_files(paths: Sequence[Path], root: Path, file: str) -> list[str]:
     """
     table = root / file
     groups = {str(root / row["path"]): row["group"] for row in read_table(table, ("path", "group"))}
-    missing = [shown(path.relative_to(root)) for path in paths if str(path) not in groups]
+    missing = [shown(Path(path).relative_to(root)) for path in paths if path not in groups]
     if missing:
         raise DataError(
             f"{shown(table)} has no group for {len(missing):,} of {len(paths):,} images: {listed(missing, 3)}. Add a line for "
             f"each, with the path relative to {shown(root)}"
         )
-    return [groups[str(path)] for path in paths]
+    return [groups[path] for path in paths]

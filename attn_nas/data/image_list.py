@@ -58,7 +58,7 @@ def image_list(settings: DataSettings, rules: DataRules, download: bool) -> Data
     root = Path(settings.root or ".")
     if any(is_slice(Path(row["path"])) for row in rows):
         return _of_slices(parts, settings, rules, root)
-    samples = {part: [(root / row["path"], 0) for row in each] for part, each in parts.items()}
+    samples = {part: [(str(root / row["path"]), 0) for row in each] for part, each in parts.items()}
     kind: TaskKind = "multi_label" if any("|" in row["label"] for row in rows) else "classification"
     labels = {part: [_label(row, kind) for row in each] for part, each in parts.items()}
     numbering = numbered(labels, kind, None)

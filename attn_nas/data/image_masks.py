@@ -51,7 +51,7 @@ def image_masks(settings: DataSettings, rules: DataRules, download: bool) -> Dat
         classes=settings.classes,
         groups=None
         if settings.group is None
-        else groups_of_files([image for image, _ in parts["train"]], root, settings.group),
+        else groups_of_files([str(image) for image, _ in parts["train"]], root, settings.group),
         ignored_index=settings.ignored_index,
     )
     dataset = own_dataset(own, settings, rules)
