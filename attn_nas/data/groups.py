@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attn_nas.data.listing import shown
@@ -39,6 +39,16 @@ def read_table(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def check_groups_named(rows: Sequence[Mapping[str, str]], column: str, table: Path) -> None:
+    """Raise DataError if a row of ``table`` names no group in its ``column``: these images would count as one group."""
+    blank = [str(number) for number, row in enumerate(rows, start=2) if not row[column].strip()]
+    if blank:
+        raise DataError(
+            f"{shown(table)} names no {column} in {len(blank):,} of its {len(rows):,} lines (line {listed(blank, 3)}): name "
+            "it, and give an image that belongs to no other a name of its own"
+        )
+
+
 def groups_of_files(paths: Sequence[str], root: Path, file: str) -> list[str]:
     """The group of each of the ``paths``, from a CSV file, relative to ``root``, with the columns ``path`` and ``group``.
 
@@ -47,7 +57,9 @@ def groups_of_files(paths: Sequence[str], root: Path, file: str) -> list[str]:
 
     """
     table = root / file
-    groups = {str(root / row["path"]): row["group"] for row in read_table(table, ("path", "group"))}
+    rows = read_table(table, ("path", "group"))
+    check_groups_named(rows, "group", table)
+    groups = {str(root / row["path"]): row["group"] for row in rows}
     missing = [shown(Path(path).relative_to(root)) for path in paths if path not in groups]
     if missing:
         raise DataError(
