@@ -97,9 +97,10 @@ def _plain_jpeg(data: bytes, limit: int) -> Image.Image | None:
         return None
     mode = "RGB" if frame[5] == 3 else "L"
     try:
-        return Image.frombytes(mode, (width, height), data, "jpeg", mode, "").convert("RGB")
+        image = Image.frombytes(mode, (width, height), data, "jpeg", mode, "")
     except (OSError, ValueError):
         return None
+    return image if mode == "RGB" else image.convert("RGB")
 
 
 def in_colours(opened: Image.Image, size: int, rule: int) -> Image.Image:
