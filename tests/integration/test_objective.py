@@ -93,6 +93,23 @@ def test_a_stranger_s_run_is_shown_but_its_objective_is_not_run(objectives, spac
     an.Search.load(tmp_path / "run")
 
 
+@pytest.mark.parametrize("kind", ["objective", "network"])
+def test_code_of_a_notebook_says_that_it_stays_in_its_process(space, tmp_path, kind):
+    """A cell has no file that another process could read."""
+    cell: dict[str, object] = {"__name__": "__main__"}
+    exec(
+        "from torch.nn import *\ndef cell(*given): return Sequential(*(Sequential(Conv2d(3, 3, 1), ReLU()) for _ in '12'))",
+        cell,
+    )
+    objective: object = cell["cell"]
+    if kind == "network":
+        space, objective = an.SearchSpace(model=cell["cell"], example=(3, 8, 8), mechanisms=["se"], classes=2), f"{FILE}:count"
+    search = an.Search(space, objective=objective, run=tmp_path / "run")
+    with pytest.raises(UsageError, match="it belongs to a notebook or an interactive session"):
+        search.optimize(3, execution=an.Local(workers=2))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_closure_trains_in_this_process_and_is_given_again_to_go_on(space, tmp_path):
     """It cannot be named; workers cannot have it."""
     called = []
