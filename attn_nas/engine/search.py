@@ -491,8 +491,7 @@ def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: Objecti
         sources = folder.keep_plugins(setting.space.plugins)
         code = folder.keep_code(objective.code) if objective and objective.code else {}
         model = folder.keep_code(setting.space.model.code) if setting.space.model and setting.space.model.code else {}
-        named = setting.manifest.with_files([*sources], next(iter(code), None))
-        setting.manifest = named.with_model_file(next(iter(model), None))
+        setting.manifest = setting.manifest.with_files([*sources], next(iter(code), None), next(iter(model), None))
         sources |= code | model
         _keep_space(folder, setting)
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}
