@@ -1,4 +1,4 @@
-"""How far a run can be trusted: the seeds of the networks that matter, which of them are tied, and audits of its training."""
+"""How far a run can be trusted: the seeds of the networks that matter, and which of them are tied."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from attn_nas.errors import RunError
-from attn_nas.followups.audit_summary import AuditSummary, read_audit_summary
 from attn_nas.format import capitalised, likely, reference_label
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
 from attn_nas.stats.choice import SURE
 
@@ -122,27 +121,7 @@ class Trust:
 
     @property
     def warning(self) -> str:
-        """What a short training does not know."""
-        after = self.run.verdict.after
-        return (
-            f"All figures are those {after} on the validation split. A short training finds the region of good placements; it "
-            "does not know which of them is best after full training."
-        )
-
-    @cached_property
-    def audit(self) -> str:
-        """What an audit of the short training has found, as a sentence; empty if there is none."""
-        try:
-            found = read_audit_summary(self.run.folder)
-        except RunError as error:
-            return f"The audit cannot be shown: {error}."
-        return _audited(found) if found else ""
-
-
-def _audited(found: AuditSummary) -> str:
-    low, high = found.agreement.low, found.agreement.high
-    return (
-        f"Audit of this run: over {found.candidates} networks, the order after the short training agrees with the order after "
-        f"{found.long_epochs} epochs with a rank correlation of {found.agreement.value:.2f} (95 % interval {low:.2f} to "
-        f"{high:.2f}; 1 is the same order, 0 is chance)."
-    )
+        """What a short training does not know, and what an audit of it has found."""
+        words = PickWords.of(self.run)
+        found = words.warning if words else ""
+        return f"A short training finds the region of good placements, not the best of them. {found}".rstrip()
