@@ -116,7 +116,8 @@ def search(
             shown = stack.enter_context(live_view(err))
         else:
             shown = lines = Lines(out)
-            lines.prepare()
+            if out.is_terminal:
+                lines.prepare()
         if resume:
             limits = (max_flops, max_params, warm_start)
             chosen = _loaded(space, run, seed, precision, storage, only_new=limits, data_root=data_root, download=download)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from attn_nas.events.types import SearchFinished
-from attn_nas.format import capitalised, likely, reference_label, signed_percent
+from attn_nas.format import capitalised, likely, signed_percent
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
@@ -65,7 +65,7 @@ def claim_lines(run: Run) -> list[str]:
     """Leads of the pick over each reference, in points of accuracy or in the unit of another metric; empty without claims."""
     metric = run.metric
     return [
-        f"  {metric.lead_text(claim.lead.mean)} against {reference_label(claim.reference)} "
+        f"  {metric.lead_text(claim.lead.mean)} against {run.names[claim.over]} "
         f"({metric.text(run.candidate(claim.over).accuracy)}), {likely(claim.lead.probability)} sure to be {metric.better}"
         for claim in run.verdict.claims
     ]

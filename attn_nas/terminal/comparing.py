@@ -32,9 +32,11 @@ def comparison_table(compared: SideBySide) -> Table:
     names = [candidate.record.reference for candidate in compared.candidates]
     if any(names):
         table.add_row("", "reference", *(reference_label(name) if name else "-" for name in names))
+    name = compared.candidates[0].run.metric.name
+    scores = {"estimated": f"estimated {name}", "average (seeds)": f"average {name} (seeds)"}
     for heading in rows[0]:
         if heading != "key" and any(each[heading] for each in rows):
-            table.add_row("", heading, *(each[heading] for each in rows))
+            table.add_row("", scores.get(heading, heading), *(each[heading] for each in rows))
     return table
 
 

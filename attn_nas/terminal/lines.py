@@ -48,7 +48,7 @@ class Lines:
             self._print(line)
 
     def prepare(self) -> None:
-        """Print at once that the search is prepared: data and packages take seconds to be loaded."""
+        """Print that the search is prepared, for people who wait: data and packages take seconds to be loaded."""
         self._print("preparing the data and the cost table ...")
 
     def catch_up(self, events: Iterable[Event]) -> None:

@@ -218,7 +218,7 @@ def test_the_command_shows_the_pick_in_words_and_as_a_picture(run, monkeypatch, 
     assert f"Written: {path}" in out
     assert "cbam everywhere: " in out
     assert "block 2 cbam r2 k3 gate" in out
-    assert "Accuracy on the first 200 validation images: " in out
+    assert "Accuracy after 2 epochs on the first 200 validation images: " in out
 
 
 def test_the_command_takes_keys_and_the_front(run, monkeypatch, capsys, tmp_path):

@@ -13,13 +13,14 @@ from own_model import make_net
 from attn_nas import Genotype, Local, Placement, Run, Search, SearchSpace, build_model, insert
 from attn_nas.cli import app
 from attn_nas.cost import CostTable, count_cost
-from attn_nas.drawing import draw_svg, draw_text
+from attn_nas.drawing import draw_compact_svg, draw_svg, draw_text
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.followups.trunk_baseline import TrunkBaseline
 from attn_nas.models.build import build_trunk
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.host import Host
 from attn_nas.space.loading import load_space
+from attn_nas.space.naming import glyph_of
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
 
@@ -68,6 +69,16 @@ def test_a_genotype_of_a_users_network_is_read_back_and_has_a_key_of_its_own():
     genotype = Genotype(host, (None, Placement("se", "post", 4), None))
     again = Genotype.from_json(genotype.to_json())
     assert (again, again.key, str(again)) == (genotype, genotype.key, "- | se r4@post | -")
+
+
+def test_a_users_network_has_a_glyph_and_a_narrow_drawing():
+    """It has no places between its stages; rows are called by its modules."""
+    host = space().network
+    genotype = Genotype(host, (None, Placement("se", "post", 4), None))
+    assert glyph_of(genotype).replace("│", "") == "□■□"
+    picture = draw_compact_svg(genotype)
+    assert host.sites[1].name in picture
+    assert "se r4" in picture
     assert Genotype.bare(space(model=partial(make_net, width=12)).network).key != Genotype.bare(host).key
     with pytest.raises(SpaceError, match="a network of your own has no field 'depth'"):
         Host.from_dict({**host.to_dict(), "depth": 3})

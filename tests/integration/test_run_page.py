@@ -18,7 +18,7 @@ from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import ConfirmationStarted, ExportAdvanced, SearchFinished, SearchStarted
 from attn_nas.report.pages.candidate_table import CandidateTable
 from attn_nas.report.pages.hero import Hero, budget_card, cards_of, cost_of
-from attn_nas.report.pages.next_steps import next_steps
+from attn_nas.report.pages.next_steps import NextSteps
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.steps import steps_of
 from attn_nas.report.pages.trust import Trust
@@ -98,7 +98,7 @@ def test_the_words_of_the_recorded_run(recorded):
 def test_without_a_candidate_there_is_nothing_to_say(first, monkeypatch):
     """Nor is there a next step."""
     monkeypatch.setattr(Run, "pick", None)
-    assert (Hero(first).headline, Hero(first).sentences, cards_of(first), next_steps(first)) == ("", [], [], [])
+    assert (Hero(first).headline, Hero(first).sentences, cards_of(first), NextSteps(first).steps) == ("", [], [], [])
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_an_audit_is_summed_up(first):
 
 def test_next_steps_follow_from_the_verdict(first, nothing, recorded):
     """Full training of a pick; one more seed where nothing may be claimed; each with its time where it is a training."""
-    commands = {run: [step.command.split()[1] for step in next_steps(run)] for run in (first, nothing, recorded)}
+    commands = {run: [step.command.split()[1] for step in NextSteps(run).steps] for run in (first, nothing, recorded)}
     assert commands[first] == ["retrain", "search", "export"]
     assert commands[nothing][0] == "search"
     assert set(commands[recorded]) <= {"retrain", "search", "export", "audit"}
-    assert [step.seconds is None for step in next_steps(recorded)] == [
-        " export " in step.command for step in next_steps(recorded)
+    assert [step.seconds is None for step in NextSteps(recorded).steps] == [
+        " export " in step.command for step in NextSteps(recorded).steps
     ]
-    assert f"--confirm {first.manifest.confirm + 1}" in next_steps(first)[1].command
+    assert f"--confirm {first.manifest.confirm + 1}" in NextSteps(first).steps[1].command
 
 
 def _reading(run, *events, worked_in=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 from attn_nas.errors import AttnNasError
@@ -25,37 +26,54 @@ class NextStep:
     seconds: float | None
 
 
-def next_steps(run: Run) -> list[NextStep]:
-    """Three commands that follow from the state of ``run``: those that make its result surer, and then those that use it."""
-    if run.pick is None:
-        return []
-    where, key = shlex.quote(str(run.folder.path)), run.pick.record.key
-    is_bare = not run.pick.record.genotype.num_attended
-    seed = NextStep(
-        "Train the best candidates and the references with one more seed",
-        f"attn-nas search --resume --run {where} --confirm {run.manifest.confirm + 1}",
-        _seconds_of_a_round(run),
-    )
-    audit = NextStep(
-        "Ask whether the short training ranks networks as a longer one does",
-        f"attn-nas audit {where}",
-        _predicted(lambda: Audit(run).seconds(1)),
-    )
-    full = full_training(run)
-    code = NextStep("Write the network as code with its weights, verified", f"attn-nas export {where} {key}", None)
-    if not run.verdict.allows_claims:
-        return [seed, audit, full]
-    return [audit, full, seed] if is_bare else [full, seed, code]
+@dataclass(frozen=True)
+class NextSteps:
+    """What to do with the result of ``run``."""
 
+    run: Run
 
-def full_training(run: Run) -> NextStep:
-    """The full training of the pick, its references and wider trunks."""
-    picked = [run.pick] if run.pick else []
-    return NextStep(
-        "Train the pick, the references and wider trunks in full, and score them on the test split",
-        f"attn-nas retrain {shlex.quote(str(run.folder.path))}",
-        _predicted(lambda: Retraining(run, picked).seconds(1)),
-    )
+    @cached_property
+    def full(self) -> NextStep:
+        """The full training of the pick, its references and wider trunks."""
+        picked = [self.run.pick] if self.run.pick else []
+        return NextStep(
+            "Train the pick, the references and wider trunks in full, and score them on the test split",
+            f"attn-nas retrain {self._where}",
+            _predicted(lambda: Retraining(self.run, picked).seconds(1)),
+        )
+
+    @cached_property
+    def steps(self) -> list[NextStep]:
+        """Three commands: those that make the result surer, then those that use it; empty without candidates."""
+        run, pick = self.run, self.run.pick
+        if pick is None:
+            return []
+        if not run.verdict.allows_claims:
+            return [self._seed, self._audit, self.full]
+        if not pick.record.genotype.num_attended:
+            return [self._audit, self.full, self._seed]
+        code = f"attn-nas export {self._where} {pick.record.key}"
+        return [self.full, self._seed, NextStep("Write the network as code with its weights, verified", code, None)]
+
+    @property
+    def _where(self) -> str:
+        return shlex.quote(str(self.run.folder.path))
+
+    @property
+    def _seed(self) -> NextStep:
+        return NextStep(
+            "Train the best candidates and the references with one more seed",
+            f"attn-nas search --resume --run {self._where} --confirm {self.run.manifest.confirm + 1}",
+            _seconds_of_a_round(self.run),
+        )
+
+    @property
+    def _audit(self) -> NextStep:
+        return NextStep(
+            "Ask whether the short training ranks networks as a longer one does",
+            f"attn-nas audit {self._where}",
+            _predicted(lambda: Audit(self.run).seconds(1)),
+        )
 
 
 def _predicted(seconds: Callable[[], float]) -> float | None:

@@ -18,7 +18,7 @@ from attn_nas.report.pages.candidate_table import GROUPS, CandidateTable
 from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.hero import Card, Hero, budget_card, cards_of
 from attn_nas.report.pages.links import Links
-from attn_nas.report.pages.next_steps import NextStep, full_training, next_steps
+from attn_nas.report.pages.next_steps import NextSteps
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.steps import SearchStep, steps_of
 from attn_nas.report.pages.trial_table import COLUMNS, PAGE_SIZE, STATES, TrialTable
@@ -87,14 +87,9 @@ class RunPage:
         return Trust(self.reading.run)
 
     @cached_property
-    def next_steps(self) -> list[NextStep]:
-        """Commands that follow from the state of the run."""
-        return next_steps(self.reading.run)
-
-    @cached_property
-    def full_training(self) -> NextStep:
-        """The full training of the pick."""
-        return next((step for step in self.next_steps if " retrain " in step.command), full_training(self.reading.run))
+    def next(self) -> NextSteps | None:
+        """Commands that follow from the result, with their times; None while the search runs, for it changes both."""
+        return None if self.reading.state == "running" else NextSteps(self.reading.run)
 
     @cached_property
     def table(self) -> CandidateTable:

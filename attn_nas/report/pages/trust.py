@@ -11,7 +11,7 @@ from attn_nas.followups.audit_summary import AuditSummary, read_audit_summary
 from attn_nas.format import capitalised, likely, reference_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import WITHIN, Run
-from attn_nas.runs.verdict import SURE
+from attn_nas.stats.choice import SURE
 
 _NUM_REFERENCES = 3
 _MARGIN = 0.06

@@ -26,7 +26,7 @@ from attn_nas.events.types import (
     TrialFinished,
     TrialStarted,
 )
-from attn_nas.format import count, duration
+from attn_nas.format import count, duration, spoken_duration
 from attn_nas.terminal.console import console
 from attn_nas.terminal.decoding_bar import decoding_shown
 from attn_nas.terminal.lines import Lines
@@ -324,6 +324,24 @@ def test_a_pipe_is_wide_enough_for_tables_unless_told(monkeypatch):
     assert console().width == 200
     monkeypatch.setenv("COLUMNS", "70")
     assert console().width == 70
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.2, "1 s"),
+        (40, "40 s"),
+        (89, "89 s"),
+        (725, "12 min"),
+        (5400, "1.5 h"),
+        (17363, "4.8 h"),
+        (90_000, "25 h"),
+        (260_000, "3 days"),
+    ],
+)
+def test_durations_are_said_with_two_figures(seconds, expected):
+    """As a person says them."""
+    assert spoken_duration(seconds) == expected
 
 
 def test_durations_have_hours_when_they_need_them():
