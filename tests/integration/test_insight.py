@@ -13,11 +13,13 @@ from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
 from attn_nas.execution.settings import Local
 from attn_nas.report import write_insight
+from attn_nas.report.charts.heat_data import heat_data
 from attn_nas.sampling import Beliefs, Training
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.metric import ACCURACY
+from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.naming import written
 from attn_nas.terminal.insight_table import insight_notes, insight_tables
 from attn_nas.testing import TableTrainer
 
@@ -99,7 +101,7 @@ def test_it_agrees_in_sign_with_the_front(tiny_space):
     trainings = [Training(bare, 0, _either(bare)), *_trainings(encoding, _either, number=80)]
     beliefs = Beliefs.of(trainings, {training.genotype.key: (training.genotype.num_attended,) for training in trainings})
     alone = _of(encoding, trainings).alone
-    sure = 0
+    drawn, sure = _drawn(alone), 0
     for training in trainings:
         placed = [(str(site), placement) for site, placement in training.genotype.sites if placement]
         if len(placed) != 1:
@@ -108,7 +110,31 @@ def test_it_agrees_in_sign_with_the_front(tiny_space):
         if lead.probability > 0.9:
             sure += 1
             assert alone.cells[site][placement.mechanism].change > 0
+            assert drawn[site, written(placement.mechanism)]["good"]
     assert sure >= 3
+
+
+@pytest.mark.parametrize("metric", [ACCURACY, Metric("error", "minimize", bounded=True), Metric("loss", "minimize")])
+def test_the_heat_map_has_the_effects_and_their_signs(tiny_space, metric):
+    """Each cell that the space allows: its change in the metric, the colour by whether it helps, and where there is no data."""
+    encoding = Encoding(tiny_space)
+    alone = _of(encoding, _trainings(encoding, _first_se, number=20)).alone
+    drawn, unit = _drawn(alone, metric), 100 if metric.bounded else 1
+    assert len(drawn) == sum(map(len, alone.cells.values()))
+    for site, row in alone.cells.items():
+        for mechanism, effect in row.items():
+            cell = drawn[site, written(mechanism)]
+            assert cell["change"] == pytest.approx(unit * metric.change(effect.change), rel=1e-4)
+            assert cell["low"] <= cell["change"] <= cell["high"]
+            assert (cell["good"], cell["sure"]) == (effect.change > 0, effect.beyond_noise)
+            assert cell["trained"] == effect.trained
+            assert float(cell["text"]) == pytest.approx(cell["change"], abs=0.051, rel=0.01)
+
+
+def _drawn(additions, metric=ACCURACY):
+    """The cells of a heat map by site and mechanism."""
+    data = heat_data(additions, "effects", metric)
+    return {(data["sites"][cell["row"]], data["mechanisms"][cell["column"]]): cell for cell in data["cells"]}
 
 
 def test_a_pick_without_attention_has_no_second_way(tiny_space):

@@ -1,8 +1,8 @@
 // Parallel axes: a line for each candidate through its mechanism at each site, its cost and the metric. Ranges select candidates.
 attnNas.makers.parallel = (chart) => {
-  const { page, colours, costAxis, costOf, isSelecting, isSelected, text } = attnNas;
-  const NAMES = { cost: () => costAxis().name, value: () => page.charts.front.metric.label };
-  let kept = [], dropped = []; // rows as they are drawn
+  const { page, colours, costAxis, costOf, isSelected, text } = attnNas;
+  const NAMES = { cost: () => costAxis().name, value: () => [page.charts.front.metric.name, page.charts.front.metric.unit].filter(Boolean).join(", ") };
+  let drawn = {}; // the rows of each series: those that are not selected, those that are, and members of the front among them
   let focused = 0;
 
   const rows = () => [...page.rows.values()].filter((row) => costOf(row) !== null);
@@ -29,6 +29,7 @@ attnNas.makers.parallel = (chart) => {
     progressive: 0,
     activeOpacity: opacity,
     inactiveOpacity: 0.07,
+    z: id === "front" ? 3 : 2,
     lineStyle: { opacity },
     emphasis: { lineStyle: { opacity: 1, width: 4, color: palette.trunk } },
     data: found.map((row) => line(row, all, palette)),
@@ -42,10 +43,9 @@ attnNas.makers.parallel = (chart) => {
     height: () => (vertical() ? 60 + 62 * axes().length : 400),
     option: () => {
       const palette = colours(), all = axes(), found = rows();
-      const front = (row) => (page.charts.front.front.includes(row.key) ? 1 : 0);
-      found.sort((a, b) => front(a) - front(b));
-      kept = found.filter(isSelected);
-      dropped = found.filter((row) => !isSelected(row));
+      const isFront = (row) => page.charts.front.front.includes(row.key) || row.key in page.charts.front.marked;
+      const kept = found.filter(isSelected);
+      drawn = { dropped: found.filter((row) => !isSelected(row)), kept: kept.filter((row) => !isFront(row)), front: kept.filter(isFront) };
       const gap = (chart.plot.clientWidth - 130) / Math.max(1, all.length - 1);
       const metric = page.charts.front.metric;
       return {
@@ -77,8 +77,9 @@ attnNas.makers.parallel = (chart) => {
               axisLabel: { formatter: (value) => (axis.id === "value" ? String(Number(value.toPrecision(5))) : costAxis().bare === null ? `${Number(value.toPrecision(3))}×` : `${Number(value.toPrecision(3))} %`) } }),
         })),
         series: [
-          series("dropped", dropped, all, palette, 0.07),
-          series("kept", kept, all, palette, found.length > 300 && !isSelecting() ? 0.25 : 0.6),
+          series("dropped", drawn.dropped, all, palette, Math.min(0.07, 20 / found.length)),
+          series("kept", drawn.kept, all, palette, Math.max(0.06, Math.min(0.6, 60 / kept.length))),
+          series("front", drawn.front, all, palette, 0.9),
         ],
         tooltip: { confine: true, transitionDuration: 0, backgroundColor: palette.panel, borderColor: palette.line, textStyle: { color: palette.ink, fontSize: 13 },
           formatter: ({ name }) => attnNas.tip(page.rows.get(name)) },
@@ -101,9 +102,11 @@ attnNas.makers.parallel = (chart) => {
         attnNas.select();
       });
       const pointed = (name) => {
-        chart.instance.dispatchAction({ type: "downplay", seriesId: ["kept", "dropped"] });
-        const index = kept.findIndex((row) => row.key === name);
-        if (index >= 0) chart.instance.dispatchAction({ type: "highlight", seriesId: "kept", dataIndex: index });
+        chart.instance.dispatchAction({ type: "downplay", seriesId: ["kept", "front"] });
+        for (const seriesId of ["kept", "front"]) {
+          const dataIndex = drawn[seriesId].findIndex((row) => row.key === name);
+          if (dataIndex >= 0) chart.instance.dispatchAction({ type: "highlight", seriesId, dataIndex });
+        }
       };
       chart.renewed = () => pointed(page.hot);
       chart.instance.on("mouseover", ({ name }) => { if (page.rows.has(name)) attnNas.light(name); });
