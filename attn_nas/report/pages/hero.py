@@ -29,6 +29,12 @@ class Hero:
         return self.pick is not None and not self.pick.record.genotype.num_attended
 
     @property
+    def best(self) -> Candidate | None:
+        """The candidate with the largest estimate, where that is not the pick."""
+        key = self.run.verdict.best
+        return self.run.candidate(key) if key and self.pick and key != self.pick.record.key else None
+
+    @property
     def kicker(self) -> str:
         """What the pick is, in two or three words above its name."""
         kind = self.run.verdict.kind
@@ -85,7 +91,8 @@ def cards_of(run: Run) -> list[Card]:
     if run.pick is None:
         return []
     within = [_within(run, f"Best within {limit[:-1]} %", limit) for limit in WITHIN]
-    return [Card("Recommended", run.pick, cost_of(run.pick)), *within]
+    heading = "Best guess so far" if run.verdict.kind == "not tested" else "Recommended"
+    return [Card(heading, run.pick, cost_of(run.pick)), *within]
 
 
 def budget_card(run: Run, budget: str) -> Card | None:
