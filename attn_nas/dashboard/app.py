@@ -32,7 +32,7 @@ from attn_nas.errors import AttnNasError, RunError, UsageError
 from attn_nas.events.log import EventLog
 from attn_nas.report.pages.candidate_page import CandidatePage
 from attn_nas.report.pages.comparison_page import choice_context, comparison_context
-from attn_nas.report.pages.environment import SCRIPTS, render, static
+from attn_nas.report.pages.environment import SCRIPTS, render, static, static_version
 from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.reading import RunReading
@@ -245,7 +245,10 @@ def _asset(request: Request) -> Response:
     name = request.path_params["file"]
     if name not in ASSETS:
         return PlainTextResponse("there is no such file\n", status_code=404)
-    return Response(static(name), media_type=mimetypes.guess_type(name)[0])
+    # An address with the version of the file has no other content later.
+    is_lasting = request.query_params.get("v") == static_version(name)
+    headers = {"cache-control": "private, max-age=31536000, immutable"} if is_lasting else None
+    return Response(static(name), media_type=mimetypes.guess_type(name)[0], headers=headers)
 
 
 async def _events(follower: Follower, is_stopping: Callable[[], bool]) -> AsyncIterator[str]:

@@ -16,7 +16,7 @@ from attn_nas.dashboard.serve import serve
 from attn_nas.engine.search import Search
 from attn_nas.errors import UsageError
 from attn_nas.execution.settings import Local
-from attn_nas.report.pages.environment import static
+from attn_nas.report.pages.environment import SCRIPTS, static
 from attn_nas.space.task import Task
 from attn_nas.testing import TableTrainer
 
@@ -252,6 +252,16 @@ def test_pages_hold_the_strictest_policy(app, ask, pages):
     assert not any(
         re.search(r"\beval\(|new Function|setAttribute\(\"style\"|https?://(?!www\.w3\.org)", each) for each in scripts
     )
+
+
+def test_a_browser_keeps_scripts_by_their_version(app, ask, pages):
+    """The address on a page has the version of the file; without it, and with another one, nothing is kept."""
+    addresses = re.findall(r'(?:src|href)="(/assets/[^"]*\?v=[^"]*)"', ask(app, pages[0]).text)
+    assert {address.split("?")[0] for address in addresses} >= {f"/assets/{name}" for name in (*SCRIPTS, "style.css")}
+    for address in addresses:
+        assert ask(app, address).headers["cache-control"] == "private, max-age=31536000, immutable"
+        for other in (address.split("?")[0], f"{address}0"):
+            assert ask(app, other).headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("kind", ["websocket", "other"])

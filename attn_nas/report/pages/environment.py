@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -52,6 +53,7 @@ def environment() -> Environment:
         spoken=spoken_duration,
         estimate=estimate_of,
         costs=cost_of,
+        asset=_asset,
     )
     made.globals["scripts"] = SCRIPTS
     return made
@@ -65,6 +67,17 @@ def render(template: str, **context: Any) -> str:
 def static(name: str) -> str:
     """Return the text of a style sheet or a script."""
     return (files("attn_nas.report.pages") / "static" / name).read_text(encoding="utf-8")
+
+
+@cache
+def static_version(name: str) -> str:
+    """Return the version of a style sheet or a script, which changes with its text."""
+    return sha256(static(name).encode()).hexdigest()[:12]
+
+
+def _asset(name: str) -> str:
+    """Return the address of a style sheet or a script; a browser may keep what it gets there."""
+    return f"/assets/{name}?v={static_version(name)}"
 
 
 def _stamp(seconds: float) -> str:
