@@ -1,5 +1,6 @@
 """What the page of a run says: the pick in words, budgets, trust, next steps, steps of the search, the table of candidates."""
 
+import json
 import re
 import tarfile
 from dataclasses import replace
@@ -169,6 +170,29 @@ def test_the_axis_of_seeds_follows_the_metric(first, monkeypatch):
     best, worst = trust.rows[0], trust.rows[-1]
     assert best.estimate < worst.estimate
     assert float(trust.ends[0].split()[0]) < float(trust.ends[1].split()[0])
+
+
+def test_a_full_training_is_shown_beside_the_estimates(first, get):
+    """Each network with its interval and its gain over no attention; one seed has no interval, a damaged file is left out."""
+    path = first.folder.path / "retraining.json"
+    pick, bare = first.pick.record.key, first.verdict.bare
+    gain = {"mean": 0.0312, "low": 0.02, "high": 0.042, "p": 0.01}
+    rows = [
+        {"key": pick, "name": "winner", "accuracy": 0.9712, "low": 0.968, "high": 0.974, "gains": {"bare": gain}},
+        {"key": bare, "name": "none", "accuracy": 0.94, "low": None, "high": None, "gains": {}},
+    ]
+    try:
+        path.write_text(json.dumps({"plan": {"recipe": {"epochs": 20}, "seeds": [1, 2, 3]}, "networks": rows}))
+        page = get("/runs/run").text
+        assert "20 epochs with 3 seeds, on the test split" in page
+        assert "96.80 % to 97.40 %" in page
+        assert "+3.12 (+2.00 to +4.20)" in page
+        assert [score.key for score, _ in Trust(first).full_rows] == [pick, bare]
+        path.write_text("{}")
+        assert Trust(first).full is None
+        assert "After full training" not in get("/runs/run").text
+    finally:
+        path.unlink()
 
 
 def test_next_steps_follow_from_the_verdict(first, nothing, recorded):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 
+from attn_nas.errors import RunError
+from attn_nas.followups.full_scores import FullScore, FullScores
 from attn_nas.format import capitalised, likely, reference_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.pick_words import PickWords
@@ -125,3 +128,24 @@ class Trust:
         words = PickWords.of(self.run)
         found = words.warning if words else ""
         return f"A short training finds the region of good placements, not the best of them. {found}".rstrip()
+
+    @cached_property
+    def full(self) -> FullScores | None:
+        """What the last full training has reached; None if there was none, or if its file is damaged."""
+        try:
+            return FullScores.read(self.run.folder, self.run.metric)
+        except RunError:
+            return None
+
+    @property
+    def full_rows(self) -> list[tuple[FullScore, str]]:
+        """Networks of the full training with their gain over no attention in words, the best first."""
+        networks = self.full.networks if self.full else ()
+        return [(each, self._gain(each)) for each in sorted(networks, key=lambda each: -each.score)]
+
+    def _gain(self, score: FullScore) -> str:
+        if score.gain is None:
+            return ""
+        unit, digits = (100, ".2f") if self.run.metric.bounded else (1, ".3g")
+        mean, low, high = (format(unit * each, f"+{digits}") for each in score.gain)
+        return mean if isnan(score.gain[1]) else f"{mean} ({low} to {high})"
