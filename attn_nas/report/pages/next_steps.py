@@ -19,7 +19,10 @@ _MOST_CONFIRMED = 8
 
 @dataclass(frozen=True)
 class NextStep:
-    """A ``command`` and what it is good for; ``seconds`` is its predicted time, one training at a time, or None."""
+    """A ``command`` and what it is good for.
+
+    ``seconds`` is its predicted time, one training at a time: 0 if all of it is done, None if it cannot be predicted.
+    """
 
     words: str
     command: str
