@@ -38,9 +38,7 @@ class Hero:
     def kicker(self) -> str:
         """What the pick is, in two or three words above its name."""
         kind = self.run.verdict.kind
-        if kind == "not tested":
-            return "Best guess so far"
-        return "Recommended" if kind in ("winner", "tie") and not self.is_bare else "Nothing found"
+        return "Nothing found" if self.is_bare and kind != "not tested" else capitalised(pick_label(self.run))
 
     @property
     def headline(self) -> str:
@@ -91,8 +89,7 @@ def cards_of(run: Run) -> list[Card]:
     if run.pick is None:
         return []
     within = [_within(run, f"Best within {limit[:-1]} %", limit) for limit in WITHIN]
-    heading = "Best guess so far" if run.verdict.kind == "not tested" else "Recommended"
-    return [Card(heading, run.pick, cost_of(run.pick)), *within]
+    return [Card(capitalised(pick_label(run)), run.pick, cost_of(run.pick)), *within]
 
 
 def budget_card(run: Run, budget: str) -> Card | None:
@@ -115,6 +112,11 @@ def _within(run: Run, heading: str, limit: int | str) -> Card:
         least = min(run.candidates, key=lambda each: each.record.cost.flops)
         return Card(heading, None, f"no candidate is that cheap: the cheapest has {count(least.record.cost.flops)} FLOPs")
     return Card(heading, candidate, cost_of(candidate))
+
+
+def pick_label(run: Run) -> str:
+    """What the pick of ``run`` is called beside its name; nothing is recommended before it was tested."""
+    return "best guess so far" if run.verdict.kind == "not tested" else "recommended"
 
 
 def estimate_of(candidate: Candidate) -> str:

@@ -10,6 +10,7 @@ from math import isnan
 from attn_nas.errors import RunError
 from attn_nas.followups.full_scores import FullScore, FullScores
 from attn_nas.format import capitalised, likely, reference_label
+from attn_nas.report.pages.hero import pick_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
@@ -54,7 +55,7 @@ class Trust:
         run, verdict = self.run, self.run.verdict
         if run.pick is None:
             return
-        yield run.pick, "recommended"
+        yield run.pick, pick_label(run)
         for limit in WITHIN:
             within = run.best_within(limit)
             if within and within != run.pick:
