@@ -145,10 +145,10 @@ def search(
 
 def _show_end(found: "Run", finished: "SearchFinished", about: Sequence[str], results: Results, messages: "Console") -> None:
     """Print the lines ``about`` the data, what was written, the pick with its verdict, and the next command."""
-    from attn_nas.terminal.closing import closing_lines
+    from attn_nas.terminal.closing import closing_lines, line_style
 
     for line in (*about, *results.lines(found), *closing_lines(found, finished)):
-        messages.print(line, markup=False, highlight=False, soft_wrap=not messages.is_terminal)
+        messages.print(line, style=line_style(line), markup=False, highlight=False, soft_wrap=not messages.is_terminal)
 
 
 def _check_least(**options: tuple[int | None, int]) -> None:

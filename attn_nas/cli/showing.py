@@ -49,7 +49,7 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
         print(json_module.dumps(document, indent=2))
         return
     from attn_nas.space.metric import ACCURACY
-    from attn_nas.terminal.closing import claim_lines, pick_lines
+    from attn_nas.terminal.closing import claim_lines, line_style, pick_lines
     from attn_nas.terminal.console import console
     from attn_nas.terminal.tables import front_table
 
@@ -59,10 +59,8 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     out.print()
     out.print(front_table(opened.references, f"References: {scores}", out.width))
     tied = [f"~: {opened.verdict.meaning_of_tied}."] if opened.verdict.tied else []
-    claims = claim_lines(opened)
-    against = [f"The pick against the references, {opened.verdict.after}:", *claims] if claims else []
-    for line in (*tied, "", *pick_lines(opened), *against, ""):
-        out.print(line, markup=False, soft_wrap=not out.is_terminal)
+    for line in (*tied, "", *pick_lines(opened), *claim_lines(opened), ""):
+        out.print(line, style=line_style(line), markup=False, soft_wrap=not out.is_terminal)
     images = f": training images are {opened.augmentation}" if opened.augmentation else ""
     out.print(f"{opened.data_name}{images}", markup=False)
     for record in opened.failures:
