@@ -15,6 +15,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def signed_percent(share: float) -> str:
+    """A change as a percentage of the whole, with its sign: ``+0.26 %``; two significant digits below 0.01 %."""
+    shown = 100 * share
+    return f"{shown:+.2f} %" if abs(shown) >= 0.01 or not shown else f"{shown:+.1g} %"
+
+
 def likely(share: float) -> str:
     """A probability that was estimated from finite data: ``77 %``; ``> 99 %`` or ``< 1 %`` where it is nearly 1 or 0."""
     if share > 0.99:
@@ -40,6 +46,16 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def after_epochs(number: int) -> str:
+    """Which training a score is of: ``after 3 epochs``."""
+    return f"after {number} epoch{'s' * (number != 1)}"
+
+
+def capitalised(text: str) -> str:
+    """``text`` with a capital at its beginning; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def listed(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:

@@ -63,7 +63,7 @@ OTHERS: Mapping[str, Callable[[int], Instance]] = {
 
 def judged(records: Sequence[Record]) -> dict[str, Any]:
     """The verdict on the trainings of a search."""
-    verdict = Verdict.of(records, beliefs_of(records, AXES), SEED)
+    verdict = Verdict.of(records, beliefs_of(records, AXES), seed=SEED, epochs=1, axes=AXES)
     return {"kind": verdict.kind, "p": verdict.p, "announced": verdict.allows_claims, "trainings": len(records)}
 
 

@@ -193,10 +193,10 @@ def real_search(run: Path) -> None:
 
 
 def retrain(run: Path) -> None:
-    """Full training of the knee, the references and a plain trunk, for two epochs with one seed."""
+    """Full training of the pick, the references and a plain trunk, for two epochs with one seed."""
     opened = Run(run)
-    assert opened.knee
-    planned = Retraining(opened, [opened.knee], epochs=2, seeds=1)
+    assert opened.pick
+    planned = Retraining(opened, [opened.pick], epochs=2, seeds=1)
     resources = Resources.choose(opened.manifest.numerics, 1, workers=1)
     planned.train(resources, lambda *_: None)
     planned.write(planned.result())
@@ -334,8 +334,8 @@ def models_wrong(run: Path) -> Violations:
 def retrained_wrong(run: Path) -> Violations:
     """Whether a full training is complete, and nothing else has come of it."""
     opened = Run(run)
-    assert opened.knee
-    planned = Retraining(opened, [opened.knee], epochs=2, seeds=1)
+    assert opened.pick
+    planned = Retraining(opened, [opened.pick], epochs=2, seeds=1)
     found = [f"{planned.remaining} trainings are missing"] if planned.remaining else []
     found += [] if json.loads((run / "retraining.json").read_text()) else ["retraining.json is empty"]
     return found + [f"{path.relative_to(run)} was left" for path in run.rglob("*") if is_leftover(path)]

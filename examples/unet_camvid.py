@@ -187,9 +187,8 @@ def search(run: Path, trials: int, epochs: int, workers: int | None) -> an.Run:
 
 def contestants(run: an.Run) -> dict[str, Callable[[int], nn.Module]]:
     """What is trained at full length: makers of networks from a seed, by name."""
-    picked = run.candidate(run.verdict.pick) if run.verdict.pick else run.front[-1]
     usual = {each.record.reference: each for each in run.references}
-    chosen = {f"pick: {picked.record.genotype}": picked}
+    chosen = {f"pick: {run.pick.name}": run.pick} if run.pick else {}
     chosen |= {name: usual[name] for name in ("scse everywhere", "se everywhere", "none") if name in usual}
 
     def placed(candidate: Any) -> Callable[[int], nn.Module]:

@@ -13,7 +13,7 @@ from attn_nas.cli.options import (
     FrontOption,
     JsonOption,
     KeysArgument,
-    KneeOption,
+    PickOption,
     RunArgument,
 )
 from attn_nas.errors import UsageError
@@ -24,7 +24,7 @@ _NUM_IMAGES = 6
 def why(
     run: RunArgument,
     keys: KeysArgument = None,
-    knee: KneeOption = False,
+    pick: PickOption = False,
     front: FrontOption = False,
     best_under: BestUnderOption = None,
     images: Annotated[
@@ -41,12 +41,12 @@ def why(
     the search, with 90 % intervals, and writes insight.json and insight.svg into the run folder. With them: shows activation
     maps and gates of candidates, next to the bare trunk and CBAM everywhere, and writes a picture KEY.png for each.
     """
-    if keys or knee or front or best_under is not None:
-        maps(run, keys, knee, front, best_under, _NUM_IMAGES if images is None else images, to, data_root, download, json)
+    if keys or pick or front or best_under is not None:
+        maps(run, keys, pick, front, best_under, _NUM_IMAGES if images is None else images, to, data_root, download, json)
         return
     for option, value in (("--images", images), ("--to", to), ("--data-root", data_root), ("--download", download or None)):
         if value is not None:
-            raise UsageError(f"{option} is for maps of candidates: add a KEY, --knee, --front or --best-under")
+            raise UsageError(f"{option} is for maps of candidates: add a KEY, --pick, --front or --best-under")
     insight(run, json)
 
 
@@ -66,7 +66,7 @@ def insight(run: RunArgument, json: JsonOption = False) -> None:
         for table in insight_tables(found, opened.metric):
             out.print(table)
             out.print()
-        for line in insight_notes(found, opened.metric):
+        for line in insight_notes(found, opened.metric, opened.verdict.epochs):
             out.print(line, markup=False, soft_wrap=not out.is_terminal)
     written = write_insight(found, opened, opened.folder.path)
     if not json:
@@ -77,7 +77,7 @@ def insight(run: RunArgument, json: JsonOption = False) -> None:
 def maps(
     run: RunArgument,
     keys: KeysArgument = None,
-    knee: KneeOption = False,
+    pick: PickOption = False,
     front: FrontOption = False,
     best_under: BestUnderOption = None,
     images: Annotated[int, typer.Option(help="Number of validation images in the picture.")] = _NUM_IMAGES,
@@ -86,7 +86,7 @@ def maps(
     download: DownloadOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Show activation maps and gates of candidates, by default of the knee; same as attn-nas why RUN KEY."""
+    """Show activation maps and gates of candidates, by default of the pick; same as attn-nas why RUN KEY."""
     from attn_nas.maps import compare
     from attn_nas.report import write_maps
     from attn_nas.runs.run import Run
@@ -95,7 +95,7 @@ def maps(
     from attn_nas.terminal.maps_table import GLOSSARY, maps_notes, maps_tables
 
     opened = Run(run, data_root=data_root)
-    selected = Selection(keys or (), knee, front, best_under, otherwise="knee").of(opened)
+    selected = Selection(keys or (), pick, front, best_under, otherwise="pick").of(opened)
     comparisons = compare(opened, selected, images, download=download)
     written = write_maps(comparisons, to or opened.folder.maps)
     if json:

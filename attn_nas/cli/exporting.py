@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli.options import BestUnderOption, DataRootOption, DownloadOption, JsonOption, KneeOption, RunArgument
+from attn_nas.cli.options import BestUnderOption, DataRootOption, DownloadOption, JsonOption, PickOption, RunArgument
 
 
 def export(
@@ -14,7 +14,7 @@ def export(
     trial: Annotated[
         list[str] | None, typer.Option(help="Key of a candidate, or the beginning of the key; repeat it for several.")
     ] = None,
-    knee: KneeOption = False,
+    pick: PickOption = False,
     front: Annotated[bool, typer.Option("--front", help="Select all members of the front; the default.")] = False,
     best_under: BestUnderOption = None,
     format: Annotated[
@@ -44,7 +44,7 @@ def export(
 
     formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
     opened = Run(run, data_root=data_root)
-    selection = Selection(trial or (), knee, front, best_under)
+    selection = Selection(trial or (), pick, front, best_under)
     with_front = front or not (selection.is_explicit or retrained)
     if retrained and not selection.is_explicit:
         selection = Selection(FullTraining.of(opened).winners)

@@ -14,7 +14,7 @@ from attn_nas.cli.options import (
     FrontOption,
     JsonOption,
     KeysArgument,
-    KneeOption,
+    PickOption,
     PlanOption,
     RunArgument,
     ThreadsOption,
@@ -86,7 +86,7 @@ def baseline(
 def retrain(
     run: RunArgument,
     keys: KeysArgument = None,
-    knee: KneeOption = False,
+    pick: PickOption = False,
     front: FrontOption = False,
     best_under: BestUnderOption = None,
     epochs: Annotated[
@@ -106,7 +106,7 @@ def retrain(
 ) -> None:
     """Train candidates in full, with all references and a wider trunk, and compare them on the test split.
 
-    Without KEY or a selecting option, trains the knee of the front. An interrupted retraining continues with the same command.
+    Without KEY or a selecting option, trains the pick of the run. An interrupted retraining continues with the same command.
     Writes retraining.json into the run folder.
     """
     from attn_nas.cli.planned import print_result, train_as_planned
@@ -116,7 +116,7 @@ def retrain(
     from attn_nas.terminal.retraining_table import retraining_notes, retraining_plan, retraining_table
 
     opened = Run(run, data_root=data_root)
-    winners = Selection(keys or (), knee, front, best_under, otherwise="knee").of(opened)
+    winners = Selection(keys or (), pick, front, best_under, otherwise="pick").of(opened)
     planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
     if train_as_planned(planned, retraining_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         result = planned.result()

@@ -10,7 +10,9 @@ MAX_SEEDS, MAX_EPOCHS = 1000, 100_000
 
 RunArgument = Annotated[Path, typer.Argument(help="Run folder.")]
 KeysArgument = Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Keys of candidates, or the beginnings of keys.")]
-KneeOption = Annotated[bool, typer.Option("--knee", help="Select the knee of the front.")]
+PickOption = Annotated[
+    bool, typer.Option("--pick", help="Select the pick: the cheapest that cannot be told apart from the most accurate.")
+]
 FrontOption = Annotated[bool, typer.Option("--front", help="Select all members of the front.")]
 BestUnderOption = Annotated[
     str | None,

@@ -1,17 +1,16 @@
 """``attn-nas search``: start a search, or continue one."""
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attn_nas.cli.options import DataRootOption, DownloadOption, ThreadsOption
+from attn_nas.cli.results import Results, write_results
 from attn_nas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -116,7 +115,9 @@ def search(
         elif is_redrawn:
             shown = stack.enter_context(live_view(err))
         else:
-            shown = Lines(out)
+            shown = lines = Lines(out)
+            if out.is_terminal:
+                lines.prepare()
         if resume:
             limits = (max_flops, max_params, warm_start)
             chosen = _loaded(space, run, seed, precision, storage, only_new=limits, data_root=data_root, download=download)
@@ -132,47 +133,22 @@ def search(
             execution=execution,
             callbacks=(shown, note_ends),
         )
-    finished = ended[-1]
+        finished = ended[-1]
+        results = write_results(found, [shown], export=export and finished.why != "interrupted")
     about = about_data(started[-1]) if is_redrawn else ()  # the view that has shown these lines is gone
-    _write_and_show(found, finished, about, None if json else out, err if json else out, export=export)
+    _show_end(found, finished, about, results, err if json else out)
     if finished.why == "interrupted":
         raise typer.Exit(130)
     if not found.candidates:
         raise typer.Exit(1)
 
 
-def _write_and_show(
-    found: "Run",
-    finished: "SearchFinished",
-    about: Sequence[str],
-    tables: "Console | None",
-    messages: "Console",
-    *,
-    export: bool,
-) -> None:
-    """Write the front and its models, then print the lines ``about`` the data, the front and the closing lines.
-
-    The front is printed on ``tables``, if it is given, the lines on ``messages``.
-    """
-    from attn_nas.export import export_front
-    from attn_nas.report import write_front
+def _show_end(found: "Run", finished: "SearchFinished", about: Sequence[str], results: Results, messages: "Console") -> None:
+    """Print the lines ``about`` the data, what was written, the pick with its verdict, and the next command."""
     from attn_nas.terminal.closing import closing_lines
-    from attn_nas.terminal.tables import front_table
 
-    where = found.folder.path
-    written = write_front(found, where)
-    show = partial(messages.print, markup=False, highlight=False, soft_wrap=not messages.is_terminal)
-    for line in about:
-        show(line)
-    if tables:
-        tables.print(front_table(found.front, f"Pareto front of {len(found.front)}", tables.width))
-    for line in closing_lines(found, finished):
-        show(line)
-    show(f"Written: {', '.join(path.name for path in written)} in {where}")
-    if export and finished.why != "interrupted" and export_front(found, where / "export", force=True, prune=True):
-        show(f"Models, verified: {where / 'export'}/KEY/model.py")
-    if found.knee:
-        show(f"Next: attn-nas show {shlex.quote(str(where))} {found.knee.record.key}")
+    for line in (*about, *results.lines(found.folder.path), *closing_lines(found, finished)):
+        messages.print(line, markup=False, highlight=False, soft_wrap=not messages.is_terminal)
 
 
 def _check_least(**options: tuple[int | None, int]) -> None:

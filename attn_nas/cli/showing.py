@@ -23,8 +23,8 @@ def show(
 ) -> None:
     """Show the Pareto front of a run; with a KEY one candidate, with two to four KEYs a comparison of candidates.
 
-    The front is printed with the references and the hypervolume. One candidate is drawn block by block, with its costs and
-    learning curves. A comparison marks the sites that differ, and gives the leads of the first candidate.
+    The front is printed with the references, the pick and the verdict. One candidate is drawn block by block, with its costs
+    and learning curves. A comparison marks the sites that differ, and gives the leads of the first candidate.
     """
     chosen = keys or []
     if svg is not None and len(chosen) != 1:
@@ -45,26 +45,25 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     if json:
         print(json_module.dumps(opened.to_dict(), indent=2))
         return
+    from attn_nas.space.metric import ACCURACY
+    from attn_nas.terminal.closing import claim_lines, pick_lines
     from attn_nas.terminal.console import console
-    from attn_nas.terminal.tables import front_table, reference_point_texts
+    from attn_nas.terminal.tables import front_table
 
-    out = console()
-    out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}", out.width))
+    out = console(highlight=False)
+    scores = f"{'validation accuracy' if opened.metric == ACCURACY else opened.metric.name} {opened.verdict.after}"
+    out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}: {scores}", out.width))
     out.print()
-    out.print(front_table(opened.references, "References", out.width))
-    if opened.candidates:
-        out.print(f"\n{opened.verdict.text}", markup=False, highlight=False, soft_wrap=not out.is_terminal)
-    if opened.verdict.tied:
-        out.print(f"~: {opened.verdict.meaning_of_tied}.", markup=False, highlight=False, soft_wrap=not out.is_terminal)
-    out.print(
-        f"\nhypervolume {opened.hypervolume:,.4g} {' x '.join((opened.metric.name, *opened.axes))}, "
-        f"reference point ({', '.join(reference_point_texts(opened))})",
-        highlight=False,
-    )
+    out.print(front_table(opened.references, f"References: {scores}", out.width))
+    tied = [f"~: {opened.verdict.meaning_of_tied}."] if opened.verdict.tied else []
+    claims = claim_lines(opened)
+    against = [f"The pick against the references, {opened.verdict.after}:", *claims] if claims else []
+    for line in (*tied, "", *pick_lines(opened), *against, ""):
+        out.print(line, markup=False, soft_wrap=not out.is_terminal)
     images = f": training images are {opened.augmentation}" if opened.augmentation else ""
-    out.print(f"{opened.data_name}{images}", markup=False, highlight=False)
+    out.print(f"{opened.data_name}{images}", markup=False)
     for record in opened.failures:
-        out.print(f"failed: {record.key} {record.genotype}: {record.reason}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"failed: {opened.names[record.key]} ({record.key}): {record.reason}", markup=False, soft_wrap=True)
 
 
 def compare(
@@ -107,10 +106,13 @@ def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
     from attn_nas.space.metric import ACCURACY
     from attn_nas.terminal.console import console
     from attn_nas.terminal.drawing import drawing
+    from attn_nas.terminal.tables import network_text
 
     out = console(highlight=False)
-    name = f", reference {reference_label(record.reference)!r}" if record.reference else ""
-    out.print(f"candidate {record.key} (trial {record.number}{name})\n")
+    reference = f", reference {reference_label(record.reference)!r}" if record.reference else ""
+    picked = ", the pick" if record.key == candidate.run.verdict.pick else ""
+    out.print(network_text(candidate, ascii_only=out.options.ascii_only))
+    out.print(f"candidate {record.key} (trial {record.number}{reference}{picked})\n")
     out.print(drawing(record.genotype), soft_wrap=True)
     out.print()
     belief, metric = candidate.belief, candidate.run.metric
@@ -118,8 +120,8 @@ def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
         low, high = metric.interval(belief.low, belief.high)
         shown = f"{metric.name} {metric.mean_text(candidate.expected)}{' (validation)' * (metric == ACCURACY)}"
         out.print(
-            f"{shown}, with a probability of 90 % between {low} and {high}; "
-            f"on the front with a probability of {likely(belief.chance)}",
+            f"{shown} {candidate.run.verdict.after}, with a probability of 90 % between {low} and {high}; "
+            f"{likely(belief.chance)} likely best for its cost",
             soft_wrap=not out.is_terminal,
         )
     for each in candidate.results:

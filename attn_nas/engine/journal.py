@@ -95,8 +95,8 @@ class Journal:
         self._live.begin(trial.number)
         return Record(trial.number, "running", genotype, replicate.seed, cost, reference, None, None, None)
 
-    def start(self, record: Record) -> None:
-        """Tell that a training has begun."""
+    def start(self, record: Record, ledger: Ledger) -> None:
+        """Tell that a training has begun, of the network as the ``ledger`` names it."""
         self._emit(
             TrialStarted(
                 number=record.number,
@@ -106,6 +106,7 @@ class Journal:
                 reference=record.reference,
                 flops=record.cost.flops,
                 params=record.cost.params,
+                name=ledger.name(record.genotype),
             )
         )
 
@@ -143,11 +144,12 @@ class Journal:
                 front=ledger.front,
                 hypervolume=ledger.hypervolume,
                 finished=ledger.finished,
+                name=ledger.name(record.genotype),
             )
         )
 
-    def pause(self, record: Record, finished: int) -> None:
-        """Tell that a training was paused; ``finished`` candidates of the budget are done."""
+    def pause(self, record: Record, ledger: Ledger) -> None:
+        """Tell that a training was paused, with the budget as the ``ledger`` has it."""
         assert record.partial
         self._emit(
             TrialPaused(
@@ -158,7 +160,8 @@ class Journal:
                 epochs=record.partial.epochs,
                 accuracy=record.partial.accuracy,
                 seconds=record.partial.seconds,
-                finished=finished,
+                finished=ledger.finished,
+                name=ledger.name(record.genotype),
             )
         )
 
@@ -170,8 +173,8 @@ class Journal:
     def _drop(self, number: int, state: State, reason: str) -> None:
         self._live.end(number, {"ended": state, "reason": reason}, state=TrialState.FAIL)
 
-    def fail(self, record: Record, finished: int) -> None:
-        """Tell that a training ended without a score; ``finished`` candidates of the budget are done."""
+    def fail(self, record: Record, ledger: Ledger) -> None:
+        """Tell that a training ended without a score, with the budget as the ``ledger`` has it."""
         self._emit(
             TrialFailed(
                 number=record.number,
@@ -180,7 +183,8 @@ class Journal:
                 placements=str(record.genotype),
                 reason=record.reason or "",
                 counts=record.state == "failed",
-                finished=finished,
+                finished=ledger.finished,
+                name=ledger.name(record.genotype),
             )
         )
 

@@ -10,6 +10,8 @@ from statistics import fmean
 from attn_nas.events.types import FrontPoint
 from attn_nas.runs.beliefs import costs_of, reference_point_of
 from attn_nas.runs.record import Record
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.naming import Names
 from attn_nas.stats.pareto import front_indices, hypervolume
 from attn_nas.training.protocol import Replicate
 
@@ -38,6 +40,7 @@ class Ledger:
         self.axes = tuple(axes)
         self._bare_flops = bare_flops
         self._reference_point = reference_point
+        self._names = Names()
         self._records: dict[int, Record] = {}
         self._running: dict[int, Record] = {}
         self._counted: set[str] = set()
@@ -50,6 +53,7 @@ class Ledger:
     def put(self, record: Record) -> None:
         """Add the record of a trial that has begun, or replace it by what the trial has become."""
         self._records[record.number] = record
+        self.name(record.genotype)
         if record.state == "running":
             self._running[record.number] = record
             return
@@ -69,8 +73,13 @@ class Ledger:
             accuracy=fmean(each.result.accuracy for each in trainings if each.result),
             costs=costs_of(trainings, self.axes)[record.key],
             added_flops=record.cost.flops - self._bare_flops,
+            name=self.name(record.genotype),
         )
         self._front = None
+
+    def name(self, genotype: Genotype) -> str:
+        """The name of a network, different from those of all networks before it."""
+        return self._names.of(genotype)
 
     @property
     def records(self) -> list[Record]:

@@ -139,7 +139,7 @@ class Loop:
             return False
         number = self._ready.pop(0)
         self._submit(number)
-        self._journal.start(self._open[number].record)
+        self._journal.start(self._open[number].record, self._ledger)
         return True
 
     def _submit(self, number: int) -> None:
@@ -231,7 +231,7 @@ class Loop:
         paused = replace(record, state="paused")
         self._journal.write(paused, self._ledger.axes)
         self._ledger.put(paused)
-        self._journal.pause(paused, self._ledger.finished)
+        self._journal.pause(paused, self._ledger)
 
     def _finish(self, opened: _Open, trained: Trained) -> None:
         record = replace(opened.record, state="finished", result=trained.result, profile=trained.profile)
@@ -252,7 +252,7 @@ class Loop:
         if number in self._ready:
             self._ready.remove(number)
         else:
-            self._journal.fail(record, self._ledger.finished)
+            self._journal.fail(record, self._ledger)
 
     def _prune_weights(self, *, last: bool) -> None:
         """Keep the weights of references, of the front as measured and as estimated, of what was confirmed or is training."""

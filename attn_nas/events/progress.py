@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from attn_nas.events.types import (
     ConfirmationStarted,
     EpochFinished,
     Event,
+    ExportAdvanced,
     FrontPoint,
     SearchFinished,
     SearchStarted,
@@ -22,6 +24,9 @@ from attn_nas.events.types import (
 )
 
 _FAILURES_KEPT = 20
+Step = Literal["prepare", "search", "confirm", "export"]
+STEPS: tuple[Step, ...] = ("prepare", "search", "confirm", "export")
+"""The steps of a search, in their order."""
 
 
 @dataclass
@@ -56,6 +61,7 @@ class SearchProgress:
 
     ``hypervolumes`` has one entry for each training with a score, ``failures`` has the last that count. ``ended`` is None while
     the search runs, and after it was killed. ``waiting`` is the reason while the search waits for its database server.
+    ``exported`` is the last event of the export, ``verifying`` the time of the first that knew how many models there are.
     """
 
     started: SearchStarted | None = None
@@ -71,6 +77,8 @@ class SearchProgress:
     round: RoundProgress = field(default_factory=RoundProgress)
     last: float = 0.0
     ended: SearchFinished | None = None
+    exported: ExportAdvanced | None = None
+    verifying: float | None = None
 
     def __call__(self, event: Event) -> None:
         """Update the state by ``event``."""
@@ -79,7 +87,7 @@ class SearchProgress:
         self.waiting = event.reason if isinstance(event, StorageAwaited) else None
         if isinstance(event, SearchStarted):
             self.started, self.finished, self.front = event, event.finished, event.front
-            self.running, self.stopping, self.ended = {}, False, None
+            self.running, self.stopping, self.ended, self.exported, self.verifying = {}, False, None, None, None
         elif isinstance(event, TrialStarted):
             self.running[event.number] = Underway(event, self._free_worker)
         elif isinstance(event, EpochFinished):
@@ -100,6 +108,10 @@ class SearchProgress:
             self.stopping = True
         elif isinstance(event, SearchFinished):
             self.ended, self.running = event, {}
+        elif isinstance(event, ExportAdvanced):
+            self.exported = event
+            if event.models is not None and self.verifying is None:
+                self.verifying = event.time
 
     def snapshot(self) -> SearchProgress:
         """A copy of the state, which later events do not change."""
@@ -125,6 +137,21 @@ class SearchProgress:
     def _free_worker(self) -> int:
         taken = {underway.worker for underway in self.running.values()}
         return next(worker for worker in range(len(taken) + 1) if worker not in taken)
+
+    @property
+    def step(self) -> Step | None:
+        """The step that the search is at; None when all is done, or where it has ended and nothing is exported."""
+        if self.started is None:
+            return "prepare"
+        if self.ended:
+            return "export" if self.exported and self.exported.done != self.exported.models else None
+        return "confirm" if self.round.begun or self._is_searched else "search"
+
+    @property
+    def _is_searched(self) -> bool:
+        """True between the last training of the search and the first of its confirmation."""
+        done, total = self.done
+        return bool(total is not None and done >= total and not self.running and self.started and self.started.confirm)
 
     @property
     def workers(self) -> Sequence[Underway | None]:
@@ -154,21 +181,32 @@ class SearchProgress:
         return begun.rounds - begun.round if begun else self.started.confirm
 
     def seconds_left(self, now: float) -> float | None:
-        """Seconds until the budget is used up, or the round of confirmation ends, at the pace so far; None if unknown.
+        """Seconds until the step ends, at the pace so far: the search, a round of confirmation, the export; None if unknown.
 
         At most the rest of a time budget.
         """
         start, begun = self.started, self.round.begun
-        if start is None or self.ended:
+        if start is None:
             return None
+        if self.ended:
+            return self._export_seconds(now)
         paced = self._paced_seconds(start, begun, now)
         limit = None if start.time_budget is None else max(0.0, start.time + start.time_budget - now)
         known = [seconds for seconds in (paced, limit) if seconds is not None]
         return min(known, default=None)
 
+    def _export_seconds(self, now: float) -> float | None:
+        exported = self.exported
+        if exported is None or self.verifying is None or not exported.done or exported.models is None:
+            return None
+        pace = (exported.time - self.verifying) / exported.done
+        return max(0.0, pace * (exported.models - exported.done) - (now - exported.time))
+
     def _paced_seconds(self, start: SearchStarted, begun: ConfirmationStarted | None, now: float) -> float | None:
         finished, total = self.done
         before, since = (0, begun.time) if begun else (start.finished, start.time)
+        if self._is_searched or finished == total:
+            return None
         if total is not None and finished > before:
             return (now - since) / (finished - before) * (total - finished)
         return begun.seconds if begun else None

@@ -26,13 +26,14 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class FrontPoint:
-    """A member of the front; ``costs`` are the objectives that are minimised."""
+    """A member of the front; ``costs`` are the objectives that are minimised. Logs of older versions have no ``name``."""
 
     key: str
     placements: str
     accuracy: float
     costs: tuple[float, ...]
     added_flops: int
+    name: str = ""
 
     @property
     def place(self) -> Point:
@@ -74,7 +75,7 @@ class SearchStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
-    """The training of a candidate begins."""
+    """The training of a candidate begins; ``name`` is as people read it, empty in logs of older versions."""
 
     number: int
     key: str
@@ -83,6 +84,7 @@ class TrialStarted(Event):
     reference: str | None
     flops: int
     params: int
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,7 @@ class TrialFinished(Event):
     front: tuple[FrontPoint, ...]
     hypervolume: float
     finished: int
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +131,7 @@ class TrialPaused(Event):
     accuracy: float
     seconds: float
     finished: int
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +145,7 @@ class TrialFailed(Event):
     reason: str
     counts: bool
     finished: int
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +192,18 @@ class SearchFinished(Event):
     budget: int | None
     seconds: float
     training_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportAdvanced(Event):
+    """After the search: ``done`` of ``models`` networks of the front are exported and verified.
+
+    ``models`` is None while the estimates from all trainings are computed and the front is written. The last event of an
+    export has as many ``done`` as ``models``; both are 0 where no model is exported.
+    """
+
+    done: int
+    models: int | None
 
 
 Listener = Callable[[Event], None]

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 Network = Callable[[Tensor], Any]
+EXAMINED = "examined"
+"""File in the work folder with one character for each folder that was examined."""
 
 
 def load_module(path: Path) -> ModuleType:
@@ -235,7 +237,11 @@ def main() -> None:
     work, threads = Path(sys.argv[1]), torch.get_num_threads()
     logits: dict[str, Tensor] = {}
     job = json.loads((work / "job.json").read_text())
-    found = {Path(described["folder"]).name: examine(described, work, logits, threads) for described in job}
+    found = {}
+    for described in job:
+        found[Path(described["folder"]).name] = examine(described, work, logits, threads)
+        with (work / EXAMINED).open("a") as file:
+            file.write(".")
     save_file({name: tensor.contiguous() for name, tensor in logits.items()}, work / "logits.safetensors")
     (work / "found.json").write_text(json.dumps(found))
 

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import torch
@@ -29,6 +31,10 @@ from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.space.task import Task
 from attn_nas.training import metrics
 
+OnVerified = Callable[[int, int], None]
+"""Called with the number of verified networks and the number of all."""
+_LOOK_SECONDS = 0.1
+"""Time between two looks at how many networks are verified."""
 BATCHES = (1, 2, 8)
 _SCORE_ROUNDING = 0.005
 """Largest difference of a score, other than the share of right classes, that is put down to rounding."""
@@ -97,13 +103,16 @@ def sample_images(task: Task) -> dict[str, Tensor]:
     return {str(batch): torch.randn(batch, task.channels, task.height, task.width, generator=generator) for batch in BATCHES}
 
 
-def verify(written: Sequence[Written], validation: Split | None) -> list[dict[str, Verified]]:
+def verify(
+    written: Sequence[Written], validation: Split | None, on_verified: OnVerified | None = None
+) -> list[dict[str, Verified]]:
     """Run each folder in an isolated process and return its results by format.
 
     Logits must equal those of the trained network, to the bit, or within the format's tolerance or four times what one
     rounding of the pixels changes, at most 1 %. FLOPs and parameters must equal
     the recorded values. The accuracy on ``validation``, unless that is None, must equal the recorded accuracy; it may differ by
-    one image, or by the number of images that are classified differently in fp32 and bf16.
+    one image, or by the number of images that are classified differently in fp32 and bf16. ``on_verified`` is called in
+    another thread with the numbers of folders that were run and of all folders, first with none.
 
     Raises:
         ExportError: a file does not load, or differs; the message states the difference.
@@ -130,13 +139,41 @@ def verify(written: Sequence[Written], validation: Split | None) -> list[dict[st
             (work / f"{each.winner.key}.py").write_text(source, encoding="utf-8")
         (work / "job.json").write_text(json.dumps([_described(each, num_images) for each in written]))
         command = [sys.executable, "-I", "-B", str(isolated.__file__), str(work)]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        with _counted(work / isolated.EXAMINED, len(written), on_verified):
+            finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             reason = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
             raise ExportError(f"the exported models cannot be verified: {reason}")
         logits = load_file(work / "logits.safetensors")
         found = json.loads((work / "found.json").read_text())
     return [_judged(each, inputs, logits, found[each.winner.key], num_images) for each in written]
+
+
+@contextmanager
+def _counted(examined: Path, number: int, on_verified: OnVerified | None) -> Iterator[None]:
+    """Call ``on_verified`` in the block as the file ``examined``, which has a byte for each folder, grows."""
+    if on_verified is None:
+        yield
+        return
+    over = Event()
+
+    def watch(told: int = -1) -> None:
+        while True:
+            is_last = over.wait(_LOOK_SECONDS if told >= 0 else 0.0)
+            done = examined.stat().st_size if examined.exists() else 0
+            if done > told:
+                told = done
+                on_verified(told, number)
+            if is_last:
+                return
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _described(written: Written, num_images: int) -> dict[str, Any]:

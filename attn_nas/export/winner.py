@@ -168,7 +168,7 @@ def _estimate(belief: Belief | None, metric: Metric) -> str:
     low, high = sorted((belief.low, belief.high), key=metric.value)
     return (
         f" Estimated from all trainings of the run, the {metric.name} is between {metric.number(low)} and "
-        f"{metric.text(high)} with a probability of 90 %, and the network is on the Pareto front with a probability of "
+        f"{metric.text(high)} with a probability of 90 %, and the network is the best for its cost with a probability of "
         f"{likely(belief.chance)}."
     )
 

@@ -22,7 +22,7 @@ from attn_nas.export.model_formats import (
 from attn_nas.export.own_model import loading_of_host
 from attn_nas.export.retrained import retrained_winner
 from attn_nas.export.validation import validation_split
-from attn_nas.export.verify import Verified, Written, verify
+from attn_nas.export.verify import OnVerified, Verified, Written, verify
 from attn_nas.export.winner import Winner
 from attn_nas.followups.full_training import FullTraining
 from attn_nas.runs.candidate import Candidate
@@ -31,13 +31,19 @@ from attn_nas.space.host import Host
 
 
 def export_front(
-    run: Run, to: str | Path, *, formats: Sequence[str] = DEFAULT_FORMATS, force: bool = False, prune: bool = False
+    run: Run,
+    to: str | Path,
+    *,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    force: bool = False,
+    prune: bool = False,
+    on_verified: OnVerified | None = None,
 ) -> list[Path]:
     """Export all members of the front of ``run`` to the folder ``to``; see `export_candidates`.
 
     With ``prune``, model folders in ``to`` of candidates that are no longer on the front are removed.
     """
-    kept = export_candidates(run, run.front, to, formats=formats, force=force)
+    kept = export_candidates(run, run.front, to, formats=formats, force=force, on_verified=on_verified)
     for described in Path(to).glob("*/config.json") if prune else ():
         if described.parent not in kept:
             shutil.rmtree(described.parent)
@@ -54,13 +60,15 @@ def export_candidates(
     retrained: bool = False,
     without_data: bool = False,
     download: bool = False,
+    on_verified: OnVerified | None = None,
 ) -> list[Path]:
     """Write a folder ``to/KEY`` for each candidate with the files of ``formats``, ``config.json``, a model card and a drawing.
 
     The weights are those of the search, or with ``retrained`` those of the full training. The recorded accuracy is reproduced
     on the run's data set, which is fetched only if ``download`` is true; ``without_data`` skips this check. The value of an
     objective is not reproduced. ``force`` replaces
-    existing folders. Returns the folders.
+    existing folders. ``on_verified`` is called with the numbers of verified and of all networks as the first grows. Returns
+    the folders.
 
     Raises:
         RunError: the weights of a candidate were not kept or are damaged, or it was not trained in full.
@@ -74,7 +82,7 @@ def export_candidates(
     _check_target(Path(to), winners, force)
     has_images = not run.space.objective
     validation = validation_split(run, download=download) if winners and has_images and not without_data else None
-    return export_winners(winners, to, validation, formats=formats, force=force)
+    return export_winners(winners, to, validation, formats=formats, force=force, on_verified=on_verified)
 
 
 def export_winners(
@@ -84,6 +92,7 @@ def export_winners(
     *,
     formats: Sequence[str] = DEFAULT_FORMATS,
     force: bool = False,
+    on_verified: OnVerified | None = None,
 ) -> list[Path]:
     """Write a folder ``to/KEY`` for each winner; all folders are verified in an isolated process before any is moved there.
 
@@ -106,7 +115,7 @@ def export_winners(
                 shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(dir=target, prefix=f".export-{os.getpid()}-") as temporary:
             written = [_write(winner, Path(temporary) / winner.key, chosen) for winner in winners]
-            for each, found in zip(written, verify(written, validation), strict=True):
+            for each, found in zip(written, verify(written, validation, on_verified), strict=True):
                 _describe(each, chosen, found)
             return [_keep(each.folder, target) for each in written]
     except OSError as error:

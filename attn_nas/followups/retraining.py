@@ -333,7 +333,7 @@ class Retraining(FollowUp):
 def _compared_networks(run: Run, winners: Sequence[Candidate], wider: Iterable[Genotype]) -> Iterator[ComparedNetwork]:
     """Yield winners, references and wider trunks without attention."""
     for candidate in winners:
-        yield ComparedNetwork(candidate.record.genotype, "winner", candidate.record.key)
+        yield ComparedNetwork(candidate.record.genotype, "winner", candidate.name)
     for candidate in run.references:
         yield ComparedNetwork(candidate.record.genotype, "reference", str(candidate.record.reference))
     for genotype in dict.fromkeys(wider):

@@ -12,7 +12,7 @@ from attn_nas.execution.replicates import ReplicateFolder
 from attn_nas.followups.training_plan import FollowUp, TrainingPlan
 from attn_nas.followups.trunk_choice import default_trunks, requested_trunks, trunk_cost
 from attn_nas.followups.trunk_points import DOCUMENT, TrunkPoint, trunk_name
-from attn_nas.followups.trunk_verdict import TrunkBaselineResult, compare_front, standard_error
+from attn_nas.followups.trunk_verdict import TrunkBaselineResult, compare_pick, standard_error
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.genotype import Genotype
@@ -116,7 +116,7 @@ class TrunkBaseline(FollowUp):
         points.sort(key=lambda point: point.flops)
         return TrunkBaselineResult(
             tuple(points),
-            tuple(compare_front(self.run, points, degrees)),
+            tuple(compare_pick(self.run, points, degrees)),
             {trunk_name(trunk): self._done(trunk) for trunk in self.costs if trunk not in complete},
             self.plan.failures,
             self.describe(),

@@ -44,7 +44,7 @@ class TrunkLead:
 
 @dataclass(frozen=True)
 class TrunkComparison:
-    """A ``candidate`` of the Pareto front (its ``role``: knee, most accurate) compared with trunks without attention.
+    """A ``candidate`` (its ``role``: pick, most accurate) compared with trunks without attention.
 
     ``same`` is the accuracy of a trunk of equal FLOPs, interpolated linearly between the two nearest trained trunks.
     ``larger`` is the cheapest trained trunk with at least the candidate's FLOPs, ``equal`` the cheapest trained trunk with at
@@ -81,6 +81,7 @@ class TrunkComparison:
         return {
             "role": self.role,
             "key": self.candidate.record.key,
+            "name": self.candidate.name,
             "summary": str(self.candidate.record.genotype),
             metric.name: valued(self.candidate.expected),
             "flops": self.candidate.record.cost.flops,
@@ -95,7 +96,7 @@ class TrunkComparison:
 
 @dataclass(frozen=True)
 class TrunkBaselineResult:
-    """Result of `TrunkBaseline`: ``points`` by rising FLOPs, compared with the knee and the most accurate candidate.
+    """Result of `TrunkBaseline`: ``points`` by rising FLOPs, compared with the pick and the most accurate candidate.
 
     ``incomplete`` maps the name of each trunk that was left out to the number of its finished trainings. ``failures`` maps
     key and seed of a failed training to the reason.
@@ -148,14 +149,12 @@ def standard_error(accuracies: Sequence[Sequence[float]]) -> tuple[float, int]:
     return (squares / degrees / len(accuracies[0])) ** 0.5, degrees
 
 
-def compare_front(run: Run, points: Sequence[TrunkPoint], degrees: int) -> Iterator[TrunkComparison]:
-    """Compare the knee and the most accurate member of the Pareto front, if they have attention, with ``points``."""
-    front = [candidate for candidate in run.front if candidate.record.genotype.num_attended]
-    best = max(front, key=lambda candidate: candidate.accuracy, default=None)
-    knee = run.knee if run.knee in front else None
-    if knee and knee is not best:
-        yield TrunkComparison.of("knee", knee, points, degrees)
-    if best:
-        most = "most accurate" if run.metric == ACCURACY else "best"
-        role = f"knee and {most}" if knee is best else most
-        yield TrunkComparison.of(role, best, points, degrees)
+def compare_pick(run: Run, points: Sequence[TrunkPoint], degrees: int) -> Iterator[TrunkComparison]:
+    """Compare the pick and the most accurate network of the verdict, if they have attention, with ``points``."""
+    most = "most accurate" if run.metric == ACCURACY else "best"
+    pick, best = run.verdict.pick, run.verdict.best
+    roles = {pick: f"pick and {most}"} if pick == best else {pick: "pick", best: most}
+    for key, role in roles.items():
+        candidate = run.candidate(key) if key else None
+        if candidate and candidate.record.genotype.num_attended:
+            yield TrunkComparison.of(role, candidate, points, degrees)

@@ -31,7 +31,7 @@ class ObservedNetwork:
 
     Args:
         key: key of the network.
-        name: name of the reference, or the key.
+        name: name of the reference, or of the network in its run.
         genotype: trunk and placements.
         model: the network in eval mode.
         logits: logits ``(S, num_classes)``.
@@ -72,10 +72,12 @@ class NetworkComparison:
     """A candidate (first of ``networks``) and references on one ``sample`` of the validation split.
 
     ``outcomes`` are indices of images by the correctness of the first two networks, ``shown`` ``(N,)`` are the indices of
-    images to display, and ``activations`` are each network's maps of these for its predicted classes.
+    images to display, and ``activations`` are each network's maps of these for its predicted classes. The networks were
+    trained for ``epochs``.
     """
 
     title: str
+    epochs: int
     sample: Split
     networks: tuple[ObservedNetwork, ...]
     outcomes: dict[str, Tensor]
@@ -86,6 +88,7 @@ class NetworkComparison:
         """Accuracies, outcomes and gates as plain data."""
         return {
             "sample": len(self.sample),
+            "epochs": self.epochs,
             "networks": [
                 {
                     "key": network.key,
@@ -152,7 +155,7 @@ def compare(run: Run, candidates: Sequence[Candidate], images: int = 6, *, downl
     compared = []
     for candidate in candidates:
         keys = dict.fromkeys(each.record.key for each in (candidate, *beside))
-        compared.append(_compared(run.manifest.space_name, [observed[key] for key in keys], sample, inputs, images))
+        compared.append(_compared(run, [observed[key] for key in keys], sample, inputs, images))
     return compared
 
 
@@ -182,7 +185,7 @@ def _observe(candidate: Candidate, model: nn.Module, inputs: Tensor, labels: Ten
     gates = tuple(map(Gate.joined, zip(*(gates for _, gates in parts), strict=True)))
     right = logits.argmax(1) == labels
     worth = tuple(_worth(model, gate, inputs, labels, right) for gate in gates)
-    return ObservedNetwork(record.key, record.reference or record.key, record.genotype, model, logits, right, gates, worth)
+    return ObservedNetwork(record.key, record.reference or candidate.name, record.genotype, model, logits, right, gates, worth)
 
 
 def _worth(model: nn.Module, gate: Gate, inputs: Tensor, labels: Tensor, right: Tensor) -> float | None:
@@ -192,11 +195,11 @@ def _worth(model: nn.Module, gate: Gate, inputs: Tensor, labels: Tensor, right: 
     return float(right.float().mean() - (logits.argmax(1) == labels).float().mean())
 
 
-def _compared(title: str, networks: Sequence[ObservedNetwork], sample: Split, inputs: Tensor, number: int) -> NetworkComparison:
+def _compared(run: Run, networks: Sequence[ObservedNetwork], sample: Split, inputs: Tensor, number: int) -> NetworkComparison:
     outcomes = outcomes_of(networks)
     shown = in_turns([*outcomes.values()], number)
     maps = tuple(_activations(network, inputs[shown], network.predicted[shown]) for network in networks)
-    return NetworkComparison(title, sample, tuple(networks), outcomes, shown, maps)
+    return NetworkComparison(run.manifest.space_name, run.verdict.epochs, sample, tuple(networks), outcomes, shown, maps)
 
 
 def _activations(network: ObservedNetwork, inputs: Tensor, classes: Tensor) -> tuple[ActivationMap, ...]:

@@ -29,6 +29,7 @@ class RunSummary:
     ``best`` is the highest accuracy on the Pareto front, from 0 to 1, or the best value of the ``metric`` (its fields, see
     `attn_nas.space.metric`; None for accuracy). ``believed`` is true if ``best``, ``front`` and
     ``hypervolume`` are estimates from all trainings, which a search writes when it ends; false if they are measured values.
+    ``pick`` is the name of the run's pick, once the search has ended.
     ``begun`` and ``last_active`` are Unix times in seconds. A ``broken`` run has a ``reason`` and few other values.
     """
 
@@ -45,6 +46,7 @@ class RunSummary:
     believed: bool = False
     front: int = 0
     hypervolume: float | None = None
+    pick: str | None = None
     failed: int = 0
     paused: int = 0
     ended: str | None = None
@@ -93,6 +95,7 @@ class RunSummary:
             believed=believed,
             front=best.front,
             hypervolume=best.hypervolume,
+            pick=best.pick,
             failed=progress.failed,
             paused=progress.paused,
             ended=ended.why if ended else None,
@@ -154,16 +157,17 @@ def _number(line: str) -> str:
 
 @dataclass(frozen=True)
 class _Best:
-    """A Pareto front in three numbers: best value of the metric, number of members, hypervolume."""
+    """A Pareto front in three numbers: best value of the metric, number of members, hypervolume; and the name of the pick."""
 
     value: float | None
     front: int
     hypervolume: float | None
+    pick: str | None = None
 
     @classmethod
     def of(cls, folder: RunFolder, progress: SearchProgress, metric: Metric) -> tuple[_Best, bool]:
         """Return the estimated front and True if the search has written it, else the measured front and False."""
-        written = _written_front(folder, progress.last, metric) if progress.ended else None
+        written = _written_front(folder, progress.ended.time, metric) if progress.ended else None
         if written:
             return written, True
         scores = [point.accuracy for point in progress.front]
@@ -180,7 +184,10 @@ def _written_front(folder: RunFolder, since: float, metric: Metric) -> _Best | N
         document = json.loads(path.read_text(encoding="utf-8"))
         values = [float(row[metric.name]) for row in document["front"]]
         best = min if metric.is_minimized else max
-        return _Best(best(values, default=None), len(values), float(document["hypervolume"]))
+        pick = document.get("pick_name")
+        return _Best(
+            best(values, default=None), len(values), float(document["hypervolume"]), None if pick is None else str(pick)
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

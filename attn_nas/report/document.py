@@ -55,10 +55,11 @@ def _insight(run: Run) -> Insight | None:
 
 
 def _compared(run: Run) -> SideBySide | None:
-    """Compare the knee, the most accurate member of the front, the most accurate reference and the bare trunk."""
+    """Compare the pick, the most accurate network, the most accurate reference and the bare trunk."""
     bare = [each for each in run.references if not each.record.genotype.num_attended]
-    best = [max(group, key=lambda each: each.accuracy) for group in (run.front, run.references) if group]
-    chosen = dict.fromkeys(each.record.key for each in (*([run.knee] if run.knee else []), *best, *bare))
+    best = [max(run.references, key=lambda each: each.accuracy)] if run.references else []
+    ours = [key for key in (run.verdict.pick, run.verdict.best) if key]
+    chosen = dict.fromkeys([*ours, *(each.record.key for each in (*best, *bare))])
     return SideBySide.of(run, [*chosen]) if len(chosen) >= FEWEST else None
 
 

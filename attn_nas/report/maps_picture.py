@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from attn_nas.format import reference_label
+from attn_nas.format import after_epochs, reference_label
 from attn_nas.maps import ActivationMap, Gate, NetworkComparison, ObservedNetwork
 from attn_nas.report.raster import Size, fitted, gate_colours, gate_map, heat_colours, heated, picture
 from attn_nas.report.result_files import write_files
@@ -119,7 +119,8 @@ def _network(
     ]
     columns = [_activation_column(activation, pixels, size) for activation in activations]
     columns += [_gate_column(gate, worth, shown, size) for gate, worth in zip(network.gates, network.worth, strict=True)]
-    accuracy = f"accuracy {100 * network.accuracy:.1f} % on {len(comparison.sample):,} images"
+    images = f"{len(comparison.sample):,} images"
+    accuracy = f"accuracy {100 * network.accuracy:.1f} % {after_epochs(comparison.epochs)}, on {images}"
     return _Group((reference_label(network.name), accuracy), captions, columns)
 
 
@@ -143,7 +144,7 @@ def _gate_column(gate: Gate, worth: float | None, shown: Tensor, size: Size) -> 
     if not shared:
         heading.append(_range("channels", of_channels))
     if worth is not None:
-        heading.append(f"worth {100 * worth:.1f} points")
+        heading.append(f"{100 * worth:.1f} points lost if frozen")
     return _Column(heading, cells)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Belief
 from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.naming import glyph_of
 from attn_nas.space.schema import TIMED
 from attn_nas.stats.uncertainty import Mean
 from attn_nas.training import ProxyResult
@@ -42,8 +43,23 @@ class Candidate:
     belief: Belief | None
 
     def __repr__(self) -> str:
-        """Placements, value of the metric and added FLOPs, as ``<Candidate eca k3@pre | - | -: 94.51 %, +1,536 FLOPs>``."""
-        return f"<Candidate {self.record.genotype}: {self.run.metric.text(self.accuracy)}, {self.added_flops:+,} FLOPs>"
+        """Name, value of the metric and added FLOPs, as ``<Candidate ECA before block 0: 94.51 %, +1,536 FLOPs>``."""
+        return f"<Candidate {self.name}: {self.run.metric.text(self.accuracy)}, {self.added_flops:+,} FLOPs>"
+
+    @property
+    def name(self) -> str:
+        """Its name in the run, such as ``ECA before block 0``; at most 60 characters."""
+        return self.run.names[self.record.key]
+
+    @property
+    def glyph(self) -> str:
+        """Its blocks as characters, such as ``■│□│□``; see `attn_nas.space.naming.glyph_of`."""
+        return glyph_of(self.record.genotype)
+
+    @property
+    def added_share(self) -> float:
+        """FLOPs above those of the bare trunk, as a share of these."""
+        return self.added_flops / self.run.manifest.bare_cost.flops
 
     @cached_property
     def measured(self) -> Mean:
@@ -132,6 +148,8 @@ class Candidate:
             **record.cost.to_dict(),
             "added_flops": self.added_flops,
             **record.genotype.to_dict(),
+            "name": self.name,
+            "glyph": self.glyph,
             "summary": str(record.genotype),
             "reference": record.reference,
             "trial": record.number,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
@@ -34,10 +34,15 @@ from attn_nas.sampling.insight import Insight
 from attn_nas.space.data_settings import DataSettings
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.limits import most_allowed
 from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.naming import names_of
 from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
-from attn_nas.stats.pareto import Point, front_indices, hypervolume, knee_index
+from attn_nas.stats.pareto import Point, front_indices, hypervolume
+
+WITHIN = ("+1%", "+5%")
+"""Limits of FLOPs that a pick is named for besides the one without a limit."""
 
 
 class Run:
@@ -181,21 +186,16 @@ class Run:
 
     @property
     def insight(self) -> Insight:
-        """What placements add to the bare trunk and to the pick of the verdict.
-
-        Where the verdict was not tested, the pick is the member of the front with the largest estimate.
+        """What placements add to the bare trunk, and to the pick unless that is the bare trunk.
 
         Raises:
             RunError: there are fewer than four scored candidates.
 
         """
         encoding = Encoding(self.space)
-        pick = Genotype.bare(encoding.trunk)
-        if self.verdict.pick:
-            pick = self.candidate(self.verdict.pick).record.genotype
-        elif self.verdict.kind == "not tested" and self.front:
-            pick = self.front[-1].record.genotype
-        found = Insight.of(self.trainings, encoding, pick, bounded=self.metric.bounded)
+        pick = self.pick.record.genotype if self.pick else Genotype.bare(encoding.trunk)
+        name = self.pick.name if self.pick else None
+        found = Insight.of(self.trainings, encoding, pick, name=name, bounded=self.metric.bounded)
         if found is None:
             raise RunError(f"{self.folder.path} has {len(self.candidates)} scored candidates: an estimate needs {MIN_NETWORKS}")
         return found
@@ -235,12 +235,39 @@ class Run:
         judged = self._judged
         return [judged[index] for index in front_indices([self.point(candidate) for candidate in judged])]
 
+    @property
+    def pick(self) -> Candidate | None:
+        """The pick of the verdict: the cheapest candidate that cannot be told apart from the most accurate.
+
+        It is the bare trunk if nothing is told from it; None without candidates.
+        """
+        return self._by_key.get(self.verdict.pick or "")
+
+    def best_within(self, limit: int | str) -> Candidate | None:
+        """The pick if it has at most ``limit`` FLOPs, else that among the candidates which have; None if there are none.
+
+        Args:
+            limit: complete FLOPs (multiply-adds): a total (``45000000``, ``"45M"``), or an addition to the bare trunk's
+                (``"+200k"``, ``"+5%"``).
+
+        Raises:
+            SpaceError: the limit has none of these forms.
+
+        """
+        most = most_allowed(limit, self.manifest.bare_cost.flops)
+        if self.pick and self.pick.record.cost.flops <= most:
+            return self.pick
+        allowed = {key for key, candidate in self._by_key.items() if candidate.record.cost.flops <= most}
+        return self._by_key.get(self.verdict.picking.among(allowed).pick or "")
+
     @cached_property
-    def knee(self) -> Candidate | None:
-        """The candidate at the knee of the front; None without candidates."""
-        judged = self._judged
-        index = knee_index([self.point(candidate) for candidate in judged])
-        return None if index is None else judged[index]
+    def _by_key(self) -> dict[str, Candidate]:
+        return {candidate.record.key: candidate for candidate in self.candidates}
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Names of the networks of all trials by key, such as ``ECA before block 0``; each is different."""
+        return names_of(record.genotype for record in self.records)
 
     @property
     def references(self) -> list[Candidate]:
@@ -260,7 +287,15 @@ class Run:
     @cached_property
     def verdict(self) -> Verdict:
         """What the run may claim, by the trainings with seeds that selected nothing."""
-        return Verdict.of(self.records, self.beliefs, self.manifest.seed, self.metric)
+        return Verdict.of(
+            self.records,
+            self.beliefs,
+            seed=self.manifest.seed,
+            epochs=self.space.proxy.epochs,
+            metric=self.metric,
+            axes=self.axes,
+            names=self.names,
+        )
 
     def leads(self, candidate: Candidate) -> list[tuple[Candidate, Difference]]:
         """Estimated lead of ``candidate`` over each other reference, in accuracy.
@@ -320,7 +355,7 @@ class Run:
         """Verdict, front, references and failures as plain data."""
         metric = self.metric
         floor, *worst = self.reference_point
-        knee = self.knee
+        within = {limit: self.best_within(limit) for limit in WITHIN}
         objectives: dict[str, Any] = {"maximize": metric.name, "minimize": [*self.axes]}
         if metric.is_minimized:
             objectives = {"minimize": [metric.name, *self.axes]}
@@ -337,7 +372,10 @@ class Run:
             "hypervolume": self.hypervolume,
             "noise_of_one_training": self.beliefs.noise if self.beliefs else None,
             "verdict": self.verdict.to_dict(),
-            "knee": knee.record.key if knee else None,
+            "pick": self.verdict.pick,
+            "pick_name": self.pick.name if self.pick else None,
+            "best": self.verdict.best,
+            "best_within": {limit: found.record.key if found else None for limit, found in within.items()},
             "front": [candidate.to_dict() for candidate in self.front],
             "references": [candidate.to_dict() for candidate in self.references],
             "failures": [{"key": record.key, "reason": record.reason} for record in self.failures],

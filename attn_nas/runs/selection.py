@@ -1,4 +1,4 @@
-"""Selects candidates of a run: by key, the knee, the front, or the best under a cost limit."""
+"""Selects candidates of a run: by key, the pick, the front, or the best under a cost limit."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from attn_nas.space.limits import most_allowed
 class Selection:
     """A request for candidates of a run; one that is requested twice is selected once.
 
-    ``keys`` are keys or their beginnings. ``best_under`` asks for the most accurate candidate under a limit of complete FLOPs:
+    ``keys`` are keys or their beginnings. ``best_under`` asks for the pick under a limit of complete FLOPs:
     a number, or a text such as ``"+1%"`` over the bare trunk. ``otherwise`` is selected when nothing is requested.
     """
 
     keys: Sequence[str] = ()
-    knee: bool = False
+    pick: bool = False
     front: bool = False
     best_under: int | str | None = None
-    otherwise: Literal["front", "knee"] = "front"
+    otherwise: Literal["front", "pick"] = "front"
 
     @property
     def is_explicit(self) -> bool:
         """Whether anything is requested."""
-        return bool(self.keys or self.knee or self.front) or self.best_under is not None
+        return bool(self.keys or self.pick or self.front) or self.best_under is not None
 
     def of(self, run: Run) -> list[Candidate]:
         """The selected candidates of ``run``, those of the front first by rising cost.
@@ -43,8 +43,8 @@ class Selection:
             raise RunError(f"{run.folder.path} has no finished trial yet")
         found = [run.candidate(key) for key in self.keys]
         by_default = None if self.is_explicit else self.otherwise
-        if (self.knee or by_default == "knee") and run.knee:
-            found.append(run.knee)
+        if (self.pick or by_default == "pick") and run.pick:
+            found.append(run.pick)
         if self.best_under is not None:
             found.append(self._best_under(run, self.best_under))
         if self.front or not found:
@@ -53,9 +53,8 @@ class Selection:
 
     @staticmethod
     def _best_under(run: Run, limit: int | str) -> Candidate:
+        if found := run.best_within(limit):
+            return found
         most = most_allowed(limit, run.manifest.bare_cost.flops)
-        cheap = [candidate for candidate in run.candidates if candidate.record.cost.flops <= most]
-        if not cheap:
-            least = min(candidate.record.cost.flops for candidate in run.candidates)
-            raise RunError(f"no candidate has at most {most:,} FLOPs ({limit}): the cheapest has {least:,}")
-        return max(cheap, key=lambda candidate: candidate.accuracy)
+        least = min(candidate.record.cost.flops for candidate in run.candidates)
+        raise RunError(f"no candidate has at most {most:,} FLOPs ({limit}): the cheapest has {least:,}")

@@ -15,6 +15,7 @@ from attn_nas.sampling.placement_kernel import PlacedNetworks
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.naming import names_of
 
 _DRAWS = 400
 _EMPTY = -1
@@ -54,12 +55,13 @@ class Effect:
 class Additions:
     """Effects of single placements in one network, the other sites of which stay as they are.
 
-    ``network`` is its key, None for the bare trunk. Effects are those of each mechanism, of each position, of each site, and
-    (``cells``, by site and mechanism) of each mechanism at each site. Where the network has a placement already, that site is
-    emptied first: so the effect of its own placement is what it is worth.
+    ``network`` is its key, None for the bare trunk, and ``name`` its name. Effects are those of each mechanism, of each
+    position, of each site, and (``cells``, by site and mechanism) of each mechanism at each site. Where the network has a
+    placement already, that site is emptied first: so the effect of its own placement is what it is worth.
     """
 
     network: str | None
+    name: str
     mechanisms: tuple[Effect, ...]
     positions: tuple[Effect, ...]
     sites: tuple[Effect, ...]
@@ -68,7 +70,7 @@ class Additions:
     @property
     def heading(self) -> str:
         """To which network placements are added, in words."""
-        return f"added to {self.network}" if self.network else "alone on the bare trunk"
+        return f"added to the pick, {self.name}" if self.network else "alone, without other attention"
 
     @property
     def nothing_found(self) -> bool:
@@ -79,6 +81,7 @@ class Additions:
         """Plain data; changes are those of the ``metric``, in its direction."""
         return {
             "network": self.network,
+            "name": self.name,
             **{
                 name: [effect.to_dict(metric) for effect in effects]
                 for name, effects in (("mechanisms", self.mechanisms), ("positions", self.positions), ("sites", self.sites))
@@ -124,10 +127,13 @@ class Insight:
         }
 
     @classmethod
-    def of(cls, trainings: Sequence[Training], encoding: Encoding, pick: Genotype, *, bounded: bool = True) -> Insight | None:
+    def of(
+        cls, trainings: Sequence[Training], encoding: Encoding, pick: Genotype, *, name: str | None = None, bounded: bool = True
+    ) -> Insight | None:
         """Effects from all ``trainings`` of a search in the space of ``encoding``; None for fewer than four networks.
 
-        ``pick`` is the trained network to which placements are added. ``bounded`` says whether the metric lies between 0 and 1.
+        ``pick`` is the trained network to which placements are added, ``name`` its name, by default that by its placements.
+        ``bounded`` says whether the metric lies between 0 and 1.
         """
         model = model_of(trainings, bounded=bounded)
         if model is None:
@@ -136,7 +142,7 @@ class Insight:
         effects = _Effects(model, encoding)
         return cls(
             effects.added_to(bare),
-            effects.added_to(pick) if pick != bare else None,
+            effects.added_to(pick, name) if pick != bare else None,
             model.noise,
             len({training.genotype.key for training in trainings}),
         )
@@ -181,8 +187,8 @@ class _Effects:
         self._possible = [_Possible(index, names[index], numbers[one], one) for index, one in possible]
         self._seen: Rows = np.unique(model.seen.networks.rows, axis=0)
 
-    def added_to(self, network: Genotype) -> Additions:
-        """The effects of all placements in ``network``."""
+    def added_to(self, network: Genotype, name: str | None = None) -> Additions:
+        """The effects of all placements in ``network``, called by its ``name``."""
         present, absent = self._with_and_without(PlacedNetworks.of([network]).numbered(self._placements).rows[0])
         changes = self._means(present) - self._means(absent)
         groups = {kind: self._best(changes, name) for kind, name in _KINDS.items()}
@@ -191,17 +197,17 @@ class _Effects:
 
         def effect(what: str, best: int, members: list[int]) -> Effect:
             one, change, reach = self._possible[best], float(changes[best]), float(reaches[best])
-            name = str(one.placement)
-            return Effect(what, one.site, name, change, change - reach, change + reach, self._trained(members))
+            return Effect(what, one.site, str(one.placement), change, change - reach, change + reach, self._trained(members))
 
         lists = {
-            kind: tuple(effect(str(name), *found) for name, found in groups[kind].items())
+            kind: tuple(effect(str(what), *found) for what, found in groups[kind].items())
             for kind in ("mechanisms", "positions", "sites")
         }
         cells: dict[str, dict[str, Effect]] = {}
         for (site, mechanism), found in groups["cells"].items():
             cells.setdefault(site, {})[mechanism] = effect(mechanism, *found)
-        return Additions(network.key if network.num_attended else None, **lists, cells=cells)
+        shown = names_of([network])[network.key] if name is None else name
+        return Additions(network.key if network.num_attended else None, shown, **lists, cells=cells)
 
     def _with_and_without(self, row: Rows) -> tuple[Rows, Rows]:
         """Rows of the network with each possible placement, and with its site empty, each ``(possible, sites)``."""

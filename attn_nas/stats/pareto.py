@@ -41,22 +41,3 @@ def _area(points: Sequence[Point], floor: float, limit: float) -> float:
             area += (accuracy - floor) * (limit - cost)
             floor = accuracy
     return area
-
-
-def knee_index(points: Sequence[Point]) -> int | None:
-    """Index of the knee: the point of the front with the largest accuracy minus mean cost, each scaled to the front's range.
-
-    For one cost this is the point farthest above the line between the cheapest and the most accurate point. The knee of a
-    front of one or two points is its most accurate point; without points the result is None.
-    """
-    front = front_indices(points)
-    if len(front) < 3:
-        return max(front, key=lambda i: points[i][0], default=None)
-    axes = list(zip(*(points[i] for i in front), strict=True))
-
-    def share(axis: int, i: int) -> float:
-        low, high = min(axes[axis]), max(axes[axis])
-        return (points[i][axis] - low) / (high - low) if high > low else 0.0
-
-    costs = range(1, len(axes))
-    return max(front, key=lambda i: share(0, i) - sum(share(axis, i) for axis in costs) / len(costs))

@@ -56,10 +56,10 @@ def baseline_table(result: TrunkBaselineResult) -> Table:
 
 
 def baseline_notes(result: TrunkBaselineResult) -> list[str]:
-    """Sentences below the table: the front's knee and most accurate member compared with trunks without attention."""
+    """Sentences below the table: the pick and the most accurate network compared with trunks without attention."""
     notes = [" ".join(_compared(each, result.points)) for each in result.comparisons]
     if not notes:
-        notes = ["No candidate with attention is on the front: there is nothing to compare."]
+        notes = ["Neither the pick nor the most accurate network has attention: there is nothing to compare."]
     notes.append(_uncertainty(len(result.points[0].seeds)))
     where = " on the validation split" if result.metric == ACCURACY else ""
     notes.append(f"These are short trainings{where}: attn-nas retrain compares full trainings.")
@@ -72,7 +72,7 @@ def baseline_notes(result: TrunkBaselineResult) -> list[str]:
 def _compared(each: TrunkComparison, points: tuple[TrunkPoint, ...]) -> Iterator[str]:
     record, flops, metric = each.candidate.record, each.candidate.record.cost.flops, each.candidate.run.metric
     yield (
-        f"The front's {each.role}, {record.genotype} ({record.key}): {metric.mean_text(each.candidate.expected)} with "
+        f"The {each.role}, {each.candidate.name} ({record.key}): {metric.mean_text(each.candidate.expected)} with "
         f"{count(flops)} FLOPs."
     )
     if each.same and each.lead:

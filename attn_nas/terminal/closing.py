@@ -1,88 +1,87 @@
-"""Closing lines of a search: verdict, best placement and its leads over the references, reliability of the figures."""
+"""Closing lines of a search: the pick, the verdict, and the next command."""
 
 from __future__ import annotations
 
 import shlex
 
 from attn_nas.events.types import SearchFinished
-from attn_nas.format import likely, reference_label
+from attn_nas.format import capitalised, likely, reference_label, signed_percent
 from attn_nas.runs.candidate import Candidate
-from attn_nas.runs.run import Run
-from attn_nas.runs.verdict import Claim
-from attn_nas.space.metric import ACCURACY
+from attn_nas.runs.pick_words import PickWords
+from attn_nas.runs.run import WITHIN, Run
+from attn_nas.stats.agreement import MIN_AGREEMENT
 from attn_nas.terminal.lines import trained
 
 
-def against_trunk(candidate: Candidate) -> str:
-    """Compare its FLOPs with those of the bare trunk, in words."""
-    added = candidate.added_flops
-    if not added:
-        return "the FLOPs of the bare trunk"
-    return f"{abs(added):,} FLOPs {'more' if added > 0 else 'fewer'} than the bare trunk"
-
-
 def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
-    """Describe the end of a search: how to continue, the verdict, what it allows to claim, the reliability of the figures."""
-    where = shlex.quote(str(run.folder.path))
-    lines = [f"{trained(finished)}."]
-    if finished.why == "interrupted":
-        more = "" if finished.budget is not None else " --time-budget ..."
-        lines.append(f"Stopped before the end. Continue with: attn-nas search --resume --run {where}{more}")
-    elif finished.why == "time":
-        lines.append(f"The time is up. Continue with: attn-nas search --resume --run {where} --time-budget ...")
-    elif finished.why == "exhausted":
-        lines.append("No new candidate within the limits was found: all candidates, or nearly all, are trained.")
+    """Describe the end of a search: how it ended, the pick with its verdict, and one command to go on with."""
+    lines = [f"{trained(finished)}{_why(finished)}."]
     if not run.candidates:
         return [*lines, "No candidate has a score; see the reasons above."]
-    verdict = run.verdict
-    lines.append(verdict.text)
-    if verdict.pick:
-        lines.append(f"Best placement: {_described(run.candidate(verdict.pick))}.")
-        lines += [_claim(run.candidate(claim.over), claim) for claim in verdict.claims]
-    elif verdict.kind == "nothing found":
-        cheapest = min(map(run.candidate, verdict.tested), key=lambda candidate: candidate.record.cost.flops)
-        lines.append(f"The cheapest of the tested networks: {_described(cheapest)}.")
-    else:
-        largest = max(run.candidates, key=lambda candidate: candidate.accuracy)
-        lines.append(f"{run.metric.best.capitalize()} {run.metric.name} so far: {_described(largest)}.")
-    if any(candidate.is_tied for candidate in run.front):
-        lines.append(f"~: {verdict.meaning_of_tied}.")
-    lines.append(_reliability(run, finished))
-    return lines
+    return [*lines, "", *pick_lines(run), "", f"Next: {_next(run, finished)}"]
 
 
-def _described(candidate: Candidate) -> str:
-    """Placements, key, value of the metric and FLOPs of a candidate."""
-    return f"{candidate.record.genotype} ({candidate.record.key}) with {_valued(candidate)}, {against_trunk(candidate)}"
+def _why(finished: SearchFinished) -> str:
+    """Why a search ended before its budget, as a part of a sentence."""
+    if finished.why == "interrupted":
+        return ", stopped before the end"
+    if finished.why == "time":
+        return ", then the time was up: --resume --time-budget ... goes on"
+    if finished.why == "exhausted":
+        return "; no new candidate within the limits was found: all of them, or nearly all, are trained"
+    return ""
 
 
-def _valued(candidate: Candidate) -> str:
-    metric = candidate.run.metric
-    if metric == ACCURACY:
-        return f"{metric.mean_text(candidate.expected)} validation accuracy"
-    return f"{metric.name} {metric.mean_text(candidate.expected)}"
+def pick_lines(run: Run) -> list[str]:
+    """The pick with its estimate and cost, the picks within limits of FLOPs, the verdict, and that trainings were short."""
+    words, pick = PickWords.of(run), run.pick
+    if words is None or pick is None:
+        return []
+    return [
+        f"Pick{', not tested' * (run.verdict.kind == 'not tested')}: {words.headline}  {pick.glyph}  {pick.record.key}",
+        f"  {words.evidence} {words.cost}",
+        *([f"  {_within(run, pick)}"] if pick.record.genotype.num_attended else []),
+        run.verdict.text,
+        words.warning,
+    ]
 
 
-def _claim(reference: Candidate, claim: Claim) -> str:
-    """Lead of the pick over a reference, in points of accuracy or in the unit of another metric."""
-    metric = reference.run.metric
-    return (
+def _within(run: Run, pick: Candidate) -> str:
+    """The picks within each limit of FLOPs over the bare trunk, in one sentence."""
+    found = [(limit, run.best_within(limit)) for limit in WITHIN]
+    return f"{capitalised('; '.join(_limited(limit, each, pick) for limit, each in found))}."
+
+
+def _limited(limit: str, found: Candidate | None, pick: Candidate) -> str:
+    within = f"within {limit.removesuffix('%')} % FLOPs"
+    if found is None:
+        return f"{within}: no network"
+    if found is pick:
+        return f"{within}: the same"
+    return f"{within}: {found.name}, {found.run.metric.text(found.accuracy)}, {signed_percent(found.added_share)} FLOPs"
+
+
+def claim_lines(run: Run) -> list[str]:
+    """Leads of the pick over each reference, in points of accuracy or in the unit of another metric; empty without claims."""
+    metric = run.metric
+    return [
         f"  {metric.lead_text(claim.lead.mean)} against {reference_label(claim.reference)} "
-        f"({metric.text(reference.accuracy)}), {likely(claim.lead.probability)} sure to be better"
-    )
+        f"({metric.text(run.candidate(claim.over).accuracy)}), {likely(claim.lead.probability)} sure to be {metric.better}"
+        for claim in run.verdict.claims
+    ]
 
 
-def _reliability(run: Run, finished: SearchFinished) -> str:
-    """Explain what the accuracies are estimated from, and the noise between seeds."""
-    noise = f" (noise between seeds: ± {run.metric.spread_text(run.beliefs.noise)})" if run.beliefs else ""
-    is_accuracy, name = run.metric == ACCURACY, run.metric.name
-    scores, each = ("accuracies", name) if is_accuracy else (f"values of {name}", f"value of {name}")
-    if finished.confirmed:
-        return (
-            f"{finished.confirmed} candidates were trained again with new seeds; {scores} are estimates from all trainings, "
-            f"for the same short training{noise}."
-        )
-    return (
-        f"Each {each} is from one seed of a short training{noise}. The best of many is overestimated by chance, and the "
-        "model corrects only a part of that: train the front again with --resume --confirm 1."
-    )
+def _next(run: Run, finished: SearchFinished) -> str:
+    """One command to go on with, and as a comment of the shell what it does."""
+    where, verdict = shlex.quote(str(run.folder.path)), run.verdict
+    resume = f"attn-nas search --resume --run {where}"
+    if finished.why == "interrupted":
+        more = "" if finished.budget is not None else " --time-budget ..."
+        return f"{resume}{more}  # goes on where it stopped"
+    if verdict.kind == "not tested" and len(run.candidates) < MIN_AGREEMENT:
+        return f"{resume} --budget {4 * MIN_AGREEMENT}  # trains more networks: {MIN_AGREEMENT} are needed for a test"
+    if verdict.kind == "not tested":
+        return f"{resume} --confirm {run.manifest.confirm + 1}  # trains the likely front with a new seed, which tests it"
+    if verdict.pick != verdict.bare:
+        return f"attn-nas retrain {where}  # trains the pick in full, beside no attention"
+    return f"attn-nas show {where}  # shows the front and the references"

@@ -9,10 +9,11 @@ from rich.text import Text
 
 from attn_nas.drawing.colours import colour_of
 from attn_nas.format import likely, reference_label
+from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.comparison import Lead, SideBySide, SiteRow
 from attn_nas.space.genotype import Placement
 from attn_nas.space.metric import ACCURACY, Metric
-from attn_nas.terminal.tables import figures
+from attn_nas.terminal.tables import figures, network_text
 
 _MARK = "*"
 
@@ -23,7 +24,7 @@ def comparison_table(compared: SideBySide) -> Table:
     table.add_column("", no_wrap=True)
     table.add_column("site", no_wrap=True)
     for candidate in compared.candidates:
-        table.add_column(candidate.record.key, overflow="fold")
+        table.add_column(_heading(candidate), overflow="fold")
     for row in compared.sites:
         table.add_row(*_site(row))
     table.add_section()
@@ -31,10 +32,17 @@ def comparison_table(compared: SideBySide) -> Table:
     names = [candidate.record.reference for candidate in compared.candidates]
     if any(names):
         table.add_row("", "reference", *(reference_label(name) if name else "-" for name in names))
+    name = compared.candidates[0].run.metric.name
+    scores = {"estimated": f"estimated {name}", "average (seeds)": f"average {name} (seeds)"}
     for heading in rows[0]:
         if heading != "key" and any(each[heading] for each in rows):
-            table.add_row("", heading, *(each[heading] for each in rows))
+            table.add_row("", scores.get(heading, heading), *(each[heading] for each in rows))
     return table
+
+
+def _heading(candidate: Candidate) -> Text:
+    """Glyph and name, and on a line of its own the key."""
+    return network_text(candidate).append(f"\n{candidate.record.key}", "not bold dim")
 
 
 def _site(row: SiteRow) -> list[str | Text]:
@@ -48,15 +56,16 @@ def _cell(placement: Placement | None, style: str) -> Text:
 
 def comparison_notes(compared: SideBySide) -> list[str]:
     """Sentences below the table: meaning of the mark, leads of the first candidate over each other one, or why none is sure."""
-    first = compared.candidates[0].record.key
+    first = compared.candidates[0]
     differing = sum(row.differs for row in compared.sites)
     notes = [f"{_MARK}: the candidates differ, at {differing} of {len(compared.sites)} sites."]
-    metric = compared.candidates[0].run.metric
-    notes += [f"{first} {_lead(lead, metric)}" for lead in compared.leads]
+    names, after = first.run.names, compared.verdict.after
+    notes += [f"{first.name} {_lead(lead, names[lead.over], after, first.run.metric)}" for lead in compared.leads]
     return notes if compared.verdict.allows_claims else [*notes, compared.verdict.text]
 
 
-def _lead(lead: Lead, metric: Metric) -> str:
+def _lead(lead: Lead, over: str, after: str, metric: Metric) -> str:
+    """How far the first candidate is ahead of the one called ``over``; ``after`` says which training this is of."""
     position, degree = ("ahead of", "more") if lead.mean >= 0 else ("behind", "less")
     points, error = f"is {metric.spread(abs(lead.mean))}", f" ± {metric.spread(lead.standard_deviation)}"
     unit = f" {metric.change_unit}" * bool(metric.change_unit)
@@ -65,8 +74,8 @@ def _lead(lead: Lead, metric: Metric) -> str:
     else:
         degree += " accurate"
     if isnan(lead.standard_deviation):
-        return f"{points}{unit} {position} {lead.over}, as measured."
+        return f"{points}{unit} {position} {over} {after}, as measured."
     if isnan(lead.probability):
-        return f"{points}{error}{unit} {position} {lead.over}, as estimated."
+        return f"{points}{error}{unit} {position} {over} {after}, as estimated."
     sure = lead.probability if lead.mean >= 0 else 1 - lead.probability
-    return f"{points}{error}{unit} {position} {lead.over}, {likely(sure)} sure to be {degree}."
+    return f"{points}{error}{unit} {position} {over} {after}, {likely(sure)} sure to be {degree}."

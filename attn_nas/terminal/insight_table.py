@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from attn_nas.format import after_epochs
 from attn_nas.sampling.insight import Additions, Effect, Insight
 from attn_nas.space.metric import ACCURACY, Metric
 
@@ -55,11 +56,11 @@ def _cell(effect: Effect | None, metric: Metric) -> str:
     return change if effect.beyond_noise else f"({change})"
 
 
-def insight_notes(insight: Insight, metric: Metric = ACCURACY) -> list[str]:
-    """Sentences below the tables: how the effects are estimated, and how to read them."""
+def insight_notes(insight: Insight, metric: Metric, epochs: int) -> list[str]:
+    """Sentences below the tables: how the effects are estimated, after how many ``epochs``, and how to read them."""
     notes = [
-        f"Estimated from {insight.networks} networks: {metric.name} with a placement at a site minus {metric.name} with that "
-        "site empty, for the best placement of its kind. Noise between seeds: "
+        f"Estimated from {insight.networks} networks {after_epochs(epochs)}: {metric.name} with a placement at a site minus "
+        f"{metric.name} with that site empty, for the best placement of its kind. Noise between seeds: "
         f"± {metric.spread_text(insight.noise)}. In brackets: no effect beyond noise."
     ]
     if insight.nothing_found:

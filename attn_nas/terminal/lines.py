@@ -10,6 +10,7 @@ from attn_nas.events.progress import RoundProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
     Event,
+    ExportAdvanced,
     SearchFinished,
     SearchStarted,
     StopRequested,
@@ -18,8 +19,9 @@ from attn_nas.events.types import (
     TrialFinished,
     TrialPaused,
 )
-from attn_nas.format import duration
+from attn_nas.format import after_epochs, duration
 from attn_nas.space.metric import Metric
+from attn_nas.terminal.placement_text import glyph
 
 ENDED = {
     "budget": "the budget is used up",
@@ -45,6 +47,10 @@ class Lines:
         if line:
             self._print(line)
 
+    def prepare(self) -> None:
+        """Print that the search is prepared, for people who wait: data and packages take seconds to be loaded."""
+        self._print("preparing the data and the cost table ...")
+
     def catch_up(self, events: Iterable[Event]) -> None:
         """Process past events; prints only the opening line of the current search."""
         for event in events:
@@ -66,23 +72,30 @@ class Lines:
         if isinstance(event, ConfirmationStarted):
             return _confirming(event)
         if isinstance(event, TrialFinished):
-            mark = " front" if any(point.key == event.key for point in event.front) else ""
+            mark = "  front" if any(point.key == event.key for point in event.front) else ""
             name = f" [{event.reference}]" if event.reference else ""
             return (
-                f"[{self._done(event)}] {event.key} {self._metric.text(event.accuracy)} {event.added_flops:+,} FLOPs "
-                f"{event.seconds:.1f} s  {event.placements}{name}{mark}"
+                f"[{self._done(event)}] {self._metric.text(event.accuracy)}  {event.added_flops:+,} FLOPs  "
+                f"{event.seconds:.1f} s  {self._network(event)}{name}{mark}"
             )
         if isinstance(event, TrialPaused):
-            reached = self._metric.text(event.accuracy)
-            return f"[{self._done(event)}] {event.key} paused after {event.epochs} epochs with {reached}  {event.placements}"
+            reached = f"{self._metric.text(event.accuracy)} {after_epochs(event.epochs)}"
+            return f"[{self._done(event)}] paused with {reached}  {self._network(event)}"
         if isinstance(event, TrialFailed):
-            outcome = f"[{self._done(event)}] {event.key} failed" if event.counts else f"{event.key} put back"
-            return f"{outcome}: {event.reason}  {event.placements}"
+            outcome = f"[{self._done(event)}] failed" if event.counts else "put back"
+            return f"{outcome}: {event.reason}  {self._network(event)}"
         if isinstance(event, StopRequested):
             return f"stopping: {event.running} running trials are finished first; interrupt again to stop now"
+        if isinstance(event, ExportAdvanced):
+            return _exporting(event)
         if isinstance(event, StorageAwaited):
             return f"waiting for the storage: {event.reason}"
         return None
+
+    def _network(self, event: TrialFinished | TrialPaused | TrialFailed) -> str:
+        """Glyph, name and key of a network; without a name its placements."""
+        cells = glyph(event.placements, ascii_only=self._console.options.ascii_only).plain
+        return f"{cells}  {event.name or event.placements}  {event.key}"
 
     @property
     def _metric(self) -> Metric:
@@ -95,14 +108,25 @@ class Lines:
         return str(event.finished) if budget is None else f"{event.finished}/{budget}"
 
 
+def _exporting(event: ExportAdvanced) -> str | None:
+    if event.models is None:
+        return "estimating from all trainings ..."
+    if event.models and not event.done:
+        return f"writing and verifying {event.models} model{'s' * (event.models > 1)} ..."
+    return None
+
+
 def opening(event: SearchStarted) -> str:
-    """Describe the start of a search: space, trunk, workers, numerics, seed, run folder."""
+    """Describe the start of a search: space, trunk, length of a training, workers, numerics, seed, run folder."""
     workers = f"{event.workers} worker{'s' * (event.workers > 1)} of {event.threads} thread{'s' * (event.threads > 1)}"
     if event.gpus:
         workers += f" on {event.gpus} GPU{'s' * (event.gpus > 1)}"
     confirmed = f", then the likely front with {event.confirm} new seed{'s' * (event.confirm > 1)}" if event.confirm else ""
     done = f", {event.finished} done before" if event.finished else ""
-    return f"{event.space} on {event.trunk}: {workers}, {event.numerics}, seed {event.seed}{confirmed}{done} -> {event.run}"
+    each = "" if event.epochs is None else f"{event.epochs} epoch{'s' * (event.epochs != 1)} for each network, "
+    return (
+        f"{event.space} on {event.trunk}: {each}{workers}, {event.numerics}, seed {event.seed}{confirmed}{done} -> {event.run}"
+    )
 
 
 def about_data(event: SearchStarted) -> list[str]:

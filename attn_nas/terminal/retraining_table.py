@@ -5,12 +5,14 @@ from __future__ import annotations
 from math import isnan
 
 from rich.table import Table
+from rich.text import Text
 
 from attn_nas.execution.resources import Resources
 from attn_nas.followups.retraining import NetworkResult, Retraining, RetrainingResult, Role
 from attn_nas.format import chance_of_error, count, duration, reference_label
 from attn_nas.space.metric import ACCURACY, Metric
 from attn_nas.stats.paired_gains import Gain
+from attn_nas.terminal.placement_text import glyph
 
 _LEVEL = 0.05
 _OVER = {
@@ -45,7 +47,7 @@ def retraining_table(result: RetrainingResult) -> Table:
     name = "Test accuracy" if metric == ACCURACY else f"{metric.name} of the objective"
     title = f"{name} over {seeds} seed{'s' * (seeds > 1)}, 95 % intervals; gains are paired by seed"
     table = Table(box=None, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("network", no_wrap=True)
+    table.add_column("network", overflow="fold")
     for heading in (
         metric.name,
         "deviation",
@@ -56,29 +58,31 @@ def retraining_table(result: RetrainingResult) -> Table:
         *(f"over {label}" for label, _ in _OVER.values()),
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("placements")
+    table.add_column("key", no_wrap=True, style="dim")
     references = [each for each in result.networks if each.network.role == "reference"]
     bare = next((each for each in references if not each.network.genotype.num_attended), None)
     roles = list(dict.fromkeys(each.network.role for each in result.networks))
     for each in sorted(result.networks, key=lambda each: (roles.index(each.network.role), -each.accuracy)):
         low, high = each.interval
         table.add_row(
-            _name(each),
+            _network(each),
             metric.text(each.accuracy),
             "-" if isnan(each.deviation) else metric.spread(each.deviation),
             "-" if isnan(low) else "..".join(map(metric.number, sorted((low, high), key=metric.value))),
             f"+{count(each.added_flops)}",
             *_times(each, bare),
             *(_gain(each.gains.get(over), metric) for over in _OVER),
-            str(each.network.genotype),
+            each.key,
             style="bold" if each.network.role == "winner" else "",
         )
     return table
 
 
-def _name(each: NetworkResult) -> str:
+def _network(each: NetworkResult) -> Text:
+    """Glyph and name of a network, and its role unless it is a winner."""
     network = each.network
-    return network.name if network.role == "winner" else f"{reference_label(network.name)} ({_ROLES[network.role]})"
+    name = network.name if network.role == "winner" else f"{reference_label(network.name)} ({_ROLES[network.role]})"
+    return glyph(str(network.genotype)).append(f"  {name}", "")
 
 
 def _times(each: NetworkResult, bare: NetworkResult | None) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from attn_nas.format import count
 from attn_nas.monitor.summary import RunSummary
 from attn_nas.terminal.grid import grid
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from attn_nas.runs.attach import SharedRun
 
 _STYLES = {"running": "green", "finished": "", "stopped": "yellow", "broken": "red"}
-_DROPPED = ("trunk", "hypervolume", "front", "space", "failed", "active", "candidates")
+_DROPPED = ("trunk", "front", "space", "failed", "pick", "active", "candidates")
 """Columns that a narrow table leaves out, the least important first."""
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -61,17 +60,17 @@ def _row(summary: RunSummary, now: float, *, is_accuracy: bool) -> dict[str, str
         "candidates": _candidates(summary),
         "best accuracy %" if is_accuracy else "best": best,
         "front": str(summary.front) if summary.front else "-",
-        "hypervolume": "-" if summary.hypervolume is None else count(summary.hypervolume),
         "failed": str(summary.failed) if summary.failed else "-",
         "active": "-" if summary.last_active is None else _ago(now - summary.last_active),
         "space": summary.space or "-",
         "trunk": summary.trunk or "-",
+        "pick": summary.pick or "-",
     }
 
 
 def _lines(headings: Sequence[str], rows: Sequence[dict[str, str | Text]], width: int | None = None) -> list[Text]:
     cells = [[row[heading] for heading in headings] for row in rows]
-    return grid(headings, cells, width, cut="run", left=("run", "state", "space", "trunk"))
+    return grid(headings, cells, width, cut="run", left=("run", "state", "space", "trunk", "pick"))
 
 
 def _candidates(summary: RunSummary) -> str:

@@ -51,9 +51,9 @@ def example() -> Genotype:
 
 
 def shown(run: Run) -> Candidate:
-    """The candidate that pictures show: the knee of the front."""
-    assert run.knee is not None
-    return run.knee
+    """The candidate that pictures show: the pick of the run."""
+    assert run.pick is not None
+    return run.pick
 
 
 def pack(folder: Path) -> None:

@@ -50,18 +50,18 @@ def searched(tmp_path_factory):
 
 
 def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched, here):
-    """No control characters; that nothing was tested, the largest accuracy, the caveat of noise, the next command."""
+    """No control characters; that nothing was tested, the pick, that trainings were short, the next command."""
     folder, done = searched
     lines = done.stdout.splitlines()
     assert [line[:5] for line in lines if line.startswith("[")] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert "\x1b" not in done.stdout
     assert "Not tested: no network was trained again" in done.stdout.replace("\n", " ")
-    assert "Largest accuracy so far: " in done.stdout
-    assert "sure to be better" not in done.stdout
-    assert "overestimated by chance" in done.stdout.replace("\n", " ")
-    assert lines[-1].startswith("Next: attn-nas show run ")
+    assert "Pick, not tested: " in done.stdout
+    assert "sure to be" not in done.stdout
+    assert "Scores are of a short training (1 epoch, noise between seeds ± " in done.stdout.replace("\n", " ")
+    assert lines[-1].startswith("Next: attn-nas search --resume --run run --confirm 1  # ")
     assert done.stderr == ""
-    shown = here(*lines[-1].split()[2:], cwd=folder)
+    shown = here("show", "run", json.loads((folder / "run" / "front.json").read_text())["front"][0]["key"], cwd=folder)
     assert shown.returncode == 0
     assert "cifar_resnet depth 8 width 8: attention at " in shown.stdout
     assert "\nstage 2: 16 → 32 channels, stride 2\n  block 2" in shown.stdout
@@ -101,7 +101,7 @@ def test_export_writes_to_a_folder(searched, here):
     refused = here("export", "run", "--to", "out", cwd=folder)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "exists already: add --force" in refused.stderr
-    key = json.loads((folder / "run" / "front.json").read_text())["knee"]
+    key = json.loads((folder / "run" / "front.json").read_text())["pick"]
     options = ["--trial", key[:6], "--format", "hub", "--without-data", "--json"]
     document = json.loads(here("export", "run", *options, cwd=folder).stdout)
     files = ["README.md", "config.json", "hubconf.py", "model.py", "model.safetensors", "placements.svg", "predict.py"]
@@ -138,7 +138,7 @@ def test_every_candidate_is_timed_beside_its_trunk(searched):
 def test_show_json_has_the_curve(searched, here):
     """One candidate as a document."""
     folder, _ = searched
-    key = json.loads((folder / "run" / "front.json").read_text())["knee"]
+    key = json.loads((folder / "run" / "front.json").read_text())["pick"]
     shown = here("show", "run", key, "--json", "--svg", "drawn/network.svg", cwd=folder)
     assert len(json.loads(shown.stdout)["results"][0]["curve"]) == 1
     assert (folder / "drawn" / "network.svg").read_text().startswith("<svg")
@@ -156,8 +156,8 @@ def test_resume_takes_the_latest_run(searched, here):
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["event"] for event in events][:2] == ["SearchStarted", "TrialStarted"]
     assert events[0]["finished"] == 1
-    assert events[-1]["event"] == "SearchFinished"
-    assert "Largest accuracy so far" in done.stderr
+    assert [event["event"] for event in events[-3:]] == ["SearchFinished", "ExportAdvanced", "ExportAdvanced"]
+    assert "Pick, not tested: " in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_resume_takes_the_latest_run(searched, here):
         (["catalog", "mechanism"], 2, "Did you mean 'mechanisms'?"),
         (["show", "nowhere"], 1, "nowhere is not a run"),
         (["why", "nowhere"], 1, "nowhere is not a run"),
-        (["why", "nowhere", "--knee"], 1, "nowhere is not a run"),
+        (["why", "nowhere", "--pick"], 1, "nowhere is not a run"),
         (["baseline", "nowhere"], 1, "nowhere is not a run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -216,7 +216,7 @@ def test_an_interrupted_search_ends_with_130_and_says_how_to_go_on(tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "finished first; interrupt again to stop now" in output
-    assert "Continue with: attn-nas search --resume --run run" in output.replace("\n", " ")
+    assert "Next: attn-nas search --resume --run run  # goes on where it stopped" in output.replace("\n", " ")
 
 
 @pytest.mark.parametrize("arguments", [["front", "run", "--json"], ["front", "run"], ["watch", "run", "--json"], ["--version"]])
@@ -295,7 +295,9 @@ def test_show_answers_for_the_front_a_candidate_and_a_comparison(searched, here)
     keys = [row["key"] for row in (*front["front"], *front["references"])][:2]
     assert here("show", "run", cwd=folder).stdout == here("front", "run", cwd=folder).stdout
     assert here("show", "run", *keys, cwd=folder).stdout == here("compare", "run", *keys, cwd=folder).stdout
-    assert here("show", "run", keys[0], cwd=folder).stdout.startswith(f"candidate {keys[0]} ")
+    name, candidate, *_ = here("show", "run", keys[0], cwd=folder).stdout.splitlines()
+    assert name == f"{front['front'][0]['glyph']}  {front['front'][0]['name']}"
+    assert candidate.startswith(f"candidate {keys[0]} ")
     for chosen in ([], keys):
         refused = here("show", "run", *chosen, "--svg", "drawn.svg", cwd=folder)
         assert (refused.returncode, refused.stdout) == (2, "")

@@ -8,39 +8,51 @@ from rich.console import Console
 
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
+from attn_nas.format import capitalised, signed_percent
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
-from attn_nas.terminal.closing import closing_lines
+from attn_nas.terminal.closing import claim_lines, closing_lines
 from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
 
 
-def test_the_closing_words_compare_with_every_reference(tiny_space, tmp_path):
-    """The best against each reference but itself, the noise, and how to go on after an interruption."""
+def test_the_closing_words_end_with_the_pick_its_verdict_and_one_command(tiny_space, tmp_path):
+    """Without a test they claim nothing; leads over the references stand behind the table of the front."""
     references = reference_genotypes(tiny_space, Encoding(tiny_space))
     table = {genotype.key: 0.5 + index / 100 for index, genotype in enumerate(references.values())}
     ended = []
     run = Search(tiny_space, run=tmp_path / "a run", training=TableTrainer(Task(3, 16, 16, 10), table)).optimize(
         n_trials=5, confirm=0, callbacks=[ended.append], execution=Local(workers=1)
     )
-    words = "\n".join(closing_lines(run, ended[-1]))
-    assert "5 of 5 candidates trained" in words
-    assert "sure to be better" not in words
-    assert "overestimated by chance" in words
+    lines = closing_lines(run, ended[-1])
+    assert lines[0].startswith("5 of 5 candidates trained in ")
+    assert lines[2] == f"Pick, not tested: {capitalised(run.pick.name)}  {run.pick.glyph}  {run.pick.record.key}"
+    assert run.verdict.text in lines
+    assert "sure to be" not in " ".join(lines)
+    assert claim_lines(run) == []
+    assert lines[-1] == (
+        f"Next: attn-nas search --resume --run '{tmp_path}/a run' --confirm 1  # trains the likely front with a new seed, "
+        "which tests it"
+    )
     run = Search.load(tmp_path / "a run", training=TableTrainer(Task(3, 16, 16, 10), table)).optimize(
         confirm=1, callbacks=[ended.append], execution=Local(workers=1)
     )
-    words = "\n".join(closing_lines(run, ended[-1]))
-    assert sum("points against" in line and "sure to be better" in line for line in words.splitlines()) == len(references) - 1
-    assert "overestimated by chance" not in words
+    lines = closing_lines(run, ended[-1])
+    assert run.verdict.allows_claims
+    assert f"Pick: {capitalised(run.pick.name)}  {run.pick.glyph}  {run.pick.record.key}" in lines
+    assert "after 2 epochs: +" in lines[3]
+    assert lines[3].endswith(f"sure to be more accurate. It costs {signed_percent(run.pick.added_share)} FLOPs.")
+    assert all("points against" in line and "sure to be more accurate" in line for line in claim_lines(run))
+    assert len(claim_lines(run)) == len(references) - 1
+    assert lines[-1] == f"Next: attn-nas retrain '{tmp_path}/a run'  # trains the pick in full, beside no attention"
     interrupted = type(ended[-1])(**{**vars(ended[-1]), "why": "interrupted"})
     assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_lines(run, interrupted))
 
 
-@pytest.mark.parametrize(("width", "apart"), [(200, "  "), (80, "\n    "), (50, "\n    ")])
-def test_a_narrow_table_has_placements_below_the_figures(tiny_space, tmp_path, width, apart):
-    """It never breaks a row; key and accuracy stay to the last."""
+@pytest.mark.parametrize(("width", "apart"), [(200, " +"), (80, "\n +"), (50, "\n +")])
+def test_a_narrow_table_has_figures_below_the_networks(tiny_space, tmp_path, width, apart):
+    """It never breaks a row; name, estimate, extra cost and key stay to the last; the pick is marked."""
     run = Search(tiny_space, run=tmp_path, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
         n_trials=5, confirm=0, callbacks=[], execution=Local(workers=1)
     )
@@ -49,5 +61,6 @@ def test_a_narrow_table_has_placements_below_the_figures(tiny_space, tmp_path, w
     printed = out.file.getvalue()
     assert max(map(len, printed.splitlines())) <= width
     for candidate in run.candidates:
-        row = rf"\n{candidate.record.key} +{re.escape(candidate.expected.hundredths())} %[^\n]*"
-        assert re.search(row + apart + re.escape(str(candidate.record.genotype)), printed)
+        name = re.escape(f"{candidate.glyph}  {candidate.name}") + "  pick" * (candidate is run.pick)
+        figures = rf"{re.escape(candidate.expected.hundredths())} %[^\n]*{candidate.record.key}"
+        assert re.search(rf"\n{name}{apart}{figures}", printed)

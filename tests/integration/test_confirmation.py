@@ -22,7 +22,7 @@ from attn_nas.events.types import ConfirmationStarted, SearchFinished, TrialFini
 from attn_nas.execution.settings import Local
 from attn_nas.export import export_front
 from attn_nas.format import likely
-from attn_nas.terminal.closing import closing_lines
+from attn_nas.terminal.closing import claim_lines
 from attn_nas.terminal.lines import Lines
 from attn_nas.terminal.live.picture import picture
 from attn_nas.terminal.tables import front_table
@@ -234,7 +234,7 @@ def test_a_front_of_real_trainings_has_weights(tiny_space, tmp_path):
 
 def test_the_words_and_the_table_say_what_can_be_told_apart(confirmed):
     """Means with doubts, seeds, chances, and leads over the references with their probability."""
-    run, events = confirmed
+    run, _ = confirmed
     out = Console(width=200, file=io.StringIO(), record=True)
     out.print(front_table(run.front, "front"))
     table = out.export_text()
@@ -244,12 +244,12 @@ def test_the_words_and_the_table_say_what_can_be_told_apart(confirmed):
         assert f"({len(candidate.results)})" in line
         assert ("~" in line) == (candidate.belief.lead is not None and candidate.belief.lead < 0.9)
     assert run.verdict.allows_claims
-    words = closing_lines(run, events[-1])
-    best = max(run.candidates, key=lambda candidate: candidate.accuracy)
     for reference in run.references:
-        if reference.record.key != best.record.key:
-            lead = run.beliefs.difference(best.record.key, reference.record.key)
-            assert any(lead.mean.hundredths(signed=True) in word and likely(lead.probability) in word for word in words)
+        if reference is not run.pick:
+            lead = run.beliefs.difference(run.pick.record.key, reference.record.key)
+            assert any(
+                lead.mean.hundredths(signed=True) in line and likely(lead.probability) in line for line in claim_lines(run)
+            )
 
 
 def test_the_views_follow_the_rounds(confirmed):
@@ -269,7 +269,7 @@ def test_the_views_follow_the_rounds(confirmed):
         for view in (progress, lines, look):
             view(event)
     count = len(_by_seed(run)[2])
-    assert f"confirming, seed 2 (round 2/2): {count}/{count}" in seen[-1]
+    assert f"confirm {count}/{count} (round 2 of 2)" in seen[-1]
     text = out.export_text()
     assert "Confirming, round 1 of 2" in text
     assert f"[seed 2: {count}/{count}]" in text

@@ -57,7 +57,7 @@ def test_a_search_begins_from_what_init_writes(photos, command):
     options = ["--budget", "1", "--confirm", "0", "--run", "run", "--workers", "1", "--no-export"]
     code, out, err = command("search", "--space", "photos.yaml", *options)
     assert code == 0, err
-    assert "Pareto front of 1" in out
+    assert "Pick, not tested: No attention" in out
     code, _, err = command("init", "photos")
     assert (code, "photos.yaml exists already: name another file with --out" in err) == (2, True)
 

@@ -61,7 +61,7 @@ def test_a_search_that_has_ended_says_so(ended, command):
     assert (code, err) == (0, "")
     opening, data, closing = out.splitlines()
     assert data.endswith("; training images are not shifted, not mirrored")
-    assert opening.startswith("search on cifar_resnet depth 8 width 8: 1 worker")
+    assert opening.startswith("search on cifar_resnet depth 8 width 8: 2 epochs for each network, 1 worker")
     assert closing.startswith("The search has ended: 4 of 4 candidates trained in 00:0")
     assert closing.endswith(f"the budget is used up. Next: attn-nas show {ended}")
 

@@ -175,7 +175,7 @@ def test_a_run_of_format_3_goes_on_and_is_exported(format_3, tmp_path):
     stored = _stored_manifest(format_3)
     assert (stored["format"], stored["budget"]) == (FORMAT, 6)
     assert stored["rules"] == FIRST_RULES
-    export_candidates(run, [run.knee], tmp_path / "models", formats=["safetensors", "source"])
+    export_candidates(run, [run.pick], tmp_path / "models", formats=["safetensors", "source"])
     assert [path.name for path in tmp_path.glob("models/**/model.safetensors")] == ["model.safetensors"]
 
 

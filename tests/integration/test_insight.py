@@ -17,6 +17,7 @@ from attn_nas.sampling import Beliefs, Training
 from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
+from attn_nas.space.metric import ACCURACY
 from attn_nas.terminal.insight_table import insight_notes, insight_tables
 from attn_nas.testing import TableTrainer
 
@@ -125,7 +126,9 @@ def test_noise_alone_has_no_effects(tiny_space):
     found = [_of(encoding, _trainings(encoding, lambda _: 0.8, noise=0.02, luck=luck)) for luck in range(5)]
     nothing = [insight for insight in found if insight.nothing_found]
     assert len(nothing) >= 4
-    assert all("No placement has an effect beyond noise" in " ".join(insight_notes(insight)) for insight in nothing)
+    assert all(
+        "No placement has an effect beyond noise" in " ".join(insight_notes(insight, ACCURACY, 3)) for insight in nothing
+    )
 
 
 def test_three_networks_say_nothing(tiny_space):

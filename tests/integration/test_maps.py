@@ -209,16 +209,16 @@ def _command(monkeypatch, capsys, *arguments):
     return ended.value.code or 0, *capsys.readouterr()
 
 
-def test_the_command_shows_the_knee_in_words_and_as_a_picture(run, monkeypatch, capsys):
+def test_the_command_shows_the_pick_in_words_and_as_a_picture(run, monkeypatch, capsys):
     """Into the run, unless told otherwise; a table for each network with attention."""
     code, out, err = _command(monkeypatch, capsys, run.folder.path)
     assert (code, err) == (0, "")
-    path = run.folder.path / "maps" / f"{run.knee.record.key}.png"
+    path = run.folder.path / "maps" / f"{run.pick.record.key}.png"
     assert path.exists()
     assert f"Written: {path}" in out
     assert "cbam everywhere: " in out
     assert "block 2 cbam r2 k3 gate" in out
-    assert "Accuracy on the first 200 validation images: " in out
+    assert "Accuracy after 2 epochs on the first 200 validation images: " in out
 
 
 def test_the_command_takes_keys_and_the_front(run, monkeypatch, capsys, tmp_path):

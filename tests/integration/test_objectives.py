@@ -67,7 +67,7 @@ def test_a_search_trades_accuracy_for_what_it_is_told(timed_search, costs):
     assert document["objectives"] == {"maximize": "accuracy", "minimize": [*costs]}
     assert set(document["reference_point"]) == {"accuracy", *costs}
     assert run.hypervolume > 0
-    assert run.knee in run.front
+    assert run.pick in run.candidates
 
 
 def test_pictures_have_a_plot_for_each_cost(timed_search, tmp_path):

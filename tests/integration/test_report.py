@@ -16,6 +16,7 @@ from attn_nas.data import load_dataset
 from attn_nas.engine.search import Search
 from attn_nas.errors import RunError
 from attn_nas.execution.settings import Local
+from attn_nas.format import capitalised
 from attn_nas.report.document import html_report
 from attn_nas.report.growth import growth_of
 from attn_nas.report.markdown import markdown_report
@@ -134,14 +135,16 @@ class _Every(dict):
         return self._reason
 
 
-def test_markdown_has_the_front_the_references_and_the_leads(run):
+def test_markdown_has_the_pick_the_front_the_references_and_the_leads(run):
     """Rows have the cells that their heading has; figures are those of the run."""
     text = markdown_report(RunReading.of(run.folder.path))
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
     for block in tables:
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block
-    front, references, leads = tables[:3]
+    leads, front, references = tables[:3]
+    assert f"**{capitalised(run.pick.name)}** {run.pick.glyph} `{run.pick.record.key}`: Accuracy " in text
+    assert f"Accuracy on the validation split {run.verdict.after}: estimate from all trainings" in text
     assert len(front.splitlines()) == 2 + len(run.front)
     assert len(references.splitlines()) == 2 + len(run.references)
     assert len(leads.splitlines()) == 2 + sum(each.record.key != run.verdict.pick for each in run.references)

@@ -38,7 +38,7 @@ def test_the_program_of_the_first_page_runs(space, tmp_path):
     assert search.run.data.num_train == 200
     assert all(candidate.added_flops <= 0.05 * search.run.manifest.bare_cost.flops for candidate in search.run.candidates)
     best = search.run.front[-1]
-    assert repr(best).startswith(f"<Candidate {best.record.genotype}: ")
+    assert repr(best).startswith(f"<Candidate {best.name}: ")
     folder = best.export(tmp_path / "best", formats=["source", "safetensors"])
     assert folder == tmp_path / "best" / best.record.key
     assert (folder / "model.safetensors").exists()

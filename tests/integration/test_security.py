@@ -153,7 +153,7 @@ def _is_harmless(page):
 @pytest.mark.usefixtures("verified_here")
 def test_hostile_names_stay_text_in_exported_folders(hostile, tmp_path, command):
     """Sources have the classes and functions that they should have, and no more; the card's metadata is what it was."""
-    code, _, err = command("export", hostile, "--knee", "--to", "out", "--format", "source,safetensors,insert,hub")
+    code, _, err = command("export", hostile, "--pick", "--to", "out", "--format", "source,safetensors,insert,hub")
     assert code == 0, err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     for folder in (path for path in (tmp_path / "out").iterdir() if path.is_dir()):
@@ -351,7 +351,7 @@ if __name__ == "__main__":
     run(*begin, "4", "--run", "one", "--workers", "1", "--confirm", "1")
     run(*begin, "2", "--run", "two", "--workers", "2", "--confirm", "0", "--no-export")
     run("front", "one")
-    run("show", "one", json.load(open("one/front.json"))["knee"])
+    run("show", "one", json.load(open("one/front.json"))["pick"])
     run("insight", "one")
     run("report", "one")
 """

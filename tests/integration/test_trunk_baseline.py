@@ -239,7 +239,7 @@ def test_the_words_say_which_is_ahead(run, accuracy, larger, sign, equal):
     _fill(baseline, lambda width, seed: accuracy + 0.001 * seed)
     result = baseline.result()
     everywhere = next(each for each in run.references if each.record.reference == "se everywhere")
-    compared = TrunkComparison.of("knee", everywhere, [point for point in result.points if point.added_flops], degrees=3)
+    compared = TrunkComparison.of("pick", everywhere, [point for point in result.points if point.added_flops], degrees=3)
     said, uncertainty, *_ = baseline_notes(replace(result, comparisons=(compared,)))
     assert f"{larger} trunk, depth 8 width 9 with +" in said
     assert f"%: {sign}{100 * abs(compared.larger_lead.difference.value):.2f} ± " in said
@@ -247,14 +247,23 @@ def test_the_words_say_which_is_ahead(run, accuracy, larger, sign, equal):
     assert "± is one standard error: for trunks from 2 seeds each" in uncertainty
 
 
-@pytest.mark.usefixtures("full_fits")
-def test_the_knee_and_the_most_accurate_are_compared(run):
-    """Once if they are one; as the run believes of them."""
+@pytest.mark.parametrize(
+    ("pick", "best", "expected"),
+    [
+        ("se everywhere", "eca everywhere", {"se everywhere": "pick", "eca everywhere": "most accurate"}),
+        ("se everywhere", "se everywhere", {"se everywhere": "pick and most accurate"}),
+        ("none", "se everywhere", {"se everywhere": "most accurate"}),
+        ("none", "none", {}),
+    ],
+)
+def test_the_pick_and_the_most_accurate_are_compared(run, pick, best, expected):
+    """Once if they are one, and not without attention."""
+    keys = {each.record.reference: each.record.key for each in run.references}
+    vars(run)["verdict"] = replace(run.verdict, pick=keys[pick], best=keys[best])
     baseline = TrunkBaseline(run)
     _fill(baseline, lambda width, seed: 0.5)
-    best = max(run.front, key=lambda each: each.accuracy)
-    found = {each.candidate.record.key: each.role for each in baseline.result().comparisons}
-    assert found == {run.knee.record.key: "knee", best.record.key: "most accurate"}
+    found = {each.candidate.record.reference: each.role for each in baseline.result().comparisons}
+    assert found == expected
 
 
 def test_one_seed_or_no_attention_on_the_front_proves_nothing(run):
@@ -266,7 +275,8 @@ def test_one_seed_or_no_attention_on_the_front_proves_nothing(run):
     assert "the share of chance is unknown" in words
     assert "add --seeds 3" in words
     json.dumps(result.to_dict(), allow_nan=False)
-    assert baseline_notes(replace(result, comparisons=()))[0].startswith("No candidate with attention is on the front")
+    nothing = baseline_notes(replace(result, comparisons=()))[0]
+    assert nothing == "Neither the pick nor the most accurate network has attention: there is nothing to compare."
 
 
 def test_failures_are_listed_and_end_in_exit_code_1(run):

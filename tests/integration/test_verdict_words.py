@@ -11,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from attn_nas.engine.search import Search
+from attn_nas.errors import SpaceError
 from attn_nas.execution.settings import Local
 from attn_nas.export.winner import _summary, known
+from attn_nas.format import capitalised
 from attn_nas.report.document import html_report
 from attn_nas.report.markdown import markdown_report
 from attn_nas.report.pages.reading import RunReading
@@ -95,9 +97,10 @@ def test_where_nothing_matters_no_winner_is_announced_anywhere(null, command):
     for where, text in said.items():
         assert words in text, where
         assert "sure to be" not in text, where
-        assert "Best placement" not in text, where
     document = json.loads(said["json"])["verdict"]
-    assert (document["kind"], document["pick"], document["claims"]) == ("nothing found", None, [])
+    assert (document["kind"], document["pick"], document["claims"]) == ("nothing found", run.verdict.bare, [])
+    assert run.pick.name == "no attention"
+    assert run.best_within("+100%") is run.pick
     assert all(candidate.is_tied for candidate in run.front[1:])
     assert _table(run).count(" ~") == len(run.front) - 1
     assert all(lead["probability"] is None for lead in SideBySide.of(run, keys).to_dict()["leads"])
@@ -108,18 +111,41 @@ def test_where_something_matters_the_pick_is_compared_with_every_reference(effec
     """No probability is printed as certain."""
     run, ended = effect
     assert run.verdict.kind in ("winner", "tie")
-    pick = run.candidate(run.verdict.pick)
+    pick = run.pick
     lines = closing_lines(run, ended)
     assert run.verdict.text in lines
-    assert any(line.startswith(f"Best placement: {pick.record.genotype} ({pick.record.key})") for line in lines)
+    assert any(line.startswith(f"Pick: {capitalised(pick.name)}  {pick.glyph}  {pick.record.key}") for line in lines)
     others = [reference for reference in run.references if reference is not pick]
-    assert sum(line.endswith("sure to be better") for line in lines) == len(others) == len(run.verdict.claims)
-    shown = "\n".join(
-        [*lines, _table(run), command("show", run.folder.path)[1], markdown_report(RunReading.of(run.folder.path))]
-    )
+    front = command("show", run.folder.path)[1]
+    claims = [line for line in front.splitlines() if line.endswith("sure to be more accurate")]
+    assert len(claims) == len(others) == len(run.verdict.claims)
+    shown = "\n".join([*lines, _table(run), front, markdown_report(RunReading.of(run.folder.path))])
     assert "100 %" not in shown
     assert "> 99 %" in shown
     assert known(run, run.front[0])["verdict"] == run.verdict.to_dict()
+
+
+def test_the_pick_and_the_picks_within_limits_are_in_the_document(effect):
+    """A limit below the pick gives a cheaper network, one above it the same."""
+    run, _ = effect
+    document = run.to_dict()
+    assert (document["pick"], document["best"]) == (run.pick.record.key, run.verdict.best)
+    assert run.pick.record.genotype.num_attended
+    assert run.best_within(run.pick.record.cost.flops) is run.pick
+    bare = run.manifest.bare_cost.flops
+    assert run.best_within(bare).record.cost.flops <= bare
+    assert run.best_within("1k") is None
+    assert document["best_within"] == {limit: run.best_within(limit).record.key for limit in ("+1%", "+5%")}
+    with pytest.raises(SpaceError, match="is not a limit"):
+        run.best_within("cheap")
+
+
+def test_candidates_have_names_and_glyphs(effect):
+    """Those of all trials differ, and stand in the document."""
+    run, _ = effect
+    assert len({*run.names.values()}) == len(run.names) == len({record.key for record in run.records})
+    assert (run.references[0].name, run.references[0].glyph) == ("no attention", "□│□│□")
+    assert [each["name"] for each in run.to_dict()["references"]] == [each.name for each in run.references]
 
 
 def test_verdicts_of_many_searches_are_counted(tmp_path, monkeypatch, capsys):

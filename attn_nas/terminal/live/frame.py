@@ -11,11 +11,11 @@ from rich.text import Text
 
 from attn_nas.terminal.grid import grid
 from attn_nas.terminal.live.text_sparkline import sparkline
-from attn_nas.terminal.placement_text import block_cells, coloured_placements
+from attn_nas.terminal.placement_text import coloured_placements, glyph
 
 _NARROW, _WIDE = 60, 100
 _MAX_CELL_SHARE = 0.3
-"""Maximum share of the width that the cells of a network may take beside its placements."""
+"""Maximum share of the width that the cells of a network may take beside its name."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,10 @@ class Frame:
         done = round(min(1.0, max(0.0, share)) * self.width)
         return Text(filled * done, "green", no_wrap=True).append(rest * (self.width - done), "dim")
 
-    def network(self, placements: str) -> Text:
-        """Return ``placements`` in colours, with a drawing of the blocks before them if it is short enough."""
-        drawn, text = block_cells(placements, ascii_only=self.ascii_only), coloured_placements(placements)
+    def network(self, name: str, placements: str) -> Text:
+        """The glyph, if it is short enough, and the name of a network; without a ``name`` its ``placements`` in colours."""
+        drawn = glyph(placements, ascii_only=self.ascii_only)
+        text = Text(name) if name else coloured_placements(placements)
         return text if drawn.cell_len > _MAX_CELL_SHARE * self.width else Text("  ").join([drawn, text])
 
     def bars(self, values: Sequence[float], width: int, low: float | None = None, high: float | None = None) -> str:

@@ -1,84 +1,93 @@
-"""Rows of the live view: progress, times, and growth of the hypervolume."""
+"""Rows of the live view: the steps of a search, its times, and a progress bar."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
-from attn_nas.events.progress import SearchProgress
+from attn_nas.events.progress import STEPS, SearchProgress, Step
 from attn_nas.events.types import SearchStarted
 from attn_nas.format import duration
-from attn_nas.space.metric import Metric
 from attn_nas.terminal.lines import ENDED
 from attn_nas.terminal.live.frame import Frame
 
-_TREND_TRAININGS = 10
-"""Number of trainings over which the change of the hypervolume is shown."""
-_STEEP_SHARE = 0.1
-"""Share of the first trainings that do not set the scale: the steep rise in them would hide all later changes."""
+_MARKS, _ASCII_MARKS = ("✓", "▸", "·"), ("x", ">", "-")
+"""Marks of steps that are done, of the present one, and of those to come."""
+_STYLES = ("green", "bold", "dim")
 
 
 def heading(progress: SearchProgress, start: SearchStarted, frame: Frame, now: float) -> list[Text]:
-    """Rows with the number of trials done, elapsed and remaining time, and a progress bar; ``now`` is a Unix time."""
-    counts, times = f"{start.space}  {_done(progress, frame)}", _times(progress, start, frame, now)
-    bar = frame.bar(_share(progress, start, now))
-    if len(counts) + len(times) + 2 > frame.width:
-        return [frame.row(counts, "bold"), frame.row(times), bar]
-    both = frame.row(f"{counts}  {times}")
-    both.stylize("bold", 0, len(counts))
-    return [both, bar]
+    """Rows with the steps and how far they are, elapsed and remaining time, and a progress bar; ``now`` is a Unix time."""
+    return [steps(progress, start, frame), frame.row(_times(progress, start, now)), frame.bar(_share(progress, start, now))]
 
 
-def _done(progress: SearchProgress, frame: Frame) -> str:
+def steps(progress: SearchProgress, start: SearchStarted | None, frame: Frame) -> Text:
+    """Row with the steps prepare, search, confirm and export; a narrow terminal shows the present step alone."""
+    found = [step for step in STEPS if step != "confirm" or start is None or start.confirm]
+    now = progress.step
+    present = len(found) if now is None else found.index(now) if now in found else 0
+    if frame.is_narrow and now:
+        return frame.row(f"step {present + 1} of {len(found)}: {_named(now, progress)}", "bold")
+    marks = _ASCII_MARKS if frame.ascii_only else _MARKS
+    row = Text("   ", no_wrap=True).join(
+        Text(f"{marks[kind]} {_named(step, progress) if kind == 1 else _coming(step, start)}", _STYLES[kind])
+        for number, step in enumerate(found)
+        for kind in ((number >= present) + (number > present),)
+    )
+    row.truncate(frame.width, overflow=frame.overflow)
+    return row
+
+
+def _coming(step: Step, start: SearchStarted | None) -> str:
+    """A step that is done, or to come."""
+    rounds = start.confirm if start and step == "confirm" else 0
+    return f"{step}, {rounds} rounds" if rounds > 1 else step
+
+
+def _named(step: Step, progress: SearchProgress) -> str:
+    """The present step, and how far it is."""
+    if step == "export":
+        exported = progress.exported
+        return step if exported is None or exported.models is None else f"{step} {exported.done}/{exported.models}"
+    if step == "prepare":
+        return step
     (done, total), begun = progress.done, progress.round.begun
-    counted = f"{done}" if total is None else f"{done}/{total}"
-    if not begun:
-        return f"trial {counted}"
-    if frame.is_narrow:
-        return f"round {begun.round}/{begun.rounds}: {counted}"
-    return f"confirming, seed {begun.seed} (round {begun.round}/{begun.rounds}): {counted}"
+    if step == "confirm" and begun is None:
+        return step
+    counted = f"{step} {done}" if total is None else f"{step} {done}/{total}"
+    return f"{counted} (round {begun.round} of {begun.rounds})" if begun and begun.rounds > 1 else counted
 
 
-def _times(progress: SearchProgress, start: SearchStarted, frame: Frame, now: float) -> str:
-    if progress.ended:
+def _times(progress: SearchProgress, start: SearchStarted, now: float) -> str:
+    if progress.ended and progress.step is None:
         return f"took {duration(progress.ended.seconds)}, {ENDED[progress.ended.why]}"
     seconds = progress.seconds_left(now)
-    left = "--:--" if seconds is None else duration(max(0.0, seconds))
-    limit = "" if start.time_budget is None else f", {duration(start.time_budget)} at most"
-    return f"elapsed {duration(max(0.0, now - start.time))}  left {left}{_after(progress, frame)}{limit}"
-
-
-def _after(progress: SearchProgress, frame: Frame) -> str:
-    rounds = progress.rounds_after
-    if not rounds:
-        return ""
-    kind = "" if progress.round.begun or frame.is_narrow else " of confirmation"
-    return f" + {rounds} round{'s' * (rounds > 1)}{kind}"
+    left = "" if seconds is None else f", about {duration(max(1.0, seconds))} left in this step"
+    limit = "" if start.time_budget is None or progress.ended else f", {duration(start.time_budget)} at most"
+    return f"elapsed {duration(max(0.0, now - start.time))}{left}{limit}"
 
 
 def _share(progress: SearchProgress, start: SearchStarted, now: float) -> float:
+    if progress.ended:
+        exported = progress.exported
+        return 1.0 if progress.step is None else exported.done / max(1, exported.models or 1) if exported else 0.0
     done, total = progress.done
     if total is not None:
         return done / max(1, total)
     return (now - start.time) / start.time_budget if start.time_budget else 0.0
 
 
-def hypervolume(progress: SearchProgress, frame: Frame) -> list[Text]:
-    """Row with the growth of the front's hypervolume; empty before the first score."""
-    volumes = progress.hypervolumes
-    if not volumes:
-        return []
-    name = Metric.of_event(progress.started.metric if progress.started else None).name
-    label = f"hypervolume ({name} x cost)" if frame.is_wide else "hypervolume"
-    low = min(volumes[int(_STEEP_SHARE * len(volumes)) :])
-    bars = frame.bars(volumes, 8 if frame.is_narrow else 20, low)
-    value = f"{volumes[-1]:,.0f}" if volumes[-1] >= 1e4 else f"{volumes[-1]:.4g}"
-    return [frame.row(f"{label} {bars} {value}{_change(volumes, frame)}")]
-
-
-def _change(volumes: list[float], frame: Frame) -> str:
-    back = min(_TREND_TRAININGS, len(volumes) - 1)
-    before = volumes[-1 - back]
-    if not back or before <= 0:
+def doing(progress: SearchProgress) -> str:
+    """What goes on while no training runs, as a sentence part; empty while one runs, and after the end."""
+    if progress.step == "export":
+        exported = progress.exported
+        if exported is None or exported.models is None:
+            return "estimating from all trainings ..."
+        return f"writing and verifying {exported.models} model{'s' * (exported.models != 1)} ..."
+    if progress.running or progress.ended:
         return ""
-    of = f" in {back}" if frame.is_narrow else f" in the last {back} training{'s' * (back > 1)}"
-    return f"  {100 * (volumes[-1] / before - 1):+.2f} %{of}"
+    if progress.step != "confirm":
+        return "choosing the next network ..."
+    if progress.round.begun is None:
+        return "choosing the networks to train again ..."
+    done, total = progress.done
+    return "keeping the weights of the likely front ..." if done == total else "the next training begins ..."

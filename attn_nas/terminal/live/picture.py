@@ -10,10 +10,11 @@ from rich.text import Text
 
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import SearchStarted
+from attn_nas.format import duration
 from attn_nas.space.metric import Metric
 from attn_nas.terminal.lines import about_data, opening
 from attn_nas.terminal.live.frame import Frame
-from attn_nas.terminal.live.heading import heading, hypervolume
+from attn_nas.terminal.live.heading import doing, heading, steps
 from attn_nas.terminal.live.panes import failure_rows, front_rows, worker_rows
 
 _MAX_FAILURES = 3
@@ -33,15 +34,43 @@ STOP = Hints("Ctrl-C stops after the running trials", "stopping after the runnin
 LEAVE = Hints("Ctrl-C ends this view; the search continues", "stopping after the running trials; Ctrl-C ends this view")
 
 
-def picture(
-    progress: SearchProgress, hints: Hints = STOP, now: float | None = None, decoded: tuple[int, int] | None = None
-) -> RenderableType:
-    """Draw budget, workers, front, hypervolume and failures, as far as the terminal has rows for them.
+@dataclass
+class Preparing:
+    """The time before a search has started: it was ``begun`` at this Unix time, and decodes images.
 
-    ``now`` is a Unix time in seconds; by default the time of each drawing. ``decoded`` are, before the search has started, the
-    number of decoded images and the number of all images.
+    ``done`` of ``total`` images were decoded since the first report, which came at ``since``.
     """
-    return _Picture(progress, hints, now, decoded)
+
+    begun: float
+    done: int = 0
+    total: int = 0
+    since: float | None = None
+
+    def note(self, done: int, total: int, now: float) -> None:
+        """Note that ``done`` of ``total`` images are decoded at the Unix time ``now``."""
+        if self.since is None or done < self.done:
+            self.since = now
+        self.done, self.total = done, total
+
+    def text(self, now: float) -> str:
+        """Elapsed time, images, and the time that is left for them."""
+        shown = f" {duration(max(0.0, now - self.begun))}"
+        if self.since is None or self.done >= self.total:
+            return shown
+        pace = (now - self.since) / self.done if self.done else 0.0
+        left = f", about {duration(pace * (self.total - self.done))} left" if pace else ""
+        return f"{shown}, {self.done:,} of {self.total:,} images decoded{left}"
+
+
+def picture(
+    progress: SearchProgress, hints: Hints = STOP, now: float | None = None, preparing: Preparing | None = None
+) -> RenderableType:
+    """Draw steps, workers, front and failures, as far as the terminal has rows for them.
+
+    ``now`` is a Unix time in seconds; by default the time of each drawing. ``preparing`` describes the time before the search
+    has started.
+    """
+    return _Picture(progress, hints, now, preparing)
 
 
 @dataclass(frozen=True)
@@ -49,21 +78,20 @@ class _Picture:
     progress: SearchProgress
     hints: Hints
     now: float | None
-    decoded: tuple[int, int] | None
+    preparing: Preparing | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the rows for the present size of the terminal."""
-        start = self.progress.started
+        start, frame = self.progress.started, Frame(options.max_width, options.ascii_only)
         if start is None:
-            yield Text("preparing the data and the cost table ..." + self._images)
+            said = self.preparing.text(self._now) if self.preparing else ""
+            yield Group(steps(self.progress, None, frame), *frame.wrapped(f"preparing the data and the cost table ...{said}"))
         else:
-            frame = Frame(options.max_width, options.ascii_only)
             yield Group(*self._rows(start, frame, options.size.height - 1))
 
     @property
-    def _images(self) -> str:
-        done, total = self.decoded or (0, 0)
-        return f" {done:,} of {total:,} images decoded" if done < total else ""
+    def _now(self) -> float:
+        return time.time() if self.now is None else self.now
 
     def _rows(self, start: SearchStarted, frame: Frame, height: int) -> list[Text]:
         """Return at most ``height`` rows; the front is cut first, then the workers."""
@@ -71,15 +99,17 @@ class _Picture:
         above = [
             *frame.wrapped(opening(start), "dim"),
             *(row for line in about_data(start) for row in frame.wrapped(line, "dim")),
-            *heading(progress, start, frame, time.time() if self.now is None else self.now),
+            *heading(progress, start, frame, self._now),
         ]
-        trend, notes = hypervolume(progress, frame), self._notes(frame)
-        room = height - len(above) - len(trend) - len(notes)
+        notes = self._notes(frame)
+        room = height - len(above) - len(notes)
         failures = failure_rows(progress, frame, min(_MAX_FAILURES, room // _ROWS_PER_FAILURE))
         room -= len(failures)
-        workers = [] if progress.ended else worker_rows(progress, frame, room - bool(progress.front))
-        front = front_rows(progress.front, frame, room - len(workers), Metric.of_event(start.metric))
-        return [*above, *workers, *front, *trend, *failures, *notes][: max(1, height)]
+        workers = [frame.row(now, "dim")] if (now := doing(progress)) and room > 0 else []
+        if progress.running:
+            workers = worker_rows(progress, frame, room - bool(progress.front))
+        front = front_rows(progress.front, frame, room - len(workers), Metric.of_event(start.metric), start.epochs)
+        return [*above, *workers, *front, *failures, *notes][: max(1, height)]
 
     def _notes(self, frame: Frame) -> list[Text]:
         progress = self.progress

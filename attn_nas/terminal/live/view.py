@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event as Signal
@@ -13,7 +14,7 @@ from rich.live import Live
 from attn_nas.events.loading import decoding_reported_to
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import Event, Listener
-from attn_nas.terminal.live.picture import STOP, Hints, picture
+from attn_nas.terminal.live.picture import STOP, Hints, Preparing, picture
 
 _REDRAW_SECONDS = 0.25
 
@@ -24,7 +25,7 @@ class _Shown:
     def __init__(self, progress: SearchProgress, hints: Hints) -> None:
         self._progress = progress
         self._hints = hints
-        self._decoded: tuple[int, int] | None = None
+        self._preparing = Preparing(time.time())
         self._lock = RLock()
 
     def __call__(self, event: Event) -> None:
@@ -35,12 +36,12 @@ class _Shown:
     def show_decoded(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` images are decoded."""
         with self._lock:
-            self._decoded = done, total
+            self._preparing.note(done, total, time.time())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the picture of the present state."""
         with self._lock:
-            yield from console.render(picture(self._progress, self._hints, decoded=self._decoded), options)
+            yield from console.render(picture(self._progress, self._hints, preparing=self._preparing), options)
 
 
 @contextmanager

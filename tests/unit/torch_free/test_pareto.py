@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from attn_nas.stats.pareto import front_indices, hypervolume, knee_index
+from attn_nas.stats.pareto import front_indices, hypervolume
 
 points = st.integers(1, 3).flatmap(
     lambda costs: st.lists(st.tuples(*[st.integers(0, 8)] * (1 + costs)), max_size=12).map(
@@ -36,19 +36,6 @@ def test_hypervolume_equals_optunas(cloud):
     inside = [(-accuracy, *costs) for accuracy, *costs in cloud if accuracy > 0.25 and max(costs) < 6]
     expected = compute_hypervolume(np.array(inside), np.array([-0.25, *limits])) if inside else 0.0
     assert np.isclose(hypervolume(cloud, (0.25, *limits)), expected)
-
-
-def test_the_knee_is_the_bend():
-    """Of a bent front the knee is its bend; of two points the more accurate; of none, none."""
-    assert knee_index([(0.1, 0.0), (0.8, 1.0), (0.9, 10.0), (0.2, 5.0)]) == 1
-    assert knee_index([(0.1, 0.0), (0.8, 1.0)]) == 1
-    assert knee_index([(0.5, 3.0)]) == 0
-    assert knee_index([]) is None
-
-
-def test_the_knee_of_two_costs_is_cheap_in_both():
-    """Most accuracy over the mean of the costs, each scaled to the front."""
-    assert knee_index([(0.1, 0.0, 0.0), (0.8, 1.0, 1.0), (0.85, 0.5, 9.0), (0.9, 10.0, 10.0)]) == 1
 
 
 def test_equal_points_are_represented_once():

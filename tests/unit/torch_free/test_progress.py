@@ -10,6 +10,7 @@ from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
     EpochFinished,
+    ExportAdvanced,
     FrontPoint,
     SearchFinished,
     SearchStarted,
@@ -79,11 +80,36 @@ def test_a_round_of_confirmation_is_counted_by_itself():
     progress = follow(STARTED, ended(0, 10), round_)
     assert progress.done == (0, 4)
     assert progress.seconds_left(1200.0) == 80.0
+    assert progress.step == "confirm"
     progress(ended(1, 10, 1220.0))
     assert progress.done == (1, 4)
     assert progress.seconds_left(1220.0) == pytest.approx(60.0)
     progress(replace(STARTED, time=2000.0, finished=10))
     assert progress.done == (10, 10)
+
+
+def test_a_search_has_four_steps():
+    """Between the last training and the first of the confirmation it confirms already; a log without an export ends there."""
+    finished = SearchFinished(
+        run="x", why="budget", finished=10, confirmed=0, budget=10, seconds=5.0, training_seconds=5.0, time=1300.0
+    )
+    progress = SearchProgress()
+    assert progress.step == "prepare"
+    progress(STARTED)
+    assert progress.step == "search"
+    progress(ended(0, 10))
+    assert (progress.step, progress.seconds_left(1110.0)) == ("confirm", None)
+    progress(finished)
+    assert progress.step is None
+    progress(ExportAdvanced(done=0, models=None, time=1301.0))
+    assert (progress.step, progress.seconds_left(1310.0)) == ("export", None)
+    progress(ExportAdvanced(done=0, models=4, time=1310.0))
+    progress(ExportAdvanced(done=1, models=4, time=1320.0))
+    assert progress.seconds_left(1325.0) == pytest.approx(25.0)
+    progress(ExportAdvanced(done=4, models=4, time=1350.0))
+    assert progress.step is None
+    without = follow(replace(STARTED, confirm=0), ended(0, 10))
+    assert without.step == "search"
 
 
 def test_rounds_that_are_still_to_come_are_told():

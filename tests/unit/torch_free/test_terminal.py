@@ -16,6 +16,7 @@ from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import (
     ConfirmationStarted,
     EpochFinished,
+    ExportAdvanced,
     FrontPoint,
     JsonLines,
     SearchFinished,
@@ -29,12 +30,14 @@ from attn_nas.format import count, duration
 from attn_nas.terminal.console import console
 from attn_nas.terminal.decoding_bar import decoding_shown
 from attn_nas.terminal.lines import Lines
-from attn_nas.terminal.live.picture import picture
+from attn_nas.terminal.live.picture import Preparing, picture
 from attn_nas.terminal.live.text_sparkline import sparkline
 from attn_nas.terminal.live.view import live_view
-from attn_nas.terminal.placement_text import block_cells, coloured_placements
+from attn_nas.terminal.placement_text import coloured_placements, glyph
 
-POINT = FrontPoint(key="a" * 12, placements="se r4 | - | -", accuracy=0.9, costs=(100.0,), added_flops=12345)
+POINT = FrontPoint(
+    key="a" * 12, placements="se r4 | - | -", accuracy=0.9, costs=(100.0,), added_flops=12345, name="SE in block 0"
+)
 
 
 STARTED = SearchStarted(
@@ -46,7 +49,7 @@ STARTED = SearchStarted(
 ROUND = ConfirmationStarted(round=1, rounds=2, seed=1, candidates=5, references=2, trainings=7, seconds=9.0)
 
 
-TRIAL = {"number": 3, "key": "b" * 12, "seed": 0, "placements": "[red]eca k3[/red] | - | -"}
+TRIAL = {"number": 3, "key": "b" * 12, "seed": 0, "placements": "eca k3 | - | -", "name": "[red]ECA[/red] in block 0"}
 
 
 def _finished(front):
@@ -56,9 +59,9 @@ def _finished(front):
     )  # fmt: skip
 
 
-def _render(progress, width=80, height=24):
+def _render(progress, width=80, height=24, now=None):
     console = Console(width=width, height=height, file=io.StringIO(), force_terminal=False, _environ={})
-    console.print(picture(progress))
+    console.print(picture(progress, now=now))
     return console.file.getvalue()
 
 
@@ -67,15 +70,17 @@ def test_the_picture_follows_the_search():
     progress = SearchProgress()
     assert "preparing" in _render(progress)
     progress(STARTED)
-    assert "trial 2/10" in _render(progress)
-    assert "+12,345" in _render(progress)
+    assert "✓ prepare   ▸ search 2/10   · export\n" in _render(progress)
+    assert re.search(r"\n +90\.00 +\+12,345  ■│□│□  SE in block 0  aaaaaaaaaaaa\n", _render(progress))
+    assert "choosing the next network ..." in _render(progress)
     progress(TrialStarted(**TRIAL, reference=None, flops=1, params=1))
     for epoch, accuracy in ((1, 0.5), (2, 0.6), (1, 0.7)):
         progress(EpochFinished(number=3, epoch=epoch, accuracy=accuracy))
-    assert re.search(r" 0 +#3 .* 1 +70\.00  ▁\n", _render(progress))
+    assert re.search(r" 0 +#3  ■│□│□  \[red\]ECA\[/red\] in block 0 +1 +70\.00  ▁\n", _render(progress))
     newer = FrontPoint(key=TRIAL["key"], placements="eca k3 | - | -", accuracy=0.95, costs=(99.0,), added_flops=-1)
     progress(_finished((newer,)))
-    assert re.search(r"\n +95\.00 +-1  ■│·│·  eca k3 \| - \| -\n", _render(progress))
+    assert re.search(r"\n +95\.00 +-1  ■│□│□  eca k3 \| - \| -  bbbbbbbbbbbb\n", _render(progress))
+    assert "hypervolume" not in _render(progress)
     assert "#3" not in _render(progress)
     progress(TrialFailed(**TRIAL, reason="lost", counts=False, finished=3))
     assert "failed" not in _render(progress)
@@ -83,7 +88,7 @@ def test_the_picture_follows_the_search():
     assert "Ctrl-C again stops now" not in _render(progress)
     progress(StopRequested(running=1))
     assert "failed 1" in _render(progress)
-    assert "failed: bbbbbbbbbbbb diverged" in _render(progress)
+    assert "failed: [red]ECA[/red] in block 0: diverged" in _render(progress)
     assert "Ctrl-C again stops now" in _render(progress)
     assert all(len(line) <= 80 for line in _render(progress).splitlines())
 
@@ -122,16 +127,16 @@ def test_the_run_is_named_however_narrow_the_window(width):
 
 
 def test_the_front_is_cut_before_the_workers():
-    """What is left out is counted, and the most accurate remain; a waiting worker says so."""
+    """What is left out is counted, and the most accurate remain; a worker without a training waits for one."""
     text = _render(_busy(6, 20, 0), height=24)
     assert all(f"#{number}" in text for number in range(100, 105))
-    assert re.search(r"\n +5 +idle", text)
+    assert re.search(r"\n +5 +waits for its next network", text)
     assert re.search(r"\.\.\. and \d+ more that cost less\n", text)
     assert " 19.00 " in text
     assert " 0.00 " not in text
     text = _render(_busy(30, 20, 0), height=24)
     assert re.search(r"\.\.\. and \d+ more workers\n", text)
-    assert "front of 20, as measured: up to 19.00 %" in text
+    assert "front of 20, as measured after 4 epochs: up to 19.00 %" in text
 
 
 def test_a_terminal_without_unicode_gets_ascii():
@@ -142,19 +147,48 @@ def test_a_terminal_without_unicode_gets_ascii():
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     Console(width=60, height=24, file=file, _environ={}).print(picture(progress))
     file.flush()
-    assert b"#|.|.  se r4 | - | -" in file.buffer.getvalue()
+    assert b"#|.|.  SE in block 0" in file.buffer.getvalue()
+    assert b"x prepare   > search 3/10   - export" in file.buffer.getvalue()
 
 
-def test_rounds_to_come_are_told_beside_the_time_left():
-    """The time is that of what is counted alone, on the narrowest terminal too."""
+def _exported(done, models, time=1200.0):
+    return ExportAdvanced(time=time, done=done, models=models)
+
+
+ENDED = SearchFinished(
+    run="runs/x", why="budget", finished=10, confirmed=3, budget=10, seconds=61.0, training_seconds=9.0, time=1200.0
+)
+
+
+def test_the_steps_say_what_goes_on_and_how_far_it_is():
+    """Between trainings too, and after the last; the time that is left is that of the step."""
     progress = SearchProgress()
     progress(replace(STARTED, confirm=2))
-    assert "left --:-- + 2 rounds of confirmation\n" in _render(progress)
-    assert "left --:-- + 2 rounds\n" in _render(progress, width=40)
+    assert "✓ prepare   ▸ search 2/10   · confirm, 2 rounds   · export\n" in _render(progress)
+    assert "step 2 of 4: search 2/10\n" in _render(progress, width=40)
+    progress(replace(_finished((POINT,)), finished=10))
+    assert "✓ search   ▸ confirm   · export\nelapsed" in _render(progress)
+    assert "choosing the networks to train again ..." in _render(progress)
+    assert "left in this step" not in _render(progress)
     progress(ROUND)
-    assert re.search(r"left \d\d:\d\d \+ 1 round\n", _render(progress))
-    progress(replace(ROUND, round=2))
-    assert re.search(r"left \d\d:\d\d\n", _render(progress))
+    assert "▸ confirm 0/7 (round 1 of 2)   · export\n" in _render(progress)
+    assert re.search(r"elapsed \d\d:\d\d, about 00:09 left in this step\n", _render(progress))
+    for _ in range(7):
+        progress(_finished((POINT,)))
+    assert "keeping the weights of the likely front ..." in _render(progress)
+    progress(ENDED)
+    assert "took 01:01, the budget is used up" in _render(progress)
+    progress(_exported(0, None))
+    assert "✓ confirm, 2 rounds   ▸ export\n" in _render(progress)
+    assert "estimating from all trainings ..." in _render(progress)
+    progress(_exported(0, 4))
+    progress(_exported(1, 4, time=1210.0))
+    assert "▸ export 1/4\n" in _render(progress, now=1210.0)
+    assert "writing and verifying 4 models ..." in _render(progress, now=1210.0)
+    assert ", about 00:30 left in this step" in _render(progress, now=1210.0)
+    assert "█" * 20 + "░" * 60 in _render(progress, now=1210.0)
+    progress(_exported(4, 4))
+    assert "✓ confirm, 2 rounds   ✓ export\ntook 01:01" in _render(progress)
 
 
 def test_a_waiting_picture_knows_how_a_search_has_ended():
@@ -164,7 +198,7 @@ def test_a_waiting_picture_knows_how_a_search_has_ended():
     text = _render(progress)
     assert "took 01:01, the time is up" in text
     assert "Ctrl-C" not in text
-    assert "idle" not in text
+    assert "waits" not in text
 
 
 def test_the_live_picture_is_drawn_and_taken_away():
@@ -174,12 +208,12 @@ def test_the_live_picture_is_drawn_and_taken_away():
     with live_view(console) as listener:
         listener(STARTED)
         deadline = time.monotonic() + 30
-        while "trial 2/10" not in file.getvalue():
+        while "search 2/10" not in file.getvalue():
             assert time.monotonic() < deadline
             time.sleep(0.01)
     shown, cursor = file.getvalue().rsplit("\x1b[?25h", 1)
     assert "\x1b[?25l" in shown
-    assert "trial" not in cursor
+    assert "search" not in cursor
     assert cursor.count("\x1b[2K") == shown.rsplit("\x1b[2K", 1)[1].count("\n")
 
 
@@ -190,9 +224,20 @@ def test_the_live_picture_shows_how_far_the_decoding_of_images_is():
     with live_view(console):
         report_decoded(1234, 5000)
         deadline = time.monotonic() + 30
-        while "preparing the data and the cost table ... 1,234 of 5,000 images decoded" not in file.getvalue():
+        while "1,234 of 5,000 images decoded" not in file.getvalue():
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_the_time_that_decoding_still_takes_is_told():
+    """From the first report on; a data set that is decoded says nothing of it."""
+    preparing = Preparing(begun=1000.0)
+    assert preparing.text(1003.0) == " 00:03"
+    preparing.note(0, 500, 1003.0)
+    preparing.note(100, 500, 1013.0)
+    assert preparing.text(1013.0) == " 00:13, 100 of 500 images decoded, about 00:40 left"
+    preparing.note(500, 500, 1053.0)
+    assert preparing.text(1054.0) == " 00:54"
 
 
 def test_bars_lie_between_the_lowest_and_the_highest():
@@ -209,16 +254,17 @@ def test_bars_lie_between_the_lowest_and_the_highest():
 @pytest.mark.parametrize(
     ("placements", "drawn"),
     [
-        ("se r4 | - | gsop r2@pre", "■│·│■"),
-        ("se r4 x3 | -, eca k3, - | -", "■■■│·■·│·"),
-        ("- x2 |bam r16| unheard of@inner", "··◆■"),
+        ("se r4 | - | gsop r2@pre", "■│□│■"),
+        ("se r4 x3 | -, eca k3, - | -", "■■■│□■□│□"),
+        ("- x2 |bam r16| unheard of@inner", "□□◆■"),
+        ("se r4 x18 | - x17, se r4 | - x18", "■│◧│□"),
     ],
 )
 def test_a_network_is_a_cell_for_each_block(placements, drawn):
     """In the colour of what is there; the words in colour are the same words."""
-    assert block_cells(placements).plain == drawn
+    assert glyph(placements).plain == drawn
     assert coloured_placements(placements).plain == placements
-    assert any(span.style == FAMILY_COLOURS["second order"] for span in block_cells("gsop r2@pre").spans)
+    assert any(span.style == FAMILY_COLOURS["second order"] for span in glyph("gsop r2@pre").spans)
 
 
 def test_who_comes_late_reads_the_opening_alone():
@@ -229,22 +275,31 @@ def test_who_comes_late_reads_the_opening_alone():
     lines(_finished((POINT,)))
     opening, line = console.file.getvalue().splitlines()
     assert opening.startswith("toy on a trunk: 2 workers")
-    assert line.startswith("[seed 0: 2/7] bbbbbbbbbbbb")
+    assert line.startswith("[seed 0: 2/7] 95.00 %")
 
 
 def test_lines_are_one_per_outcome_and_print_text_as_it_is():
     """Markup in a name is not interpreted, long lines are not broken, progress says nothing."""
     console = Console(width=40, file=io.StringIO())
     lines = Lines(console)
+    lines.prepare()
     for event in (STARTED, EpochFinished(number=3, epoch=1, accuracy=0.5), _finished((POINT,))):
         lines(event)
     lines(TrialFailed(**TRIAL, reason="diverged", counts=True, finished=4))
     lines(TrialFailed(**TRIAL, reason="its worker died", counts=False, finished=4))
-    printed = console.file.getvalue().splitlines()
-    assert len(printed) == 4
-    assert printed[1].startswith("[3/10] bbbbbbbbbbbb 95.00 % -1 FLOPs 1.5 s  [red]eca k3[/red] | - | - [eca first]")
-    assert printed[2].startswith("[4/10] bbbbbbbbbbbb failed: diverged")
-    assert printed[3].startswith("bbbbbbbbbbbb put back: its worker died")
+    lines(replace(ENDED, finished=4))
+    for event in (_exported(0, None), _exported(0, 2), _exported(1, 2), _exported(2, 2)):
+        lines(event)
+    network = "■│□│□  [red]ECA[/red] in block 0  bbbbbbbbbbbb"
+    assert console.file.getvalue().splitlines() == [
+        "preparing the data and the cost table ...",
+        "toy on a trunk: 2 workers of 1 thread, cpu, fp32, seed 0, 2 done before -> runs/x",
+        f"[3/10] 95.00 %  -1 FLOPs  1.5 s  {network} [eca first]",
+        f"[4/10] failed: diverged  {network}",
+        f"put back: its worker died  {network}",
+        "estimating from all trainings ...",
+        "writing and verifying 2 models ...",
+    ]
 
 
 def test_events_are_json_lines():

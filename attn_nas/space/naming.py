@@ -1,0 +1,183 @@
+"""Names and glyphs of networks, by rule: ``ECA before block 0``, and ``■│□│□`` for the blocks that have attention."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+
+from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.trunks import AnyTrunk
+
+LONGEST = 60
+"""Largest number of characters of a name."""
+LONGEST_GLYPH = 40
+"""Largest number of characters of a glyph with a character for each block."""
+_BARE = "no attention"
+_WRITTEN: Mapping[str, str] = {
+    "cam_gate": "CAM gate",
+    "coord": "coordinate attention",
+    "danet_cam": "DANet CAM",
+    "danet_pam": "DANet PAM",
+    "ese": "eSE",
+    "gsop": "GSoP",
+    "nonlocal": "non-local",
+    "scse": "scSE",
+    "simam": "SimAM",
+}
+"""Mechanisms whose papers write them in another way than `written` does by rule."""
+_WHERE: Mapping[str, str] = {
+    "standard": "in",
+    "pre": "before",
+    "post": "after",
+    "inner": "within the branch of",
+    "pre_norm": "before the last norm of",
+    "identity": "on the shortcut of",
+    "replace": "as a convolution of",
+}
+"""What stands between a mechanism and its blocks, by position."""
+
+
+@cache
+def written(mechanism: str) -> str:
+    """The mechanism as text for people: short words in capitals, ``_`` as a space."""
+    short = [word.upper() if len(word) <= 4 else word for word in mechanism.split("_")]
+    return _WRITTEN.get(mechanism, " ".join(short))
+
+
+def names_of(genotypes: Iterable[Genotype]) -> dict[str, str]:
+    """Names of networks by key, each different, of at most 60 characters.
+
+    Sizes are named where two networks would have the same name else, and the beginning of the key where that does not help.
+    """
+    by_key = {genotype.key: genotype for genotype in genotypes}
+    names = {key: _name(genotype, sizes=False) for key, genotype in by_key.items()}
+    for key in _shared(names):
+        names[key] = _name(by_key[key], sizes=True)
+    for key, beginning in _beginnings(_shared(names)).items():
+        names[key] = _with_key(names[key], beginning)
+    return names
+
+
+class Names:
+    """Names of networks that come one by one, each different from those before it, of at most 60 characters.
+
+    A name stays as it was given; later ones have sizes, or the beginning of the key, where an earlier network has the name.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, str] = {}
+        self._given: set[str] = set()
+
+    def of(self, genotype: Genotype) -> str:
+        """The name of ``genotype``, the same each time."""
+        if genotype.key not in self._by_key:
+            given = next(name for name in _ever_longer(genotype) if name not in self._given)
+            self._given.add(given)
+            self._by_key[genotype.key] = given
+        return self._by_key[genotype.key]
+
+
+def _ever_longer(genotype: Genotype) -> Iterator[str]:
+    """The name without sizes, with sizes, and with longer and longer beginnings of the key."""
+    yield _name(genotype, sizes=False)
+    name = _name(genotype, sizes=True)
+    yield name
+    for size in range(4, len(genotype.key) + 1):
+        yield _with_key(name, genotype.key[:size])
+
+
+def _with_key(name: str, beginning: str) -> str:
+    suffix = f" ({beginning})"
+    return name[: LONGEST - len(suffix)].rstrip(" ,") + suffix
+
+
+def glyph_of(genotype: Genotype) -> str:
+    """One character for each block, stages between bars: ``■`` has a placement, ``□`` has none.
+
+    ``◆`` in the place of a bar is a placement between two stages. Deep trunks have one character for each stage, ``◧`` where
+    some of its blocks have a placement.
+    """
+    stages: list[list[bool]] = [[] for _ in range(genotype.trunk.num_stages)]
+    for block, placement in zip(genotype.trunk.blocks, genotype.placements, strict=True):
+        stages[block.stage].append(placement is not None)
+    bars = ["◆" if placement else "│" for placement in genotype.stage_ends]
+    whole = ["".join("■" if placed else "□" for placed in stage) for stage in stages]
+    if sum(map(len, whole)) + len(bars) > LONGEST_GLYPH:
+        whole = ["■" if all(stage) else "◧" if any(stage) else "□" for stage in stages]
+    return "".join(part for pair in zip(whole, (*bars, ""), strict=True) for part in pair)
+
+
+def _shared(names: Mapping[str, str]) -> list[str]:
+    """Keys whose names others have too."""
+    counts = Counter(names.values())
+    return [key for key, name in names.items() if counts[name] > 1]
+
+
+def _beginnings(keys: Sequence[str]) -> dict[str, str]:
+    """For each key its beginning, of at least four digits, that no other key has."""
+    found: dict[str, str] = {}
+    for size in range(4, 1 + max(map(len, keys), default=0)):
+        counts = Counter(key[:size] for key in keys)
+        found |= {key: key[:size] for key in keys if key not in found and counts[key[:size]] == 1}
+    return found
+
+
+def _name(genotype: Genotype, *, sizes: bool) -> str:
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, placement in enumerate(genotype.placements):
+        if placement:
+            groups.setdefault((_called(placement, sizes=sizes), placement.position), []).append(index)
+    parts = [f"{name} {_WHERE[position]} {_blocks(genotype, blocks)}" for (name, position), blocks in groups.items()]
+    for stage, placement in enumerate(genotype.stage_ends):
+        if placement:
+            parts.append(f"{_called(placement, sizes=sizes)} after stage {stage}")
+    name = ", ".join(parts) or _BARE
+    if len(name) <= LONGEST:
+        return name
+    mechanisms = [*dict.fromkeys(written(each.mechanism) for _, each in genotype.sites if each)]
+    many = f"{len(mechanisms)} mechanisms"
+    filled = f"in {genotype.num_attended} of {len(genotype.trunk.sites)} places"
+    return next(short for each in (_enumerated(mechanisms), many) if len(short := f"{each} {filled}") <= LONGEST)
+
+
+def _called(placement: Placement, *, sizes: bool) -> str:
+    """The mechanism, and with ``sizes`` its hyperparameters: ``SE r4``."""
+    return written(placement.mechanism) + (placement.label[len(placement.mechanism) :] if sizes else "")
+
+
+def _blocks(genotype: Genotype, blocks: Sequence[int]) -> str:
+    """Blocks in words: all, whole stages, or single ones."""
+    every = _stages(genotype.trunk)
+    if len(blocks) == sum(map(len, every)) > 1:
+        return "all blocks"
+    filled = {*blocks}
+    stages = [stage for stage, members in enumerate(every) if members <= filled]
+    if sum(len(every[stage]) for stage in stages) == len(blocks) > len(stages):
+        return f"stage{'s' * (len(stages) > 1)} {_enumerated([*map(str, stages)])}"
+    return f"block{'s' * (len(blocks) > 1)} {_enumerated(_ranges(blocks))}"
+
+
+@cache
+def _stages(trunk: AnyTrunk) -> list[set[int]]:
+    """The indices of the blocks of each stage."""
+    stages: list[set[int]] = [set() for _ in range(trunk.num_stages)]
+    for index, block in enumerate(trunk.blocks):
+        stages[block.stage].add(index)
+    return stages
+
+
+def _ranges(numbers: Sequence[int]) -> list[str]:
+    """Rising numbers as text, three and more in a row as a range: ``0-3``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [text for run in runs for text in ([f"{run[0]}-{run[-1]}"] if len(run) > 2 else map(str, run))]
+
+
+def _enumerated(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
