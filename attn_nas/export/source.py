@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
+from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.zoo import pooling
 from attn_nas.errors import ExportError
 from attn_nas.export.lean.evaluation import parts_of
@@ -25,7 +25,6 @@ from attn_nas.space.trunks import Trunk
 
 _PACKAGE = "attn_nas"
 _CLASS = "AttentionNetwork"
-_FEWEST_LOOPED = 3
 
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
@@ -41,22 +40,20 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
     collected.add_call(trunk, trunk_arguments)
     forwarded = {"num_classes": Name("num_classes"), "in_channels": Name("in_channels")}
     lines = [_call("super().__init__", [], {**trunk_arguments, **forwarded})]
-    filled: list[tuple[str, str]] = []
+    papers: dict[str, str] = {}
     for site, placement in genotype.sites:
         if placement is not None:
             module, channels, arguments = site_call(placement, site)
             collected.add(module)
+            number = get_mechanism(placement.mechanism).arxiv
+            papers[module.__name__] = f"arXiv {number}" if number else ""
             slot = paths[id(get_slot(model, site.slot(placement.position)))]
-            filled.append((slot, _call(module.__name__, [channels], without_defaults(module, arguments))))
-    lines += _assignments(filled)
+            lines.append(f"{slot} = {_call(module.__name__, [channels], without_defaults(module, arguments))}")
     sizes = f"num_classes: int = {num_classes}, in_channels: int = {in_channels}"
     network = "\n".join(
         [
             f"class {_CLASS}({trunk.__name__}):",
-            f'    """{genotype.trunk} {_attention(genotype)}.',
-            "",
-            "    Images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``.",
-            '    """',
+            f'    """{genotype.trunk} {_attention(genotype)}: images ``(B, C, H, W)`` to logits ``(B, num_classes)``."""',
             "",
             f"    def __init__(self, {sizes}) -> None:",
             *(f"        {line}" for line in lines),
@@ -69,7 +66,7 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
             f"    return {_CLASS}(num_classes, in_channels)",
         ]
     )
-    return collected.specialised(docstring, {_CLASS: network, "build_model": build}, _CLASS, model)
+    return collected.specialised(docstring, {_CLASS: network, "build_model": build}, _CLASS, model, papers)
 
 
 def function_source(function: Callable[..., Any], docstring: str) -> str:
@@ -101,26 +98,6 @@ class Name(str):
 def _attention(genotype: Genotype) -> str:
     number = genotype.num_attended
     return f"with attention at {number} site{'s' * (number != 1)}" if number else "without attention"
-
-
-def _assignments(filled: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the statements that fill slots; several blocks in a row that get the same are a loop."""
-    lines: list[str] = []
-    done = 0
-    while done < len(filled):
-        slot, call = filled[done]
-        found = re.fullmatch(r"(.+)\[(\d+)\]\.(\w+)", slot)
-        number = 1
-        if found:
-            container, first, name = found[1], int(found[2]), found[3]
-            while (f"{container}[{first + number}].{name}", call) in filled[done + number : done + number + 1]:
-                number += 1
-        if found and number >= _FEWEST_LOOPED:
-            lines += [f"for block in {container}[{first or ''}:{first + number}]:", f"    block.{name} = {call}"]
-        else:
-            lines += [f"{each} = {call}" for each, call in filled[done : done + number]]
-        done += number
-    return lines
 
 
 def _call(function: str, positional: list[Any], keywords: dict[str, Any]) -> str:
@@ -207,9 +184,17 @@ class Collector:
         space = "\n\n\n" if body.startswith(("class ", "def ", "@")) else "\n\n"
         return f'"""{_quoted(docstring)}"""\n\n{self.imports()}{space}{body}\n'
 
-    def specialised(self, docstring: str, rest: Mapping[str, str], root: str, network: nn.Module) -> str:
-        """Return the Python module, specialised for ``network`` of the class ``root``, one of the definitions ``rest``."""
-        definitions = {name: Definition(name, _tree(source), module) for name, (source, module) in self._sources.items()}
+    def specialised(
+        self, docstring: str, rest: Mapping[str, str], root: str, network: nn.Module, papers: Mapping[str, str]
+    ) -> str:
+        """Return the Python module, specialised for ``network`` of the class ``root``, one of the definitions ``rest``.
+
+        ``papers`` are references for the docstrings of classes.
+        """
+        definitions = {
+            name: Definition(name, _tree(source), module, reference=papers.get(name, ""))
+            for name, (source, module) in self._sources.items()
+        }
         definitions |= {name: Definition(name, _tree(source), None) for name, source in rest.items()}
         trees = specialised(Program(definitions, root, network, pooling.PLAIN))
         self.definitions = ["\n".join(written(tree)) for tree in trees]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 LINE = 128
-_INDENT = 4
+INDENT = 4
 
 
 def block(statements: Sequence[ast.stmt], indent: int = 0) -> list[str]:
@@ -19,7 +19,7 @@ def block(statements: Sequence[ast.stmt], indent: int = 0) -> list[str]:
 
 def written(statement: ast.stmt, indent: int = 0) -> list[str]:  # noqa: PLR0912  one branch for each kind of statement
     """Return the lines of a statement."""
-    inner = indent + _INDENT
+    inner = indent + INDENT
     match statement:
         case ast.ClassDef():
             bases = ", ".join(flat(base) for base in statement.bases)
@@ -69,8 +69,9 @@ def docstring(text: str, indent: int) -> list[str]:
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     escaped = escaped[:-1] + '\\"' if escaped.endswith('"') else escaped
     first, *rest = escaped.split("\n")
-    lines = [f'{" " * indent}"""{first}', *rest]
-    lines[-1] += '"""'
+    space = " " * indent
+    lines = [f'{space}"""{first}', *(f"{space}{line}" if line else "" for line in rest)]
+    lines[-1] = f'{lines[-1] or space}"""'
     return lines
 
 
@@ -79,15 +80,18 @@ def flat(expression: ast.expr) -> str:
     return ast.unparse(ast.fix_missing_locations(_prepared(expression)))
 
 
-def fitted(before: str, expression: ast.expr, after: str, indent: int) -> list[str]:
-    """Return the lines of an expression with text before and after it: one if it fits, else its last bracket is opened."""
+def fitted(before: str, expression: ast.expr, after: str, indent: int, *, is_item: bool = False) -> list[str]:
+    """Return the lines of an expression with text before and after it: one if it fits, else its last bracket is opened.
+
+    A tuple has no parentheses unless it ``is_item`` of something else.
+    """
     space = " " * indent
-    line = f"{space}{before}{_bare(expression)}{after}"
+    line = f"{space}{before}{flat(expression) if is_item else _bare(expression)}{after}"
     if len(line) <= LINE:
         return [line]
     opened = _opened(expression)
     if opened is None:
-        inside = " " * (indent + _INDENT)
+        inside = " " * (indent + INDENT)
         if isinstance(expression, ast.BinOp | ast.BoolOp | ast.Compare | ast.IfExp | ast.Attribute | ast.Call):
             return [f"{space}{before}(", f"{inside}{flat(expression)}", f"{space}){after}"]
         return [line]
@@ -97,12 +101,12 @@ def fitted(before: str, expression: ast.expr, after: str, indent: int) -> list[s
 
 def bracketed(head: str, items: Sequence[tuple[str, ast.expr]], tail: str, indent: int) -> list[str]:
     """Return the lines of bracketed ``items``, each a text before it and an expression: all on one line, or one a line."""
-    space, inside = " " * indent, " " * (indent + _INDENT)
+    space, inside = " " * indent, " " * (indent + INDENT)
     together = inside + ", ".join(f"{before}{flat(item)}" for before, item in items)
     if len(together) <= LINE:
         return [f"{space}{head}", together, f"{space}{tail}"]
     comma = "," if len(items) > 1 else ""
-    lines = [line for before, item in items for line in fitted(before, item, comma, indent + _INDENT)]
+    lines = [line for before, item in items for line in fitted(before, item, comma, indent + INDENT, is_item=True)]
     return [f"{space}{head}", *lines, f"{space}{tail}"]
 
 
@@ -169,7 +173,7 @@ def _signature(function: ast.FunctionDef, indent: int) -> list[str]:
     if given.kwarg:
         parts.append(f"**{_parameter(given.kwarg, None)}")
     returns = f" -> {flat(function.returns)}" if function.returns else ""
-    space, inside = " " * indent, " " * (indent + _INDENT)
+    space, inside = " " * indent, " " * (indent + INDENT)
     line = f"{space}def {function.name}({', '.join(parts)}){returns}:"
     if len(line) <= LINE:
         return [line]

@@ -11,6 +11,7 @@ import ast
 import builtins
 import copy
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -19,24 +20,32 @@ from typing import Any
 from torch import nn
 
 from attn_nas.export.lean.evaluation import Evaluation, KeptSlotError, Setting, defaults, parameters
+from attn_nas.export.lean.layout import INDENT, LINE
 from attn_nas.export.lean.values import Items, Known, Own, UnclearError, Value, concrete, is_literal, name, own
 
+_CITED = re.compile(r"\((Eq\.|section|Fig\.)[^()]*\)\.$")
 _SUPER = "super"
 _CONSTRUCTED = ast.dump(ast.parse("super().__init__()").body[0])
 _LONGEST_LITERAL = 40
 _LONGEST_INLINED, _LONGEST_REPEATED = 90, 50
 """Longest expressions of functions that are put where they are called: once, and repeatedly."""
+_FEWEST_LOOPED = 3
+"""So many blocks in a row that get the same module are a loop."""
 _UNUSED_CALLS = ("nn.Identity", "nn.ModuleList")
 
 
 @dataclass(eq=False)
 class Definition:
-    """A class, function or constant: its name, source tree and the module where it is defined, if there is one."""
+    """A class, function or constant: its name, source tree and the module where it is defined, if there is one.
+
+    ``reference`` is the paper of a class, for its docstring.
+    """
 
     name: str
     node: ast.stmt
     module: ModuleType | None
     in_constructors: bool = True
+    reference: str = ""
 
     @property
     def kind(self) -> type | None:
@@ -87,20 +96,62 @@ def specialised(program: Program) -> list[ast.stmt]:
     for _ in range(len(program.definitions) + 2):
         if not (_drop_parameters(program) | _remove_unused(program)):
             break
+    root = program.definitions[program.root].node
+    constructor = _method(root, "__init__") if isinstance(root, ast.ClassDef) else None
+    if constructor is not None:
+        constructor.body = _looped_assignments(constructor.body)
     for definition in program.definitions.values():
         _shorten_texts(definition)
     return [definition.node for definition in program.definitions.values()]
 
 
+def _looped_assignments(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Statements, in which several items of a sequence in a row that get the same attribute are a loop."""
+    runs: list[tuple[tuple[str, str, str] | None, int, list[ast.stmt]]] = []
+    for statement in body:
+        match statement:
+            case ast.Assign([ast.Attribute(ast.Subscript(items, ast.Constant(value=int() as index)), title)], value):
+                key: tuple[str, str, str] | None = (ast.dump(items), title, ast.dump(value))
+            case _:
+                key, index = None, 0
+        if key and runs and runs[-1][0] == key and runs[-1][1] + len(runs[-1][2]) == index:
+            runs[-1][2].append(statement)
+        else:
+            runs.append((key, index, [statement]))
+    found: list[ast.stmt] = []
+    for key, first, statements in runs:
+        match statements[0]:
+            case ast.Assign([ast.Attribute(ast.Subscript(items), title)], value) if key and len(statements) >= _FEWEST_LOOPED:
+                part = ast.Slice(ast.Constant(first) if first else None, ast.Constant(first + len(statements)))
+                target = ast.Attribute(name("block"), title, ast.Store())
+                inside: list[ast.stmt] = [ast.Assign([target], value)]
+                loop = ast.Subscript(items, part, ast.Load())
+                found.append(ast.For(ast.Name("block", ast.Store()), loop, inside, []))
+            case _:
+                found += statements
+    return found
+
+
 def _shorten_texts(definition: Definition) -> None:
     """Keep the first paragraph of docstrings: others describe parameters, and forms that this network does not have."""
-    if definition.module is None:
-        return
     for each in ast.walk(definition.node):
         if isinstance(each, ast.ClassDef | ast.FunctionDef):
             for text in _text(each.body):
                 assert isinstance(text, ast.Expr)
-                text.value = ast.Constant(inspect.cleandoc(ast.literal_eval(text.value)).partition("\n\n")[0])
+                written = inspect.cleandoc(ast.literal_eval(text.value))
+                if definition.module is not None:
+                    written = written.partition("\n\n")[0]
+                    if isinstance(each, ast.ClassDef) and definition.reference and definition.reference not in written:
+                        written = _referring(written, definition.reference)
+                text.value = ast.Constant(written + "\n" * ("\n" in written))
+
+
+def _referring(text: str, reference: str) -> str:
+    """A sentence with a reference at its end, or in a paragraph of its own if the line would be too long."""
+    in_brackets = _CITED.search(text)
+    together = f"{text[:-2]}, {reference})." if in_brackets else f"{text.removesuffix('.')} ({reference})."
+    fits = INDENT + 2 * len('"""') + len(together) <= LINE and text.endswith(".")
+    return together if fits else f"{text}\n\nSee {reference}."
 
 
 # Base classes
