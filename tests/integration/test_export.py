@@ -204,7 +204,7 @@ def test_several_blocks_in_a_row_with_the_same_gate_are_a_loop():
     gates = [Placement("eca", "standard", kernel_size=3) if number < 7 else None for number, _ in enumerate(trunk.sites)]
     genotype = Genotype.of_sites(trunk, gates)
     source = model_source(genotype, 7, 3, "A network.")
-    assert "        for block in self.blocks[:7]:\n            block.standard = EfficientChannelAttention()\n" in source
+    assert "        for block in list(self.blocks)[:7]:\n            block.standard = EfficientChannelAttention()\n" in source
     _check_source(genotype)
 
 

@@ -159,7 +159,7 @@ class Head(Part):
     ("filled", "expected"),
     [
         ("", ["return self.layers(x)"]),
-        ("self.between[1] = nn.Tanh()", ["for layer in self.layers[2:]:", "x = self.between[1](x)"]),
+        ("self.between[1] = nn.Tanh()", ["for layer in list(self.layers)[2:]:", "x = self.between[1](x)"]),
         ("self.slot = nn.Tanh()", ["x = self.layers(x)", "return self.slot(x)"]),
     ],
 )

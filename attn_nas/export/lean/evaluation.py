@@ -28,6 +28,7 @@ from attn_nas.export.lean.values import (
     name,
     own,
     rolled,
+    some_items,
 )
 
 _PURE = {
@@ -55,6 +56,8 @@ _ENUMERATE, _ZIP, _LIST, _TUPLE, _REVERSED, _LEN = enumerate, zip, list, tuple, 
 _SIMPLE_RETURNS = {int, float, bool, str, None, "int", "float", "bool", "str", "None"}
 _FEWEST_LOOPED = 3
 """So many successive items of a sequence are called in a loop: torch.fx and torch.jit cannot call a part of a sequence."""
+_LONGEST_INLINED = 70
+"""Longest result of a method that is written where the method is called; longer ones get a variable."""
 _GUARD = "has_torch_function_unary"
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: lambda a, b: a == b,
@@ -827,11 +830,18 @@ class Evaluation:
         try:
             self._run(method.body, is_top=True)
         except Returned as returned:
-            return returned.value
+            found = returned.value
+        else:
+            raise UnclearError("a method without a return at its end")
         finally:
             self._frames.pop()
             caller.call = None
-        raise UnclearError("a method without a return at its end")
+        if not isinstance(found, ast.expr) or len(ast.unparse(ast.fix_missing_locations(found))) <= _LONGEST_INLINED:
+            return found
+        text = method.name if method.name not in self._taken else f"{method.name}_value"
+        self._taken.add(text)
+        self._emit_to(ast.Name(text, ast.Store()), found, None)
+        return name(text)
 
     def _rename(self, function: ast.FunctionDef) -> None:
         """Give the variables of an inlined function names that no other variable has."""
@@ -968,7 +978,7 @@ def called(container: Part, start: int, stop: int, inner: ast.expr, is_root: boo
         made = ast.Call(ast.Subscript(container.path, literal(item), ast.Load()), [made], [])
     last = None if stop == number else literal(stop if is_root or (start == 0 and stop < number - stop) else stop - number)
     first = None if start == 0 else literal(start if is_root or stop < number else start - number)
-    items = ast.Subscript(container.path, ast.Slice(first, last, None), ast.Load())
+    items = some_items(container.path, ast.Slice(first, last, None))
     made.span = Span(container, start, stop, inner, items)  # type: ignore[attr-defined]
     return made
 

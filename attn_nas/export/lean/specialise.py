@@ -21,7 +21,7 @@ from torch import nn
 
 from attn_nas.export.lean.evaluation import Evaluation, KeptSlotError, Setting, defaults, parameters
 from attn_nas.export.lean.layout import INDENT, LINE
-from attn_nas.export.lean.values import Items, Known, Own, UnclearError, Value, concrete, is_literal, name, own
+from attn_nas.export.lean.values import Items, Known, Own, UnclearError, Value, concrete, is_literal, name, own, some_items
 
 _CITED = re.compile(r"\((Eq\.|section|Fig\.)[^()]*\)\.$")
 _SUPER = "super"
@@ -125,8 +125,7 @@ def _looped_assignments(body: Sequence[ast.stmt]) -> list[ast.stmt]:
                 part = ast.Slice(ast.Constant(first) if first else None, ast.Constant(first + len(statements)))
                 target = ast.Attribute(name("block"), title, ast.Store())
                 inside: list[ast.stmt] = [ast.Assign([target], value)]
-                loop = ast.Subscript(items, part, ast.Load())
-                found.append(ast.For(ast.Name("block", ast.Store()), loop, inside, []))
+                found.append(ast.For(ast.Name("block", ast.Store()), some_items(items, part), inside, []))
             case _:
                 found += statements
     return found

@@ -77,6 +77,11 @@ def subscript(value: ast.expr, index: int) -> ast.Subscript:
     return ast.Subscript(value, literal(index), ast.Load())
 
 
+def some_items(sequence: ast.expr, part: ast.Slice) -> ast.expr:
+    """The expression of successive items of a ``Sequential``, as a list: type checkers know no slice of it."""
+    return ast.Subscript(ast.Call(name("list"), [sequence], []), part, ast.Load())
+
+
 def is_literal(value: Any) -> bool:
     """True if ``value`` can be written as a literal."""
     if isinstance(value, tuple | list):
