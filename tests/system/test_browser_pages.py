@@ -105,7 +105,7 @@ def test_slow_parts_come_after_the_page(opened, shown):
     with opened() as (page, problems):
         page.goto(shown.address)
         page.wait_for_selector("#part-why [data-chart=heat]")
-        assert "Alone on the bare trunk" in page.locator("#part-why").inner_text()
+        assert "Alone, without other attention" in page.locator("#part-why").inner_text()
         page.goto(_candidate(shown))
         page.wait_for_selector("#part-gates:not([aria-busy])")
         assert re.search(r"\+\d+\.\d\d", page.locator("#part-gates tbody tr").first.inner_text())
