@@ -21,7 +21,7 @@ def insight_context(reading: RunReading, insight: Insight | None, links: Links) 
         "run": reading.run,
         "reading": reading,
         "links": links,
-        "title": f"Insight - {reading.name}",
+        "title": f"Why it works - {reading.name}",
     }
 
 
