@@ -101,7 +101,7 @@ def test_the_table_is_filtered_while_one_types(opened, shown):
 
 
 def test_slow_parts_come_after_the_page(opened, shown):
-    """Why the pick works, and what each gate is worth."""
+    """Why the pick works, and the effect of each gate."""
     with opened() as (page, problems):
         page.goto(shown.address)
         page.wait_for_selector("#part-why [data-chart=heat]")
