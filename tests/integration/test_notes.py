@@ -5,12 +5,14 @@ import re
 import shutil
 from html import unescape
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
+from attn_nas.dashboard.serve import serve
 from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.settings import Local
@@ -183,3 +185,13 @@ def test_notes_do_not_change_what_a_run_is(run):
     """A run with notes opens as before."""
     write_note(run.folder, run.candidates[0].record.key, Note("", starred=True))
     assert [each.record.key for each in Run(run.folder.path).candidates] == [each.record.key for each in run.candidates]
+
+
+def test_the_command_takes_notes_unless_it_is_read_only(run, serving):
+    """Over the wire; the option contradicts that which allows changes of the raw study."""
+    address = f"runs/run/candidates/{run.candidates[1].record.key}"
+    for options, has_form in (({}, True), ({"read_only": True}, False)):
+        with serving(run.folder.path.parent, **options) as served, urlopen(f"{served.address}{address}") as answer:
+            assert (b'<form class="noting"' in answer.read()) == has_form
+    with pytest.raises(UsageError, match="--read-only and --allow-edit contradict"):
+        serve(run.folder.path, read_only=True, allow_edit=True)
