@@ -14,7 +14,8 @@ _WIDTH, _MARGIN = 340, 10
 _HEAD, _BARE, _ROW, _END, _GAP = 26, 24, 62, 40, 8
 _BLOCK, _HEIGHT, _LEAD = 56, 30, 18
 """Width and height of a block without its gate, and length of the line before and behind it, in pixels."""
-_SQUARE, _MOST_SQUARES = 10, 200
+_SQUARE, _FINEST = 10, 3
+"""Side of the square of an empty block, and smallest distance between two, in pixels."""
 _WHERE = {
     "pre": "block input",
     "standard": "after last norm",
@@ -52,17 +53,28 @@ def draw_compact_svg(genotype: Genotype) -> str:
     )
 
 
+def _is_empty(stage: Stage) -> bool:
+    return not any(run.placement for run in stage.runs)
+
+
 def _stage_height(stage: Stage) -> float:
+    if _is_empty(stage):
+        return _HEAD + 2
     return _HEAD + sum(_ROW if run.placement else _BARE for run in stage.runs) + _GAP
 
 
 def _stage(stage: Stage, top: float) -> list[str]:
     size = f'width="{_WIDTH}" height="{_stage_height(stage):.1f}"'
+    channels = shape(stage.blocks, " channels")
     parts = [
         f'<rect class="panel" x="0" y="{top:.1f}" {size} rx="8"/>',
         _text(stage.name, _MARGIN, top + 18, "ink", ' font-weight="bold"'),
-        _text(shape(stage.blocks, " channels"), _WIDTH - _MARGIN, top + 18, "pale", ' text-anchor="end"'),
+        _text(channels, _WIDTH - _MARGIN, top + 18, "pale", ' text-anchor="end"'),
     ]
+    if _is_empty(stage):
+        left = _MARGIN + 1.1 * text_width(stage.name, LABEL_SIZE) + 12
+        room = _WIDTH - _MARGIN - text_width(channels, LABEL_SIZE) - 12 - left
+        return parts + _squares(len(stage.blocks), left, top + 9, room)
     y = top + _HEAD
     for run in stage.runs:
         parts += _gated(run, run.placement, y) if run.placement else _bare(run, y)
@@ -71,15 +83,18 @@ def _stage(stage: Stage, top: float) -> list[str]:
 
 
 def _bare(run: BlockRun, top: float) -> list[str]:
-    """A square for each block without attention, behind its name."""
+    """Blocks without attention: their name and a square for each."""
     left = _MARGIN + text_width(run.name, LABEL_SIZE) + 12
-    pitch = min(_SQUARE + 4.0, _MOST_SQUARES / len(run.blocks))
-    squares = [
-        f'<rect class="bare" x="{left + number * pitch:.1f}" y="{top + 7:.1f}" width="{0.7 * pitch:.1f}" '
-        f'height="{_SQUARE}" rx="2"/>'
-        for number in range(len(run.blocks))
-    ]
-    return [_text(run.name, _MARGIN, top + 16, "pale"), *squares]
+    return [_text(run.name, _MARGIN, top + 16, "pale"), *_squares(len(run.blocks), left, top + 7, _WIDTH - _MARGIN - left)]
+
+
+def _squares(number: int, left: float, top: float, room: float) -> list[str]:
+    """A square for each of so many blocks, within ``room`` pixels; nothing where they would be too small to be seen."""
+    pitch = min(_SQUARE + 4.0, room / number)
+    if pitch < _FINEST:
+        return []
+    size = f'width="{0.7 * pitch:.1f}" height="{_SQUARE}" rx="2"'
+    return [f'<rect class="bare" x="{left + index * pitch:.1f}" y="{top:.1f}" {size}/>' for index in range(number)]
 
 
 def _gated(run: BlockRun, placement: Placement, top: float) -> list[str]:

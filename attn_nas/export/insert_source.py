@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from attn_nas.export.lean.layout import LINE
 from attn_nas.export.own_model import insert_source_of_host
-from attn_nas.export.source import LINE, Collector, literal, without_defaults
+from attn_nas.export.source import Collector, literal, without_defaults
 from attn_nas.models.insertion import hosts_of, plan_of
 from attn_nas.models.insertion.hosts import HostBlock
 from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attn_nas.attention.catalog import get_mechanism
-from attn_nas.drawing import draw_text
 from attn_nas.export.winner import Winner
 from attn_nas.format import markdown
 
-_WIDTH = 120
 PREDICTION = """\
 from predict import predict
 
@@ -27,14 +24,6 @@ _PREDICTION_SECTION = (
     "```",
     "",
 )
-
-
-def docstring(winner: Winner, loading: str) -> str:
-    """Return the docstring of ``model.py``: drawing of the network, measurements, and ``loading``, the code to load weights."""
-    drawing = textwrap.indent(draw_text(winner.genotype), "    ")
-    measured = [line for paragraph in winner.summary for line in ("", *textwrap.wrap(paragraph, _WIDTH))]
-    code = textwrap.indent(loading, "    ")
-    return "\n".join([_title(winner) + ".", "", drawing, *measured, "", "To load the weights:", "", code, ""])
 
 
 def config(winner: Winner, verified: Mapping[str, Any]) -> str:

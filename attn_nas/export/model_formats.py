@@ -15,9 +15,9 @@ from attn_nas.errors import UsageError, unknown
 from attn_nas.export.graphs import OPSET, onnx_bytes, pt2_bytes
 from attn_nas.export.hub import HUBCONF
 from attn_nas.export.insert_source import insert_source
-from attn_nas.export.model_card import docstring
+from attn_nas.export.model_file import LOADING, model_file
 from attn_nas.export.prediction import predict
-from attn_nas.export.source import function_source, model_source
+from attn_nas.export.source import function_source
 from attn_nas.export.winner import Winner
 from attn_nas.space.host import Host
 from attn_nas.space.trunks import AnyTrunk
@@ -52,8 +52,7 @@ class Format:
 
 
 def _source(winner: Winner, model: nn.Module) -> bytes:
-    task = winner.task
-    return model_source(winner.genotype, task.num_classes, task.channels, docstring(winner, FORMATS["source"].loading)).encode()
+    return model_file(winner.genotype, winner.task, winner.about).encode()
 
 
 def _safetensors(winner: Winner, model: nn.Module) -> bytes:
@@ -74,8 +73,7 @@ FORMATS: dict[str, Format] = {
         "model.py",
         _source,
         "the network as Python source that imports only torch",
-        "from model import build_model\nfrom safetensors.torch import load_file\n\nmodel = build_model()\n"
-        'model.load_state_dict(load_file("model.safetensors"))\nmodel.eval()',
+        LOADING,
         tolerance=0.0,
     ),
     "safetensors": Format("model.safetensors", _safetensors, "the trained weights"),

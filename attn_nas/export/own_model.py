@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from attn_nas.errors import ExportError
-from attn_nas.export.source import LINE, Collector, literal, without_defaults
+from attn_nas.export.lean.layout import LINE
+from attn_nas.export.source import Collector, literal, without_defaults
 from attn_nas.models.insertion.at_sites import SiteInsertion, insert_at_sites
 from attn_nas.models.insertion.undoing import remove
 from attn_nas.models.insertion.user_model import class_parameter, site_insertion

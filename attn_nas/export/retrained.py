@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import fmean
 
 from attn_nas.export.meaning import Meaning, Reported
-from attn_nas.export.winner import Recorded, Winner, described, known, mean_of_seeds
+from attn_nas.export.model_file import about
+from attn_nas.export.winner import Recorded, Winner, described, known, mean_of_seeds, plural
 from attn_nas.followups.full_training import FullTraining
 from attn_nas.format import percent
 from attn_nas.runs.candidate import Candidate
@@ -58,4 +59,9 @@ def retrained_winner(training: FullTraining, candidate: Candidate) -> Winner:
         data,
         summary,
         facts,
+        about(
+            candidate,
+            f"{name} {metric.text(fmean(tests))} on {where} after a full training of {epochs} epochs with "
+            f"{plural(len(tests), 'seed')}",
+        ),
     )

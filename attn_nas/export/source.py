@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -14,43 +13,50 @@ from typing import Any
 
 from torch import nn
 
+from attn_nas.attention.catalog import get_mechanism
+from attn_nas.attention.zoo import pooling
 from attn_nas.errors import ExportError
-from attn_nas.export.empty_slots import without_slots
-from attn_nas.models.build import site_call, trunk_call
-from attn_nas.models.slots import SlottedBlock
+from attn_nas.export.lean.evaluation import parts_of
+from attn_nas.export.lean.layout import written
+from attn_nas.export.lean.specialise import Definition, Program, specialised
+from attn_nas.models.build import get_slot, model_without_weights, site_call, trunk_call
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 
 _PACKAGE = "attn_nas"
-LINE = 128
 _CLASS = "AttentionNetwork"
 
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
-    """Return a Python module that imports only torch and the standard library, and defines the network and ``build_model``."""
+    """Return a Python module that imports only torch and the standard library, and defines the network and ``build_model``.
+
+    It is specialised for the one network: see `attn_nas.export.lean.specialise`.
+    """
     assert isinstance(genotype.trunk, Trunk)
     trunk, trunk_arguments = trunk_call(genotype.trunk)
+    model = model_without_weights(genotype, num_classes, in_channels)
+    paths = {id(part.module): ast.unparse(part.path) for part in parts_of(model)}
     collected = Collector()
     collected.add_call(trunk, trunk_arguments)
     forwarded = {"num_classes": Name("num_classes"), "in_channels": Name("in_channels")}
     lines = [_call("super().__init__", [], {**trunk_arguments, **forwarded})]
+    papers: dict[str, str] = {}
     for site, placement in genotype.sites:
         if placement is not None:
             module, channels, arguments = site_call(placement, site)
             collected.add(module)
-            slot = re.sub(r"\.(\d+)", r"[\1]", f"self.{site.slot(placement.position)}")
-            lines.append(_call(f"{slot} = {module.__name__}", [channels], without_defaults(module, arguments)))
+            number = get_mechanism(placement.mechanism).arxiv
+            papers[module.__name__] = f"arXiv {number}" if number else ""
+            slot = paths[id(get_slot(model, site.slot(placement.position)))]
+            lines.append(f"{slot} = {_call(module.__name__, [channels], without_defaults(module, arguments))}")
     sizes = f"num_classes: int = {num_classes}, in_channels: int = {in_channels}"
     network = "\n".join(
         [
             f"class {_CLASS}({trunk.__name__}):",
-            f'    """{genotype.trunk} with attention at {_plural(genotype.num_attended, "site")}.',
-            "",
-            "    Images ``(B, in_channels, H, W)`` to logits ``(B, num_classes)``.",
-            '    """',
+            f'    """{genotype.trunk} {_attention(genotype)}: images ``(B, C, H, W)`` to logits ``(B, num_classes)``."""',
             "",
             f"    def __init__(self, {sizes}) -> None:",
-            *lines,
+            *(f"        {line}" for line in lines),
         ]
     )
     build = "\n".join(
@@ -60,8 +66,7 @@ def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstri
             f"    return {_CLASS}(num_classes, in_channels)",
         ]
     )
-    collected.definitions = without_slots(collected.definitions, _empty_slots(genotype))
-    return collected.module(docstring, network, build)
+    return collected.specialised(docstring, {_CLASS: network, "build_model": build}, _CLASS, model, papers)
 
 
 def function_source(function: Callable[..., Any], docstring: str) -> str:
@@ -84,32 +89,21 @@ def bare_source(trunk: Trunk, num_classes: int, in_channels: int) -> str:
     return collected.module(f"{trunk}.", f"def build_model() -> nn.Module:\n    return {module.__name__}({passed})")
 
 
-def _empty_slots(genotype: Genotype) -> set[str]:
-    """Return the slots that are empty in all blocks."""
-    filled = {site.slot(placement.position).rpartition(".")[2] for site, placement in genotype.sites if placement}
-    return {name for name, _ in SlottedBlock().named_children()} - filled
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
 class Name(str):
     """A variable name in generated source, written without quotes."""
 
     __slots__ = ()
 
 
+def _attention(genotype: Genotype) -> str:
+    number = genotype.num_attended
+    return f"with attention at {number} site{'s' * (number != 1)}" if number else "without attention"
+
+
 def _call(function: str, positional: list[Any], keywords: dict[str, Any]) -> str:
-    """Write a statement of a method that calls ``function``, in the layout of a formatter."""
+    """Write the call of ``function``."""
     passed = [*map(literal, positional), *(f"{name}={literal(value)}" for name, value in keywords.items())]
-    call, indent = f"        {function}(", " " * 12
-    line, wrapped = f"{call}{', '.join(passed)})", f"{indent}{', '.join(passed)}"
-    if len(line) <= LINE:
-        return line
-    if len(wrapped) <= LINE:
-        return f"{call}\n{wrapped}\n        )"
-    return "".join([call, *(f"\n{indent}{argument}," for argument in passed), "\n        )"])
+    return f"{function}({', '.join(passed)})"
 
 
 def literal(value: Any) -> str:
@@ -135,6 +129,7 @@ class Collector:
 
     def __init__(self, *, has_network: bool = True) -> None:
         self.definitions: list[str] = []
+        self._sources: dict[str, tuple[str, ModuleType]] = {}
         self._seen: set[str] = set()
         self._modules: dict[str, None] = {}
         self._names: dict[str, set[str]] = {"torch": {"nn"}} if has_network else {}
@@ -162,6 +157,7 @@ class Collector:
             if used != name and used in vars(module):
                 self._need(module, used)
         self.definitions.append(source)
+        self._sources[name] = source, module
 
     def _need(self, module: ModuleType, name: str) -> None:
         value, source = vars(module)[name], inspect.getsource(module)
@@ -188,6 +184,29 @@ class Collector:
         space = "\n\n\n" if body.startswith(("class ", "def ", "@")) else "\n\n"
         return f'"""{_quoted(docstring)}"""\n\n{self.imports()}{space}{body}\n'
 
+    def specialised(
+        self, docstring: str, rest: Mapping[str, str], root: str, network: nn.Module, papers: Mapping[str, str]
+    ) -> str:
+        """Return the Python module, specialised for ``network`` of the class ``root``, one of the definitions ``rest``.
+
+        ``papers`` are references for the docstrings of classes.
+        """
+        definitions = {
+            name: Definition(name, _tree(source), module, reference=papers.get(name, ""))
+            for name, (source, module) in self._sources.items()
+        }
+        definitions |= {name: Definition(name, _tree(source), None) for name, source in rest.items()}
+        trees = specialised(Program(definitions, root, network, pooling.PLAIN))
+        self.definitions = ["\n".join(written(tree)) for tree in trees]
+        used = {each.id for tree in trees for each in ast.walk(tree) if isinstance(each, ast.Name)}
+        self._modules = {line: None for line in self._modules if line.split()[-1] in used}
+        self._names = {
+            module: kept
+            for module, names in self._names.items()
+            if (kept := {each for each in names if each.split()[-1] in used})
+        }
+        return self.module(docstring)
+
     def imports(self) -> str:
         """Return the import statements, standard library first."""
         lines = [
@@ -198,6 +217,10 @@ class Collector:
         others = [line for line in lines if line not in standard]
         ordered = (sorted(group, key=lambda line: (line.startswith("from"), line.lower())) for group in (standard, others))
         return "\n\n".join("\n".join(group) for group in ordered if group)
+
+
+def _tree(source: str) -> ast.stmt:
+    return ast.parse(source).body[0]
 
 
 def _quoted(text: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from attn_nas.cost import Cost
 from attn_nas.errors import ExportError
 from attn_nas.export.meaning import Meaning, Preprocessing, Reported
+from attn_nas.export.model_file import about, reached
 from attn_nas.format import likely
 from attn_nas.models.build import build_model
 from attn_nas.runs.candidate import Candidate
@@ -49,7 +50,7 @@ class Winner:
 
     ``meaning`` has the preprocessing of its images, the names of its classes, and the accuracy that the model card reports on
     the data set ``data``. ``summary`` has paragraphs about the measurements, and ``facts`` has the measurements as JSON-ready
-    data, for ``config.json``.
+    data, for ``config.json``. ``about`` has the paragraphs of the docstring of ``model.py``.
     """
 
     genotype: Genotype
@@ -61,6 +62,7 @@ class Winner:
     data: str
     summary: tuple[str, ...]
     facts: Mapping[str, Any]
+    about: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -102,6 +104,7 @@ class Winner:
             run.data_name,
             _summary(run, candidate, trained),
             _facts(run, candidate, seed),
+            about(candidate, reached(candidate)),
         )
 
 
@@ -117,7 +120,7 @@ def _summary(run: Run, candidate: Candidate, trained: ProxyResult) -> tuple[str,
     where = run.data_name if run.space.data else f"the {run.data_name}"
     return (
         f"{name} {metric.mean_text(candidate.measured)} on {where} after a short proxy "
-        f"training of {_plural(epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
+        f"training of {plural(epochs, 'epoch')} with {mean_of_seeds(len(candidate.results))}; the weights are those "
         f"of seed {trained.seed}, which reached {metric.text(trained.accuracy)}.{_estimate(candidate.belief, metric)}",
         f"Verdict on its search: {run.verdict.text}",
         *described(run, candidate, run.manifest.versions.model_dump()),
@@ -155,10 +158,11 @@ def _input_of_objective(run: Run) -> tuple[str]:
 
 def mean_of_seeds(number: int) -> str:
     """State the number of seeds of an accuracy, and that it is their mean."""
-    return _plural(number, "seed") + ", the mean and its standard error" * (number > 1)
+    return plural(number, "seed") + ", the mean and its standard error" * (number > 1)
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """A number with its noun: ``1 seed``, ``3 seeds``."""
     return f"{number} {noun}" + "s" * (number != 1)
 
 

@@ -63,6 +63,12 @@ def trunk_without_weights(trunk: AnyTrunk) -> nn.Module:
         return build_trunk(trunk, num_classes=1)
 
 
+def model_without_weights(genotype: Genotype, num_classes: int, in_channels: int = 3) -> nn.Module:
+    """The network of ``genotype`` on the meta device: its weights have names and shapes, and are not allocated."""
+    with _NothingDrawn(), torch.device("meta"):
+        return build_model(genotype, num_classes, in_channels, seed=0)
+
+
 def site_call(placement: Placement, site: Site) -> tuple[type[nn.Module], int, dict[str, Any]]:
     """Class, channels and keyword arguments of the mechanism of a canonical ``placement`` at ``site``."""
     mechanism = get_mechanism(placement.mechanism)

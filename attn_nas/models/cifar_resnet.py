@@ -45,7 +45,7 @@ class CifarResNet(SlottedTrunk):
             for index in range(length):
                 blocks.append(CifarBlock(channels, width << stage, 2 if stage and not index else 1))
                 channels = width << stage
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.Sequential(*blocks)
         self.fc = nn.Linear(channels, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -4,8 +4,6 @@ Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 
 MobileNetV3", arXiv 1905.02244.
 """
 
-from functools import partial
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -142,15 +140,14 @@ class InvertedResidualV3(SlottedBlock):
         gate: nn.Module | None,
     ) -> None:
         super().__init__()
-        unit = partial(conv_norm, eps=1e-3)
         layers: list[nn.Module] = []
         if hidden != in_channels:
-            layers.append(unit(in_channels, hidden, 1, 1, 1, activation=activation))
-        layers.append(unit(hidden, hidden, kernel_size, stride, hidden, activation=activation))
+            layers.append(conv_norm(in_channels, hidden, 1, 1, 1, 1e-3, activation))
+        layers.append(conv_norm(hidden, hidden, kernel_size, stride, hidden, 1e-3, activation))
         self.num_before_inner = len(layers)
         if gate is not None:
             layers.append(gate)
-        layers.append(unit(hidden, out_channels, 1, 1, 1, activation=None))
+        layers.append(conv_norm(hidden, out_channels, 1, 1, 1, 1e-3, None))
         self.block = nn.Sequential(*layers)
         self.use_res_connect = stride == 1 and in_channels == out_channels
 

@@ -49,9 +49,10 @@ class Bottleneck(SlottedBlock):
     ) -> None:
         super().__init__()
         mid = mid_ratio * width
+        groups = gcd(mid, max_groups) if max_groups > 1 else 1
         self.conv1 = nn.Conv2d(in_channels, mid, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(mid)
-        self.conv2 = nn.Conv2d(mid, mid, 3, stride, 1, groups=gcd(mid, max_groups), bias=False)
+        self.conv2 = nn.Conv2d(mid, mid, 3, stride, 1, groups=groups, bias=False)
         self.bn2 = nn.BatchNorm2d(mid)
         self.conv3 = nn.Conv2d(mid, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)

@@ -26,12 +26,13 @@ _MAX_PICTURE_BYTES = 1_500_000
 
 
 def html_report(reading: RunReading) -> str:
-    """Return an HTML document with the run, a comparison, the insight, and the pages of the front and the references.
+    """Return an HTML document with the run, a comparison, the insight, and the pages of pick, front and references.
 
     Activation maps are included for candidates whose pictures are in the run folder.
     """
     run = reading.run
-    shown = {candidate.record.key: candidate for candidate in (*run.front, *run.references)}
+    best = [run.candidate(run.verdict.best)] if run.verdict.best else []
+    shown = {each.record.key: each for each in (*([run.pick] if run.pick else []), *best, *run.front, *run.references)}
     insight = _insight(run)
     links = Anchors(shown, _pictures(run, [*shown.values()]), has_insight=insight is not None)
     compared, worth = _compared(run), _worth(run, [*shown.values()])

@@ -105,7 +105,7 @@ def test_the_tutorials_trunk_is_searched_and_exported(tutorial, command):
     assert run.failures == []
     folders = export_candidates(run, run.references, tutorial / "models")
     assert len(folders) == 3
-    assert all("class PlainNet(SlottedTrunk)" in (folder / "model.py").read_text() for folder in folders)
+    assert all("class PlainBlock(nn.Module)" in (folder / "model.py").read_text() for folder in folders)
     assert "plain_net" in command("trunks", "--plugin", "my_trunk.py")[1]
 
 

@@ -66,13 +66,15 @@ def test_the_pick_is_said_in_one_sentence(first):
     assert hero.headline.lower() == first.pick.name.lower()
     estimate, cost, standing = hero.sentences
     assert re.fullmatch(
-        r"(79|80|81)\.\d % \(90 % interval 7\d\.\d to 8\d\.\d\) after 2 epochs: \+(19|20|21)\.\d points over no attention\.",
+        r"Accuracy (79|80|81)\.\d\d % \(90 % interval 7\d\.\d\d % to 8\d\.\d\d %\) after 2 epochs: "
+        r"\+(19|20|21)\.\d\d ± \d\.\d\d points against no attention, > 99 % sure to be more accurate\.",
         estimate,
     )
-    assert re.fullmatch(r"(Adds|Saves) \d+\.\d\d % of the FLOPs( and [\d,]+ parameters?)?\.", cost)
+    assert re.fullmatch(r"It costs [+-]\d+\.\d\d % FLOPs\.", cost)
     best = "As accurate as anything larger in this search" if first.verdict.kind == "tie" else "It is more accurate than"
     assert standing.startswith(best)
-    assert "confirm it before you rely on it" in hero.caution
+    assert "short training (2 epochs" in hero.caution
+    assert "before you rely on them" in hero.caution
 
 
 def test_a_run_without_a_finding_says_so_first(nothing):
@@ -81,8 +83,8 @@ def test_a_run_without_a_finding_says_so_first(nothing):
     assert hero.kicker == "Nothing found"
     assert hero.headline == "No placement beat the network without attention"
     assert hero.sentences[0].startswith("Without attention: ")
-    assert not any("over no attention" in sentence for sentence in hero.sentences)
-    assert "Train longer" in hero.caution
+    assert not any("against no attention" in sentence for sentence in hero.sentences)
+    assert "with more epochs, images or seeds" in hero.caution
 
 
 def test_the_words_of_the_recorded_run(recorded):
@@ -91,7 +93,7 @@ def test_the_words_of_the_recorded_run(recorded):
     assert hero.kicker == {"not tested": "Best guess so far"}.get(recorded.verdict.kind, hero.kicker)
     text = " ".join(hero.sentences)
     assert "after 3 epochs" in text
-    assert ("over no attention" in text) == recorded.verdict.allows_claims
+    assert ("against no attention" in text) == recorded.verdict.allows_claims
     assert recorded.verdict.allows_claims or "no placement is called the best" in text
 
 
@@ -158,7 +160,7 @@ def test_ties_are_marked_among_the_networks_that_matter(first, nothing):
         assert all(0 <= place <= 100 for place in (*row.dots, row.low, row.high, row.estimate))
         assert row.low <= row.estimate <= row.high
     assert not any(row.tied for row in Trust(nothing).rows)
-    assert "after 2 epochs" in Trust(first).warning
+    assert "2 epochs" in Trust(first).warning
 
 
 def test_the_axis_of_seeds_follows_the_metric(first, monkeypatch):
@@ -170,17 +172,25 @@ def test_the_axis_of_seeds_follows_the_metric(first, monkeypatch):
     assert float(trust.ends[0].split()[0]) < float(trust.ends[1].split()[0])
 
 
-def test_an_audit_is_summed_up(first):
-    """With its rank correlation and interval; a damaged file is named."""
-    assert Trust(first).audit == ""
-    path = first.folder.path / "audit.json"
-    line = {"score": "accuracy, epoch 2", "spearman": {"value": 0.89, "low": 0.62, "high": 0.98}}
+def test_a_full_training_is_shown_beside_the_estimates(first, get):
+    """Each network with its interval and its gain over no attention; one seed has no interval, a damaged file is left out."""
+    path = first.folder.path / "retraining.json"
+    pick, bare = first.pick.record.key, first.verdict.bare
+    gain = {"mean": 0.0312, "low": 0.02, "high": 0.042, "p": 0.01}
+    rows = [
+        {"key": pick, "name": "winner", "accuracy": 0.9712, "low": 0.968, "high": 0.974, "gains": {"bare": gain}},
+        {"key": bare, "name": "none", "accuracy": 0.94, "low": None, "high": None, "gains": {}},
+    ]
     try:
-        path.write_text(json.dumps({"lines": [line], "candidates": [{}] * 16, "plan": {"long_epochs": 8}}))
-        assert "over 16 networks" in Trust(first).audit
-        assert "8 epochs with a rank correlation of 0.89 (95 % interval 0.62 to 0.98" in Trust(first).audit
+        path.write_text(json.dumps({"plan": {"recipe": {"epochs": 20}, "seeds": [1, 2, 3]}, "networks": rows}))
+        page = get("/runs/run").text
+        assert "20 epochs with 3 seeds, on the test split" in page
+        assert "96.80 % to 97.40 %" in page
+        assert "+3.12 (+2.00 to +4.20)" in page
+        assert [score.key for score, _ in Trust(first).full_rows] == [pick, bare]
         path.write_text("{}")
-        assert "audit.json is damaged" in Trust(first).audit
+        assert Trust(first).full is None
+        assert "After full training" not in get("/runs/run").text
     finally:
         path.unlink()
 
@@ -223,7 +233,8 @@ END = SearchFinished(run="run", why="budget", finished=16, confirmed=5, budget=1
         ((_started(finished=3),), False, "done stopped later later"),
         ((_started(finished=16), ROUND), True, "done done now later"),
         ((_started(confirm=0),), True, "done now left-out later"),
-        ((_started(finished=16), ROUND, END, ExportAdvanced(done=1, models=4)), True, "done done done now"),
+        ((_started(finished=16), ROUND, END, ExportAdvanced(done=1, models=4)), False, "done done done now"),
+        ((_started(finished=16), ROUND, END, ExportAdvanced(done=1, models=4, time=0.0)), False, "done done done stopped"),
         ((_started(finished=16), ROUND, END, ExportAdvanced(done=4, models=4)), False, "done done done done"),
         ((_started(finished=16), ROUND, END), False, "done done done done"),
         ((_started(finished=3), replace(END, why="interrupted")), False, "done stopped later later"),

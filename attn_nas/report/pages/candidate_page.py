@@ -12,7 +12,7 @@ from attn_nas.cost import Cost
 from attn_nas.drawing import draw_compact_svg, draw_svg
 from attn_nas.errors import SpaceError
 from attn_nas.export.insert_source import insert_source
-from attn_nas.export.source import model_source
+from attn_nas.export.model_file import file_of
 from attn_nas.format import capitalised, reference_label
 from attn_nas.report.charts.line_data import curve_points, line_data
 from attn_nas.report.charts.line_svg import Series
@@ -25,7 +25,6 @@ from attn_nas.runs.notes import LONGEST
 from attn_nas.sampling.insight import Effect
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.host import Host
-from attn_nas.space.metric import ACCURACY
 
 _MAX_CURVES = 5
 
@@ -106,26 +105,11 @@ class CandidatePage:
     @property
     def code(self) -> list[tuple[str, str, str]]:
         """Python files of the candidate: name, description and source; not those of the user's own network."""
-        genotype, task = self.candidate.record.genotype, self.reading.run.task
+        genotype = self.candidate.record.genotype
         inserting = ("insert", "insert.py: these placements for your own model", insert_source(genotype))
         if isinstance(genotype.trunk, Host):
             return [inserting]
-        metric = self.candidate.run.metric
-        name = "Validation accuracy" if metric == ACCURACY else metric.name
-        reached = f"{name} {metric.mean_text(self.candidate.expected)}"
-        docstring = (
-            f"{genotype.trunk} with the placements {self.candidate.record.key}.\n\n    {genotype}\n\n"
-            f"{reached} after a short proxy training on "
-            f"{self.reading.run.data_name}; {self.candidate.record.cost.flops:,} FLOPs."
-        )
-        return [
-            (
-                "model",
-                "model.py: the network, imports only torch",
-                model_source(genotype, task.num_classes, task.channels, docstring),
-            ),
-            inserting,
-        ]
+        return [("model", "model.py: the network, imports only torch", file_of(self.candidate)), inserting]
 
     def body(self) -> str:
         """Render the content of the page, without header and footer."""

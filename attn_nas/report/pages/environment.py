@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from attn_nas.format import capitalised, count, duration, likely, percent, reference_label, spoken_duration
 from attn_nas.report.charts.scales import short
-from attn_nas.report.pages.hero import cost_of, estimate_of
+from attn_nas.report.pages.hero import cost_of, estimate_of, pick_label
 
 SCRIPTS = (
     "echarts.min.js",
@@ -52,6 +52,7 @@ def environment() -> Environment:
         capitalised=capitalised,
         spoken=spoken_duration,
         estimate=estimate_of,
+        pick_label=pick_label,
         costs=cost_of,
         asset=_asset,
     )

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from attn_nas.format import capitalised, count
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
 from attn_nas.space.limits import most_allowed
 
@@ -28,12 +29,16 @@ class Hero:
         return self.pick is not None and not self.pick.record.genotype.num_attended
 
     @property
+    def best(self) -> Candidate | None:
+        """The candidate with the largest estimate, where that is not the pick."""
+        key = self.run.verdict.best
+        return self.run.candidate(key) if key and self.pick and key != self.pick.record.key else None
+
+    @property
     def kicker(self) -> str:
         """What the pick is, in two or three words above its name."""
         kind = self.run.verdict.kind
-        if kind == "not tested":
-            return "Best guess so far"
-        return "Recommended" if kind in ("winner", "tie") and not self.is_bare else "Nothing found"
+        return "Nothing found" if self.is_bare and kind != "not tested" else capitalised(pick_label(self.run))
 
     @property
     def headline(self) -> str:
@@ -46,40 +51,24 @@ class Hero:
 
     @property
     def sentences(self) -> list[str]:
-        """What there is to say of the pick: its estimate, its lead, its cost, and how it stands among the others."""
-        pick = self.pick
-        if pick is None:
+        """What there is to say of the pick: its estimate and its lead, its cost, and how it stands among the others."""
+        words = PickWords.of(self.run)
+        if words is None:
             return []
-        whose = "Without attention: " if self.is_bare else ""
-        estimate = f"{whose}{estimate_of(pick)} {self.run.verdict.after}{self._lead}."
-        return [capitalised(estimate), *self._cost, self._standing]
+        if self.is_bare:
+            return [f"Without attention: {words.evidence}", self.run.verdict.text]
+        return [words.evidence, words.cost, self._standing]
 
     @property
     def caution(self) -> str:
-        """What the figures do not say."""
-        if self.run.verdict.kind == "not tested":
-            return "Nothing is claimed before the networks were trained again with fresh seeds."
-        if self.is_bare:
-            return "Train longer, or with more seeds, before you add attention."
-        return "This is the result of a short training: confirm it before you rely on it."
-
-    @property
-    def _lead(self) -> str:
-        """How far the pick is ahead of the network without attention, where that may be claimed."""
-        pick, verdict, metric = self.pick, self.run.verdict, self.run.metric
-        if pick is None or self.is_bare or verdict.bare is None or self.run.beliefs is None or not verdict.allows_claims:
-            return ""
-        lead = self.run.beliefs.difference(pick.record.key, verdict.bare).mean.value
-        return f": {metric.signed(lead, 1)} {metric.change_unit}".rstrip() + " over no attention"
-
-    @property
-    def _cost(self) -> list[str]:
-        return [] if self.pick is None or self.is_bare else [f"{capitalised(cost_of(self.pick))}."]
+        """That the training was short."""
+        words = PickWords.of(self.run)
+        return words.warning if words else ""
 
     @property
     def _standing(self) -> str:
         verdict = self.run.verdict
-        if not verdict.allows_claims or self.is_bare:
+        if not verdict.allows_claims:
             return verdict.text
         if verdict.pick == verdict.best:
             return f"It is {self.run.metric.better} than every cheaper network that was tested."
@@ -100,7 +89,7 @@ def cards_of(run: Run) -> list[Card]:
     if run.pick is None:
         return []
     within = [_within(run, f"Best within {limit[:-1]} %", limit) for limit in WITHIN]
-    return [Card("Recommended", run.pick, cost_of(run.pick)), *within]
+    return [Card(capitalised(pick_label(run)), run.pick, cost_of(run.pick)), *within]
 
 
 def budget_card(run: Run, budget: str) -> Card | None:
@@ -123,6 +112,11 @@ def _within(run: Run, heading: str, limit: int | str) -> Card:
         least = min(run.candidates, key=lambda each: each.record.cost.flops)
         return Card(heading, None, f"no candidate is that cheap: the cheapest has {count(least.record.cost.flops)} FLOPs")
     return Card(heading, candidate, cost_of(candidate))
+
+
+def pick_label(run: Run) -> str:
+    """What the pick of ``run`` is called beside its name; nothing is recommended before it was tested."""
+    return "best guess so far" if run.verdict.kind == "not tested" else "recommended"
 
 
 def estimate_of(candidate: Candidate) -> str:

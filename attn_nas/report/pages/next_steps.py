@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from attn_nas.engine.confirmation import Confirmation
 from attn_nas.errors import AttnNasError
 from attn_nas.followups.audit import Audit
 from attn_nas.followups.retraining import Retraining
 from attn_nas.runs.run import Run
 
-_MOST_CONFIRMED = 8
-"""Maximum number of candidates of a round of confirmation."""
-
 
 @dataclass(frozen=True)
 class NextStep:
-    """A ``command`` and what it is good for; ``seconds`` is its predicted time, one training at a time, or None."""
+    """A ``command`` and what it is good for.
+
+    ``seconds`` is its predicted time, one training at a time: 0 if all of it is done, None if it cannot be predicted.
+    """
 
     words: str
     command: str
@@ -85,5 +86,7 @@ def _predicted(seconds: Callable[[], float]) -> float | None:
 
 
 def _seconds_of_a_round(run: Run) -> float:
-    chosen = {each.record.key: each for each in (*run.front[:_MOST_CONFIRMED], *run.references)}
-    return sum(fmean(result.seconds for result in each.results) for each in chosen.values())
+    """Predicted time of one more round of confirmation, from the mean time of a training."""
+    references = [each.record.key for each in run.references]
+    trainings = Confirmation(run.manifest.seed, 1, references, run.axes).foreseen(len(run.candidates))
+    return trainings * fmean(result.seconds for each in run.candidates for result in each.results)

@@ -60,9 +60,16 @@ class RunReading:
     @property
     def state(self) -> State:
         """State of the search: running (its export too), finished, or stopped before its end."""
-        if self.progress.ended and not (self.is_worked_in and self.progress.step == "export"):
+        if self._is_exporting:
+            return "running"
+        if self.progress.ended:
             return "stopped" if self.progress.ended.why == "interrupted" else "finished"
         return "running" if self.is_worked_in else "stopped"
+
+    @property
+    def _is_exporting(self) -> bool:
+        """True while models are exported, when nobody holds the lock of the run; a silent export is taken for ended."""
+        return self.progress.step == "export" and self.now - self.progress.last < SILENT_SECONDS
 
     @property
     def seconds_silent(self) -> float | None:

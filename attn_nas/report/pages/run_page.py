@@ -64,9 +64,9 @@ class RunPage:
 
     @property
     def code_link(self) -> str:
-        """Link to the code of the pick."""
-        pick = self.hero.pick
-        return f"{self.links.candidate(pick.record.key)}{'#code' if self.links.is_live else ''}" if pick else ""
+        """Link to the code of the pick: the tab of its page, or of its part of a report."""
+        key = self.hero.pick.record.key if self.hero.pick else ""
+        return f"{self.links.candidate(key)}#code" if self.links.is_live else f"#code-{key}"
 
     @cached_property
     def cards(self) -> list[Card]:

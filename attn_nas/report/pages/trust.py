@@ -1,15 +1,18 @@
-"""How far a run can be trusted: the seeds of the networks that matter, which of them are tied, and audits of its training."""
+"""How far a run can be trusted: the seeds of the networks that matter, and which of them are tied."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 
 from attn_nas.errors import RunError
-from attn_nas.followups.audit_summary import AuditSummary, read_audit_summary
+from attn_nas.followups.full_scores import FullScore, FullScores
 from attn_nas.format import capitalised, likely, reference_label
+from attn_nas.report.pages.hero import pick_label
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
 from attn_nas.stats.choice import SURE
 
@@ -52,7 +55,7 @@ class Trust:
         run, verdict = self.run, self.run.verdict
         if run.pick is None:
             return
-        yield run.pick, "recommended"
+        yield run.pick, pick_label(run)
         for limit in WITHIN:
             within = run.best_within(limit)
             if within and within != run.pick:
@@ -122,27 +125,28 @@ class Trust:
 
     @property
     def warning(self) -> str:
-        """What a short training does not know."""
-        after = self.run.verdict.after
-        return (
-            f"All figures are those {after} on the validation split. A short training finds the region of good placements; it "
-            "does not know which of them is best after full training."
-        )
+        """What a short training does not know, and what an audit of it has found."""
+        words = PickWords.of(self.run)
+        found = words.warning if words else ""
+        return f"A short training finds the region of good placements, not the best of them. {found}".rstrip()
 
     @cached_property
-    def audit(self) -> str:
-        """What an audit of the short training has found, as a sentence; empty if there is none."""
+    def full(self) -> FullScores | None:
+        """What the last full training has reached; None if there was none, or if its file is damaged."""
         try:
-            found = read_audit_summary(self.run.folder)
-        except RunError as error:
-            return f"The audit cannot be shown: {error}."
-        return _audited(found) if found else ""
+            return FullScores.read(self.run.folder, self.run.metric)
+        except RunError:
+            return None
 
+    @property
+    def full_rows(self) -> list[tuple[FullScore, str]]:
+        """Networks of the full training with their gain over no attention in words, the best first."""
+        networks = self.full.networks if self.full else ()
+        return [(each, self._gain(each)) for each in sorted(networks, key=lambda each: -each.score)]
 
-def _audited(found: AuditSummary) -> str:
-    low, high = found.agreement.low, found.agreement.high
-    return (
-        f"Audit of this run: over {found.candidates} networks, the order after the short training agrees with the order after "
-        f"{found.long_epochs} epochs with a rank correlation of {found.agreement.value:.2f} (95 % interval {low:.2f} to "
-        f"{high:.2f}; 1 is the same order, 0 is chance)."
-    )
+    def _gain(self, score: FullScore) -> str:
+        if score.gain is None:
+            return ""
+        unit, digits = (100, ".2f") if self.run.metric.bounded else (1, ".3g")
+        mean, low, high = (format(unit * each, f"+{digits}") for each in score.gain)
+        return mean if isnan(score.gain[1]) else f"{mean} ({low} to {high})"

@@ -59,7 +59,7 @@
   const renewWhy = async () => {
     const isRunning = document.querySelector("#part-status .state.running") !== null;
     const why = document.getElementById("part-why");
-    if (wasRunning && !isRunning && why.dataset.fragment) await refetch(why, why.dataset.fragment);
+    if (wasRunning && !isRunning) await refetch(why, why.dataset.later || why.dataset.fragment);
     wasRunning = isRunning;
   };
 

@@ -1,0 +1,1 @@
+"""Writes source for one network as by hand: partial evaluation of the classes that it uses, and layout."""
