@@ -1,7 +1,8 @@
 """What the dashboard takes: first page, updates, memory, and what a search notices of those who look at it.
 
 Makes a study of 2,000 candidates of a ResNet-20 with a trainer that answers at once, and serves it by ``attn-nas dashboard`` in
-a process of its own. The first page is asked for cold (the run was never read) and warm; then the search goes on for ``--more``
+a process of its own. The first page is asked for cold (the run was never read) and warm, and its size compressed is added to
+that of the scripts and style sheets that it names; then the search goes on for ``--more``
 candidates while the page's updates are followed; then the page and its updates are polled ``--polls`` times, about an hour of
 one who looks every three seconds, and the memory of the server is read on the way. At last a new search is timed alone and
 with somebody who polls its pages all the time.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -82,6 +84,13 @@ def get(address: str) -> tuple[float, bytes]:
     return time.perf_counter() - begun, content
 
 
+def compressed(address: str, path: str) -> int:
+    """Bytes of one answer as they are sent to a browser."""
+    request = urllib.request.Request(f"{address}{path}", headers={"accept-encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return len(answer.read())
+
+
 def resident_mb(process: int) -> float:
     """Resident memory of a process."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MEGABYTE
@@ -91,7 +100,7 @@ class Updates:
     """Follows the updates of a page, and keeps the size of each."""
 
     def __init__(self, page: str) -> None:
-        self._stream = urllib.request.urlopen(f"{page}/updates?x=added&cost=flops&version=", timeout=600)
+        self._stream = urllib.request.urlopen(f"{page}/updates?version=", timeout=600)
         self.sizes: list[int] = []
         threading.Thread(target=self._follow, daemon=True).start()
 
@@ -115,6 +124,9 @@ def measure(work: Path, trials: int, more: int, polls: int, timed: int) -> dict[
         time.sleep(20)  # beliefs are computed on the side
         found["first_page_warm_seconds"] = median(get(page)[0] for _ in range(5))
         found["with_beliefs_kb"] = len(get(page)[1]) / _KILOBYTE
+        assets = re.findall(r'(?:src|href)="(/assets/[^"]*)"', get(page)[1].decode())
+        found["compressed_page_kb"] = compressed(address, "/runs/large") / _KILOBYTE
+        found["compressed_assets_kb"] = sum(compressed(address, path) for path in assets) / _KILOBYTE
         updates = Updates(page)
         grow(runs / "large", trials + more, resume=True)
         time.sleep(10)

@@ -224,7 +224,7 @@ def dashboard_app(library: Library, rules: Rules, is_stopping: Callable[[], bool
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(GZipMiddleware, minimum_size=1000)],
+        middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)],
         exception_handlers={AttnNasError: _error, 404: _missing},
     )
     return Guard(_Split(app, pages.raw), rules, PATHS)

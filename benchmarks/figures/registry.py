@@ -424,11 +424,17 @@ def _size_columns(found: Document) -> Sequence[Column]:
 def _dashboard(found: Document) -> list[tuple[str, str, str]]:
     memory = [megabytes for _, megabytes in found["memory_mb"]]
     page = f"{decimal(found['first_page_kb'], 0)}, {decimal(found['with_beliefs_kb'], 0)}"
+    sent = (found["compressed_page_kb"], found["compressed_page_kb"] + found["compressed_assets_kb"])
     watched = "wall time of a search while its page is asked for twice a second, over alone"
     return [
         ("first page of a run that was never read, s", "1", decimal(found["first_page_cold_seconds"])),
         ("the same page again, s", "", decimal(found["first_page_warm_seconds"])),
-        ("size of the page, kB, not compressed: measured accuracies, with estimates", "500", page),
+        ("size of the page, kB, not compressed: measured accuracies, with estimates", "", page),
+        (
+            "compressed, kB: page with estimates, with all scripts and the library of the charts",
+            "600",
+            f"{decimal(sent[0], 0)}, {decimal(sent[1], 0)}",
+        ),
         (f"largest of {found['updates']} updates, kB", "20", decimal(found["largest_update_kb"], 1)),
         (
             f"memory of the server over {decimal(found['polls'], 0)} further pages, MB: first, last",

@@ -7,15 +7,15 @@ attnNas.makers.front = (chart) => {
   let order = [], places = new Map(); // rows as they are drawn, and the place of each key
   let extent = { x: [0, 1], y: [0, 1] }; // the whole axes
 
-  const window_ = () => {
+  const seen = () => {
     if (view) return view;
     return { x: costAxis().window.map((end) => onAxis(end, costAxis())), y: data().value };
   };
   const whole = () => {
     const trunks = data().trunks.filter((trunk) => costAxis().id in trunk.costs);
-    const xs = [...order.map(costOf), ...trunks.map((trunk) => onAxis(trunk.costs[costAxis().id], costAxis())), ...window_().x];
+    const xs = [...order.map(costOf), ...trunks.map((trunk) => onAxis(trunk.costs[costAxis().id], costAxis())), ...seen().x];
     const ys = [...order.flatMap((row) => [row.value, ...(data().front.includes(row.key) && row.low !== null ? [row.low, row.high] : [])]),
-      ...trunks.map((trunk) => trunk.value), ...window_().y];
+      ...trunks.map((trunk) => trunk.value), ...seen().y];
     const range = (values) => {
       const [low, high] = [Math.min(...values), Math.max(...values)];
       const margin = 0.03 * (high - low) || 1;
@@ -30,7 +30,7 @@ attnNas.makers.front = (chart) => {
     return axis.bare === null ? `${axis.name}, relative to that without attention` : `${axis.name}, % of those without attention (${attnNas.short(axis.bare, false)})`;
   };
   // A label in the right half of the picture stands to the left of its point.
-  const side = (row) => (2 * costOf(row) > window_().x[0] + window_().x[1] ? "left" : "right");
+  const side = (row) => (2 * costOf(row) > seen().x[0] + seen().x[1] ? "left" : "right");
   const points = (palette) => order.map((row) => {
     const [isFront, isReference, label] = [data().front.includes(row.key), row.key in data().references, data().marked[row.key]];
     const few = order.length <= MANY;
@@ -79,7 +79,7 @@ attnNas.makers.front = (chart) => {
     data: [[0, 0]],
     // All points are one path: thousands of elements would slow the page down.
     renderItem: (_, api) => {
-      const { x, y } = window_();
+      const { x, y } = seen();
       const dots = (rows) => rows.map((row) => `M${api.coord([costOf(row), row.value]).map((place) => place.toFixed(1)).join(" ")}h0.01`).join("") || "M0 0";
       const isFront = (row) => data().front.includes(row.key);
       const [left, bottom] = api.coord([x[0], y[0]]), [right, top] = api.coord([x[1], y[1]]);
@@ -115,7 +115,7 @@ attnNas.makers.front = (chart) => {
       const palette = colours(), metric = data().metric, narrow = attnNas.isNarrow(chart);
       order = [...page.rows.values()].filter((row) => costOf(row) !== null).sort((a, b) => rank(a) - rank(b));
       places = new Map(order.map((row, index) => [row.key, index]));
-      const all = (extent = whole()), { x, y } = window_(), [main, small] = grids();
+      const all = (extent = whole()), { x, y } = seen(), [main, small] = grids();
       const line = { lineStyle: { color: palette.grid } };
       const tick = (value) => valueText(value, metric, false).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
       const axis = { type: "value", axisLine: { show: true, onZero: false, lineStyle: { color: palette.line } }, axisLabel: { color: palette.ink, fontSize: 12, hideOverlap: true }, nameTextStyle: { color: palette.ink, fontSize: 12 }, nameLocation: "middle" };
@@ -164,7 +164,7 @@ attnNas.makers.front = (chart) => {
           const middle = (low + high) / 2, half = ((high - low) / 2) * factor;
           return [middle - half, middle + half];
         };
-        const { x, y } = window_();
+        const { x, y } = seen();
         zoomTo({ x: shrink(x), y: shrink(y) });
       };
       const usual = () => { view = null; chart.renew(); };
@@ -175,14 +175,20 @@ attnNas.makers.front = (chart) => {
         selecting.setAttribute("aria-pressed", String(on));
         chart.instance.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType: on ? "rect" : false, brushMode: "single", removeOnClick: true } });
       };
-      const axes = node("select", { ariaLabel: "cost axis" }, ...data().axes.map((axis) => node("option", { value: axis.id, textContent: axis.name, selected: axis.id === page.cost })));
+      const axes = node("select", { ariaLabel: "cost axis" });
+      // Times appear among the axes as soon as a search has measured them.
+      const fillAxes = () => {
+        if (axes.options.length === data().axes.length) return;
+        axes.replaceChildren(...data().axes.map((axis) => node("option", { value: axis.id, textContent: axis.name, selected: axis.id === page.cost })));
+      };
+      fillAxes();
       axes.addEventListener("change", () => attnNas.show(axes.value));
       chart.tools.prepend(node("label", {}, "Cost axis ", axes),
         button("+", () => zoomBy(0.6), { ariaLabel: "zoom in", title: "zoom in" }), button("−", () => zoomBy(1 / 0.6), { ariaLabel: "zoom out", title: "zoom out" }),
         button("Most", usual, { title: "zoom to where most candidates are" }), button("All", all, { title: "show all candidates" }), selecting);
 
       chart.instance.on("datazoom", (event) => {
-        const before = window_();
+        const before = seen();
         view = { ...before };
         for (const zoom of event.batch || [event]) {
           const [low, high] = extent[zoom.dataZoomId];
@@ -198,15 +204,18 @@ attnNas.makers.front = (chart) => {
       chart.instance.on("mouseover", ({ seriesId, dataIndex }) => { if (seriesId === "candidates") attnNas.light(order[dataIndex].key); });
       chart.instance.on("globalout", () => attnNas.light(null));
       chart.instance.on("mouseout", ({ seriesId }) => { if (seriesId === "candidates") attnNas.light(null); });
-      chart.instance.on("click", ({ seriesId, dataIndex }) => { if (seriesId === "candidates") attnNas.open(order[dataIndex].key); });
+      chart.instance.on("click", ({ seriesId, dataIndex }) => { if (seriesId === "candidates") attnNas.press(order[dataIndex].key); });
 
-      const heat = () => {
+      const pointed = () => {
         chart.instance.dispatchAction({ type: "downplay", seriesId: "candidates" });
         if (places.has(page.hot)) chart.instance.dispatchAction({ type: "highlight", seriesId: "candidates", dataIndex: places.get(page.hot) });
       };
-      chart.renewed = heat;
+      chart.renewed = () => {
+        fillAxes();
+        pointed();
+      };
       const listener = (change) => {
-        if (change === "hot") return heat();
+        if (change === "hot") return pointed();
         if (change === "cost" || change === "cleared") {
           chart.instance.dispatchAction({ type: "brush", areas: [] });
           choose(false);
@@ -221,7 +230,7 @@ attnNas.makers.front = (chart) => {
       chart.key = (key) => {
         if (key in step) {
           const level = key === "ArrowUp" || key === "ArrowDown" ? (row) => (data().metric.minimized ? -row.value : row.value) : costOf;
-          const { x, y } = window_();
+          const { x, y } = seen();
           const sorted = order.filter((row) => costOf(row) >= x[0] && costOf(row) <= x[1] && row.value >= y[0] && row.value <= y[1] && (!isSelecting() || isSelected(row)))
             .sort((a, b) => level(a) - level(b) || (a.key < b.key ? -1 : 1));
           if (!sorted.length) return true;

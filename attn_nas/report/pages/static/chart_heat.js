@@ -12,7 +12,8 @@ attnNas.makers.heat = (chart, data) => {
     `best placement: ${cell.placement}`,
     cell.trained === 1 ? "one network has it" : `${cell.trained} networks have it`,
   ];
-  const room = () => ({ left: chart.plot.clientWidth < 560 ? 84 : 110, right: 10, top: 78, bottom: 8 });
+  const longest = Math.max(...data.sites.map((site) => site.length));
+  const room = () => ({ left: Math.max(60, Math.min(7 * longest + 14, 0.34 * chart.plot.clientWidth)), right: 10, top: 78, bottom: 8 });
   const size = () => (chart.plot.clientWidth - room().left - room().right) / Math.max(1, data.mechanisms.length);
 
   return {
@@ -27,7 +28,7 @@ attnNas.makers.heat = (chart, data) => {
         textStyle: text(palette),
         grid: room(),
         xAxis: { ...axis, position: "top", data: data.mechanisms, axisLabel: { ...axis.axisLabel, rotate: wide ? 30 : 60, width: 96, overflow: "truncate" } },
-        yAxis: { ...axis, inverse: true, data: data.sites, axisLabel: { ...axis.axisLabel, width: room().left - 12, overflow: "truncate" } },
+        yAxis: { ...axis, inverse: true, data: data.sites, axisLabel: { ...axis.axisLabel, formatter: (site) => attnNas.fitted(site, room().left - 12) } },
         tooltip: { confine: true, transitionDuration: 0, backgroundColor: palette.panel, borderColor: palette.line, textStyle: { color: palette.ink, fontSize: 13 },
           formatter: ({ dataIndex }) => node("div", { className: "chart-tip" }, ...lines(data.cells[dataIndex]).map((line, index) => node(index ? "div" : "b", { textContent: line }))) },
         series: [{

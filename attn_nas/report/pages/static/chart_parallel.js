@@ -58,7 +58,6 @@ attnNas.makers.parallel = (chart) => {
             nameLocation: vertical() ? "start" : "end",
             nameGap: 14,
             nameTextStyle: { color: palette.ink, fontSize: 12, ...(vertical() ? { align: "left", verticalAlign: "bottom", padding: [0, 0, 8, 14] } : {}) },
-            nameTruncate: vertical() ? {} : { maxWidth: Math.max(40, gap - 10) },
             axisLine: { lineStyle: { color: palette.line } },
             axisTick: { lineStyle: { color: palette.line } },
             axisLabel: { color: palette.ink, fontSize: 12, textBorderColor: palette.paper, textBorderWidth: 3, hideOverlap: true,
@@ -68,7 +67,7 @@ attnNas.makers.parallel = (chart) => {
         parallelAxis: all.map((axis, dim) => ({
           id: `axis-${axis.id}`,
           dim,
-          name: axis.name,
+          name: vertical() ? axis.name : attnNas.fitted(axis.name, Math.max(44, gap - 8)),
           realtime: false,
           areaSelectStyle: { width: 24, borderWidth: 1, borderColor: palette.front, color: palette.front, opacity: 0.3 },
           ...(axis.choices
@@ -112,7 +111,7 @@ attnNas.makers.parallel = (chart) => {
       chart.instance.on("mouseover", ({ name }) => { if (page.rows.has(name)) attnNas.light(name); });
       chart.instance.on("mouseout", () => attnNas.light(null));
       chart.instance.on("globalout", () => attnNas.light(null));
-      chart.instance.on("click", ({ name }) => { if (page.rows.has(name)) attnNas.open(name); });
+      chart.instance.on("click", ({ name }) => { if (page.rows.has(name)) attnNas.press(name); });
       const listener = (change) => {
         if (change === "hot") return pointed(page.hot);
         if (change === "cleared" || change === "cost") {

@@ -98,6 +98,13 @@ const attnNas = (() => {
     const address = addressOf(key);
     if (address) location.href = address;
   };
+  // A click opens a candidate; where nothing can hover, the first touch tells what it is, and the second opens it.
+  let touched = null;
+  const press = (key) => {
+    const isFirst = matchMedia("(hover: none)").matches && touched !== key;
+    touched = key;
+    if (!isFirst) open(key);
+  };
 
   const tell = (change) => { for (const listener of listeners) listener(change); };
 
@@ -178,7 +185,7 @@ const attnNas = (() => {
         if (!element.isConnected) return;
         plot.style.height = `${chart.height()}px`;
         plot.setAttribute("aria-label", chart.label());
-        chart.instance.resize();
+        if (plot.clientWidth !== chart.instance.getWidth() || plot.clientHeight !== chart.instance.getHeight()) chart.instance.resize();
         chart.instance.setOption(chart.option(), { replaceMerge: chart.replaced || [] });
         chart.renewed?.();
       });
@@ -235,8 +242,10 @@ const attnNas = (() => {
   return {
     ready,
     makers, page, node, button, colours, short, valueText, costText, costAxis, costOf, onAxis, receive, isSelecting, isSelected,
-    select, clear, show, light, open, addressOf, tip, sentence, listeners,
+    select, clear, show, light, open, press, tip, sentence, listeners,
     chartOf: (element) => charts.get(element),
+    // The end of a long name, which tells modules of a network apart; a letter is about seven pixels wide.
+    fitted: (name, width) => (name.length * 7 <= width ? name : `…${name.slice(1 - Math.max(4, Math.floor(width / 7)))}`),
     isNarrow: (chart) => chart.plot.clientWidth < 560,
     text: (palette) => ({ color: palette.ink, fontSize: 12, fontFamily: "system-ui, sans-serif" }),
   };
