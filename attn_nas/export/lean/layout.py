@@ -71,6 +71,8 @@ def docstring(text: str, indent: int) -> list[str]:
     first, *rest = escaped.split("\n")
     space = " " * indent
     lines = [f'{space}"""{first}', *(f"{space}{line}" if line else "" for line in rest)]
+    if len(lines[-1]) + len('"""') > LINE:
+        lines.append("")
     lines[-1] = f'{lines[-1] or space}"""'
     return lines
 
