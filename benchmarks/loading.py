@@ -75,7 +75,7 @@ def written(folder: Path, number: int) -> Path:
 
 def measured(folder: Path, size: int, rounds: int) -> list[dict[str, Any]]:
     """Rates of each round, by what loads the images; the files are in the page cache of the system."""
-    number = len([path.read_bytes() for path, _ in list_images(folder).samples])
+    number = len([Path(path).read_bytes() for path, _ in list_images(folder).samples])
     found = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:

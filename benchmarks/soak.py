@@ -315,11 +315,12 @@ def is_json(line: str) -> bool:
 
 
 def models_wrong(run: Path) -> Violations:
-    """Whether every member of the front, and nothing else, is exported, in full."""
+    """Whether every member of the front and the pick, and nothing else, are exported, in full."""
     opened = Run(run)
-    members = {candidate.record.key for candidate in opened.front}
+    assert opened.pick
+    members = {opened.pick.record.key, *(candidate.record.key for candidate in opened.front)}
     folders = {path.name: path for path in (run / "export").iterdir()}
-    found = [f"exported are {sorted(folders)}, on the front {sorted(members)}"] if folders.keys() != members else []
+    found = [f"exported are {sorted(folders)}, the front and the pick {sorted(members)}"] if folders.keys() != members else []
     for key, folder in folders.items():
         found += [f"{key} has no {name}" for name in MODEL_FILES if not (folder / name).is_file()]
         weights = opened.weights(opened.candidate(key))

@@ -17,6 +17,7 @@ from attn_nas.cli.options import (
     RunArgument,
 )
 from attn_nas.errors import UsageError
+from attn_nas.terminal.waiting import waiting
 
 _NUM_IMAGES = 6
 
@@ -52,13 +53,14 @@ def why(
 
 def insight(run: RunArgument, json: JsonOption = False) -> None:
     """Estimate what each mechanism, position and block adds in accuracy; same as attn-nas why RUN."""
-    from attn_nas.report import write_insight
-    from attn_nas.runs.run import Run
-    from attn_nas.terminal.console import console
-    from attn_nas.terminal.insight_table import insight_notes, insight_tables
+    with waiting():
+        from attn_nas.report import write_insight
+        from attn_nas.runs.run import Run
+        from attn_nas.terminal.console import console
+        from attn_nas.terminal.insight_table import insight_notes, insight_tables
 
-    opened = Run(run)
-    found = opened.insight
+        opened = Run(run)
+        found = opened.insight
     out = console(highlight=False)
     if json:
         print(json_module.dumps(found.to_dict(opened.metric), indent=2))
@@ -87,15 +89,16 @@ def maps(
     json: JsonOption = False,
 ) -> None:
     """Show activation maps and gates of candidates, by default of the pick; same as attn-nas why RUN KEY."""
-    from attn_nas.maps import compare
-    from attn_nas.report import write_maps
-    from attn_nas.runs.run import Run
-    from attn_nas.runs.selection import Selection
-    from attn_nas.terminal.console import console
-    from attn_nas.terminal.maps_table import GLOSSARY, maps_notes, maps_tables
+    with waiting():
+        from attn_nas.maps import compare
+        from attn_nas.report import write_maps
+        from attn_nas.runs.run import Run
+        from attn_nas.runs.selection import Selection
+        from attn_nas.terminal.console import console
+        from attn_nas.terminal.maps_table import GLOSSARY, maps_notes, maps_tables
 
-    opened = Run(run, data_root=data_root)
-    selected = Selection(keys or (), pick, front, best_under, otherwise="pick").of(opened)
+        opened = Run(run, data_root=data_root)
+        selected = Selection(keys or (), pick, front, best_under, otherwise="pick").of(opened)
     comparisons = compare(opened, selected, images, download=download)
     written = write_maps(comparisons, to or opened.folder.maps)
     if json:

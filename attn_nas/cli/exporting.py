@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from attn_nas.cli.options import BestUnderOption, DataRootOption, DownloadOption, JsonOption, PickOption, RunArgument
+from attn_nas.terminal.waiting import waiting
 
 
 def export(
@@ -36,14 +37,15 @@ def export(
 
     An export of the front also writes front.json, front.csv and front.svg.
     """
-    from attn_nas.export import chosen_formats, export_candidates
-    from attn_nas.followups.full_training import FullTraining
-    from attn_nas.report import write_front
-    from attn_nas.runs.run import Run
-    from attn_nas.runs.selection import Selection
+    with waiting():
+        from attn_nas.export import chosen_formats, export_candidates
+        from attn_nas.followups.full_training import FullTraining
+        from attn_nas.report import write_front
+        from attn_nas.runs.run import Run
+        from attn_nas.runs.selection import Selection
 
-    formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
-    opened = Run(run, data_root=data_root)
+        formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
+        opened = Run(run, data_root=data_root)
     selection = Selection(trial or (), pick, front, best_under)
     with_front = front or not (selection.is_explicit or retrained)
     if retrained and not selection.is_explicit:

@@ -20,6 +20,7 @@ from attn_nas.cli.options import (
     ThreadsOption,
     WorkersOption,
 )
+from attn_nas.terminal.waiting import waiting
 
 
 def audit(
@@ -40,12 +41,13 @@ def audit(
 
     An interrupted audit continues with the same command. Writes audit.json into the run folder.
     """
-    from attn_nas.cli.planned import print_result, train_as_planned
-    from attn_nas.followups.audit import Audit
-    from attn_nas.runs.run import Run
-    from attn_nas.terminal.audit_table import audit_notes, audit_plan, audit_table
+    with waiting():
+        from attn_nas.cli.planned import print_result, train_as_planned
+        from attn_nas.followups.audit import Audit
+        from attn_nas.runs.run import Run
+        from attn_nas.terminal.audit_table import audit_notes, audit_plan, audit_table
 
-    planned = Audit(Run(run, data_root=data_root), candidates, seeds, epochs)
+        planned = Audit(Run(run, data_root=data_root), candidates, seeds, epochs)
     if train_as_planned(planned, audit_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         print_result(planned.result(), audit_table, audit_notes, planned.write, json=json)
 
@@ -70,12 +72,13 @@ def baseline(
     Trains by the settings of the search. An interrupted baseline continues with the same command. Writes plain.json into the
     run folder.
     """
-    from attn_nas.cli.planned import print_result, train_as_planned
-    from attn_nas.followups.trunk_baseline import TrunkBaseline
-    from attn_nas.runs.run import Run
-    from attn_nas.terminal.baseline_table import baseline_notes, baseline_plan, baseline_table
+    with waiting():
+        from attn_nas.cli.planned import print_result, train_as_planned
+        from attn_nas.followups.trunk_baseline import TrunkBaseline
+        from attn_nas.runs.run import Run
+        from attn_nas.terminal.baseline_table import baseline_notes, baseline_plan, baseline_table
 
-    planned = TrunkBaseline(Run(run, data_root=data_root), widths=width or (), depths=depth or (), seeds=seeds)
+        planned = TrunkBaseline(Run(run, data_root=data_root), widths=width or (), depths=depth or (), seeds=seeds)
     if train_as_planned(planned, baseline_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         result = planned.result()
         print_result(result, baseline_table, baseline_notes, planned.write, json=json)
@@ -109,15 +112,16 @@ def retrain(
     Without KEY or a selecting option, trains the pick of the run. An interrupted retraining continues with the same command.
     Writes retraining.json into the run folder.
     """
-    from attn_nas.cli.planned import print_result, train_as_planned
-    from attn_nas.followups.retraining import Retraining
-    from attn_nas.runs.run import Run
-    from attn_nas.runs.selection import Selection
-    from attn_nas.terminal.retraining_table import retraining_notes, retraining_plan, retraining_table
+    with waiting():
+        from attn_nas.cli.planned import print_result, train_as_planned
+        from attn_nas.followups.retraining import Retraining
+        from attn_nas.runs.run import Run
+        from attn_nas.runs.selection import Selection
+        from attn_nas.terminal.retraining_table import retraining_notes, retraining_plan, retraining_table
 
-    opened = Run(run, data_root=data_root)
-    winners = Selection(keys or (), pick, front, best_under, otherwise="pick").of(opened)
-    planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
+        opened = Run(run, data_root=data_root)
+        winners = Selection(keys or (), pick, front, best_under, otherwise="pick").of(opened)
+        planned = Retraining(opened, winners, epochs=epochs, seeds=seeds, lr=lr, pretrained=pretrained)
     if train_as_planned(planned, retraining_plan, workers=workers, threads=threads, plan=plan, download=download, json=json):
         result = planned.result()
         print_result(result, retraining_table, retraining_notes, planned.write, json=json)

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """The written ``files`` of the front, and the folder with the exported ``models``; None if there are none."""
+    """The written ``files`` of the front, and the folders of the exported ``models``."""
 
     files: Sequence[Path]
-    models: Path | None
+    models: Sequence[Path]
 
-    def lines(self, folder: Path) -> list[str]:
-        """What was written into the run's ``folder``, for people."""
-        names = ", ".join(path.name for path in self.files)
-        return [f"Written: {names} in {folder}", *([f"Models, verified: {self.models}/KEY/model.py"] if self.models else [])]
+    def lines(self, run: "Run") -> list[str]:
+        """What was written into the folder of ``run``, for people: the files, and the model of the pick with the others."""
+        written = [f"Written: {', '.join(path.name for path in self.files)} in {run.folder.path}"]
+        picked = [folder for folder in self.models if folder.name == run.verdict.pick]
+        others = len(self.models) - len(picked)
+        more = f", and {others} more in {self.models[0].parent}" if others else ""
+        return written + [f"Model of the pick, verified: {folder / 'model.py'}{more}" for folder in picked]
 
 
 def write_results(run: "Run", listeners: Sequence[Listener], *, export: bool) -> Results:
@@ -46,21 +49,21 @@ def write_results(run: "Run", listeners: Sequence[Listener], *, export: bool) ->
 
             advance(0, None)
             files = write_front(run, folder)
-            models = _exported(run, folder / "export", advance) if export else 0
-            advance(models, models)
+            models = _exported(run, folder / "export", advance) if export else []
+            advance(len(models), len(models))
     except BrokenPipeError:  # of a listener, not of the folder
         raise
     except OSError as error:
         raise ExportError(f"cannot write to {folder}: {error.strerror or error}") from None
-    return Results(files, folder / "export" if models else None)
+    return Results(files, models)
 
 
-def _exported(run: "Run", folder: Path, advance: Callable[[int, int | None], None]) -> int:
-    """Export the front of ``run``, of which one model is told to be left until all is done; returns the number of models."""
+def _exported(run: "Run", folder: Path, advance: Callable[[int, int | None], None]) -> list[Path]:
+    """Export the front and the pick of ``run``; ``advance`` is called until the last model is verified."""
     from attn_nas.export import export_front
 
-    return len(
-        export_front(
-            run, folder, force=True, prune=True, on_verified=lambda done, models: advance(min(done, models - 1), models)
-        )
-    )
+    def note(done: int, models: int) -> None:
+        if done < models:
+            advance(done, models)
+
+    return export_front(run, folder, force=True, prune=True, on_verified=note)

@@ -75,7 +75,7 @@ def search(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run of --run, or the latest run.")] = False,
     data_root: DataRootOption = None,
     download: DownloadOption = False,
-    export: Annotated[bool, typer.Option(help="Export the models of the front at the end.")] = True,
+    export: Annotated[bool, typer.Option(help="Export the models of the front and the pick at the end.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines on stdout.")] = False,
 ) -> None:
     """Search for attention placements; writes the Pareto front and its models into the run folder."""
@@ -145,10 +145,10 @@ def search(
 
 def _show_end(found: "Run", finished: "SearchFinished", about: Sequence[str], results: Results, messages: "Console") -> None:
     """Print the lines ``about`` the data, what was written, the pick with its verdict, and the next command."""
-    from attn_nas.terminal.closing import closing_lines
+    from attn_nas.terminal.closing import closing_lines, line_style
 
-    for line in (*about, *results.lines(found.folder.path), *closing_lines(found, finished)):
-        messages.print(line, markup=False, highlight=False, soft_wrap=not messages.is_terminal)
+    for line in (*about, *results.lines(found), *closing_lines(found, finished)):
+        messages.print(line, style=line_style(line), markup=False, highlight=False, soft_wrap=not messages.is_terminal)
 
 
 def _check_least(**options: tuple[int | None, int]) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from attn_nas.cli.options import JsonOption, KeysArgument, RunArgument
 from attn_nas.errors import UsageError
+from attn_nas.terminal.waiting import waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,14 +40,16 @@ def show(
 
 def front(run: RunArgument, json: JsonOption = False) -> None:
     """Show the Pareto front of a run and its references; same as attn-nas show RUN."""
-    from attn_nas.runs.run import Run
+    with waiting():
+        from attn_nas.runs.run import Run
 
-    opened = Run(run)
+        opened = Run(run)
+        document = opened.to_dict()
     if json:
-        print(json_module.dumps(opened.to_dict(), indent=2))
+        print(json_module.dumps(document, indent=2))
         return
     from attn_nas.space.metric import ACCURACY
-    from attn_nas.terminal.closing import claim_lines, pick_lines
+    from attn_nas.terminal.closing import claim_lines, line_style, pick_lines
     from attn_nas.terminal.console import console
     from attn_nas.terminal.tables import front_table
 
@@ -56,10 +59,8 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     out.print()
     out.print(front_table(opened.references, f"References: {scores}", out.width))
     tied = [f"~: {opened.verdict.meaning_of_tied}."] if opened.verdict.tied else []
-    claims = claim_lines(opened)
-    against = [f"The pick against the references, {opened.verdict.after}:", *claims] if claims else []
-    for line in (*tied, "", *pick_lines(opened), *against, ""):
-        out.print(line, markup=False, soft_wrap=not out.is_terminal)
+    for line in (*tied, "", *pick_lines(opened), *claim_lines(opened), ""):
+        out.print(line, style=line_style(line), markup=False, soft_wrap=not out.is_terminal)
     images = f": training images are {opened.augmentation}" if opened.augmentation else ""
     out.print(f"{opened.data_name}{images}", markup=False)
     for record in opened.failures:
@@ -72,12 +73,14 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Compare two to four candidates side by side; same as attn-nas show RUN KEY KEY."""
-    from attn_nas.runs.comparison import SideBySide
-    from attn_nas.runs.run import Run
+    with waiting():
+        from attn_nas.runs.comparison import SideBySide
+        from attn_nas.runs.run import Run
 
-    compared = SideBySide.of(Run(run), keys)
+        compared = SideBySide.of(Run(run), keys)
+        document = compared.to_dict()
     if json:
-        print(json_module.dumps(compared.to_dict(), indent=2))
+        print(json_module.dumps(document, indent=2))
         return
     from attn_nas.terminal.comparing import comparison_notes, comparison_table
     from attn_nas.terminal.console import console
@@ -90,11 +93,12 @@ def compare(
 
 
 def _show_candidate(run: Path, key: str, svg: Path | None, json: bool) -> None:
-    from attn_nas.drawing import draw_svg
-    from attn_nas.report.result_files import write_file
-    from attn_nas.runs.run import Run
+    with waiting():
+        from attn_nas.drawing import draw_svg
+        from attn_nas.report.result_files import write_file
+        from attn_nas.runs.run import Run
 
-    candidate = Run(run).candidate(key)
+        candidate = Run(run).candidate(key)
     record, result = candidate.record, candidate.results[0]
     if svg:
         write_file(draw_svg(record.genotype), svg)

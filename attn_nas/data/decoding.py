@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -32,15 +30,14 @@ _TOLERATED = 0.01
 """Fraction of the files that may be damaged; rule 1 tolerates none."""
 _LISTED = 10
 _THREADS = 16
-_AT_A_TIME = 512
 _DARK = 15
 """Largest value of an image that is nearly black, of 255: an image of 12 bits that is stored in 16."""
 
 
 _Place = tuple[int, int]
 """A split, and the index of an image in it."""
-_Fault = tuple[Path, str]
-"""A file, and why it cannot be used."""
+_Fault = tuple[str, str]
+"""The path of a file, and why it cannot be used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +46,13 @@ class Decoded:
 
     Args:
         split: images and labels of the files that could be read, in their order.
-        damaged: files that could not be read and are left out.
+        damaged: paths of the files that could not be read and are left out.
         notes: sentences for the user: files left out, images that are nearly black.
 
     """
 
     split: Split
-    damaged: tuple[Path, ...] = ()
+    damaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -202,7 +199,7 @@ def _by_processes(
 ) -> Iterator[tuple[_Place, Fault | None]]:
     begins = [0, *accumulate(map(len, parts))]
     order = [begins[part] + index for part, index in places]
-    files = [os.fspath(parts[part][index][0]) for part, index in places]
+    files = [parts[part][index][0] for part, index in places]
     assert pool.descriptor is not None
     for at, faults in decoded_by_processes([*zip(order, files, strict=True)], pool.descriptor, size, rule):
         yield from ((places[number], faults.get(order[number])) for number in at)
@@ -284,8 +281,9 @@ def _without(images: Tensor, faults: Faults, samples: Sequence[Sample]) -> Decod
         )
         named = listed([f"{shown(samples[index][0])} ({faults[index]})" for index in sorted(faults)], _LISTED)
         notes.append(f"{count} left out: {named}")
-    dark = torch.cat([some.amax((1, 2, 3)) <= _DARK for some in images.split(_AT_A_TIME)])
-    if any(dark[labels == label].float().mean() > 0.5 for label in labels.unique()):
+    dark = torch.from_numpy(images.flatten(1).numpy().max(axis=1) <= _DARK)
+    counts = labels.bincount()
+    if bool((2 * labels[dark].bincount(minlength=len(counts)) > counts).any()):
         example = shown(samples[indices[int(dark.nonzero()[0])]][0])
         notes.append(
             f"{int(dark.sum()):,} of {len(images):,} images are nearly black: no value is above {_DARK} of 255, for example in "

@@ -61,7 +61,7 @@ def allocated(counts: Sequence[int], size: tuple[int, int]) -> Iterator[Pool]:
     descriptor = os.memfd_create("attn-nas-images")
     try:
         os.ftruncate(descriptor, sum(counts) * 3 * size[0] * size[1])
-        whole = np.frombuffer(mmap.mmap(descriptor, 0), np.uint8).reshape(-1, *shape)
+        whole = np.frombuffer(mmap.mmap(descriptor, 0, mmap.MAP_SHARED | mmap.MAP_POPULATE), np.uint8).reshape(-1, *shape)
         yield Pool([torch.from_numpy(part) for part in np.split(whole, np.cumsum(counts)[:-1])], descriptor)
     finally:
         os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attn_nas.data.listing import shown
@@ -39,7 +39,17 @@ def read_table(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def groups_of_files(paths: Sequence[Path], root: Path, file: str) -> list[str]:
+def check_groups_named(rows: Sequence[Mapping[str, str]], column: str, table: Path) -> None:
+    """Raise DataError if a row of ``table`` names no group in its ``column``: these images would count as one group."""
+    blank = [str(number) for number, row in enumerate(rows, start=2) if not row[column].strip()]
+    if blank:
+        raise DataError(
+            f"{shown(table)} names no {column} in {len(blank):,} of its {len(rows):,} lines (line {listed(blank, 3)}): name "
+            "it, and give an image that belongs to no other a name of its own"
+        )
+
+
+def groups_of_files(paths: Sequence[str], root: Path, file: str) -> list[str]:
     """The group of each of the ``paths``, from a CSV file, relative to ``root``, with the columns ``path`` and ``group``.
 
     Raises:
@@ -47,11 +57,13 @@ def groups_of_files(paths: Sequence[Path], root: Path, file: str) -> list[str]:
 
     """
     table = root / file
-    groups = {str(root / row["path"]): row["group"] for row in read_table(table, ("path", "group"))}
-    missing = [shown(path.relative_to(root)) for path in paths if str(path) not in groups]
+    rows = read_table(table, ("path", "group"))
+    check_groups_named(rows, "group", table)
+    groups = {str(root / row["path"]): row["group"] for row in rows}
+    missing = [shown(Path(path).relative_to(root)) for path in paths if path not in groups]
     if missing:
         raise DataError(
             f"{shown(table)} has no group for {len(missing):,} of {len(paths):,} images: {listed(missing, 3)}. Add a line for "
             f"each, with the path relative to {shown(root)}"
         )
-    return [groups[str(path)] for path in paths]
+    return [groups[path] for path in paths]

@@ -72,7 +72,7 @@ class ImageCache:
         folder = cache_folder()
         return cls(folder / "images", int(gigabytes * 1e9)) if folder and gigabytes else None
 
-    def key(self, paths: Sequence[Path], *settings: object) -> str | None:
+    def key(self, paths: Sequence[str], *settings: object) -> str | None:
         """The name under which the images of ``paths``, decoded with ``settings``, are kept; None if a file is missing.
 
         It changes with the path and the size of every file, with the time at which its contents were written, and with the time
@@ -81,7 +81,7 @@ class ImageCache:
         real: dict[str, str] = {}
         parts = [repr(settings)]
         try:
-            for path in map(os.fspath, paths):
+            for path in paths:
                 folder, _, name = path.rpartition("/")
                 if folder not in real:
                     real[folder] = os.path.realpath(folder or ("/" if path[0] == "/" else "."))

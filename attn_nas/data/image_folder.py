@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,8 +156,8 @@ def _divided(
 
 def _files(samples: Sequence[Sample], decoded: Decoded, root: Path) -> list[str]:
     """Names of the decoded files, relative to ``root``."""
-    damaged = set(decoded.damaged)
-    return [shown(path.relative_to(root)) for path, _ in samples if path not in damaged]
+    damaged, above = set(decoded.damaged), os.path.join(root, "")  # noqa: PTH118
+    return [shown(path.removeprefix(above)) for path, _ in samples if path not in damaged]
 
 
 def _listed_test(root: Path, train: ImageListing, rules: DataRules) -> ImageListing:

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from attn_nas.data.augment import augmentation_of
 from attn_nas.data.dataset import Dataset, Split
 from attn_nas.data.decoding import decode_parts
-from attn_nas.data.groups import read_table
+from attn_nas.data.decoding_process import reason_of
+from attn_nas.data.groups import check_groups_named, read_table
 from attn_nas.data.image_folder import decoder
 from attn_nas.data.items import fitted
 from attn_nas.data.labels import numbered
 from attn_nas.data.listing import shown
 from attn_nas.data.own import OwnData, own_dataset
+from attn_nas.data.pixels import readable_formats
 from attn_nas.data.rules import DataRules
 from attn_nas.data.slices import is_slice, read_slice, windowed
 from attn_nas.data.splits import grouped_division, notes_of_equal, notes_of_missing, stratified_division
@@ -58,7 +61,7 @@ def image_list(settings: DataSettings, rules: DataRules, download: bool) -> Data
     root = Path(settings.root or ".")
     if any(is_slice(Path(row["path"])) for row in rows):
         return _of_slices(parts, settings, rules, root)
-    samples = {part: [(root / row["path"], 0) for row in each] for part, each in parts.items()}
+    samples = {part: [(str(root / row["path"]), 0) for row in each] for part, each in parts.items()}
     kind: TaskKind = "multi_label" if any("|" in row["label"] for row in rows) else "classification"
     labels = {part: [_label(row, kind) for row in each] for part, each in parts.items()}
     numbering = numbered(labels, kind, None)
@@ -162,6 +165,7 @@ def _divided(rows: Sequence[Row], settings: DataSettings, table: Path) -> dict[s
     if column is not None and column not in rows[0]:
         raise DataError(f"{shown(table)} has no column {column}, which data.group names: its columns are {', '.join(rows[0])}")
     if column is not None:
+        check_groups_named(rows, column, table)
         _check_groups(parts, column, table)
     if not parts["validation"]:
         pool = parts["train"]
@@ -216,11 +220,27 @@ def _of_slices(parts: Mapping[str, Sequence[Row]], settings: DataSettings, rules
     return replace(dataset, augmentation=augmentation_of(settings, rules))
 
 
+def _grey(path: Path) -> NDArray[np.uint16]:
+    """The pixels ``(H, W)`` of an image in grey, from 0 to 65535; raises DataError."""
+    try:
+        with Image.open(path, formats=readable_formats()) as opened:
+            if opened.mode == "F":
+                raise DataError(f"{shown(path)} is an image of floats: save it as .npy, and name its range with data.window")
+            if not opened.mode.startswith("I"):
+                return np.asarray(opened.convert("L")).astype(np.uint16) * 257
+            values = np.asarray(opened)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{shown(path)} is not a readable image ({reason_of(error)}): remove or replace it") from error
+    if not (values.min() >= 0 and values.max() <= 65535):
+        raise DataError(f"{shown(path)} has values from {values.min()} to {values.max()}: integers must be from 0 to 65535")
+    return values.astype(np.uint16)
+
+
 def _values(path: Path, row: Row, settings: DataSettings) -> Any:
     if not is_slice(path):
-        with Image.open(path) as opened:
-            array = np.asarray(opened.convert("L"))[None]
-        return fitted(array.astype(np.uint16) * 257, settings.size)
+        return fitted(_grey(path)[None], settings.size)
     number = row.get("slice", "").strip()
     if number and not number.isdecimal():
         raise DataError(f"the slice of {shown(path)} is {number!r}: write its number, from 0")

@@ -51,7 +51,7 @@ def image_masks(settings: DataSettings, rules: DataRules, download: bool) -> Dat
         classes=settings.classes,
         groups=None
         if settings.group is None
-        else groups_of_files([image for image, _ in parts["train"]], root, settings.group),
+        else groups_of_files([str(image) for image, _ in parts["train"]], root, settings.group),
         ignored_index=settings.ignored_index,
     )
     dataset = own_dataset(own, settings, rules)
@@ -82,11 +82,10 @@ def _pairs(root: Path) -> dict[str, list[_Pair]]:
 
 
 def _of_folder(folder: Path) -> list[_Pair]:
-    images = sorted(path for path in (folder / _IMAGES).rglob("*") if path.is_file() and is_image(path.name))
+    images = _images_below(folder / _IMAGES)
     if not images:
         raise DataError(f"there are no images in {shown(folder / _IMAGES)}")
-    found = (path for path in (folder / _MASKS).rglob("*") if is_image(path.name))
-    masks = {path.relative_to(folder / _MASKS).with_suffix(""): path for path in found}
+    masks = {path.relative_to(folder / _MASKS).with_suffix(""): path for path in _images_below(folder / _MASKS)}
     names = [path.relative_to(folder / _IMAGES).with_suffix("") for path in images]
     if missing := [shown(image) for image, name in zip(images, names, strict=True) if name not in masks]:
         raise DataError(
@@ -94,6 +93,12 @@ def _of_folder(folder: Path) -> list[_Pair]:
             f"{listed(missing, 3)}"
         )
     return [(image, masks[name]) for image, name in zip(images, names, strict=True)]
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """The image files below ``folder``, sorted; those in hidden folders, such as copies of an editor, do not count."""
+    files = (path for path in folder.rglob("*") if is_image(path.name) and path.is_file())
+    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 class _Pairs(Sequence[Any]):

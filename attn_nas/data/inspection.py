@@ -115,7 +115,7 @@ def _of_list(table: Path) -> Inspection:
             f"{shown(table)} names files of values, and only you know which of them matter: write a search space with data "
             "{name: image_list, window: [lowest, highest]}"
         )
-    sizes, modes, damaged = _headers(files)
+    sizes, modes, damaged = _headers([*map(str, files)])
     return Inspection(settings, len(rows), tuple(sizes), modes, (*lines, *_of_headers(sizes, modes, damaged)))
 
 
@@ -126,7 +126,7 @@ def _of_classes(listing: ImageListing, counts: Counter[int]) -> str:
     return f"images of each class: {few:,} to {many:,}"
 
 
-def _headers(files: Sequence[Path]) -> tuple[list[tuple[int, int]], dict[str, int], list[Path]]:
+def _headers(files: Sequence[str]) -> tuple[list[tuple[int, int]], dict[str, int], list[str]]:
     """Height and width, and the numbers of images by mode, from the beginnings of a sample of files; and those without."""
     from PIL import Image
 
@@ -134,7 +134,7 @@ def _headers(files: Sequence[Path]) -> tuple[list[tuple[int, int]], dict[str, in
 
     sizes: list[tuple[int, int]] = []
     modes: Counter[str] = Counter()
-    damaged: list[Path] = []
+    damaged: list[str] = []
     for file in files[:: max(1, len(files) // _SAMPLED)]:
         try:
             with Image.open(file, formats=readable_formats()) as opened:
@@ -148,7 +148,7 @@ def _headers(files: Sequence[Path]) -> tuple[list[tuple[int, int]], dict[str, in
     return sizes, dict(modes), damaged
 
 
-def _of_headers(sizes: Sequence[tuple[int, int]], modes: dict[str, int], damaged: Sequence[Path]) -> list[str]:
+def _of_headers(sizes: Sequence[tuple[int, int]], modes: dict[str, int], damaged: Sequence[str]) -> list[str]:
     heights, widths = (sorted(size[axis] for size in sizes) for axis in (0, 1))
     if len(set(sizes)) == 1:
         lines = [f"all of {len(sizes):,} images looked at are {widths[0]} x {heights[0]} pixels (width x height)"]

@@ -13,8 +13,8 @@ from attn_nas.data.rules import KNOWN
 from attn_nas.errors import DataError
 from attn_nas.format import listed
 
-Sample = tuple[Path, int]
-"""An image file and its label, an index into the names of the classes."""
+Sample = tuple[str, int]
+"""The path of an image file, as text, and its label, an index into the names of the classes."""
 
 _FIRST_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Suffixes that decoding rule 1 reads; those of torchvision's ImageFolder."""
@@ -95,13 +95,13 @@ def list_images(folder: Path, rule: int = KNOWN["decoding"][-1]) -> ImageListing
     suffixes: Counter[str] = Counter()
     empty: list[str] = []
     for label, name in enumerate(classes):
-        files = [file for _, found in sorted(_walk(folder / name, rule, [os.path.realpath(folder)])) for file in found]
-        images: list[Path] = []
-        others: list[Path] = []
-        for file in files:
-            (images if _counts(file.name, rule) else others).append(file)
+        images: list[str] = []
+        others: list[str] = []
+        for place, files in sorted(_walk(folder / name, rule, [os.path.realpath(folder)])):
+            for file in files:
+                (images if _counts(file, rule) else others).append(f"{place}/{file}")
         samples += [(file, label) for file in images]
-        suffixes.update(file.suffix.lower() for file in others)
+        suffixes.update(Path(file).suffix.lower() for file in others)
         if others and rule > 1:
             skipped[name] = len(others)
         if not images:
@@ -125,7 +125,7 @@ def readable_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
 
 
-def shown(path: Path) -> str:
+def shown(path: str | Path) -> str:
     """The path as text in one line, also where its name has control characters, or bytes that are not UTF-8."""
     text = os.fsencode(path).decode(errors="replace")
     return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
@@ -139,7 +139,7 @@ def is_image(name: str) -> bool:
 def _counts(name: str, rule: int) -> bool:
     if rule == 1:
         return name.lower().endswith(_FIRST_SUFFIXES)
-    return os.path.splitext(name)[1].lower() in readable_suffixes()  # noqa: PTH122  faster than a Path, and there are many
+    return name[name.rfind(".") :].lower() in readable_suffixes()
 
 
 def _ignored(name: str, is_folder: bool) -> bool:
@@ -160,13 +160,16 @@ def _entries(folder: Path, rule: int) -> list[tuple[str, bool]]:
     return [(name, is_folder) for name, is_folder in found if rule == 1 or not _ignored(name, is_folder)]
 
 
-def _walk(folder: Path, rule: int, above: list[str]) -> Iterator[tuple[str, list[Path]]]:
-    """Yield each folder from ``folder`` downwards with its files in order; ``above`` are the real paths that led to it."""
+def _walk(folder: Path, rule: int, above: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder from ``folder`` downwards with the names of its files in order.
+
+    ``above`` are the real paths that led to it. Names are text, which is much faster than a Path, and there are many.
+    """
     real = os.path.realpath(folder)
     if any(Path(path).is_relative_to(real) for path in above):
         return
     entries = _entries(folder, rule)
-    yield str(folder), [folder / name for name in sorted(name for name, is_folder in entries if not is_folder)]
+    yield str(folder), sorted(name for name, is_folder in entries if not is_folder)
     for name in sorted(name for name, is_folder in entries if is_folder):
         yield from _walk(folder / name, rule, [*above, real])
 

@@ -29,6 +29,10 @@ _UPRIGHT = {
 
 _JPEG = b"\xff\xd8\xff"
 """The first bytes of a JPEG, by which Pillow knows it too."""
+_FRAMES, _TABLES, _SCAN = (0xC0, 0xC2), (0xC4, 0xDB, 0xDD, 0xE0, 0xFE), 0xDA
+"""Markers of a JPEG: those of a baseline or progressive image; of tables, JFIF and comments; of the compressed pixels."""
+_SMALL = 1 << 16
+"""Bytes of the longest file that is decoded without being opened as an image."""
 
 
 class UnsuitableImageError(ValueError):
@@ -60,12 +64,43 @@ def read_image(path: str | PathLike[str], size: int | tuple[int, int], rule: int
 
     """
     height, width = size if isinstance(size, tuple) else (size, size)
-    with open(path, "rb") as file:  # noqa: PTH123  much faster than a Path, and there are many
-        begin = file.read(len(_JPEG))
-        file.seek(0)
-        formats = ("JPEG",) if begin == _JPEG else None if rule == 1 else readable_formats()
-        with Image.open(file, formats=formats) as opened:
-            return fitted(in_colours(opened, max(height, width), rule), width, height)
+    side = max(height, width)
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  much faster than a Path, and there are many
+        begin = file.read(_SMALL)
+    plain = _plain_jpeg(begin, 4 * side)
+    if plain is not None:
+        return fitted(plain, width, height)
+    formats = ("JPEG",) if begin.startswith(_JPEG) else None if rule == 1 else readable_formats()
+    with Image.open(path, formats=formats) as opened:
+        return fitted(in_colours(opened, side, rule), width, height)
+
+
+def _plain_jpeg(data: bytes, limit: int) -> Image.Image | None:
+    """A whole JPEG of fewer than ``limit`` pixels a side as RGB, by Pillow's decoder; None if it must be opened.
+
+    Pillow parses a header in Python, which takes as long as decoding a small image. Only an image in colours or grey without
+    EXIF, profile or other notes on its meaning is decoded here, to the same pixels; errors are left to `PIL.Image.open`.
+    """
+    if not data.startswith(_JPEG) or len(data) >= _SMALL:
+        return None
+    at, frame = 2, b""
+    while (marker := data[at + 1 : at + 2]) and marker[0] != _SCAN:
+        if marker[0] in _FRAMES and not frame:
+            frame = data[at + 4 : at + 10]
+        elif marker[0] not in _TABLES:
+            return None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    if len(frame) < 6 or frame[0] != 8 or frame[5] not in (1, 3):
+        return None
+    height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
+    if not (0 < height < limit and 0 < width < limit):
+        return None
+    mode = "RGB" if frame[5] == 3 else "L"
+    try:
+        image = Image.frombytes(mode, (width, height), data, "jpeg", mode, "")
+    except (OSError, ValueError):
+        return None
+    return image if mode == "RGB" else image.convert("RGB")
 
 
 def in_colours(opened: Image.Image, size: int, rule: int) -> Image.Image:

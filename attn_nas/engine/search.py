@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,9 @@ from attn_nas.events.types import JsonLines, Listener, open_log
 from attn_nas.execution.backend import connected
 from attn_nas.execution.settings import Local, Ray
 from attn_nas.format import parse_seconds
+from attn_nas.plugins.user_code import UserCode
 from attn_nas.runs.choices import RunChoices, StoredSpace
+from attn_nas.runs.code_identity import note_of_changed_modules
 from attn_nas.runs.folder import ARRAYS, RunFolder, latest_run_folder, reserve_run_folder
 from attn_nas.runs.manifest import RunManifest
 from attn_nas.runs.run import Run
@@ -42,6 +45,7 @@ from attn_nas.storage.optuna_db import MANIFEST, PLUGIN_SOURCES, STORAGE_ERRORS,
 from attn_nas.training.objective import ObjectiveSource
 from attn_nas.training.protocol import TrainFunction, declared
 
+logger = logging.getLogger(__name__)
 DEFAULT_SPACE = "cued_digits"
 DEFAULT_TRIALS = 50
 DEFAULT_CONFIRM = 1
@@ -315,6 +319,8 @@ class Search:
                     self._folder, self._new = folder, None
                 else:
                     _keep_place_of_data(folder, setting)
+                if note := note_of_changed_modules(folder, _own_code(setting, self._objective)):
+                    logger.warning(note)
                 try:
                     with open_log(folder.events) as log:
                         run_session(
@@ -452,6 +458,12 @@ def _keep_space(folder: RunFolder, setting: Setting) -> None:
     folder.keep_space({**settings, "plugins": [*stored.plugins]})
 
 
+def _own_code(setting: Setting, objective: ObjectiveSource | None) -> list[UserCode]:
+    """The code of the user that a search runs: that of its objective and of its network."""
+    model = setting.space.model
+    return [code for code in (objective and objective.code, model and model.code) if code]
+
+
 @contextmanager
 def _arrays_of(own: OwnData | None, folder: RunFolder | None) -> Iterator[Path | None]:
     """An empty folder for the arrays of data that are given, beside the run folder; what stays in it is removed at the end."""
@@ -479,8 +491,7 @@ def _begin(folder: RunFolder, setting: Setting, new: _NewRun, objective: Objecti
         sources = folder.keep_plugins(setting.space.plugins)
         code = folder.keep_code(objective.code) if objective and objective.code else {}
         model = folder.keep_code(setting.space.model.code) if setting.space.model and setting.space.model.code else {}
-        named = setting.manifest.with_files([*sources], next(iter(code), None))
-        setting.manifest = named.with_model_file(next(iter(model), None))
+        setting.manifest = setting.manifest.with_files([*sources], next(iter(code), None), next(iter(model), None))
         sources |= code | model
         _keep_space(folder, setting)
         attributes: dict[str, Any] = {WARM_START: [each.to_list() for each in new.prior]}

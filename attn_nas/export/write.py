@@ -39,11 +39,12 @@ def export_front(
     prune: bool = False,
     on_verified: OnVerified | None = None,
 ) -> list[Path]:
-    """Export all members of the front of ``run`` to the folder ``to``; see `export_candidates`.
+    """Export all members of the front of ``run``, and its pick, to the folder ``to``; see `export_candidates`.
 
-    With ``prune``, model folders in ``to`` of candidates that are no longer on the front are removed.
+    With ``prune``, model folders in ``to`` of other candidates are removed.
     """
-    kept = export_candidates(run, run.front, to, formats=formats, force=force, on_verified=on_verified)
+    chosen = run.front if run.pick is None or run.pick in run.front else [*run.front, run.pick]
+    kept = export_candidates(run, chosen, to, formats=formats, force=force, on_verified=on_verified)
     for described in Path(to).glob("*/config.json") if prune else ():
         if described.parent not in kept:
             shutil.rmtree(described.parent)

@@ -177,6 +177,31 @@ class UserCode:
             raise SpaceError(f"{self.file or self.module} has no {self.name!r}: {choose_from(self.name, own or names)}")
         return found
 
+    def companions(self) -> dict[str, str]:
+        """SHA-256 of the modules that this process has imported from beside the file, or from the package of the module.
+
+        Keys are paths relative to the folder of the file, or to that which has the package. Installed packages do not count,
+        and neither does the file itself.
+        """
+        folder = self._home()
+        if folder is None:
+            return {}
+        named = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
+        files = {file for name, file in named.items() if isinstance(file, str) and name.partition(".")[0] != "attn_nas"}
+        own = {path for path in map(Path, files) if path.is_relative_to(folder) and path.is_file()}
+        if self.file is not None:
+            own.discard(folder / Path(self.file).name)
+        own = {path for path in own if not is_installed(str(path))}
+        base = folder.parent if self.file is None else folder
+        return {str(path.relative_to(base)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(own)}
+
+    def _home(self) -> Path | None:
+        """The folder of the file as the user has it, or of the first package of the module; None if that is not known."""
+        if self.file is not None:
+            return Path(self.folder) if self.folder else remembered_folder(self._text())
+        first: str | None = getattr(sys.modules.get((self.module or "").partition(".")[0]), "__file__", None)
+        return Path(first).resolve().parent if first else None
+
     def _imported(self) -> ModuleType:
         assert self.module is not None
         try:

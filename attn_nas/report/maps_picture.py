@@ -29,7 +29,9 @@ _KINDS = {
     "change": "change: norm of the change relative to the norm of the input (0: no change)",
     "output": "output: output of a module that replaces a convolution, relative to its mean",
 }
-_WORTH = "worth: accuracy lost if the module is frozen (it scales by its mean, or changes nothing), without training again"
+_WORTH = (
+    "lost if frozen: accuracy lost if the module is frozen (it scales by its mean, or changes nothing), without training again"
+)
 
 
 def write_maps(comparisons: Sequence[NetworkComparison], folder: str | Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from attn_nas.format import count, likely, markdown, reference_label, signed_percent
+from attn_nas.format import count, likely, markdown, signed_percent
 from attn_nas.report.charts.scales import short
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.candidate import Candidate
@@ -91,7 +91,7 @@ def _cells(candidate: Candidate) -> list[str]:
 def _leads(run: Run) -> list[str]:
     """Table of the leads of the pick over each reference; nothing where the verdict allows no claims."""
     rows = [
-        [reference_label(claim.reference), run.metric.lead(claim.lead.mean), likely(claim.lead.probability)]
+        [markdown(run.names[claim.over]), run.metric.lead(claim.lead.mean), likely(claim.lead.probability)]
         for claim in run.verdict.claims
     ]
     if not rows:

@@ -16,7 +16,7 @@ from attn_nas.runs.run import Run
 from attn_nas.sampling.insight import Insight
 
 _BELIEF = ("standard_deviation", "low", "high", "chance", "lead")
-_COLUMNS = ("flops", "added_flops", "macs", "fvcore_default", "params", "summary")
+_COLUMNS = ("flops", "added_flops", "macs", "fvcore_default", "params", "name", "summary")
 _PROFILE = (
     "step_seconds",
     "step_ratio",

@@ -53,11 +53,15 @@ class StoredSpace(BaseModel):
             return self
         return type(self).model_validate({**settings, "data": {**settings["data"], "root": root}})
 
-    def with_files(self, plugins: Sequence[str], objective: str | None) -> Self:
-        """The same space, which names its plug-ins and the file of its objective by these paths in the run's folder."""
+    def with_files(self, plugins: Sequence[str], objective: str | None = None, model: str | None = None) -> Self:
+        """The same space, which names its plug-ins, and the files of its objective and its network, by these paths.
+
+        They are relative to the run's folder; None for code that no file has.
+        """
         settings = {**self.to_dict(), "plugins": [*plugins]}
-        if objective is not None:
-            settings["objective"] = {**settings["objective"], "file": objective}
+        for section, file in (("objective", objective), ("model", model)):
+            if file is not None:
+                settings[section] = {**settings[section], "file": file}
         return type(self).model_validate(settings)
 
     @property
@@ -80,13 +84,6 @@ class StoredSpace(BaseModel):
             return self.objective.shown_metric
         name = self.to_dict().get("proxy", {}).get("metric")
         return ACCURACY if name is None else Metric.of(name)
-
-    def with_model_file(self, file: str | None) -> Self:
-        """The same space, which names the file of its own model by this path in the run's folder; None for a space without."""
-        if file is None:
-            return self
-        settings = self.to_dict()
-        return type(self).model_validate({**settings, "model": {**settings["model"], "file": file}})
 
     @property
     def model_file(self) -> str | None:

@@ -22,6 +22,7 @@ _TOLERANCE = 1e-4
 """Largest relative difference between statistics of the same images, which hardware may add up in another order."""
 _TEST_DOCUMENT = "test_split.json"
 """File in a run folder with the digest of the test split, from the first time that it was read."""
+_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ class SplitDigest:
     @classmethod
     def of(cls, split: Split) -> SplitDigest:
         """That of ``split``, whose images are on the CPU."""
-        labels = split.labels.numpy().astype("<i8").tobytes()
-        return cls(len(split), hashlib.sha256(labels).hexdigest(), hashlib.sha256(b"".join(split.hashes)).hexdigest())
+        labels = hashlib.sha256()
+        for part in split.labels.split(_AT_A_TIME):  # masks are as large as images
+            labels.update(part.numpy().astype("<i8").tobytes())
+        return cls(len(split), labels.hexdigest(), hashlib.sha256(b"".join(split.hashes)).hexdigest())
 
     def changes(self, now: SplitDigest, name: str) -> list[str]:
         """What of the split with this ``name`` is not as it was, as parts of a sentence."""

@@ -196,18 +196,14 @@ class RunManifest(RunChoices):
             }
         )
 
-    def with_files(self, plugins: Sequence[str], objective: str | None = None) -> Self:
-        """The manifest whose space names its plug-ins and its objective's file by these paths in the run's folder."""
-        return self.model_copy(update={"space": self.space.with_files(plugins, objective)})
+    def with_files(self, plugins: Sequence[str], objective: str | None = None, model: str | None = None) -> Self:
+        """The manifest whose space names its plug-ins, and the files of its objective and its network, by these paths."""
+        return self.model_copy(update={"space": self.space.with_files(plugins, objective, model)})
 
     @property
     def metric(self) -> Metric:
         """The metric that candidates are judged by."""
         return self.space.metric
-
-    def with_model_file(self, file: str | None) -> Self:
-        """The manifest whose space names the file of its own model by this path in the run's folder."""
-        return self.model_copy(update={"space": self.space.with_model_file(file)})
 
     @property
     def data(self) -> DataIdentity:

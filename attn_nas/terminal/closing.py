@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from attn_nas.events.types import SearchFinished
-from attn_nas.format import capitalised, likely, reference_label, signed_percent
+from attn_nas.format import capitalised, likely, signed_percent
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
@@ -62,13 +62,23 @@ def _limited(limit: str, found: Candidate | None, pick: Candidate) -> str:
 
 
 def claim_lines(run: Run) -> list[str]:
-    """Leads of the pick over each reference, in points of accuracy or in the unit of another metric; empty without claims."""
-    metric = run.metric
+    """Lead of the pick over each reference, in points of accuracy or in the unit of another metric; empty without claims."""
+    metric, verdict = run.metric, run.verdict
+    if not verdict.claims:
+        return []
     return [
-        f"  {metric.lead_text(claim.lead.mean)} against {reference_label(claim.reference)} "
-        f"({metric.text(run.candidate(claim.over).accuracy)}), {likely(claim.lead.probability)} sure to be {metric.better}"
-        for claim in run.verdict.claims
+        f"Lead of the pick over the references {verdict.after}, and how sure it is to be {metric.better}:",
+        *(
+            f"  {metric.lead_text(claim.lead.mean)}, {likely(claim.lead.probability)}: {run.names[claim.over]} "
+            f"({metric.text(run.candidate(claim.over).accuracy)})"
+            for claim in verdict.claims
+        ),
     ]
+
+
+def line_style(line: str) -> str:
+    """Style of a line of `closing_lines` or `pick_lines` on a terminal: the pick stands out."""
+    return "bold" if line.startswith("Pick") else ""
 
 
 def _next(run: Run, finished: SearchFinished) -> str:

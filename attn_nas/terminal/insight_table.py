@@ -20,7 +20,7 @@ def insight_tables(insight: Insight, metric: Metric = ACCURACY) -> list[Table]:
 def _tables(additions: Additions, metric: Metric) -> list[Table]:
     heading = additions.heading
     grid = Table(
-        box=None, title=f"mechanism at a site, {heading}", title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
+        box=None, title=f"mechanism at a site: {heading}", title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
     )
     grid.add_column("site", no_wrap=True)
     names = [effect.what for effect in additions.mechanisms]
@@ -37,7 +37,7 @@ def _tables(additions: Additions, metric: Metric) -> list[Table]:
 
 
 def _effects(kind: str, heading: str, effects: tuple[Effect, ...], metric: Metric) -> Table:
-    table = Table(box=None, title=f"{kind}, {heading}", title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    table = Table(box=None, title=f"{kind}: {heading}", title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     table.add_column(kind, no_wrap=True)
     for name in (metric.change_unit or metric.name, *_HEADINGS):
         table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)

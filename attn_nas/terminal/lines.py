@@ -142,7 +142,8 @@ def trained(event: SearchFinished) -> str:
 
 def _confirming(event: ConfirmationStarted) -> str:
     references = f" and {event.references} references" if event.references else ""
+    candidates = f"{event.candidates} candidate{'s' * (event.candidates != 1)} that may be on the front"
     return (
-        f"Confirming, round {event.round} of {event.rounds}: {event.candidates} candidates that may be on the front"
-        f"{references}, again with seed {event.seed}: {event.trainings} trainings, about {duration(event.seconds)}"
+        f"Confirming, round {event.round} of {event.rounds}: {candidates}{references}, again with seed {event.seed}: "
+        f"{event.trainings} trainings, about {duration(event.seconds)}"
     )

@@ -38,7 +38,7 @@ def maps_tables(comparisons: Sequence[NetworkComparison]) -> list[Table]:
 
 def maps_notes(comparison: NetworkComparison) -> list[str]:
     """Sentences below the tables: accuracies, and images on which the candidate and another network differ."""
-    accuracies = ", ".join(f"{reference_label(each.name)} {percent(each.accuracy)}" for each in comparison.networks)
+    accuracies = "; ".join(f"{percent(each.accuracy)} for {reference_label(each.name)}" for each in comparison.networks)
     counts = "; ".join(f"{name}: {len(indices):,}" for name, indices in comparison.outcomes.items())
     return [
         f"Accuracy {after_epochs(comparison.epochs)} on the first {len(comparison.sample):,} validation images: {accuracies}.",

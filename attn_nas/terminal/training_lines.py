@@ -10,6 +10,8 @@ from rich.progress import Progress
 
 from attn_nas.execution.replicates import OnReplicate
 from attn_nas.space.metric import ACCURACY, Metric
+from attn_nas.space.naming import Names
+from attn_nas.terminal.placement_text import glyph
 from attn_nas.training.protocol import Replicate, Trained
 
 
@@ -19,6 +21,7 @@ def training_lines(console: Console, number: int, metric: Metric = ACCURACY) -> 
 
     A failed training always gets a line with its reason.
     """
+    names = Names()
     if not console.is_terminal:
         ended = 0
 
@@ -28,7 +31,10 @@ def training_lines(console: Console, number: int, metric: Metric = ACCURACY) -> 
             text = outcome
             if isinstance(outcome, Trained):
                 text = f"{metric.text(outcome.result.accuracy)} {outcome.result.seconds:.1f} s"
-            console.print(f"[{ended}/{number}] {replicate} {text}", markup=False, highlight=False, soft_wrap=True)
+            genotype = replicate.genotype
+            cells = glyph(str(genotype), ascii_only=console.options.ascii_only).plain
+            network = f"{cells}  {names.of(genotype)}, seed {replicate.seed}  {genotype.key}"
+            console.print(f"[{ended}/{number}] {text}  {network}", markup=False, highlight=False, soft_wrap=True)
 
         yield print_line
         return
@@ -38,6 +44,7 @@ def training_lines(console: Console, number: int, metric: Metric = ACCURACY) -> 
         def advance(replicate: Replicate, outcome: Trained | str) -> None:
             progress.advance(task)
             if isinstance(outcome, str):
-                progress.console.print(f"failed: {replicate}: {outcome}", markup=False, highlight=False)
+                shown = f"{names.of(replicate.genotype)}, seed {replicate.seed} ({replicate.genotype.key})"
+                progress.console.print(f"failed: {shown}: {outcome}", markup=False, highlight=False)
 
         yield advance

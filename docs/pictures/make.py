@@ -51,9 +51,10 @@ def example() -> Genotype:
 
 
 def shown(run: Run) -> Candidate:
-    """The candidate that pictures show: the pick of the run."""
-    assert run.pick is not None
-    return run.pick
+    """The candidate that pictures show: the pick, or the cheapest member of the front with attention that has its weights."""
+    attended = [each for each in run.front if each.record.genotype.num_attended]
+    found = [each for each in (run.pick, *attended) if each and run.folder.weights_of(each.record.key).exists()]
+    return found[0]
 
 
 def pack(folder: Path) -> None:

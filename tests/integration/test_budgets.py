@@ -166,6 +166,9 @@ def test_a_warm_start_that_cannot_help_is_refused(tiny_space, tmp_path, table_se
     with pytest.raises(UsageError, match="says nothing about"):
         table_search(deeper, folder=tmp_path / "second", warm_start=first.folder.path)
     assert not (tmp_path / "second").exists()
+    other = tiny_space.with_training(metric="balanced_accuracy")
+    with pytest.raises(UsageError, match="it was judged by accuracy, this search is by balanced_accuracy"):
+        prior_trainings(first, other)
     path = first.folder.path
     code, _, error = command("search", "--resume", "--run", path, "--warm-start", path)
     assert (code, "limits and a warm start are for new runs" in error) == (2, True)

@@ -71,12 +71,12 @@ def test_a_piped_search_prints_a_line_per_trial_and_ends_in_plain_words(searched
 
 
 def test_a_search_leaves_front_and_models_in_its_folder(searched):
-    """front.json, front.csv, front.svg, the resolved space, the study, and a model folder per member of the front."""
+    """The three files of the front, the resolved space, the study, and model folders of the front and of the pick."""
     folder, _ = searched
     run = folder / "run"
     assert {"front.json", "front.csv", "front.svg", "space.yaml", "study.db", "events.jsonl"} <= {p.name for p in run.iterdir()}
-    front = json.loads((run / "front.json").read_text())["front"]
-    assert {path.name for path in (run / "export").iterdir()} == {row["key"] for row in front}
+    front = json.loads((run / "front.json").read_text())
+    assert {path.name for path in (run / "export").iterdir()} == {front["pick"], *(row["key"] for row in front["front"])}
 
 
 def test_front_prints_a_table_or_one_document(searched, here):

@@ -43,8 +43,10 @@ def test_the_closing_words_end_with_the_pick_its_verdict_and_one_command(tiny_sp
     assert f"Pick: {capitalised(run.pick.name)}  {run.pick.glyph}  {run.pick.record.key}" in lines
     assert "after 2 epochs: +" in lines[3]
     assert lines[3].endswith(f"sure to be more accurate. It costs {signed_percent(run.pick.added_share)} FLOPs.")
-    assert all("points against" in line and "sure to be more accurate" in line for line in claim_lines(run))
-    assert len(claim_lines(run)) == len(references) - 1
+    heading, *claims = claim_lines(run)
+    assert heading == "Lead of the pick over the references after 2 epochs, and how sure it is to be more accurate:"
+    assert len(claims) == len(references) - 1
+    assert all(re.fullmatch(r"  [+-][0-9.]+ ± [0-9.]+ points, [<>]? ?[0-9]+ %: .+ \([0-9.]+ %\)", line) for line in claims)
     assert lines[-1] == f"Next: attn-nas retrain '{tmp_path}/a run'  # trains the pick in full, beside no attention"
     interrupted = type(ended[-1])(**{**vars(ended[-1]), "why": "interrupted"})
     assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_lines(run, interrupted))

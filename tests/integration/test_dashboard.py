@@ -222,7 +222,7 @@ def test_a_comparison_that_cannot_be_made_says_why(get, keys, chosen, status, wo
 def test_insight_is_kept_for_a_while(folder, ask, monkeypatch):
     """It is computed once for a state of a run; the oldest gives way."""
     computed = []
-    monkeypatch.setattr(results, "Insight", SimpleNamespace(of=lambda *_, bounded: computed.append(1)))
+    monkeypatch.setattr(results, "Insight", SimpleNamespace(of=lambda *_, **__: computed.append(1)))
     monkeypatch.setattr(application, "_MAX_INSIGHTS", 2)
     app = dashboard_app(Library(folder), Rules.of("127.0.0.1", None))
     for name in ("large", ODD, "large", ODD, "empty", "large"):

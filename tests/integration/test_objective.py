@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import attn_nas as an
-from attn_nas.errors import SpaceError, UsageError
+from attn_nas.errors import RunError, SpaceError, UsageError
 from attn_nas.events.types import EpochFinished, TrialFailed
 from attn_nas.execution.jobs import EpochReport, Failed, Finished, Job, run_job
 from attn_nas.execution.local import InProcess, LocalPool
@@ -91,6 +91,45 @@ def test_a_stranger_s_run_is_shown_but_its_objective_is_not_run(objectives, spac
         an.Search.load(tmp_path / "run")
     monkeypatch.setenv("ATTN_NAS_TRUST_PLUGINS", "1")
     an.Search.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("given", ["file", "module"])
+def test_a_module_beside_the_objective_that_has_changed_is_named(space, tmp_path, monkeypatch, caplog, given):
+    """What an objective imports is not kept in the run."""
+    folder = tmp_path / f"own_{given}"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / f"recipe_{given}.py").write_text("RATE = 0.1")
+    source = f"from {'.' * (given == 'module')}recipe_{given} import RATE\ndef score(model, trial): return RATE"
+    (folder / "loop.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = f"{folder / 'loop.py'}:score" if given == "file" else f"own_{given}.loop:score"
+    an.Search(space, objective=code, run=tmp_path / "run").optimize(2, confirm=0, execution=ONE)
+    an.Search.load(tmp_path / "run").optimize(3, confirm=0, execution=ONE)
+    assert not caplog.records
+    (folder / f"recipe_{given}.py").write_text("RATE = 0.2")
+    an.Search.load(tmp_path / "run").optimize(4, confirm=0, execution=ONE)
+    assert f"recipe_{given}.py has changed since the run was begun" in caplog.text
+    (tmp_path / "run" / "code.json").write_text("no JSON")
+    with pytest.raises(RunError, match=r"code\.json cannot be read"):
+        an.Search.load(tmp_path / "run").optimize(5, confirm=0, execution=ONE)
+
+
+@pytest.mark.parametrize("kind", ["objective", "network"])
+def test_code_of_a_notebook_says_that_it_stays_in_its_process(space, tmp_path, kind):
+    """A cell has no file that another process could read."""
+    cell: dict[str, object] = {"__name__": "__main__"}
+    exec(
+        "from torch.nn import *\ndef cell(*given): return Sequential(*(Sequential(Conv2d(3, 3, 1), ReLU()) for _ in '12'))",
+        cell,
+    )
+    objective: object = cell["cell"]
+    if kind == "network":
+        space, objective = an.SearchSpace(model=cell["cell"], example=(3, 8, 8), mechanisms=["se"], classes=2), f"{FILE}:count"
+    search = an.Search(space, objective=objective, run=tmp_path / "run")
+    with pytest.raises(UsageError, match="it belongs to a notebook or an interactive session"):
+        search.optimize(3, execution=an.Local(workers=2))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_closure_trains_in_this_process_and_is_given_again_to_go_on(space, tmp_path):

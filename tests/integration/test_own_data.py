@@ -371,6 +371,8 @@ def test_a_csv_list(tmp_path):
         ([row + ",hold" for row in rows], "path,label,group,split", r"the split of a, b 0\.png is 'hold': write train"),
         ([f"{row},{'val' if number == 3 else 'train'}" for number, row in enumerate(rows)], "path,label,group,split",
          r"has the group p0 in train and in validation"),
+        ([rows[0], rows[1].replace("p0", " "), *rows[2:]], "path,label,group",
+         r"list\.csv names no group in 1 of its 40 lines \(line 3\)"),
         (["a"], "path,label", r"list\.csv, line 2: it has not as many values"),
     ):  # fmt: skip
         if message:
@@ -402,6 +404,33 @@ def test_slices_are_scaled_by_a_window(tmp_path):
         an.SearchSpace(trunk="resnet18", mechanisms=["se"], data={"name": "image_list", "window": [3, 3]})
 
 
+def test_images_beside_slices_keep_their_values(tmp_path):
+    """Eight bits and sixteen; floats have no known range."""
+    np.save(tmp_path / "0.npy", np.full((8, 8), 0.5))
+    for number in range(1, 9):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / f"{number}.png")
+    Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / "9.png")
+    rows = [f"{number}.{'png' if number else 'npy'},{number % 2}" for number in range(10)]
+    settings = _listed(tmp_path, rows).model_copy(update={"window": (0.0, 1.0), "image_size": 8})
+    found = load_dataset(settings)
+    pixels = torch.cat([found.train.images, found.validation.images])[:, 0, 0, 0].int()
+    assert sorted(pixels.tolist()) == sorted([32768, 1000, *(257 * number for number in range(1, 9))])
+    for file, content, message in (
+        ("8.tif", np.full((8, 8), 0.5, np.float32), r"8\.tif is an image of floats: save it as \.npy"),
+        (
+            "9.tif",
+            np.full((8, 8), 70_000, np.int32),
+            r"9\.tif has values from 70000 to 70000: integers must be from 0 to 65535",
+        ),
+    ):
+        Image.fromarray(content).save(tmp_path / file)
+        with pytest.raises(DataError, match=message):
+            load_dataset(_listed(tmp_path, [*rows, f"{file},0"]).model_copy(update={"window": (0.0, 1.0)}))
+    (tmp_path / "8.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"8\.png is not a readable image"):
+        load_dataset(settings)
+
+
 def test_slices_of_nifti_volumes(tmp_path):
     """By their number along the last axis; a file that is none is named."""
     nibabel = pytest.importorskip("nibabel")
@@ -430,6 +459,8 @@ def test_images_with_masks(tmp_path):
             Image.fromarray(mask).save(tmp_path / part / "masks" / f"{number}.png")
     data = {"name": "image_masks", "image_size": [8, 8], "ignored_index": 11, "augment": {"mirror": True}}
     settings = DataSettings.model_validate({**data, "root": str(tmp_path), "classes": ["road", "sky"]})
+    (tmp_path / "train" / "masks" / ".copies").mkdir()
+    (tmp_path / "train" / "masks" / ".copies" / "0.png").write_bytes(b"of an editor")
     found = load_dataset(settings)
     assert (found.task.kind, found.classes, len(found.train), len(found.validation)) == ("segmentation", ("road", "sky"), 6, 6)
     assert found.augmentation.flip

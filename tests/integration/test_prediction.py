@@ -135,7 +135,7 @@ def test_classes_preprocessing_and_metric_are_in_every_file(run, folder):
 def test_a_photo_has_the_pixels_that_it_had_in_training(photos, predict):
     """Every kind of file: as a path, as an open image of Pillow, and in memory; the images stay as they are."""
     paths = _files(photos)
-    wanted = decode([(path, 0) for path in paths], 16, 2).split.images.permute(0, 2, 3, 1).numpy()
+    wanted = decode([(str(path), 0) for path in paths], 16, 2).split.images.permute(0, 2, 3, 1).numpy()
     for path, pixels in zip(paths, wanted, strict=True):
         assert np.array_equal(predict.pixels_of(path), pixels), path
         with Image.open(path) as opened:

@@ -29,11 +29,13 @@ from attn_nas.dashboard.library import Library
 from attn_nas.engine import session
 from attn_nas.engine.journal import Journal
 from attn_nas.engine.search import Search
-from attn_nas.errors import RunError, UsageError
+from attn_nas.errors import RunError, SpaceError, UsageError
 from attn_nas.events.types import StorageAwaited, TrialFinished
 from attn_nas.execution.settings import Local
 from attn_nas.runs.attach import attach
 from attn_nas.runs.run import Run
+from attn_nas.space.schema import SearchSpace
+from attn_nas.space.trunks import Trunk
 from attn_nas.storage import address
 from attn_nas.storage import postgres as storing
 from attn_nas.storage.address import ServerAddress
@@ -397,6 +399,23 @@ def test_a_run_begun_elsewhere_is_attached(server, table_search, tmp_path, monke
     assert [each.record.key for each in Run(here).candidates] == [each.record.key for each in elsewhere.candidates]
     _check(Search.load(here, training=TableTrainer(tiny_task)).optimize(n_trials=6, execution=Local(workers=1)), 6)
     assert len(Run(elsewhere.folder.path).candidates) == 6
+
+
+def test_a_run_of_an_objective_is_attached_with_its_file(server, tmp_path, monkeypatch):
+    """The source comes along and is not run before this user trusts it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = Path(__file__).parents[1] / "data" / "objectives.py"
+    space = SearchSpace(trunk=Trunk("cifar_resnet", 8, 8), mechanisms=["se", "eca"], example=(3, 16, 16), classes=2)
+    search = Search(space, objective=f"{file}:count", run=tmp_path / "elsewhere", storage=server.url())
+    begun = search.optimize(3, confirm=0, execution=Local(workers=1))
+    here = attach(server.url(), begun.study.study_name, tmp_path / "here")
+    assert (here.plugins / file.name).read_text() == file.read_text()
+    assert [each.record.key for each in Run(here.path).candidates] == [each.record.key for each in begun.candidates]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+    with pytest.raises(SpaceError, match="was not run: it belongs to the folder that you open"):
+        Search.load(here.path)
+    monkeypatch.setenv("ATTN_NAS_TRUST_PLUGINS", "1")
+    assert len(Search.load(here.path).optimize(4, confirm=0, execution=Local(workers=1)).candidates) == 4
 
 
 @pytest.mark.parametrize(

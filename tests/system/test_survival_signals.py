@@ -154,9 +154,10 @@ def test_a_search_cut_while_it_exports_has_its_models_later(run, monkeypatch):
         assert _called(monkeypatch, "search", "--resume", "--run", "run", "--workers", "1") == 130
     assert not _leftovers(run)
     assert _called(monkeypatch, "search", "--resume", "--run", "run", "--workers", "1") == 0
-    assert len(Run(run).records) == 4
+    ended = Run(run)
+    assert len(ended.records) == 4
     exported = {path.parent.name for path in run.glob("export/*/model.safetensors")}
-    assert exported == {candidate.record.key for candidate in Run(run).front}
+    assert exported == {ended.pick.record.key, *(candidate.record.key for candidate in ended.front)}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -263,7 +264,7 @@ def test_sigterm_to_all_processes_stops_now_and_keeps_everything(search_command,
         output, complaints = process.communicate(timeout=300)
     assert process.returncode == 130
     assert complaints == b""
-    assert b"Continue with: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
+    assert b"Next: attn-nas search --resume --run run" in output.replace(b"\n", b" ")
     assert len(workers) == 2
     wait_until(lambda: not any(map(_runs, workers)))
     _check_kept(tmp_path, _told(tmp_path))

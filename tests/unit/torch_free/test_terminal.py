@@ -34,6 +34,7 @@ from attn_nas.terminal.live.picture import Preparing, picture
 from attn_nas.terminal.live.text_sparkline import sparkline
 from attn_nas.terminal.live.view import live_view
 from attn_nas.terminal.placement_text import coloured_placements, glyph
+from attn_nas.terminal.waiting import waiting
 
 POINT = FrontPoint(
     key="a" * 12, placements="se r4 | - | -", accuracy=0.9, costs=(100.0,), added_flops=12345, name="SE in block 0"
@@ -343,6 +344,16 @@ def test_a_long_decoding_shows_how_far_it_is(monkeypatch, is_terminal, seconds):
             report_decoded(done, 5)
     assert ("decoding images" in written.getvalue()) == (is_terminal and seconds > 1)
     report_decoded(1, 5)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_people_who_wait_are_told_so(is_terminal):
+    """On a terminal, until the work is done; files and pipes get nothing."""
+    written = io.StringIO()
+    screen = Console(file=written, force_terminal=is_terminal, width=80, _environ={"TERM": "xterm"})
+    with waiting("reading ...", screen):
+        assert ("reading ..." in written.getvalue()) == is_terminal
+    assert written.getvalue().endswith("\x1b[2K") == is_terminal
 
 
 def test_a_decoding_within_a_live_view_is_no_error(monkeypatch):
