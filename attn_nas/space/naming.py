@@ -101,7 +101,8 @@ def glyph_of(genotype: Genotype) -> str:
     stages: list[list[bool]] = [[] for _ in range(genotype.trunk.num_stages)]
     for block, placement in zip(genotype.trunk.blocks, genotype.placements, strict=True):
         stages[block.stage].append(placement is not None)
-    bars = ["◆" if placement else "│" for placement in genotype.stage_ends]
+    ends = genotype.stage_ends or (None,) * (len(stages) - 1)  # a network of the user's own has no slots between stages
+    bars = ["◆" if placement else "│" for placement in ends]
     whole = ["".join("■" if placed else "□" for placed in stage) for stage in stages]
     if sum(map(len, whole)) + len(bars) > LONGEST_GLYPH:
         whole = ["■" if all(stage) else "◧" if any(stage) else "□" for stage in stages]
