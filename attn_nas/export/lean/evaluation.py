@@ -98,9 +98,9 @@ class Setting:
 
     ``find`` gives the object of a global name, or None. ``methods`` are those of the class by name, ``attributes`` its known
     ones. ``empty`` are slots without a module in all instances. ``instance`` is the module itself, where its structure may be
-    used, and with ``sizes`` also the integers among its attributes. In a ``constructor``, checks of arguments are dropped.
-    Methods of ``inlined`` are written where they are called. ``plain`` says that no tracer is at work, ``is_root`` that the
-    class is that of the network.
+    used, and with ``sizes`` also the integers among its attributes. In a ``constructor``, checks of arguments are dropped,
+    unless there are to be ``checks``. Methods of ``inlined`` are written where they are called. ``plain`` says that no tracer
+    is at work, ``is_root`` that the class is that of the network.
     """
 
     find: Callable[[str], Known | None]
@@ -111,6 +111,7 @@ class Setting:
     instance: nn.Module | None = None
     sizes: bool = False
     constructor: bool = False
+    checks: bool = False
     inlined: frozenset[str] = frozenset()
     plain: bool = False
     is_root: bool = False
@@ -309,11 +310,8 @@ class Evaluation:
 
     def bind(self, variable: str, value: Value) -> None:
         """Give a variable a value; a statement remains if that is not known."""
-        if (
-            isinstance(value, Items)
-            and not self.setting.constructor
-            and any(isinstance(each, ast.expr) for each in value.values)
-        ):
+        is_whole = not self.setting.constructor or self.setting.checks
+        if isinstance(value, Items) and is_whole and any(isinstance(each, ast.expr) for each in value.values):
             value = lifted(value)
         if not isinstance(value, ast.expr):
             self.frame.values[variable] = value
@@ -418,12 +416,17 @@ class Evaluation:
         if known is not None:
             self._run(statement.body if known else statement.orelse)
             return
-        if self.setting.constructor and not statement.orelse and isinstance(statement.body[-1], ast.Raise):
+        if self._is_check(statement):
             return
         self._settle(_changed(statement.body) | _changed(statement.orelse))
         body, orelse = self._inside(statement.body), self._inside(statement.orelse)
         if body or orelse:
             self.out.append(ast.If(lifted(test), body or [ast.Pass()], orelse))
+
+    def _is_check(self, statement: ast.If) -> bool:
+        """True for a check of an argument, which is not needed where all arguments are known."""
+        is_check = not statement.orelse and isinstance(statement.body[-1], ast.Raise)
+        return is_check and self.setting.constructor and not self.setting.checks
 
     def _inside(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """Evaluate statements that may not be run; the values of the variables that they change are not known afterwards."""
