@@ -119,11 +119,18 @@ def test_a_point_tells_what_it_is_and_opens_its_candidate(page, shown):
 
 
 def test_only_picks_are_labelled_until_one_points(page, shown):
-    """The label of the pick, and no name of another candidate."""
+    """The label of the pick, and the name of a candidate only while its row is pointed at."""
     front = _chart(page, "front")
     names = {candidate.name for candidate in shown.run.candidates}
     texts = set(front.locator(".plot svg text").all_text_contents())
     assert not names & texts
+    row = page.locator("#part-candidates tr[data-key]").nth(2)
+    candidate = shown.run.candidate(row.get_attribute("data-key"))
+    named = front.locator(".plot svg text", has_text=candidate.name)
+    row.locator("td").last.hover()
+    named.wait_for(state="attached")
+    page.mouse.move(2, 2)
+    named.wait_for(state="detached")
     marked = page.evaluate("attnNas.page.charts.front.marked")
     assert shown.run.pick.record.key in marked
     assert any(label in texts for label in marked.values())
@@ -283,8 +290,10 @@ def test_a_search_that_goes_on_keeps_zoom_selection_and_hover(opened, search_in,
         front.get_by_role("button", name="zoom in").click()
         zoomed = _window(page)
         page.evaluate("attnNas.page.ranges.set('value', [0, 1000]); attnNas.select()")
-        key = Run(folder).candidates[3].record.key
-        page.evaluate("key => attnNas.light(key)", key)
+        front.locator(".plot").focus()
+        page.keyboard.press("ArrowRight")
+        key = page.evaluate("attnNas.page.hot")
+        assert key in {candidate.record.key for candidate in Run(folder).candidates}
         search_in(tmp_path, run=folder, resume=True, n_trials=16, sampler=at_random)
         page.wait_for_function("() => attnNas.page.rows.size === 16")
         page.wait_for_timeout(200)

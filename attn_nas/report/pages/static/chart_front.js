@@ -48,7 +48,8 @@ attnNas.makers.front = (chart) => {
         borderWidth: label ? 2 : isFront || isReference ? 1 : 0,
       },
       label: { show: Boolean(label) && !dim, formatter: label || "", position: side(row) },
-      emphasis: { label: { position: side(row) } },
+      // Said for each point: what its label and style leave open, ECharts would take from them, and not from the series.
+      emphasis: { label: { show: true, formatter: row.name, position: side(row) }, itemStyle: { opacity: 1, borderColor: palette.ink, borderWidth: 2 } },
     };
   });
   const halo = (palette) => ({ textBorderColor: palette.paper, textBorderWidth: 3, color: palette.ink, fontSize: 12 });
@@ -152,7 +153,7 @@ attnNas.makers.front = (chart) => {
           { id: "candidates", type: "scatter", z: 3, data: points(palette), clip: true, cursor: "pointer",
             label: { distance: 6, ...halo(palette) },
             labelLayout: { moveOverlap: "shiftY" },
-            emphasis: { scale: 1.35, label: { show: true, formatter: ({ dataIndex }) => order[dataIndex].name, ...halo(palette), fontWeight: "bold" }, itemStyle: { opacity: 1, borderColor: palette.ink, borderWidth: 2 } } },
+            emphasis: { scale: 1.35, label: { ...halo(palette), fontWeight: "bold" } } },
         ],
       };
     },

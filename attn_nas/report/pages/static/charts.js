@@ -229,12 +229,15 @@ const attnNas = (() => {
     addEventListener("hashchange", drawAll); // another tab of the page is shown
     document.addEventListener("attn-nas:changed", () => { drawAll(); mark(); });
     for (const each of document.querySelectorAll("[data-clear]")) each.addEventListener("click", clear);
-    const keyOf = (target) => target.closest?.("tr[data-key]")?.dataset.key ?? null;
-    document.addEventListener("pointerover", ({ target }) => {
-      if (target.closest?.(".plot")) return; // a chart says itself what is pointed at
-      light(keyOf(target));
-    });
-    document.addEventListener("focusin", ({ target }) => { if (!target.closest?.(".plot")) light(keyOf(target)); });
+    // A row of a table lights its candidate, and leaving it puts that out; charts do so themselves.
+    let isOfRow = false;
+    const point = ({ target }) => {
+      const key = target.closest?.("tr[data-key]")?.dataset.key ?? null;
+      if (key !== null || isOfRow) light(key);
+      isOfRow = key !== null;
+    };
+    document.addEventListener("pointerover", point);
+    document.addEventListener("focusin", point);
     mark();
   };
   const ready = new Promise((resolve) => { document.addEventListener("DOMContentLoaded", () => { start(); resolve(); }); });
