@@ -126,8 +126,8 @@ def test_the_dashboard_shows_the_files_that_are_exported(run, tmp_path):
     """Character for character, for every candidate with weights."""
     folders = export_front(run, tmp_path)
     reading = RunReading.of(run.folder.path)
-    for candidate, folder in zip(run.front, folders, strict=True):
-        shown = CandidatePage(reading, reading.run.candidate(candidate.record.key), Addresses("run", has_runs=False)).code
+    for folder in folders:
+        shown = CandidatePage(reading, reading.run.candidate(folder.name), Addresses("run", has_runs=False)).code
         assert {f"{name}.py": text for name, _, text in shown} == {
             name: (folder / name).read_text() for name in ("model.py", "insert.py")
         }
@@ -292,7 +292,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
 @pytest.mark.usefixtures("verified_here")
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):
     """Other logits, other costs or a broken source end in an error and no folder."""
-    original = model_formats.model_source
+    original = model_formats.model_file
     breaks = {
         "the logits of model.py differ": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
         r"FLOPs and .* parameters; recorded are": lambda source: source.replace(
@@ -303,7 +303,7 @@ def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch)
         ),
     }
     for message, spoil in breaks.items():
-        monkeypatch.setattr(model_formats, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
+        monkeypatch.setattr(model_formats, "model_file", lambda *given, spoil=spoil: spoil(original(*given)))
         with pytest.raises(ExportError, match=message):
             export_front(run, tmp_path / "models")
         assert not (tmp_path / "models").exists()

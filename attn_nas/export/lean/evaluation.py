@@ -6,7 +6,7 @@ import ast
 import copy
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -30,6 +30,7 @@ from attn_nas.export.lean.values import (
     rolled,
     some_items,
 )
+from attn_nas.models.convnext import Permute
 
 _PURE = {
     range,
@@ -572,8 +573,6 @@ class Evaluation:
 
     def _call(self, node: ast.Call) -> Value:
         function = node.func
-        if _is_empty_test(node, self.setting.empty):
-            return Known(True)
         if isinstance(function, ast.Attribute):
             on_own = isinstance(function.value, ast.Name) and isinstance(self.frame.values.get(function.value.id), Own)
             if on_own and function.attr in self.setting.empty and len(node.args) == 1 and not node.keywords:
@@ -879,15 +878,6 @@ class Evaluation:
         return bound
 
 
-def _is_empty_test(node: ast.Call, empty: Collection[str]) -> bool:
-    """True for ``isinstance(self.SLOT, nn.Identity)`` of an empty slot."""
-    match node:
-        case ast.Call(ast.Name(id="isinstance"), [ast.Attribute(ast.Name(id="self"), attr=slot), kind]):
-            return slot in empty and ast.unparse(kind) == "nn.Identity"
-        case _:
-            return False
-
-
 def _as_loop(arguments: list[ast.expr]) -> list[ast.expr]:
     """Arguments, of which a list of one loop is the loop itself."""
     match arguments:
@@ -961,9 +951,18 @@ def called_part(part: Part, given: ast.expr, is_root: bool) -> ast.expr:
     if container is None or not container.is_sequence:
         return ast.Call(part.path, [given], [])
     start, inner, before = part.index, given, getattr(given, "span", None)
+    if before and before.stop == before.start + 1 and _undoes(before.container.children()[before.start].module, part.module):
+        undone: ast.expr = before.inner
+        return undone
     if before and before.stop == start and ast.dump(before.container.path) == ast.dump(container.path):
         start, inner = before.start, before.inner
     return called(container, start, part.index + 1, inner, is_root)
+
+
+def _undoes(first: nn.Module, second: nn.Module) -> bool:
+    """True if the second module only permutes the dimensions of a map back."""
+    orders = [module.order for module in (first, second) if isinstance(module, Permute)]
+    return len(orders) == 2 and [orders[0][each] for each in orders[1]] == [*range(len(orders[0]))]
 
 
 def called(container: Part, start: int, stop: int, inner: ast.expr, is_root: bool) -> ast.expr:
