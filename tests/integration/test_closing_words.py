@@ -1,6 +1,7 @@
 """What a person sees of a search: lines, the live picture, the closing words."""
 
 import io
+import json
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.format import capitalised, signed_percent
+from attn_nas.runs.pick_words import PickWords
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
@@ -44,10 +46,12 @@ def test_the_closing_words_end_with_the_pick_its_verdict_and_one_command(tiny_sp
     assert "after 2 epochs: +" in lines[3]
     assert lines[3].endswith(f"sure to be more accurate. It costs {signed_percent(run.pick.added_share)} FLOPs.")
     heading, *claims = claim_lines(run)
-    assert heading == "Lead of the pick over the references after 2 epochs, and how sure it is to be more accurate:"
+    assert heading == "Difference of the pick to the references after 2 epochs, and how sure it is to be more accurate:"
     assert len(claims) == len(references) - 1
     assert all(re.fullmatch(r"  [+-][0-9.]+ ± [0-9.]+ points, [<>]? ?[0-9]+ %: .+ \([0-9.]+ %\)", line) for line in claims)
     assert lines[-1] == f"Next: attn-nas retrain '{tmp_path}/a run'  # trains the pick in full, beside no attention"
+    assert lines[6].startswith("Scores are of a short training (2 epochs, noise between seeds ± ")
+    assert lines[6].endswith("): train in full before you rely on them.")
     interrupted = type(ended[-1])(**{**vars(ended[-1]), "why": "interrupted"})
     assert f"--resume --run '{tmp_path}/a run'" in "\n".join(closing_lines(run, interrupted))
 
@@ -66,3 +70,21 @@ def test_a_narrow_table_has_figures_below_the_networks(tiny_space, tmp_path, wid
         name = re.escape(f"{candidate.glyph}  {candidate.name}") + "  pick" * (candidate is run.pick)
         figures = rf"{re.escape(candidate.expected.hundredths())} %[^\n]*{candidate.record.key}"
         assert re.search(rf"\n{name}{apart}{figures}", printed)
+
+
+def test_the_words_of_the_pick_tell_what_an_audit_has_found(tiny_space, tmp_path):
+    """How well the short training ranks; an audit that cannot be read is passed over."""
+    run = Search(tiny_space, run=tmp_path, training=TableTrainer(Task(3, 16, 16, 10))).optimize(
+        n_trials=2, confirm=0, execution=Local(workers=1)
+    )
+    rows = [
+        {"score": f"accuracy, epoch {epoch}", "spearman": {"value": epoch / 4, "low": -0.2, "high": 0.9}} for epoch in (1, 2)
+    ]
+    document = {"plan": {"long_epochs": 8}, "lines": rows}
+    (tmp_path / "audit.json").write_text(json.dumps(document))
+    assert PickWords.of(run).warning.endswith(
+        "In the audit of this run their ranking agreed with that after 8 epochs with a rank correlation of 0.50 [-0.20, 0.90]."
+    )
+    for damaged in ("{", "[]", json.dumps({**document, "lines": rows[:1]}), json.dumps({**document, "plan": None})):
+        (tmp_path / "audit.json").write_text(damaged)
+        assert "audit" not in PickWords.of(run).warning

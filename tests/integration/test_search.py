@@ -45,8 +45,13 @@ def test_the_budget_is_exact_and_nothing_is_trained_twice(table_search, workers)
 
 
 def test_references_come_first_and_are_named(tiny_space, table_search):
-    """The first trials are the hand-made placements, in their order."""
-    run = table_search(n_trials=10)
+    """The first trials are the hand-made placements, in their order; events have the names of all networks."""
+    events = []
+    run = table_search(n_trials=10, callbacks=[events.append])
+    names = {event.key: event.name for event in events if isinstance(event, TrialStarted)}
+    assert names.keys() == run.names.keys()
+    assert names[run.references[0].record.key] == "no attention"
+    assert len({*names.values()}) == 10
     expected = _references(tiny_space)
     opening = run.candidates[: len(expected)]
     assert [candidate.record.reference for candidate in opening] == list(expected)

@@ -93,7 +93,7 @@ def test_what_is_believed_is_read_once_it_is_written(copied):
     write_front(Run(copied), copied)
     run, summary = Run(copied), RunSummary.of(copied)
     assert (summary.believed, summary.best) == (True, max(each.accuracy for each in run.front))
-    assert (summary.front, summary.hypervolume) == (len(run.front), run.hypervolume)
+    assert (summary.front, summary.hypervolume, summary.pick) == (len(run.front), run.hypervolume, run.pick.name)
     os.utime(copied / "front.json", (0, 0))
     assert not RunSummary.of(copied).believed
 
