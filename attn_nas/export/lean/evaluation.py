@@ -622,7 +622,7 @@ class Evaluation:
             arguments, keywords = self._arguments(node)
             return ast.Call(target.path, arguments, keywords)
         given = self.value(node.args[0])
-        if type(target.module) is nn.Identity and not (target.parent and target.parent.is_sequence):
+        if self.setting.is_root and type(target.module) is nn.Identity and not (target.parent and target.parent.is_sequence):
             return given
         return called_part(target, lifted(given), self.setting.is_root)
 
