@@ -1,6 +1,7 @@
 """Exported winners: they work alone, they are what was trained, and what fails its verification is not kept."""
 
 import ast
+import inspect
 import json
 import re
 import subprocess
@@ -220,6 +221,25 @@ def test_several_blocks_in_a_row_with_the_same_gate_are_a_loop():
     source = model_source(genotype, 7, 3, "A network.")
     assert "        for block in list(self.blocks)[:7]:\n            block.standard = EfficientChannelAttention()\n" in source
     _check_source(genotype)
+
+
+def test_a_trunk_that_is_not_understood_is_copied_as_it_is(monkeypatch):
+    """Its source is longer, and does the same."""
+    method = "    def __init__(self, depth: int, width: int, num_classes: int, in_channels: int = 3) -> None:\n"
+    whole = "        while width < 1:\n            width += 1\n"
+    original = inspect.getsource
+    monkeypatch.setattr(inspect, "getsource", lambda item: original(item).replace(method, method + whole))
+    genotype = _everywhere(Trunk("cifar_resnet", 8, 8), ["eca"])
+    source = model_source(genotype, 7, 3, "A network.")
+    assert "class AttentionNetwork(CifarResNet):" in source
+    assert "while width < 1:" in source
+    namespace = {"__name__": "exported"}
+    exec(compile(source, "model.py", "exec"), namespace)
+    exported, ours = namespace["build_model"](), build_model(genotype, 7, seed=0)
+    exported.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(exported.eval()(images), ours.eval()(images))
 
 
 @pytest.mark.parametrize("name", ["se", "gc", "mhsa", "sk", "sge", "lsk"])

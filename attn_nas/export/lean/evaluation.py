@@ -158,11 +158,19 @@ class Evaluation:
         return self._frames[-1]
 
     def function(self, node: ast.FunctionDef, known: Mapping[str, Value], parents: Sequence[ast.FunctionDef] = ()) -> None:
-        """Evaluate a whole function, whose parameters have ``known`` values or are variables."""
+        """Evaluate a whole function, whose parameters have ``known`` values or are variables.
+
+        Raises:
+            UnclearError: it has code that is not understood, or that fails with the known values.
+
+        """
         values: dict[str, Value] = {each.arg: name(each.arg) for each in parameters(node)}
         self._taken = {*values}
         self._frames = [Frame({**values, **known}, parents=parents)]
-        self._run(node.body, is_top=True)
+        try:
+            self._run(node.body, is_top=True)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UnclearError(f"{node.name}: {error}") from error
         self.out = _looped(self.out)
 
     # Statements
