@@ -20,6 +20,7 @@ from attn_nas.export.lean.evaluation import parts_of
 from attn_nas.export.lean.layout import docstring as text_lines
 from attn_nas.export.lean.layout import written
 from attn_nas.export.lean.specialise import Definition, Program, specialised
+from attn_nas.export.lean.values import UnclearError
 from attn_nas.models.build import get_slot, model_without_weights, site_call, trunk_call, weightless
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
@@ -192,9 +193,13 @@ class Collector:
     ) -> str:
         """Return the Python module, specialised for ``network`` of the class ``root``, one of the definitions ``rest``.
 
-        ``papers`` are references for the docstrings of classes.
+        ``papers`` are references for the docstrings of classes. A trunk that the partial evaluation does not understand is
+        copied with all that it has.
         """
-        trees = specialised(Program(self._program(rest, papers), root, network, pooling.PLAIN))
+        try:
+            trees = specialised(Program(self._program(rest, papers), root, network, pooling.PLAIN))
+        except UnclearError:
+            return self.module(docstring, *rest.values())
         self.definitions = ["\n".join(written(tree)) for tree in trees]
         self._drop_imports(self.definitions)
         return self.module(docstring)

@@ -6,7 +6,7 @@ import ast
 import copy
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -30,6 +30,7 @@ from attn_nas.export.lean.values import (
     rolled,
     some_items,
 )
+from attn_nas.models.convnext import Permute
 
 _PURE = {
     range,
@@ -157,11 +158,19 @@ class Evaluation:
         return self._frames[-1]
 
     def function(self, node: ast.FunctionDef, known: Mapping[str, Value], parents: Sequence[ast.FunctionDef] = ()) -> None:
-        """Evaluate a whole function, whose parameters have ``known`` values or are variables."""
+        """Evaluate a whole function, whose parameters have ``known`` values or are variables.
+
+        Raises:
+            UnclearError: it has code that is not understood, or that fails with the known values.
+
+        """
         values: dict[str, Value] = {each.arg: name(each.arg) for each in parameters(node)}
         self._taken = {*values}
         self._frames = [Frame({**values, **known}, parents=parents)]
-        self._run(node.body, is_top=True)
+        try:
+            self._run(node.body, is_top=True)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UnclearError(f"{node.name}: {error}") from error
         self.out = _looped(self.out)
 
     # Statements
@@ -572,8 +581,6 @@ class Evaluation:
 
     def _call(self, node: ast.Call) -> Value:
         function = node.func
-        if _is_empty_test(node, self.setting.empty):
-            return Known(True)
         if isinstance(function, ast.Attribute):
             on_own = isinstance(function.value, ast.Name) and isinstance(self.frame.values.get(function.value.id), Own)
             if on_own and function.attr in self.setting.empty and len(node.args) == 1 and not node.keywords:
@@ -623,7 +630,7 @@ class Evaluation:
             arguments, keywords = self._arguments(node)
             return ast.Call(target.path, arguments, keywords)
         given = self.value(node.args[0])
-        if type(target.module) is nn.Identity and not (target.parent and target.parent.is_sequence):
+        if self.setting.is_root and type(target.module) is nn.Identity and not (target.parent and target.parent.is_sequence):
             return given
         return called_part(target, lifted(given), self.setting.is_root)
 
@@ -879,15 +886,6 @@ class Evaluation:
         return bound
 
 
-def _is_empty_test(node: ast.Call, empty: Collection[str]) -> bool:
-    """True for ``isinstance(self.SLOT, nn.Identity)`` of an empty slot."""
-    match node:
-        case ast.Call(ast.Name(id="isinstance"), [ast.Attribute(ast.Name(id="self"), attr=slot), kind]):
-            return slot in empty and ast.unparse(kind) == "nn.Identity"
-        case _:
-            return False
-
-
 def _as_loop(arguments: list[ast.expr]) -> list[ast.expr]:
     """Arguments, of which a list of one loop is the loop itself."""
     match arguments:
@@ -961,9 +959,18 @@ def called_part(part: Part, given: ast.expr, is_root: bool) -> ast.expr:
     if container is None or not container.is_sequence:
         return ast.Call(part.path, [given], [])
     start, inner, before = part.index, given, getattr(given, "span", None)
+    if before and before.stop == before.start + 1 and _undoes(before.container.children()[before.start].module, part.module):
+        undone: ast.expr = before.inner
+        return undone
     if before and before.stop == start and ast.dump(before.container.path) == ast.dump(container.path):
         start, inner = before.start, before.inner
     return called(container, start, part.index + 1, inner, is_root)
+
+
+def _undoes(first: nn.Module, second: nn.Module) -> bool:
+    """True if the second module only permutes the dimensions of a map back."""
+    orders = [module.order for module in (first, second) if isinstance(module, Permute)]
+    return len(orders) == 2 and [orders[0][each] for each in orders[1]] == [*range(len(orders[0]))]
 
 
 def called(container: Part, start: int, stop: int, inner: ast.expr, is_root: bool) -> ast.expr:

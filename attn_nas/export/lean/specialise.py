@@ -88,7 +88,12 @@ class Program:
 
 
 def specialised(program: Program) -> list[ast.stmt]:
-    """Return the definitions of a program, specialised."""
+    """Return the definitions of a program, specialised.
+
+    Raises:
+        UnclearError: the class of the network, or one whose base class is merged into it, is not understood.
+
+    """
     _merge_bases(program)
     uses = Uses()
     for definition in reversed([*program.definitions.values()]):
