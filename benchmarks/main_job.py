@@ -53,7 +53,8 @@ def measure(budget: int, folder: Path) -> dict[str, Any]:
     if process.returncode:
         raise SystemExit(f"the search failed with exit code {process.returncode}")
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    started, ended = events[0], events[-1]
+    started = events[0]
+    ended = next(event for event in reversed(events) if event["event"] == "SearchFinished")
     front = json.loads((run / "front.json").read_text())
     workers = started["workers"]
     return {
