@@ -6,15 +6,21 @@ from typing import Annotated
 
 import typer
 
-from attn_nas.cli.options import BestUnderOption, DataRootOption, DownloadOption, JsonOption, PickOption, RunArgument
+from attn_nas.cli.options import (
+    BestUnderOption,
+    DataRootOption,
+    DownloadOption,
+    JsonOption,
+    KeysArgument,
+    PickOption,
+    RunArgument,
+)
 from attn_nas.terminal.waiting import waiting
 
 
 def export(
     run: RunArgument,
-    trial: Annotated[
-        list[str] | None, typer.Option(help="Key of a candidate, or the beginning of the key; repeat it for several.")
-    ] = None,
+    keys: KeysArgument = None,
     pick: PickOption = False,
     front: Annotated[bool, typer.Option("--front", help="Select all members of the front; the default.")] = False,
     best_under: BestUnderOption = None,
@@ -26,6 +32,7 @@ def export(
     ] = False,
     to: Annotated[Path, typer.Option(help="Output folder.")] = Path("export"),
     force: Annotated[bool, typer.Option("--force", help="Replace existing folders.")] = False,
+    trial: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     without_data: Annotated[
         bool, typer.Option("--without-data", help="Do not reproduce the recorded accuracy, which needs the data set.")
     ] = False,
@@ -46,7 +53,7 @@ def export(
 
         formats = chosen_formats(name.strip() for name in format.split(",") if name.strip())
         opened = Run(run, data_root=data_root)
-    selection = Selection(trial or (), pick, front, best_under)
+    selection = Selection((*(keys or ()), *(trial or ())), pick, front, best_under)
     with_front = front or not (selection.is_explicit or retrained)
     if retrained and not selection.is_explicit:
         selection = Selection(FullTraining.of(opened).winners)

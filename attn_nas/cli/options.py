@@ -16,9 +16,7 @@ PickOption = Annotated[
 FrontOption = Annotated[bool, typer.Option("--front", help="Select all members of the front.")]
 BestUnderOption = Annotated[
     str | None,
-    typer.Option(
-        help="Select the most accurate candidate up to a number of FLOPs: in all (45M), or over the bare trunk (+1%)."
-    ),
+    typer.Option(help="Select the pick of the candidates up to a number of FLOPs: in all (45M), or over the bare trunk (+1%)."),
 ]
 WorkersOption = Annotated[int | None, typer.Option(help="Number of processes that train; by default one per core on a CPU.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads of each process; by default cores / workers.")]

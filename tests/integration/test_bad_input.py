@@ -448,7 +448,7 @@ def test_weights_that_are_none_are_refused(damage, word, run, refused):
     """By export and by maps: which file, and how to have it again."""
     path = _weights(run)
     damage(path)
-    refused(["export", "run", "--trial", path.stem, "--to", "out", "--without-data"], 1, path.stem, word)
+    refused(["export", "run", path.stem, "--to", "out", "--without-data"], 1, path.stem, word)
     refused(["maps", "run", path.stem, "--to", "out"], 1, path.stem, word)
 
 

@@ -102,7 +102,7 @@ def test_export_writes_to_a_folder(searched, here):
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "exists already: add --force" in refused.stderr
     key = json.loads((folder / "run" / "front.json").read_text())["pick"]
-    options = ["--trial", key[:6], "--format", "hub", "--without-data", "--json"]
+    options = [key[:6], "--format", "hub", "--without-data", "--json"]
     document = json.loads(here("export", "run", *options, cwd=folder).stdout)
     files = ["README.md", "config.json", "hubconf.py", "model.py", "model.safetensors", "placements.svg", "predict.py"]
     assert document == {"models": [{"key": key, "folder": f"export/{key}", "files": files}], "files": []}
