@@ -16,10 +16,11 @@ from torch import nn
 from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.zoo import pooling
 from attn_nas.errors import ExportError
-from attn_nas.export.lean.evaluation import parts_of
 from attn_nas.export.lean.layout import docstring as text_lines
 from attn_nas.export.lean.layout import written
-from attn_nas.export.lean.specialise import Definition, Program, specialised
+from attn_nas.export.lean.program import Definition, Program
+from attn_nas.export.lean.sequences import parts_of
+from attn_nas.export.lean.specialise import specialised
 from attn_nas.export.lean.values import UnclearError
 from attn_nas.models.build import get_slot, model_without_weights, site_call, trunk_call, weightless
 from attn_nas.space.genotype import Genotype

@@ -10,7 +10,8 @@ from torch import nn
 
 from attn_nas.attention.zoo import pooling
 from attn_nas.export.lean.layout import LINE, written
-from attn_nas.export.lean.specialise import Definition, Program, specialised
+from attn_nas.export.lean.program import Definition, Program
+from attn_nas.export.lean.specialise import specialised
 
 
 def lean(package: str, network: str, rest: str = "") -> str:

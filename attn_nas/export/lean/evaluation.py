@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import nn
 
+from attn_nas.export.lean.sequences import Exchanged, called, called_part, looped, parts_of
+from attn_nas.export.lean.trees import changed_by, defaults, loads, parameters, stored
 from attn_nas.export.lean.values import (
     Items,
     Known,
@@ -24,13 +26,10 @@ from attn_nas.export.lean.values import (
     concrete,
     elements,
     lifted,
-    literal,
     name,
     own,
     rolled,
-    some_items,
 )
-from attn_nas.models.convnext import Permute
 
 _PURE = {
     range,
@@ -55,8 +54,6 @@ _PURE = {
 }
 _ENUMERATE, _ZIP, _LIST, _TUPLE, _REVERSED, _LEN = enumerate, zip, list, tuple, reversed, len
 _SIMPLE_RETURNS = {int, float, bool, str, None, "int", "float", "bool", "str", "None"}
-_FEWEST_LOOPED = 3
-"""So many successive items of a sequence are called in a loop: torch.fx and torch.jit cannot call a part of a sequence."""
 _LONGEST_INLINED = 70
 """Longest result of a method that is written where the method is called; longer ones get a variable."""
 _GUARD = "has_torch_function_unary"
@@ -171,7 +168,7 @@ class Evaluation:
             self._run(node.body, is_top=True)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise UnclearError(f"{node.name}: {error}") from error
-        self.out = _looped(self.out)
+        self.out = looped(self.out)
 
     # Statements
 
@@ -351,7 +348,7 @@ class Evaluation:
                 if isinstance(value, ast.Name):
                     needed |= value.id == text and self._is_needed(frame, other)
                 elif isinstance(value, Items):
-                    needed |= any(_mentions(each, text) for each in value.values)
+                    needed |= any(_holds(each, text) for each in value.values)
         if needed:
             number = 2
             while f"{text}_{number}" in self._taken:
@@ -363,12 +360,12 @@ class Evaluation:
 
     def _is_needed(self, frame: Frame, variable: str) -> bool:
         """True if a variable of a function may still be read: later, or by the present statement beside its inlined call."""
-        present, inside = _loads([frame.current] if frame.current else [], variable), _loads([frame.call], variable)
+        present, inside = loads([frame.current] if frame.current else [], variable), loads([frame.call], variable)
         is_simple = isinstance(frame.current, ast.Assign | ast.Return | ast.Expr)
         if is_simple and present <= max(inside, int(frame.call is None)):
-            overwritten = isinstance(frame.current, ast.Assign) and variable in _stored([frame.current])
-            return not overwritten and bool(_loads(frame.later, variable))
-        return bool(present or _loads(frame.later, variable))
+            overwritten = isinstance(frame.current, ast.Assign) and variable in stored([frame.current])
+            return not overwritten and bool(loads(frame.later, variable))
+        return bool(present or loads(frame.later, variable))
 
     def _merged(self, text: str, value: ast.expr) -> ast.expr:
         """Merge calls of successive items of a sequence, of which the last statement is the first; returns the new value."""
@@ -380,14 +377,14 @@ class Evaluation:
                 return value
         found = [(each, span) for each in ast.walk(value) if (span := getattr(each, "span", None))]
         spans = [(each, span) for each, span in found if isinstance(span.inner, ast.Name) and span.inner.id == text]
-        if first is None or len(spans) != 1 or _loads([value], text) != 1:
+        if first is None or len(spans) != 1 or loads([value], text) != 1:
             return value
         ((node, span),) = spans
         if span.start != first.stop or ast.dump(span.container.path) != ast.dump(first.container.path):
             return value
         self.out.pop()
         joined = called(first.container, first.start, span.stop, first.inner, self.setting.is_root)
-        exchanged: ast.expr = _Exchanged(node, joined).visit(value)
+        exchanged: ast.expr = Exchanged(node, joined).visit(value)
         return self._merged(text, exchanged)
 
     def _augmented(self, statement: ast.AugAssign) -> None:
@@ -427,7 +424,7 @@ class Evaluation:
             return
         if self._is_check(statement):
             return
-        self._settle(_changed(statement.body) | _changed(statement.orelse))
+        self._settle(changed_by(statement.body) | changed_by(statement.orelse))
         body, orelse = self._inside(statement.body), self._inside(statement.orelse)
         if body or orelse:
             self.out.append(ast.If(lifted(test), body or [ast.Pass()], orelse))
@@ -446,11 +443,11 @@ class Evaluation:
             raise UnclearError("a return under a condition")
         try:
             self._run(statements)
-            self._settle(_changed(statements))
+            self._settle(changed_by(statements))
             return self.out
         finally:
             self.out = outside
-            for variable in _changed(statements):
+            for variable in changed_by(statements):
                 if variable in before or isinstance(self.frame.values.get(variable), ast.expr):
                     self.frame.values[variable] = name(self._written(variable))
                 else:
@@ -471,7 +468,7 @@ class Evaluation:
                 self._run(statement.body)
             return
         targets = {each.id for each in ast.walk(statement.target) if isinstance(each, ast.Name)}
-        self._settle(_changed(statement.body) - targets)
+        self._settle(changed_by(statement.body) - targets)
         for variable in targets:
             self.frame.values[variable] = name(self._written(variable))
         body = self._inside(statement.body)
@@ -855,7 +852,7 @@ class Evaluation:
 
     def _rename(self, function: ast.FunctionDef) -> None:
         """Give the variables of an inlined function names that no other variable has."""
-        for variable in _stored(function.body):
+        for variable in stored(function.body):
             text, number = variable, 2
             while text in self._taken and self._is_alive(text):
                 text, number = f"{variable}_{number}", number + 1
@@ -930,114 +927,6 @@ class _Substituted(ast.NodeTransformer):
             self._bound.pop()
 
 
-class _Exchanged(ast.NodeTransformer):
-    """Replaces one node by another."""
-
-    def __init__(self, node: ast.AST, other: ast.AST) -> None:
-        self._node = node
-        self._other = other
-
-    def visit(self, node: ast.AST) -> Any:
-        visited: ast.AST = self._other if node is self._node else self.generic_visit(node)
-        return visited
-
-
-@dataclass(frozen=True)
-class Span:
-    """A call of the ``items`` ``start`` to ``stop`` of the sequence ``container``, one after another, on ``inner``."""
-
-    container: Part
-    start: int
-    stop: int
-    inner: ast.expr
-    items: ast.expr
-
-
-def called_part(part: Part, given: ast.expr, is_root: bool) -> ast.expr:
-    """The call of a module; of successive items of a sequence it is the call of the sequence, or of a part of it."""
-    container = part.parent
-    if container is None or not container.is_sequence:
-        return ast.Call(part.path, [given], [])
-    start, inner, before = part.index, given, getattr(given, "span", None)
-    if before and before.stop == before.start + 1 and _undoes(before.container.children()[before.start].module, part.module):
-        undone: ast.expr = before.inner
-        return undone
-    if before and before.stop == start and ast.dump(before.container.path) == ast.dump(container.path):
-        start, inner = before.start, before.inner
-    return called(container, start, part.index + 1, inner, is_root)
-
-
-def _undoes(first: nn.Module, second: nn.Module) -> bool:
-    """True if the second module only permutes the dimensions of a map back."""
-    orders = [module.order for module in (first, second) if isinstance(module, Permute)]
-    return len(orders) == 2 and [orders[0][each] for each in orders[1]] == [*range(len(orders[0]))]
-
-
-def called(container: Part, start: int, stop: int, inner: ast.expr, is_root: bool) -> ast.expr:
-    """The call of items of a sequence on ``inner``, one after another.
-
-    Indices are counted from the nearer end, so that sequences of several lengths are treated alike; in the network itself,
-    of which there is one, from the start.
-    """
-    number = len(container.children())
-    if (start, stop) == (0, number):
-        return called_part(container, inner, is_root)
-    made = inner
-    for index in range(start, stop):
-        item = index if is_root or not index else index - number
-        made = ast.Call(ast.Subscript(container.path, literal(item), ast.Load()), [made], [])
-    last = None if stop == number else literal(stop if is_root or (start == 0 and stop < number - stop) else stop - number)
-    first = None if start == 0 else literal(start if is_root or stop < number else start - number)
-    items = some_items(container.path, ast.Slice(first, last, None))
-    made.span = Span(container, start, stop, inner, items)  # type: ignore[attr-defined]
-    return made
-
-
-def _looped(statements: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """Statements, in which successive calls of many items of a sequence are loops."""
-    found: list[ast.stmt] = []
-    for statement in statements:
-        match statement:
-            case ast.If():
-                found.append(ast.If(statement.test, _looped(statement.body), _looped(statement.orelse)))
-                continue
-            case ast.With():
-                found.append(ast.With(statement.items, _looped(statement.body)))
-                continue
-            case ast.Assign([ast.Name(id=variable)], value):
-                span = getattr(value, "span", None)
-            case _:
-                span = None
-        if span is None or span.stop - span.start < _FEWEST_LOOPED:
-            found.append(statement)
-            continue
-        if not (isinstance(span.inner, ast.Name) and span.inner.id == variable):
-            found.append(ast.Assign([ast.Name(variable, ast.Store())], span.inner))
-        step = ast.Assign([ast.Name(variable, ast.Store())], ast.Call(name("layer"), [name(variable)], []))
-        found.append(ast.For(ast.Name("layer", ast.Store()), span.items, [step], []))
-    return found
-
-
-def parts_of(root: nn.Module) -> list[Part]:
-    """The modules of a network with the expressions of their paths."""
-    found: list[Part] = []
-
-    def visit(part: Part) -> None:
-        found.append(part)
-        if isinstance(part.module, nn.Sequential | nn.ModuleList):
-            for child in part.children():
-                visit(child)
-        else:
-            for key, module in part.module._modules.items():
-                if module is not None:
-                    visit(Part(module, ast.Attribute(part.path, key, ast.Load())))
-
-    for key, module in root._modules.items():
-        if module is not None:
-            visit(Part(module, own(key)))
-    return found
-
-
 def truth(value: Value) -> bool | None:
     """Whether a value counts as true; None if it is not known."""
     match value:
@@ -1051,65 +940,13 @@ def truth(value: Value) -> bool | None:
             return None
 
 
-def parameters(function: ast.FunctionDef | ast.Lambda) -> list[ast.arg]:
-    """All parameters of a function."""
-    given = function.args
-    special = [each for each in (given.vararg, given.kwarg) if each]
-    return [*given.posonlyargs, *given.args, *given.kwonlyargs, *special]
-
-
-def defaults(function: ast.FunctionDef) -> dict[str, ast.expr]:
-    """The default values of parameters."""
-    given = function.args
-    plain = [*given.posonlyargs, *given.args]
-    found = {each.arg: value for each, value in zip(plain[len(plain) - len(given.defaults) :], given.defaults, strict=True)}
-    named = zip(given.kwonlyargs, given.kw_defaults, strict=True)
-    return found | {each.arg: value for each, value in named if value is not None}
-
-
 def _returns_simple(function: Any) -> bool:
     if not inspect.isfunction(function) or function.__module__.partition(".")[0] == "torch":
         return False
     return inspect.signature(function).return_annotation in _SIMPLE_RETURNS
 
 
-def _stored(statements: Sequence[ast.stmt]) -> set[str]:
-    """Variables that statements assign."""
-    found = set()
-    for statement in statements:
-        comprehended = {
-            id(each) for node in ast.walk(statement) if isinstance(node, ast.comprehension) for each in ast.walk(node.target)
-        }
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in comprehended:
-                found.add(node.id)
-    return found
-
-
-def _changed(statements: Sequence[ast.stmt]) -> set[str]:
-    """Variables that statements assign, or whose list they change."""
-    calls = [node.func for each in statements for node in ast.walk(each) if isinstance(node, ast.Call)]
-    lists = {
-        function.value.id
-        for function in calls
-        if isinstance(function, ast.Attribute)
-        and function.attr in ("append", "extend", "insert", "pop", "remove", "clear", "update")
-        and isinstance(function.value, ast.Name)
-    }
-    return _stored(statements) | lists
-
-
-def _loads(nodes: Sequence[ast.AST | None], variable: str) -> int:
-    """How often a variable is read in ``nodes``."""
-    return sum(
-        isinstance(each, ast.Name) and each.id == variable and isinstance(each.ctx, ast.Load)
-        for node in nodes
-        if node is not None
-        for each in ast.walk(node)
-    )
-
-
-def _mentions(value: Value, text: str) -> bool:
+def _holds(value: Value, text: str) -> bool:
     if isinstance(value, Items):
-        return any(_mentions(each, text) for each in value.values)
+        return any(_holds(each, text) for each in value.values)
     return isinstance(value, ast.expr) and any(isinstance(each, ast.Name) and each.id == text for each in ast.walk(value))
