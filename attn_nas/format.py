@@ -54,8 +54,9 @@ def after_epochs(number: int) -> str:
 
 
 def capitalised(text: str) -> str:
-    """``text`` with a capital at its beginning; the rest stays as it is."""
-    return text[:1].upper() + text[1:]
+    """``text`` with a capital at its beginning, unless its first word has capitals of its own, as ``scSE``."""
+    first = text.partition(" ")[0]
+    return text if first != first.lower() else text[:1].upper() + text[1:]
 
 
 def spoken_duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from attn_nas.format import capitalised, likely, signed_percent
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
+from attn_nas.space.metric import ACCURACY
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class PickWords:
 
 def _evidence(pick: Candidate) -> str:
     run, metric = pick.run, pick.run.metric
-    reached = f"{metric.name.capitalize()} {metric.text(pick.accuracy)}"
+    reached = f"{'Accuracy' if metric == ACCURACY else metric.name} {metric.text(pick.accuracy)}"
     if pick.belief:
         low, high = metric.interval(pick.belief.low, pick.belief.high)
         reached += f" (90 % interval {low} to {high})"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.host import Host
 from attn_nas.space.trunks import AnyTrunk
 
 LONGEST = 60
@@ -101,7 +102,7 @@ def glyph_of(genotype: Genotype) -> str:
     stages: list[list[bool]] = [[] for _ in range(genotype.trunk.num_stages)]
     for block, placement in zip(genotype.trunk.blocks, genotype.placements, strict=True):
         stages[block.stage].append(placement is not None)
-    ends = genotype.stage_ends or (None,) * (len(stages) - 1)  # a network of the user's own has no sites between stages
+    ends = genotype.stage_ends or (None,) * (genotype.trunk.num_stages - 1)
     bars = ["◆" if placement else "│" for placement in ends]
     whole = ["".join("■" if placed else "□" for placed in stage) for stage in stages]
     if sum(map(len, whole)) + len(bars) > LONGEST_GLYPH:
@@ -148,7 +149,10 @@ def _called(placement: Placement, *, sizes: bool) -> str:
 
 
 def _blocks(genotype: Genotype, blocks: Sequence[int]) -> str:
-    """Blocks in words: all, whole stages, or single ones."""
+    """Blocks in words: all, whole stages, or single ones; modules of a user's own network by their names."""
+    if isinstance(genotype.trunk, Host):
+        names = [module.name for module in genotype.trunk.modules]
+        return "all modules" if len(blocks) == len(names) > 1 else _enumerated([names[index] for index in blocks])
     every = _stages(genotype.trunk)
     if len(blocks) == sum(map(len, every)) > 1:
         return "all blocks"

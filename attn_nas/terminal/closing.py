@@ -62,12 +62,12 @@ def _limited(limit: str, found: Candidate | None, pick: Candidate) -> str:
 
 
 def claim_lines(run: Run) -> list[str]:
-    """Lead of the pick over each reference, in points of accuracy or in the unit of another metric; empty without claims."""
+    """Difference of the pick to each reference, in points or in the unit of the metric; empty without claims."""
     metric, verdict = run.metric, run.verdict
     if not verdict.claims:
         return []
     return [
-        f"Lead of the pick over the references {verdict.after}, and how sure it is to be {metric.better}:",
+        f"Difference of the pick to the references {verdict.after}, and how sure it is to be {metric.better}:",
         *(
             f"  {metric.lead_text(claim.lead.mean)}, {likely(claim.lead.probability)}: {run.names[claim.over]} "
             f"({metric.text(run.candidate(claim.over).accuracy)})"

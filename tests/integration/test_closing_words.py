@@ -46,7 +46,7 @@ def test_the_closing_words_end_with_the_pick_its_verdict_and_one_command(tiny_sp
     assert "after 2 epochs: +" in lines[3]
     assert lines[3].endswith(f"sure to be more accurate. It costs {signed_percent(run.pick.added_share)} FLOPs.")
     heading, *claims = claim_lines(run)
-    assert heading == "Lead of the pick over the references after 2 epochs, and how sure it is to be more accurate:"
+    assert heading == "Difference of the pick to the references after 2 epochs, and how sure it is to be more accurate:"
     assert len(claims) == len(references) - 1
     assert all(re.fullmatch(r"  [+-][0-9.]+ ± [0-9.]+ points, [<>]? ?[0-9]+ %: .+ \([0-9.]+ %\)", line) for line in claims)
     assert lines[-1] == f"Next: attn-nas retrain '{tmp_path}/a run'  # trains the pick in full, beside no attention"

@@ -117,7 +117,7 @@ def test_where_something_matters_the_pick_is_compared_with_every_reference(effec
     assert any(line.startswith(f"Pick: {capitalised(pick.name)}  {pick.glyph}  {pick.record.key}") for line in lines)
     others = [reference for reference in run.references if reference is not pick]
     front = command("show", run.folder.path)[1]
-    claims = front[front.index("Lead of the pick over the references") :].splitlines()[1 : 1 + len(others)]
+    claims = front[front.index("Difference of the pick to the references") :].splitlines()[1 : 1 + len(others)]
     assert all(f": {run.names[claim.over]} (" in line for claim, line in zip(run.verdict.claims, claims, strict=True))
     shown = "\n".join([*lines, _table(run), front, markdown_report(RunReading.of(run.folder.path))])
     assert "100 %" not in shown

@@ -5,8 +5,10 @@ from itertools import product
 import pytest
 
 from attn_nas.space.genotype import Genotype, Placement
+from attn_nas.space.host import Host, HostModule
 from attn_nas.space.naming import LONGEST, Names, glyph_of, names_of, written
 from attn_nas.space.trunks import Trunk
+from attn_nas.terminal.placement_text import glyph
 
 SMALL = Trunk("cifar_resnet", 8, 16)
 DEEPER = Trunk("cifar_resnet", 20, 16)
@@ -89,3 +91,23 @@ def test_networks_that_come_one_by_one_have_names_that_differ_and_stay():
     assert len({*found}) == len(mixed)
     assert max(map(len, found)) <= LONGEST
     assert found[2] == f"SE and ECA in 9 of 11 places ({mixed[2].key[:4]})"
+
+
+def test_a_network_of_the_users_own_is_named_by_its_modules():
+    """Modules that are no blocks of a known kind have stages by the size of their maps, and no stage ends."""
+    modules = [
+        HostModule(stage, 8, 8, 8, 8, name=name, kind="Sequential", shape=(8, 8, 8), at=("pre", "post"))
+        for stage, name in enumerate(["encoder.0", "encoder.1", "decoder.0"])
+    ]
+    host = Host("unet.py:make", "1", "{}", (3, 32, 32), tuple(modules))
+    gate = Placement("se", "post", reduction=2)
+    some, every = Genotype(host, (gate, None, gate)), Genotype(host, (gate,) * 3)
+    assert names_of([some, every]) == {some.key: "SE after encoder.0 and decoder.0", every.key: "SE after all modules"}
+    assert glyph_of(some) == "■│□│■"
+
+
+@pytest.mark.parametrize("genotype", [Genotype(SMALL, (SE, None, GSOP)), Genotype(DEEPER, [ECA] * 9)], ids=str)
+def test_the_terminal_draws_the_same_glyph(genotype):
+    assert glyph(str(genotype)).plain == glyph_of(genotype)
+    deep = Genotype(Trunk("cifar_resnet", 110, 16), [SE] * 18 + [None] * 17 + [SE] + [None] * 18)
+    assert glyph(str(deep)).plain == glyph_of(deep)

@@ -26,7 +26,7 @@ from attn_nas.events.types import (
     TrialFinished,
     TrialStarted,
 )
-from attn_nas.format import count, duration, spoken_duration
+from attn_nas.format import after_epochs, capitalised, count, duration, signed_percent, spoken_duration
 from attn_nas.terminal.console import console
 from attn_nas.terminal.decoding_bar import decoding_shown
 from attn_nas.terminal.lines import Lines
@@ -316,6 +316,24 @@ def test_events_are_json_lines():
 def test_large_numbers_have_three_digits(number, text):
     """With the unit's letter."""
     assert count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0026, "+0.26 %"), (-0.4209, "-42.09 %"), (0.0, "+0.00 %"), (0.000034, "+0.003 %"), (0.0001, "+0.01 %")],
+)
+def test_small_changes_keep_a_digit(share, text):
+    """So that none looks like nothing."""
+    assert signed_percent(share) == text
+
+
+def test_a_score_says_after_which_training():
+    assert [after_epochs(number) for number in (1, 3)] == ["after 1 epoch", "after 3 epochs"]
+    assert (capitalised("no attention"), capitalised("scSE in block 0"), capitalised("")) == (
+        "No attention",
+        "ScSE in block 0",
+        "",
+    )
 
 
 def test_a_pipe_is_wide_enough_for_tables_unless_told(monkeypatch):
