@@ -39,8 +39,8 @@ from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.report.pages.runs_page import grouped
 from attn_nas.runs.comparison import SideBySide
+from attn_nas.runs.gate_effects import gate_effects
 from attn_nas.runs.notes import Note, read_notes, write_note
-from attn_nas.runs.worth import gate_worth
 from attn_nas.sampling.insight import Insight
 
 ASSETS = ("style.css", "charts.css", "theme.js", *SCRIPTS, "live.js", "icon.svg")
@@ -94,10 +94,10 @@ class Dashboard:
             )
 
     def gates(self, request: Request) -> Response:
-        """Part of the page of a candidate with the worth of each gate, which takes a while to estimate."""
+        """Part of the page of a candidate with the effect of each gate, which takes a while to estimate."""
         page = self._candidate_page(request)
-        worth = gate_worth(page.reading.run, [page.candidate]).get(page.candidate.record.key, {})
-        return HTMLResponse(replace(page, worth=worth).gates())
+        effects = gate_effects(page.reading.run, [page.candidate]).get(page.candidate.record.key, {})
+        return HTMLResponse(replace(page, effects=effects).gates())
 
     def download(self, request: Request) -> Response:
         """File of a candidate."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attn_nas.export.lean.layout import LINE
 from attn_nas.export.own_model import insert_source_of_host
-from attn_nas.export.source import Collector, literal, without_defaults
+from attn_nas.export.source import Collector, literal
+from attn_nas.models.build import site_call
 from attn_nas.models.insertion import hosts_of, plan_of
 from attn_nas.models.insertion.hosts import HostBlock
 from attn_nas.models.insertion.placing import Insertion, InsertionPlan, insert_mechanisms
@@ -32,8 +33,13 @@ def insert_source(genotype: Genotype) -> str:
         return insert_source_of_host(genotype)
     hosts, plan = hosts_of(genotype.trunk), plan_of(genotype)
     collected = Collector()
-    for item in (HostBlock, *hosts, *(insertion.mechanism for insertion in plan.insertions), insert_mechanisms):
+    left = collected.add_mechanisms([site_call(placement, site) for site, placement in genotype.sites if placement])
+    plan = plan._replace(
+        insertions=tuple(each._replace(arguments=passed) for each, passed in zip(plan.insertions, left, strict=True))
+    )
+    for item in (HostBlock, *hosts, insert_mechanisms):
         collected.add(item)
+    collected.shorten_texts()
     names = [host.__name__ for host in hosts]
     found = f"HOSTS: tuple[type[HostBlock], ...] = ({', '.join(names)}{',' * (len(names) == 1)})"
     return collected.module(_docstring(genotype, genotype.trunk), f"{found}\n{_plan(plan)}", _INSERT)
@@ -93,8 +99,7 @@ def _plan(plan: InsertionPlan) -> str:
 
 
 def _insertion(insertion: Insertion) -> str:
-    arguments = without_defaults(insertion.mechanism, insertion.arguments)
-    written = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in arguments.items())
+    written = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in insertion.arguments.items())
     values = [*map(literal, insertion[:3]), f"{{{written}}}", *map(literal, filter(None, [insertion.replaces]))]
     line = f"        Insertion({', '.join(values)}),"
     return (

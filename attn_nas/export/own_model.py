@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attn_nas.errors import ExportError
 from attn_nas.export.lean.layout import LINE
-from attn_nas.export.source import Collector, literal, without_defaults
+from attn_nas.export.source import Collector, literal
 from attn_nas.models.insertion.at_sites import SiteInsertion, insert_at_sites
 from attn_nas.models.insertion.undoing import remove
 from attn_nas.models.insertion.user_model import class_parameter, site_insertion
@@ -54,13 +54,11 @@ def insert_source_of_host(genotype: Genotype) -> str:
     """
     insertions = [site_insertion(placement, site) for site, placement in _placed(genotype)]
     collected = Collector()
-    for item in (
-        *(insertion.host for insertion in insertions if insertion.host),
-        *(insertion.mechanism for insertion in insertions),
-        insert_at_sites,
-        remove,
-    ):
+    left = collected.add_mechanisms([(each.mechanism, each.channels, each.arguments) for each in insertions])
+    insertions = [each._replace(arguments=passed) for each, passed in zip(insertions, left, strict=True)]
+    for item in (*(insertion.host for insertion in insertions if insertion.host), insert_at_sites, remove):
         collected.add(item)
+    collected.shorten_texts()
     lines = ["INSERTIONS = [", *map(_insertion, insertions), "]"] if insertions else ["INSERTIONS: list[SiteInsertion] = []"]
     return collected.module(_docstring(genotype), "\n".join(lines), _INSERT)
 
@@ -90,8 +88,7 @@ def _docstring(genotype: Genotype) -> str:
 
 
 def _insertion(insertion: SiteInsertion) -> str:
-    arguments = without_defaults(insertion.mechanism, insertion.arguments)
-    written = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in arguments.items())
+    written = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in insertion.arguments.items())
     values = [*map(literal, insertion[:6]), f"{{{written}}}", *(["replaces=True"] if insertion.replaces else [])]
     line = f"    SiteInsertion({', '.join(values)}),"
     return (

@@ -6,7 +6,7 @@ import ast
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -17,14 +17,18 @@ from attn_nas.attention.catalog import get_mechanism
 from attn_nas.attention.zoo import pooling
 from attn_nas.errors import ExportError
 from attn_nas.export.lean.evaluation import parts_of
+from attn_nas.export.lean.layout import docstring as text_lines
 from attn_nas.export.lean.layout import written
 from attn_nas.export.lean.specialise import Definition, Program, specialised
-from attn_nas.models.build import get_slot, model_without_weights, site_call, trunk_call
+from attn_nas.export.lean.values import UnclearError
+from attn_nas.models.build import get_slot, model_without_weights, site_call, trunk_call, weightless
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.trunks import Trunk
 
 _PACKAGE = "attn_nas"
 _CLASS = "AttentionNetwork"
+_LATE = ("channels", "stride", "identity_init")
+"""Parameters of mechanisms whose values are known when they are inserted."""
 
 
 def model_source(genotype: Genotype, num_classes: int, in_channels: int, docstring: str) -> str:
@@ -189,23 +193,71 @@ class Collector:
     ) -> str:
         """Return the Python module, specialised for ``network`` of the class ``root``, one of the definitions ``rest``.
 
-        ``papers`` are references for the docstrings of classes.
+        ``papers`` are references for the docstrings of classes. A trunk that the partial evaluation does not understand is
+        copied with all that it has.
         """
+        try:
+            trees = specialised(Program(self._program(rest, papers), root, network, pooling.PLAIN))
+        except UnclearError:
+            return self.module(docstring, *rest.values())
+        self.definitions = ["\n".join(written(tree)) for tree in trees]
+        self._drop_imports(self.definitions)
+        return self.module(docstring)
+
+    def _program(self, rest: Mapping[str, str], papers: Mapping[str, str]) -> dict[str, Definition]:
         definitions = {
             name: Definition(name, _tree(source), module, reference=papers.get(name, ""))
             for name, (source, module) in self._sources.items()
         }
-        definitions |= {name: Definition(name, _tree(source), None) for name, source in rest.items()}
-        trees = specialised(Program(definitions, root, network, pooling.PLAIN))
-        self.definitions = ["\n".join(written(tree)) for tree in trees]
-        used = {each.id for tree in trees for each in ast.walk(tree) if isinstance(each, ast.Name)}
+        return definitions | {name: Definition(name, _tree(source), None) for name, source in rest.items()}
+
+    def _text(self, tree: ast.stmt) -> str:
+        """Return the source of a definition: as it was collected, with its comments, unless it was changed."""
+        for source, _ in self._sources.values():
+            if ast.dump(_tree(source)) == ast.dump(tree):
+                return source
+        return "\n".join(written(tree))
+
+    def _drop_imports(self, sources: Sequence[str]) -> None:
+        """Forget imports that none of the ``sources`` uses."""
+        used = {name for source in sources for name in _names(source)}
         self._modules = {line: None for line in self._modules if line.split()[-1] in used}
-        self._names = {
-            module: kept
-            for module, names in self._names.items()
-            if (kept := {each for each in names if each.split()[-1] in used})
-        }
-        return self.module(docstring)
+        kept = {module: {each for each in names if each.split()[-1] in used} for module, names in self._names.items()}
+        self._names = {module: names for module, names in kept.items() if names}
+
+    def add_mechanisms(self, calls: Sequence[tuple[type[nn.Module], int, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Add mechanisms, specialised for ``calls`` (class, channels, arguments); returns the arguments that are left to pass.
+
+        Channels, stride and ``identity_init`` may be others when the file is used; the checks of them stay.
+        """
+        own = Collector(has_network=False)
+        lines = [f"class {_CLASS}(nn.Module):", f"    def __init__(self, {', '.join(_LATE)}):", "        super().__init__()"]
+        for number, (module, _, arguments) in enumerate(calls):
+            own.add(module)
+            passed = {name: value for name, value in arguments.items() if name not in _LATE}
+            late = {name: Name(name) for name in _LATE[1:] if name in inspect.signature(module).parameters}
+            lines.append(f"        self.site_{number} = {_call(module.__name__, [Name(_LATE[0])], {**passed, **late})}")
+        with weightless():
+            made = nn.ModuleList(module(channels, **arguments) for module, channels, arguments in calls)
+        definitions = own._program({_CLASS: "\n".join(lines)}, {})
+        *trees, root = specialised(Program(definitions, _CLASS, made, pooling.PLAIN, frozenset(_LATE)))
+        own.definitions = [own._text(tree) for tree in trees]
+        own._drop_imports(own.definitions)
+        self.definitions += own.definitions
+        self._seen |= own._seen
+        self._modules |= own._modules
+        for imported, names in own._names.items():
+            self._names.setdefault(imported, set()).update(names)
+        values = [each.value for each in ast.walk(root) if isinstance(each, ast.Assign)]
+        left = [{str(each.arg) for each in value.keywords} for value in values if isinstance(value, ast.Call)]
+        return [
+            {name: value for name, value in without_defaults(module, arguments).items() if name in names}
+            for names, (module, _, arguments) in zip(left, calls, strict=True)
+        ]
+
+    def shorten_texts(self) -> None:
+        """Keep the first paragraphs of docstrings alone: callers of the file have its own docstring."""
+        self.definitions = [_with_short_texts(source) for source in self.definitions]
 
     def imports(self) -> str:
         """Return the import statements, standard library first."""
@@ -217,6 +269,23 @@ class Collector:
         others = [line for line in lines if line not in standard]
         ordered = (sorted(group, key=lambda line: (line.startswith("from"), line.lower())) for group in (standard, others))
         return "\n\n".join("\n".join(group) for group in ordered if group)
+
+
+def _with_short_texts(source: str) -> str:
+    """Return the source of a definition with the first paragraph of each docstring; code and comments stay as they are."""
+    lines = source.splitlines()
+    texts = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case (
+                ast.ClassDef(body=[ast.Expr(value=ast.Constant(value=str())) as text, *_])
+                | ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str())) as text, *_])
+            ):
+                texts.append(text)
+    for text in sorted(texts, key=lambda text: -text.lineno):
+        paragraph = inspect.cleandoc(ast.literal_eval(text.value)).partition("\n\n")[0]
+        lines[text.lineno - 1 : text.end_lineno] = text_lines(paragraph + "\n" * ("\n" in paragraph), text.col_offset)
+    return "\n".join(lines)
 
 
 def _tree(source: str) -> ast.stmt:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -57,15 +58,22 @@ class _NothingDrawn(TorchFunctionMode):
         return func(*args, **given)
 
 
-def trunk_without_weights(trunk: AnyTrunk) -> nn.Module:
-    """The bare trunk for one class on the meta device: its weights have names and shapes, and are not allocated."""
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Modules that are made here are on the meta device: their weights have names and shapes, and are not allocated."""
     with _NothingDrawn(), torch.device("meta"):
+        yield
+
+
+def trunk_without_weights(trunk: AnyTrunk) -> nn.Module:
+    """The bare trunk for one class on the meta device."""
+    with weightless():
         return build_trunk(trunk, num_classes=1)
 
 
 def model_without_weights(genotype: Genotype, num_classes: int, in_channels: int = 3) -> nn.Module:
-    """The network of ``genotype`` on the meta device: its weights have names and shapes, and are not allocated."""
-    with _NothingDrawn(), torch.device("meta"):
+    """The network of ``genotype`` on the meta device."""
+    with weightless():
         return build_model(genotype, num_classes, in_channels, seed=0)
 
 

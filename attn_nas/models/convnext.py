@@ -50,8 +50,7 @@ class ConvNeXtBlock(SlottedBlock):
         """Maps ``(B, C, H, W)`` to the same shape."""
         conv, to_last, norm, expand, activation, project, to_first = self.block
         out = activation(expand(norm(to_last(self.pre_norm(conv(self.pre(x)))))))
-        if not isinstance(self.inner, nn.Identity):
-            out = to_last(self.inner(to_first(out)))  # type: ignore[unreachable]  # slots are filled from outside
+        out = to_last(self.inner(to_first(out)))
         out = self.layer_scale * self.standard(to_first(project(out)))
         return self.post(out + self.identity(x))
 

@@ -16,8 +16,8 @@ from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.run_page import RunPage
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.comparison import FEWEST, SideBySide
+from attn_nas.runs.gate_effects import gate_effects
 from attn_nas.runs.run import Run
-from attn_nas.runs.worth import gate_worth
 from attn_nas.sampling.insight import Effect, Insight
 from attn_nas.version import __version__
 
@@ -35,7 +35,7 @@ def html_report(reading: RunReading) -> str:
     shown = {each.record.key: each for each in (*([run.pick] if run.pick else []), *best, *run.front, *run.references)}
     insight = _insight(run)
     links = Anchors(shown, _pictures(run, [*shown.values()]), has_insight=insight is not None)
-    compared, worth = _compared(run), _worth(run, [*shown.values()])
+    compared, effects = _compared(run), _gate_effects(run, [*shown.values()])
     style, theme = static("style.css") + static("charts.css"), static("theme.js")
     scripts = [static(name) for name in SCRIPTS]
     why = render("parts/why.html", **insight_context(reading, insight, links)) if insight else ""
@@ -51,7 +51,7 @@ def html_report(reading: RunReading) -> str:
             "comparison": render("parts/compare.html", **comparison_context(reading, compared, links)) if compared else "",
             "insight": render("parts/insight.html", **insight_context(reading, insight, links)) if insight else "",
             "candidates": [
-                CandidatePage(reading, each, links, worth.get(each.record.key, {})).body() for each in shown.values()
+                CandidatePage(reading, each, links, effects.get(each.record.key, {})).body() for each in shown.values()
             ],
             "written_by": __version__,
         },
@@ -75,9 +75,9 @@ def _insight(run: Run) -> Insight | None:
         return None
 
 
-def _worth(run: Run, candidates: list[Candidate]) -> dict[str, Mapping[str, Effect]]:
+def _gate_effects(run: Run, candidates: list[Candidate]) -> dict[str, Mapping[str, Effect]]:
     try:
-        return gate_worth(run, candidates)
+        return gate_effects(run, candidates)
     except SpaceError:
         return {}
 

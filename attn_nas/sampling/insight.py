@@ -148,10 +148,10 @@ class Insight:
         )
 
 
-def worth_of(
+def own_effects(
     trainings: Sequence[Training], encoding: Encoding, networks: Sequence[Genotype], *, bounded: bool = True
 ) -> dict[str, tuple[Effect, ...]]:
-    """What each placement of the trained ``networks`` is worth: the change of accuracy from its site left empty to it.
+    """The effect of each placement of the trained ``networks``: the change of accuracy from its site left empty to it.
 
     Effects are those of the placements of a network in the order of its sites, by the key of the network. They are estimated
     from all ``trainings`` of a search in the space of ``encoding``; there are none for fewer than four networks. ``bounded``

@@ -1,6 +1,7 @@
 """Exported winners: they work alone, they are what was trained, and what fails its verification is not kept."""
 
 import ast
+import inspect
 import json
 import re
 import subprocess
@@ -126,8 +127,8 @@ def test_the_dashboard_shows_the_files_that_are_exported(run, tmp_path):
     """Character for character, for every candidate with weights."""
     folders = export_front(run, tmp_path)
     reading = RunReading.of(run.folder.path)
-    for candidate, folder in zip(run.front, folders, strict=True):
-        shown = CandidatePage(reading, reading.run.candidate(candidate.record.key), Addresses("run", has_runs=False)).code
+    for folder in folders:
+        shown = CandidatePage(reading, reading.run.candidate(folder.name), Addresses("run", has_runs=False)).code
         assert {f"{name}.py": text for name, _, text in shown} == {
             name: (folder / name).read_text() for name in ("model.py", "insert.py")
         }
@@ -222,6 +223,25 @@ def test_several_blocks_in_a_row_with_the_same_gate_are_a_loop():
     _check_source(genotype)
 
 
+def test_a_trunk_that_is_not_understood_is_copied_as_it_is(monkeypatch):
+    """Its source is longer, and does the same."""
+    method = "    def __init__(self, depth: int, width: int, num_classes: int, in_channels: int = 3) -> None:\n"
+    whole = "        while width < 1:\n            width += 1\n"
+    original = inspect.getsource
+    monkeypatch.setattr(inspect, "getsource", lambda item: original(item).replace(method, method + whole))
+    genotype = _everywhere(Trunk("cifar_resnet", 8, 8), ["eca"])
+    source = model_source(genotype, 7, 3, "A network.")
+    assert "class AttentionNetwork(CifarResNet):" in source
+    assert "while width < 1:" in source
+    namespace = {"__name__": "exported"}
+    exec(compile(source, "model.py", "exec"), namespace)
+    exported, ours = namespace["build_model"](), build_model(genotype, 7, seed=0)
+    exported.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(exported.eval()(images), ours.eval()(images))
+
+
 @pytest.mark.parametrize("name", ["se", "gc", "mhsa", "sk", "sge", "lsk"])
 def test_a_network_from_its_source_starts_like_ours(name):
     """Untrained weights have the distribution of the package's own: the same constants, and about the same deviations."""
@@ -292,7 +312,7 @@ def test_stage_ends_and_replacements_are_searched_and_exported(trunk, tmp_path):
 @pytest.mark.usefixtures("verified_here")
 def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch):
     """Other logits, other costs or a broken source end in an error and no folder."""
-    original = model_formats.model_source
+    original = model_formats.model_file
     breaks = {
         "the logits of model.py differ": lambda source: source.replace("return self.fc(", "return 2 * self.fc("),
         r"FLOPs and .* parameters; recorded are": lambda source: source.replace(
@@ -303,7 +323,7 @@ def test_a_failed_verification_leaves_nothing_behind(run, tmp_path, monkeypatch)
         ),
     }
     for message, spoil in breaks.items():
-        monkeypatch.setattr(model_formats, "model_source", lambda *given, spoil=spoil: spoil(original(*given)))
+        monkeypatch.setattr(model_formats, "model_file", lambda *given, spoil=spoil: spoil(original(*given)))
         with pytest.raises(ExportError, match=message):
             export_front(run, tmp_path / "models")
         assert not (tmp_path / "models").exists()

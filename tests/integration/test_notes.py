@@ -2,15 +2,16 @@
 
 import json
 import re
-import shutil
 from html import unescape
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
+from attn_nas.dashboard.serve import serve
 from attn_nas.engine.search import Search
 from attn_nas.errors import RunError, UsageError
 from attn_nas.execution.settings import Local
@@ -27,32 +28,34 @@ OWN = ("origin", "http://127.0.0.1:8090")
 
 
 @pytest.fixture(scope="module")
-def made(tiny_space, tiny_task, tmp_path_factory):
-    """The folder of a run of five candidates, to be copied."""
-    folder = tmp_path_factory.mktemp("made") / "run"
-    Search(tiny_space, run=folder, training=TableTrainer(tiny_task)).optimize(n_trials=5, confirm=0, execution=Local(workers=1))
-    return folder
+def run(tiny_space, tiny_task, tmp_path_factory):
+    """A run of five candidates."""
+    folder = tmp_path_factory.mktemp("noted") / "run"
+    return Search(tiny_space, run=folder, training=TableTrainer(tiny_task)).optimize(
+        n_trials=5, confirm=0, execution=Local(workers=1)
+    )
 
 
-@pytest.fixture
-def run(made, tmp_path):
-    """A run of five candidates without notes."""
-    return Run(shutil.copytree(made, tmp_path / "run"))
+@pytest.fixture(autouse=True)
+def without_notes(run):
+    """After each test the run has no notes."""
+    yield
+    run.folder.notes.unlink(missing_ok=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app(run):
     """A dashboard of the run that takes notes."""
     return dashboard_app(Library(run.folder.path), Rules.of("127.0.0.1", None, notes=True))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(run):
     """The page of one candidate."""
     return f"/runs/run/candidates/{run.candidates[1].record.key}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def send(app, ask, page):
     """Sends the form of the page with these fields, and its token unless another is given."""
     token = re.search(r'name="token" value="([^"]+)"', ask(app, page).text)[1]
@@ -183,3 +186,13 @@ def test_notes_do_not_change_what_a_run_is(run):
     """A run with notes opens as before."""
     write_note(run.folder, run.candidates[0].record.key, Note("", starred=True))
     assert [each.record.key for each in Run(run.folder.path).candidates] == [each.record.key for each in run.candidates]
+
+
+def test_the_command_takes_notes_unless_it_is_read_only(run, serving):
+    """Over the wire; the option contradicts that which allows changes of the raw study."""
+    address = f"runs/run/candidates/{run.candidates[1].record.key}"
+    for options, has_form in (({}, True), ({"read_only": True}, False)):
+        with serving(run.folder.path.parent, **options) as served, urlopen(f"{served.address}{address}") as answer:
+            assert (b'<form class="noting"' in answer.read()) == has_form
+    with pytest.raises(UsageError, match="--read-only and --allow-edit contradict"):
+        serve(run.folder.path, read_only=True, allow_edit=True)

@@ -22,8 +22,8 @@ from attn_nas.report.pages.next_steps import NextSteps
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.report.pages.steps import steps_of
 from attn_nas.report.pages.trust import Trust
+from attn_nas.runs.gate_effects import gate_effects
 from attn_nas.runs.run import Run
-from attn_nas.runs.worth import gate_worth
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.metric import Metric
 
@@ -272,17 +272,17 @@ def test_candidates_have_one_row_each_and_are_found(first, get):
     assert "No candidate matches the filters" in get("/runs/run/candidates?c_q=nonesuch").text
 
 
-def test_a_gate_is_worth_what_the_network_loses_without_it(first, get):
-    """The gate in block 0 is worth the gain; those elsewhere are worth nothing, and may be left out."""
+def test_the_effect_of_a_gate_is_what_the_network_loses_without_it(first, get):
+    """The gate in block 0 has the whole effect; those elsewhere have none, and may be left out."""
     candidate = max((each for each in first.candidates if all(each.record.genotype.placements)), key=lambda each: each.accuracy)
-    (worth,) = gate_worth(first, [candidate]).values()
-    assert 0.1 < worth["block 0"].change < 0.3
-    assert worth["block 0"].low > 0
-    assert worth["block 1"].low <= 0 <= worth["block 1"].high
+    (effects,) = gate_effects(first, [candidate]).values()
+    assert 0.1 < effects["block 0"].change < 0.3
+    assert effects["block 0"].low > 0
+    assert effects["block 1"].low <= 0 <= effects["block 1"].high
     part = get(f"/runs/run/candidates/{candidate.record.key}/gates").text
     assert "without it" in part
     assert "after 2 epochs" in part
-    assert gate_worth(first, [first.candidate(first.verdict.bare)]) == {first.verdict.bare: {}}
+    assert gate_effects(first, [first.candidate(first.verdict.bare)]) == {first.verdict.bare: {}}
 
 
 def test_an_unknown_key_suggests_the_closest(first, get):

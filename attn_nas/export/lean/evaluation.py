@@ -6,7 +6,7 @@ import ast
 import copy
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -30,6 +30,7 @@ from attn_nas.export.lean.values import (
     rolled,
     some_items,
 )
+from attn_nas.models.convnext import Permute
 
 _PURE = {
     range,
@@ -98,9 +99,9 @@ class Setting:
 
     ``find`` gives the object of a global name, or None. ``methods`` are those of the class by name, ``attributes`` its known
     ones. ``empty`` are slots without a module in all instances. ``instance`` is the module itself, where its structure may be
-    used, and with ``sizes`` also the integers among its attributes. In a ``constructor``, checks of arguments are dropped.
-    Methods of ``inlined`` are written where they are called. ``plain`` says that no tracer is at work, ``is_root`` that the
-    class is that of the network.
+    used, and with ``sizes`` also the integers among its attributes. In a ``constructor``, checks of arguments are dropped,
+    unless there are to be ``checks``. Methods of ``inlined`` are written where they are called. ``plain`` says that no tracer
+    is at work, ``is_root`` that the class is that of the network.
     """
 
     find: Callable[[str], Known | None]
@@ -111,6 +112,7 @@ class Setting:
     instance: nn.Module | None = None
     sizes: bool = False
     constructor: bool = False
+    checks: bool = False
     inlined: frozenset[str] = frozenset()
     plain: bool = False
     is_root: bool = False
@@ -156,11 +158,19 @@ class Evaluation:
         return self._frames[-1]
 
     def function(self, node: ast.FunctionDef, known: Mapping[str, Value], parents: Sequence[ast.FunctionDef] = ()) -> None:
-        """Evaluate a whole function, whose parameters have ``known`` values or are variables."""
+        """Evaluate a whole function, whose parameters have ``known`` values or are variables.
+
+        Raises:
+            UnclearError: it has code that is not understood, or that fails with the known values.
+
+        """
         values: dict[str, Value] = {each.arg: name(each.arg) for each in parameters(node)}
         self._taken = {*values}
         self._frames = [Frame({**values, **known}, parents=parents)]
-        self._run(node.body, is_top=True)
+        try:
+            self._run(node.body, is_top=True)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UnclearError(f"{node.name}: {error}") from error
         self.out = _looped(self.out)
 
     # Statements
@@ -309,11 +319,8 @@ class Evaluation:
 
     def bind(self, variable: str, value: Value) -> None:
         """Give a variable a value; a statement remains if that is not known."""
-        if (
-            isinstance(value, Items)
-            and not self.setting.constructor
-            and any(isinstance(each, ast.expr) for each in value.values)
-        ):
+        is_whole = not self.setting.constructor or self.setting.checks
+        if isinstance(value, Items) and is_whole and any(isinstance(each, ast.expr) for each in value.values):
             value = lifted(value)
         if not isinstance(value, ast.expr):
             self.frame.values[variable] = value
@@ -418,12 +425,17 @@ class Evaluation:
         if known is not None:
             self._run(statement.body if known else statement.orelse)
             return
-        if self.setting.constructor and not statement.orelse and isinstance(statement.body[-1], ast.Raise):
+        if self._is_check(statement):
             return
         self._settle(_changed(statement.body) | _changed(statement.orelse))
         body, orelse = self._inside(statement.body), self._inside(statement.orelse)
         if body or orelse:
             self.out.append(ast.If(lifted(test), body or [ast.Pass()], orelse))
+
+    def _is_check(self, statement: ast.If) -> bool:
+        """True for a check of an argument, which is not needed where all arguments are known."""
+        is_check = not statement.orelse and isinstance(statement.body[-1], ast.Raise)
+        return is_check and self.setting.constructor and not self.setting.checks
 
     def _inside(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """Evaluate statements that may not be run; the values of the variables that they change are not known afterwards."""
@@ -569,8 +581,6 @@ class Evaluation:
 
     def _call(self, node: ast.Call) -> Value:
         function = node.func
-        if _is_empty_test(node, self.setting.empty):
-            return Known(True)
         if isinstance(function, ast.Attribute):
             on_own = isinstance(function.value, ast.Name) and isinstance(self.frame.values.get(function.value.id), Own)
             if on_own and function.attr in self.setting.empty and len(node.args) == 1 and not node.keywords:
@@ -620,7 +630,7 @@ class Evaluation:
             arguments, keywords = self._arguments(node)
             return ast.Call(target.path, arguments, keywords)
         given = self.value(node.args[0])
-        if type(target.module) is nn.Identity and not (target.parent and target.parent.is_sequence):
+        if self.setting.is_root and type(target.module) is nn.Identity and not (target.parent and target.parent.is_sequence):
             return given
         return called_part(target, lifted(given), self.setting.is_root)
 
@@ -876,15 +886,6 @@ class Evaluation:
         return bound
 
 
-def _is_empty_test(node: ast.Call, empty: Collection[str]) -> bool:
-    """True for ``isinstance(self.SLOT, nn.Identity)`` of an empty slot."""
-    match node:
-        case ast.Call(ast.Name(id="isinstance"), [ast.Attribute(ast.Name(id="self"), attr=slot), kind]):
-            return slot in empty and ast.unparse(kind) == "nn.Identity"
-        case _:
-            return False
-
-
 def _as_loop(arguments: list[ast.expr]) -> list[ast.expr]:
     """Arguments, of which a list of one loop is the loop itself."""
     match arguments:
@@ -958,9 +959,18 @@ def called_part(part: Part, given: ast.expr, is_root: bool) -> ast.expr:
     if container is None or not container.is_sequence:
         return ast.Call(part.path, [given], [])
     start, inner, before = part.index, given, getattr(given, "span", None)
+    if before and before.stop == before.start + 1 and _undoes(before.container.children()[before.start].module, part.module):
+        undone: ast.expr = before.inner
+        return undone
     if before and before.stop == start and ast.dump(before.container.path) == ast.dump(container.path):
         start, inner = before.start, before.inner
     return called(container, start, part.index + 1, inner, is_root)
+
+
+def _undoes(first: nn.Module, second: nn.Module) -> bool:
+    """True if the second module only permutes the dimensions of a map back."""
+    orders = [module.order for module in (first, second) if isinstance(module, Permute)]
+    return len(orders) == 2 and [orders[0][each] for each in orders[1]] == [*range(len(orders[0]))]
 
 
 def called(container: Part, start: int, stop: int, inner: ast.expr, is_root: bool) -> ast.expr:

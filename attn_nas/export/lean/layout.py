@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,6 +72,9 @@ def docstring(text: str, indent: int) -> list[str]:
     first, *rest = escaped.split("\n")
     space = " " * indent
     lines = [f'{space}"""{first}', *(f"{space}{line}" if line else "" for line in rest)]
+    if len(lines) == 1 and len(lines[0]) + len('"""') > LINE:
+        wrapped = textwrap.wrap(lines[0].strip(), LINE - indent - 6, break_long_words=False, break_on_hyphens=False)
+        lines = [*(f"{space}{line}" for line in wrapped), ""]
     lines[-1] = f'{lines[-1] or space}"""'
     return lines
 

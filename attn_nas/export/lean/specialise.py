@@ -56,12 +56,17 @@ class Definition:
 
 @dataclass(eq=False)
 class Program:
-    """Definitions by name, each after those that it uses; ``root`` is the class of the ``network``."""
+    """Definitions by name, each after those that it uses; ``root`` is the class of the ``network``.
+
+    ``plain`` has expressions that take the place of functions. Parameters of the names ``kept`` stay, with the checks of
+    arguments and the docstrings.
+    """
 
     definitions: dict[str, Definition]
     root: str
     network: nn.Module
     plain: Mapping[str, str] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
     def find(self, definition: Definition) -> Callable[[str], Known | None]:
         """How the global names of a definition are found."""
@@ -83,7 +88,12 @@ class Program:
 
 
 def specialised(program: Program) -> list[ast.stmt]:
-    """Return the definitions of a program, specialised."""
+    """Return the definitions of a program, specialised.
+
+    Raises:
+        UnclearError: the class of the network, or one whose base class is merged into it, is not understood.
+
+    """
     _merge_bases(program)
     uses = Uses()
     for definition in reversed([*program.definitions.values()]):
@@ -92,7 +102,7 @@ def specialised(program: Program) -> list[ast.stmt]:
     _remove_unused(program)
     _inline_functions(program)
     for definition in program.definitions.values():
-        _tidy(definition.node)
+        _tidy(definition.node, ordered=bool(program.kept))
     for _ in range(len(program.definitions) + 2):
         if not (_drop_parameters(program) | _remove_unused(program)):
             break
@@ -100,7 +110,7 @@ def specialised(program: Program) -> list[ast.stmt]:
     constructor = _method(root, "__init__") if isinstance(root, ast.ClassDef) else None
     if constructor is not None:
         constructor.body = _looped_assignments(constructor.body)
-    for definition in program.definitions.values():
+    for definition in program.definitions.values() if not program.kept else ():
         _shorten_texts(definition)
     return [definition.node for definition in program.definitions.values()]
 
@@ -223,10 +233,15 @@ class _Specialiser:
             return
         calls = self.uses.of(node.name)
         self.definition.in_constructors = bool(calls) and all(inside for _, inside in calls)
+        if self.program.kept and any(isinstance(each, ast.Raise) for each in ast.walk(node)):
+            return
         known = self._known(node, [call for call, _ in calls], skip=0)
         statements = []
         for is_plain in (True, False):
-            evaluation = Evaluation(Setting(self.find, constructor=self.definition.in_constructors, plain=is_plain))
+            setting = Setting(
+                self.find, constructor=self.definition.in_constructors, checks=bool(self.program.kept), plain=is_plain
+            )
+            evaluation = Evaluation(setting)
             evaluation.function(node, known)
             statements = evaluation.out
             if not is_plain or _is_straight(statements):
@@ -275,7 +290,7 @@ class _Specialiser:
         body: list[ast.stmt] | None = None
         assigned: dict[str, list[Value]] = {}
         if first is not None:
-            evaluation = Evaluation(Setting(self.find, constructor=True, plain=False, is_root=is_root))
+            evaluation = Evaluation(Setting(self.find, constructor=True, checks=bool(self.program.kept), is_root=is_root))
             evaluation.function(first, {"self": Own(), **known}, parents=parents)
             body, assigned = evaluation.out, evaluation.assigned
         attributes = self._attributes(node, assigned)
@@ -526,7 +541,7 @@ def _drop_parameters(program: Program) -> bool:
         bound = [bound_arguments(function, call, skip) for call in calls]
         if any(each is None for each in bound):
             continue
-        unused = {each.arg for each in parameters(function)[skip:] if not _is_read(function, each.arg)}
+        unused = {each.arg for each in parameters(function)[skip:] if not _is_read(function, each.arg)} - program.kept
         before = defaults(function)
         if unused:
             dropped = True
@@ -588,7 +603,7 @@ def _inline_functions(program: Program) -> None:
         node = definition.node
         if not isinstance(node, ast.FunctionDef) or definition.module is None:
             continue
-        _tidy(node)
+        _tidy(node, ordered=bool(program.kept))
         body, number = node.body[len(_text(node.body)) :], len(uses.of(node.name))
         expression = _as_expression(body)
         replacing: ast.NodeTransformer
@@ -706,7 +721,7 @@ def _is_simple(node: ast.expr) -> bool:
 # Tidying
 
 
-def _tidy(node: ast.stmt) -> None:
+def _tidy(node: ast.stmt, *, ordered: bool) -> None:
     """Remove variables that are not used, those of one use in constructors, and what has no effect."""
     _Folded().visit(node)
     for function in [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef)]:
@@ -714,7 +729,7 @@ def _tidy(node: ast.stmt) -> None:
         if is_constructor:
             _FoldedSizes().visit(function)
         for _ in range(len(function.body) + 1):
-            if not _tidied(function, everywhere=is_constructor):
+            if not _tidied(function, everywhere=is_constructor, ordered=ordered):
                 break
         match function.body:
             case [*_, ast.Assign(targets=[ast.Name(id=variable)], value=value), ast.Return(value=ast.Name(id=returned))]:
@@ -777,15 +792,23 @@ def _is_equal(node: ast.expr, default: Any) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is type(default) and node.value == default
 
 
-def _tidied(function: ast.FunctionDef, *, everywhere: bool) -> bool:
-    """Remove one variable; ``everywhere`` says that its value may be computed later than now. False if there is none."""
+def _draws(value: ast.expr) -> bool:
+    """True if a value may be a new module, whose weights are drawn."""
+    return any(isinstance(each, ast.Call) and not isinstance(each.func, ast.Name) for each in ast.walk(value))
+
+
+def _tidied(function: ast.FunctionDef, *, everywhere: bool, ordered: bool) -> bool:
+    """Remove one variable; False if there is none.
+
+    ``everywhere`` says that a value may be computed later than now, ``ordered`` that weights must be drawn in the same order.
+    """
     for number, statement in enumerate(function.body):
         if not (isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None):
             continue
         target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
         if not isinstance(target, ast.Name):
             continue
-        if everywhere and _moved(function, number, target.id, statement.value):
+        if everywhere and not (ordered and _draws(statement.value)) and _moved(function, number, target.id, statement.value):
             return True
         uses = [each for each in ast.walk(function) if isinstance(each, ast.Name) and each.id == target.id]
         stores = [each for each in uses if isinstance(each.ctx, ast.Store)]
@@ -806,8 +829,8 @@ def _tidied(function: ast.FunctionDef, *, everywhere: bool) -> bool:
             for each in ast.walk(loop)
             if isinstance(each, ast.Name) and each.id == target.id
         ]
-        may_move = isinstance(statement.value, ast.Name | ast.Constant) or (loads == 1 and not in_loop)
-        if may_move:
+        is_plain = isinstance(statement.value, ast.Name | ast.Constant)
+        if is_plain or (loads == 1 and not in_loop and not (ordered and _draws(statement.value))):
             for position, other in enumerate(later):
                 function.body[number + 1 + position] = _Replaced({target.id: statement.value}).visit(other)
             function.body.pop(number)

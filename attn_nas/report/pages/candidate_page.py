@@ -41,17 +41,17 @@ class SiteCost:
 
 @dataclass(frozen=True)
 class CandidatePage:
-    """Content of the page of ``candidate``; ``worth`` is that of its gates by site, None as long as it is not estimated."""
+    """Content of the page of ``candidate``; ``effects`` are those of its gates by site, None until they are estimated."""
 
     reading: RunReading
     candidate: Candidate
     links: Links
-    worth: Mapping[str, Effect] | None = None
+    effects: Mapping[str, Effect] | None = None
 
     @property
     def gates_link(self) -> str | None:
-        """Link to the part with the worth of each gate, which a page of a server loads later; None if it has that already."""
-        is_known = self.worth is not None or not self.candidate.record.genotype.num_attended
+        """Link to the part with the effect of each gate, which a page of a server loads later; None if it has them already."""
+        is_known = self.effects is not None or not self.candidate.record.genotype.num_attended
         return self.links.file(self.candidate, "gates") if not is_known else None
 
     def without(self, site: str) -> Candidate | None:
@@ -116,7 +116,7 @@ class CandidatePage:
         return render("parts/candidate.html", **self.context)
 
     def gates(self) -> str:
-        """Render the table of gates with their costs and their worth."""
+        """Render the table of gates with their costs and effects."""
         return render("parts/gates.html", **self.context)
 
     def html(self) -> str:
@@ -134,7 +134,7 @@ class CandidatePage:
             "run": self.reading.run,
             "reading": self.reading,
             "links": self.links,
-            "worth": self.worth or {},
+            "effects": self.effects or {},
             "longest_note": LONGEST,
             "title": f"{capitalised(self.candidate.name)} - {self.reading.name}",
         }

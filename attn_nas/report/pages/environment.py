@@ -46,7 +46,7 @@ def environment() -> Environment:
         duration=duration,
         short=short,
         stamp=_stamp,
-        shell=shlex.quote,
+        quoted=shlex.quote,
         markup=Markup,
         label=reference_label,
         capitalised=capitalised,

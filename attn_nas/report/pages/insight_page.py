@@ -21,7 +21,7 @@ def insight_context(reading: RunReading, insight: Insight | None, links: Links) 
         "run": reading.run,
         "reading": reading,
         "links": links,
-        "title": f"Insight - {reading.name}",
+        "title": f"Why it works - {reading.name}",
     }
 
 
@@ -33,7 +33,7 @@ def _sentence(reading: RunReading, insight: Insight) -> str:
         return f"No placement alone has an effect beyond noise {run.verdict.after}."
     best = max(sure, key=lambda effect: effect.change)
     found = (
-        f"Alone on the bare trunk, {written(best.what)} at {best.site} adds most: {run.metric.signed(best.change, 1)} "
+        f"Alone, without other attention, {written(best.what)} at {best.site} adds most: {run.metric.signed(best.change, 1)} "
         f"{run.metric.change_unit}".rstrip()
     )
     if insight.added is None:
@@ -48,7 +48,7 @@ def _sentence(reading: RunReading, insight: Insight) -> str:
 def _way(additions: Additions, reading: RunReading) -> dict[str, Any]:
     """One heat map with its heading and its tables by mechanism, position and site."""
     key = additions.network
-    heading = f"Added to {reading.run.candidate(key).name}" if key else "Alone on the bare trunk"
+    heading = f"Added to {reading.run.candidate(key).name}" if key else "Alone, without other attention"
     return {
         "heading": heading,
         "key": key,

@@ -38,7 +38,7 @@ class NextSteps:
         """The full training of the pick, its references and wider trunks."""
         picked = [self.run.pick] if self.run.pick else []
         return NextStep(
-            "Train the pick, the references and wider trunks in full, and score them on the test split",
+            "Train the pick, the references and wider networks without attention in full",
             f"attn-nas retrain {self._where}",
             _predicted(lambda: Retraining(self.run, picked).seconds(1)),
         )

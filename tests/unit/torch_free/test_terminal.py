@@ -329,11 +329,8 @@ def test_small_changes_keep_a_digit(share, text):
 
 def test_a_score_says_after_which_training():
     assert [after_epochs(number) for number in (1, 3)] == ["after 1 epoch", "after 3 epochs"]
-    assert (capitalised("no attention"), capitalised("scSE in block 0"), capitalised("")) == (
-        "No attention",
-        "ScSE in block 0",
-        "",
-    )
+    names = ["no attention", "scSE in block 0", "non-local in block 1", ""]
+    assert [*map(capitalised, names)] == ["No attention", "scSE in block 0", "Non-local in block 1", ""]
 
 
 def test_a_pipe_is_wide_enough_for_tables_unless_told(monkeypatch):

@@ -1,4 +1,4 @@
-"""What the gates of candidates are worth, estimated from all trainings of their run."""
+"""Effects of the gates of candidates, estimated from all trainings of their run."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
-from attn_nas.sampling.insight import Effect, worth_of
+from attn_nas.sampling.insight import Effect, own_effects
 from attn_nas.space.encoding import Encoding
 
 
-def gate_worth(run: Run, candidates: Sequence[Candidate]) -> dict[str, Mapping[str, Effect]]:
-    """What the score of each of the ``candidates`` of ``run`` loses where a gate is left out, by key and then by site.
+def gate_effects(run: Run, candidates: Sequence[Candidate]) -> dict[str, Mapping[str, Effect]]:
+    """The effect of each gate of the ``candidates`` of ``run``: the change from its site left empty to it, by key and site.
 
     It is empty for a run of fewer than four networks, and for candidates without an estimate.
 
@@ -20,5 +20,5 @@ def gate_worth(run: Run, candidates: Sequence[Candidate]) -> dict[str, Mapping[s
 
     """
     judged = [each.record.genotype for each in candidates if each.belief]
-    found = worth_of(run.trainings, Encoding(run.space), judged, bounded=run.metric.bounded)
+    found = own_effects(run.trainings, Encoding(run.space), judged, bounded=run.metric.bounded)
     return {key: {effect.site: effect for effect in effects} for key, effects in found.items()}
