@@ -267,7 +267,7 @@ class Run:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """Names of the networks of all trials by key, such as ``ECA before block 0``; each is different."""
+        """Names of the networks by key, such as ``ECA before block 0``; each is different, and as the search has called it."""
         return names_of(record.genotype for record in self.records)
 
     @property
