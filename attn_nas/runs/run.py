@@ -363,7 +363,7 @@ class Run:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Verdict, front, references and failures as plain data."""
+        """Verdict, pick, front, references and failures as plain data; ``pick`` is a key, ``picked`` its row as in the front."""
         metric = self.metric
         floor, *worst = self.reference_point
         within = {limit: self.best_within(limit) for limit in WITHIN}
@@ -385,6 +385,7 @@ class Run:
             "verdict": self.verdict.to_dict(),
             "pick": self.verdict.pick,
             "pick_name": self.pick.name if self.pick else None,
+            "picked": self.pick.to_dict() if self.pick else None,
             "best": self.verdict.best,
             "best_within": {limit: found.record.key if found else None for limit, found in within.items()},
             "front": [candidate.to_dict() for candidate in self.front],
