@@ -19,22 +19,30 @@ LOADING = (
 _WEIGHTS = """\
 Its weights are in a file beside it:
 
+    from safetensors.torch import load_file
+
     model = build_model()
-    model.load_state_dict(safetensors.torch.load_file("model.safetensors"))
+    model.load_state_dict(load_file("model.safetensors"))
 """
 _WIDTH = 120
 
 
-def model_file(genotype: Genotype, task: Task, about: tuple[str, ...]) -> str:
-    """Return ``model.py``; the docstring has the paragraphs ``about`` the network, and how its weights are loaded."""
+def model_file(genotype: Genotype, task: Task, about: tuple[str, ...], *, has_weights: bool = True) -> str:
+    """Return ``model.py``; the docstring has the paragraphs ``about`` the network.
+
+    With ``has_weights`` it also says how the weights are loaded from the file beside it.
+    """
     paragraphs = ["\n".join(textwrap.wrap(each, _WIDTH)) if each[:1].strip() else each for each in about]
-    paragraphs.append(_WEIGHTS)
+    if has_weights:
+        paragraphs.append(_WEIGHTS)
     return model_source(genotype, task.num_classes, task.channels, "\n\n".join(paragraphs))
 
 
 def file_of(candidate: Candidate) -> str:
-    """Return ``model.py`` of a candidate with weights of its search."""
-    return model_file(candidate.record.genotype, candidate.run.task, about(candidate, reached(candidate)))
+    """Return ``model.py`` of a candidate, with what its search knows of it; weights are mentioned only if they were kept."""
+    record, run = candidate.record, candidate.run
+    has_weights = run.folder.weights_of(record.key).exists()
+    return model_file(record.genotype, run.task, about(candidate, reached(candidate)), has_weights=has_weights)
 
 
 def about(candidate: Candidate, reached: str) -> tuple[str, ...]:

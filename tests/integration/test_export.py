@@ -20,7 +20,7 @@ from attn_nas.errors import ExportError, RunError
 from attn_nas.execution.settings import Local
 from attn_nas.export import FORMATS, Recorded, Winner, export_candidates, export_front, export_winners, model_formats
 from attn_nas.export.meaning import Meaning, Preprocessing, Reported
-from attn_nas.export.model_file import about, model_file, reached
+from attn_nas.export.model_file import about, file_of, model_file, reached
 from attn_nas.export.source import model_source
 from attn_nas.models.build import build_model
 from attn_nas.models.slots import SlottedBlock
@@ -211,6 +211,18 @@ def test_the_source_of_one_gate_is_as_short_as_by_hand(run):
     assert len(source.splitlines()) <= 80
     assert "self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)" in source
     assert "self.blocks[0].pre = EfficientChannelAttention()" in source
+
+
+def test_the_source_of_a_candidate_without_weights_does_not_speak_of_them(run, monkeypatch, tmp_path):
+    """With weights it says how they are loaded, in code that runs as it is written."""
+    candidate = run.front[0]
+    loading = 'from safetensors.torch import load_file\n\n    model = build_model()\n    model.load_state_dict(load_file("model'
+    assert loading in file_of(candidate)
+    monkeypatch.setattr(type(run.folder), "weights_of", lambda _, key: tmp_path / key)
+    source = file_of(candidate)
+    assert "safetensors" not in source
+    assert "weights" not in source.partition("import")[0]
+    assert f"candidate {candidate.record.key}" in source
 
 
 def test_several_blocks_in_a_row_with_the_same_gate_are_a_loop():
