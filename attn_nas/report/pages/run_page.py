@@ -24,6 +24,7 @@ from attn_nas.report.pages.steps import SearchStep, steps_of
 from attn_nas.report.pages.trial_table import COLUMNS, PAGE_SIZE, STATES, TrialTable
 from attn_nas.report.pages.trust import Trust
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.next_steps import more_networks, resume_command
 
 RESTLESS_PARTS = ("status", "workers")
 LIVE_PARTS = ("hero", "cards", "trust", "next", "growth", "failures")
@@ -89,7 +90,18 @@ class RunPage:
     @cached_property
     def next(self) -> NextSteps | None:
         """Commands that follow from the result, with their times; None while the search runs, for it changes both."""
-        return None if self.reading.state == "running" else NextSteps(self.reading.run)
+        state = self.reading.state
+        return None if state == "running" else NextSteps(self.reading.run, stopped=state == "stopped")
+
+    @property
+    def resume(self) -> str:
+        """The command with which the search goes on."""
+        return resume_command(self.reading.run)
+
+    @property
+    def more(self) -> str:
+        """The command that trains more networks than the budget allowed."""
+        return more_networks(self.reading.run).command
 
     @cached_property
     def table(self) -> CandidateTable:
