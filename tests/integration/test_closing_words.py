@@ -1,5 +1,6 @@
 """What a person sees of a search: lines, the live picture, the closing words."""
 
+import dataclasses
 import io
 import json
 import re
@@ -11,12 +12,14 @@ from attn_nas.engine.search import Search
 from attn_nas.execution.settings import Local
 from attn_nas.format import capitalised, signed_percent
 from attn_nas.runs.pick_words import PickWords
+from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
 from attn_nas.terminal.closing import claim_lines, closing_lines
 from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
+from attn_nas.training import StepProfile
 
 
 def test_the_closing_words_end_with_the_pick_its_verdict_and_one_command(tiny_space, tmp_path):
@@ -88,3 +91,28 @@ def test_the_words_of_the_pick_tell_what_an_audit_has_found(tiny_space, tmp_path
     for damaged in ("{", "[]", json.dumps({**document, "lines": rows[:1]}), json.dumps({**document, "plan": None})):
         (tmp_path / "audit.json").write_text(damaged)
         assert "audit" not in PickWords.of(run).warning
+
+
+@pytest.mark.parametrize(
+    ("of_bare", "note"),
+    [
+        (1.04, None),
+        (0.94, "Step times are not shown: the network without attention took 0.94 times its own time"),
+        (None, "Step times are not shown: the network without attention was not timed."),
+    ],
+)
+def test_step_times_are_shown_where_no_attention_takes_its_own_time(table_search, of_bare, note):
+    """Else other programs kept the machine busy, and a ratio says nothing about its network."""
+    run = Run(table_search(n_trials=3, confirm=0).folder.path)
+    ratios = {record.key: 1.5 if record.genotype.num_attended else of_bare for record in run.records}
+    records = [
+        dataclasses.replace(record, profile=ratio and StepProfile(0.1, 0.1, 0.1, 9.0, ratio, 1.0, 1.0, 1.0))
+        for record in run.records
+        if (ratio := ratios[record.key]) or not record.genotype.num_attended
+    ]
+    contents = dataclasses.replace(run._contents, records=records)
+    timed = Run(contents)
+    shown = {candidate.ratios.get("step_time") for candidate in timed.candidates}
+    assert shown == ({1.04, 1.5} if note is None else {None})
+    assert (timed.note_of_times or "").startswith(note or "")
+    assert (timed.note_of_times is None) == (note is None)
