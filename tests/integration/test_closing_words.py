@@ -137,6 +137,7 @@ def test_one_command_goes_on_and_it_ends(search_in, tiny_task, tmp_path, monkeyp
     assert resume_limit(run) == (" --time-budget 1h" if timeout else "")
 
 
+@pytest.mark.parametrize(
     ("of_bare", "note"),
     [
         (1.04, None),

@@ -16,16 +16,23 @@ from attn_nas.dashboard.library import Library
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.events.progress import SearchProgress
 from attn_nas.events.types import ConfirmationStarted, ExportAdvanced, SearchFinished, SearchStarted
+from attn_nas.report.charts.front_data import front_data
+from attn_nas.report.document import html_report
+from attn_nas.report.pages import run_page
 from attn_nas.report.pages.candidate_table import CandidateTable
 from attn_nas.report.pages.hero import Hero, budget_card, cards_of, cost_of
+from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.next_steps import NextSteps
 from attn_nas.report.pages.reading import RunReading
+from attn_nas.report.pages.run_page import RunPage
 from attn_nas.report.pages.steps import steps_of
 from attn_nas.report.pages.trust import Trust
+from attn_nas.report.pick_label import pick_label
 from attn_nas.runs.gate_effects import gate_effects
 from attn_nas.runs.run import Run
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.metric import Metric
+from attn_nas.space.trunks import Trunk
 
 RECORDED = Path(__file__).parents[2] / "docs" / "pictures" / "run.tar.xz"
 
@@ -87,6 +94,39 @@ def test_a_run_without_a_finding_says_so_first(nothing):
     assert "with more epochs, images or seeds" in hero.caution
 
 
+def test_nothing_is_recommended_where_nothing_is_shown_to_be_better(first, nothing, monkeypatch):
+    """Hero, card, tags and chart say the same of the pick: for no attention, and where that has no score."""
+    assert {pick_label(nothing), front_data(nothing, (), lambda _: None)["marked"][nothing.pick.record.key]} == {
+        "nothing better found"
+    }
+    assert cards_of(nothing)[0].heading == "Nothing better found"
+    cheapest = next(each for each in nothing.candidates if each.record.genotype.num_attended)
+    picking = replace(nothing.verdict.picking, bare=None)
+    monkeypatch.setattr(nothing, "verdict", replace(nothing.verdict, pick=cheapest.record.key, picking=picking))
+    assert Hero(nothing).kicker == cards_of(nothing)[0].heading == "Cheapest tested"
+    assert front_data(nothing, (), lambda _: None)["marked"][cheapest.record.key] == "cheapest tested"
+    assert NextSteps(nothing).steps[0].command.endswith(f"--confirm {nothing.manifest.confirm + 1}")
+    assert "recommended" not in html_report(RunReading(nothing, SearchProgress(), is_worked_in=False)).lower()
+    assert pick_label(first) == "recommended"
+
+
+def test_a_pick_that_cheaper_networks_may_equal_is_not_called_better_than_all_cheaper(first, monkeypatch):
+    """The words of the verdict stand in its place."""
+    best = first.verdict.best
+    monkeypatch.setattr(first, "verdict", replace(first.verdict, kind="winner", pick=best))
+    assert Hero(first).sentences[-1].startswith("It is more accurate than every cheaper network")
+    monkeypatch.setattr(first, "verdict", replace(first.verdict, kind="tie", pick=best))
+    assert Hero(first).sentences[-1] == first.verdict.text
+
+
+def test_commands_are_shown_only_where_they_can_be_used(first, recorded, monkeypatch):
+    """Other trunks cannot be trained for a network of a user's own, nor after they were."""
+    page = RunPage(RunReading.of(first.folder.path), Addresses("run", has_runs=False), {})
+    assert f"<code>attn-nas baseline {first.folder.path}</code> adds trunks" in page.part("front")
+    monkeypatch.setattr(run_page, "Host", Trunk)
+    assert "attn-nas baseline" not in page.part("front")
+
+
 def test_the_words_of_the_recorded_run(recorded):
     """It was not confirmed enough: the words claim nothing, and say after which training."""
     hero = Hero(recorded)
@@ -107,10 +147,10 @@ def test_without_a_candidate_there_is_nothing_to_say(first, monkeypatch):
     ("budget", "heading", "problem"),
     [
         ("", None, ""),
-        ("+3%", "Best within +3%", ""),
-        (" 3 % ", "Best within 3 %", ""),
-        ("+200k", "Best within +200k", ""),
-        ("10M", "Best within 10M", ""),
+        ("+3%", "Pick within +3%", ""),
+        (" 3 % ", "Pick within 3 %", ""),
+        ("+200k", "Pick within +200k", ""),
+        ("10M", "Pick within 10M", ""),
         ("much", None, "'much' is not a limit: write a total"),
         ("-5%", None, "is not a limit"),
         ("<script>", None, "is not a limit"),
@@ -118,7 +158,7 @@ def test_without_a_candidate_there_is_nothing_to_say(first, monkeypatch):
 )
 def test_a_budget_that_a_user_types(first, budget, heading, problem):
     """A card is added, or the page says how to write it."""
-    assert [card.heading for card in cards_of(first)] == ["Recommended", "Best within +1 %", "Best within +5 %"]
+    assert [card.heading for card in cards_of(first)] == ["Recommended", "Pick within +1 %", "Pick within +5 %"]
     if problem:
         with pytest.raises(SpaceError, match=problem):
             budget_card(first, budget)
@@ -146,6 +186,13 @@ def test_costs_are_said_with_their_direction(first):
         assert re.fullmatch(
             r"adds nothing|(adds|saves) \d+\.\d\d % of the FLOPs( and (saves |adds )?[\d,]+ parameters?)?", cost_of(candidate)
         )
+
+
+def test_every_cost_that_the_search_minimised_is_said(first, monkeypatch):
+    """Operations as shares, times as ratios; a time that was not measured is left out."""
+    monkeypatch.setattr(Run, "axes", ("macs", "step_time", "latency"))
+    timed = replace(first.pick, costs={"step_time": 1.064, "latency": float("nan")})
+    assert re.search(r"( and |adds )\d+\.\d\d % of the MACs, a training step takes 1\.06 times as long$", cost_of(timed))
 
 
 def test_ties_are_marked_among_the_networks_that_matter(first, nothing):
