@@ -10,17 +10,22 @@ from pathlib import Path
 import pytest
 from placed import First, Nothing
 
+from attn_nas.dashboard import app as app_module
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.events.progress import SearchProgress
-from attn_nas.events.types import ConfirmationStarted, ExportAdvanced, SearchFinished, SearchStarted
+from attn_nas.events.types import ConfirmationStarted, ExportAdvanced, SearchFinished, SearchStarted, TrialStarted
+from attn_nas.report import document
 from attn_nas.report.charts.front_data import front_data
 from attn_nas.report.document import html_report
 from attn_nas.report.pages import run_page
 from attn_nas.report.pages.candidate_table import CandidateTable
+from attn_nas.report.pages.comparison_page import choice_context
+from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.hero import Hero, budget_card, cards_of, cost_of
+from attn_nas.report.pages.insight_page import insight_context
 from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.next_steps import NextSteps
 from attn_nas.report.pages.reading import RunReading
@@ -284,6 +289,7 @@ END = SearchFinished(run="run", why="budget", finished=16, confirmed=5, budget=1
         ((_started(finished=16), ROUND, END, ExportAdvanced(done=1, models=4, time=0.0)), False, "done done done stopped"),
         ((_started(finished=16), ROUND, END, ExportAdvanced(done=4, models=4)), False, "done done done done"),
         ((_started(finished=16), ROUND, END), False, "done done done done"),
+        ((_started(finished=16), ROUND, END, ExportAdvanced(done=0, models=0)), False, "done done done left-out"),
         ((_started(finished=3), replace(END, why="interrupted")), False, "done stopped later later"),
     ],
 )
@@ -332,6 +338,55 @@ def test_the_effect_of_a_gate_is_what_the_network_loses_without_it(first, get):
     assert gate_effects(first, [first.candidate(first.verdict.bare)]) == {first.verdict.bare: {}}
 
 
+def test_gates_without_effects_say_why(first, get, monkeypatch):
+    """Not loaded yet, with a link for a browser without JavaScript; too few networks; code that cannot be used here."""
+    key = next(each.record.key for each in first.candidates if each.record.genotype.num_attended)
+    page, part = f"/runs/run/candidates/{key}", f"/runs/run/candidates/{key}/gates"
+    assert f'estimated when this page has loaded: <a href="{part}">' in get(page).text
+    assert "estimated when this page has loaded" not in get(part).text
+    monkeypatch.setattr(app_module, "gate_effects", lambda *_: {})
+    assert f"from at least four networks; this run has {len(first.candidates)}." in get(part).text
+
+    def fail(*_):
+        raise SpaceError("shift.py is missing")
+
+    monkeypatch.setattr(app_module, "gate_effects", fail)
+    assert "cannot be estimated: shift.py is missing" in get(part).text
+    monkeypatch.setattr(document, "gate_effects", fail)
+    assert "not known here: they need the code" in html_report(RunReading.of(first.folder.path))
+
+
+def test_effects_are_said_to_be_confirmed_only_where_the_verdict_is(first, monkeypatch):
+    """One cell of dozens has a large estimate by chance."""
+    reading, links = RunReading(first, SearchProgress(), is_worked_in=False), Addresses("run", has_runs=False)
+    said = insight_context(reading, first.insight, links)
+    assert re.search(r"^Alone, without other attention, .* adds most after 2 epochs: \+\d", said["sentence"])
+    assert said["doubt"] == ""
+    for kind, doubt in (("nothing found", "the seeds do not confirm it"), ("not tested", "not tested")):
+        monkeypatch.setattr(first, "verdict", replace(first.verdict, kind=kind))
+        said = insight_context(reading, first.insight, links)
+        assert re.search(rf"^By the estimates alone, .* after 2 epochs: \+.* \({doubt}\)\.$", said["sentence"])
+        assert said["doubt"] == first.verdict.text
+        assert unescape(render("parts/insight.html", **said)).count(first.verdict.text) == 1
+
+
+def test_trainings_are_shown_by_name_while_they_run_and_when_they_fail(first, monkeypatch):
+    """With glyph and key; a training that is not stored yet by what its event says."""
+    record = first.pick.record
+    begun = TrialStarted(number=1, key=record.key, seed=0, placements="raw", reference=None, flops=1, params=1)
+    unknown = replace(begun, number=2, key="f" * 8, name="SE in stage 9")
+    reading = _reading(first, _started(), begun, unknown, replace(unknown, number=3, key="e" * 8, name=""))
+    workers = RunPage(reading, Addresses("run", has_runs=False), {}).part("workers")
+    assert re.search(
+        rf"{first.pick.glyph}</span> <a [^>]+>{first.pick.name}</a> <code class=\"key\">{record.key}</code>", workers
+    )
+    assert "<b>SE in stage 9</b>" in workers
+    assert workers.count("raw") == workers.count("<b>raw</b>") == 1
+    monkeypatch.setattr(Run, "failures", [replace(record, state="failed", result=None, reason="it diverged")])
+    failures = RunPage(reading, Addresses("run", has_runs=False), {}).part("failures")
+    assert f'{first.pick.glyph}</span> {first.pick.name} <code class="key">{record.key}</code>: it diverged' in failures
+
+
 def test_an_unknown_key_suggests_the_closest(first, get):
     """In the message, and on the page with links."""
     key = first.pick.record.key
@@ -342,6 +397,16 @@ def test_an_unknown_key_suggests_the_closest(first, get):
     assert answer.status == 404
     assert f"/runs/run/candidates/{key}" in answer.text
     assert 'href="/runs/run"' in answer.text
+
+
+def test_a_comparison_of_many_unknown_keys_looks_for_few(first, monkeypatch):
+    """An address may have thousands; each search for the closest compares all names."""
+    sought = []
+    monkeypatch.setattr(Run, "closest", lambda self, text: sought.append(text) or self.candidates[:1])
+    keys = [f"z{number}" for number in range(1000)]
+    context = choice_context(RunReading.of(first.folder.path), ["", *keys], "too many", Addresses("run", has_runs=False))
+    assert sought == keys[:4]
+    assert first.candidates[0].record.key in [each.record.key for each in context["offered"]]
 
 
 @pytest.mark.parametrize("number", [0, 1, 5])
