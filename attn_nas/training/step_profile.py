@@ -32,7 +32,9 @@ _MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class StepProfile:
-    """Medians over a few rounds, over more where they scatter; a ratio is the median of the network's time divided by the bare trunk's in the same round.
+    """Medians over a few rounds, and over more where these scatter.
+
+    A ratio is the median of the network's time divided by the bare trunk's in the same round.
 
     ``step_seconds`` is the time of a training step (batch, forward and backward pass, optimizer), ``latency_1`` and
     ``latency_128`` the seconds of an inference of 1 and of 128 images, ``step_memory_mb`` the MiB that a training step holds

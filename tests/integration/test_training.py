@@ -429,8 +429,8 @@ def test_a_candidate_starts_from_the_warm_trunk(dataset):
 def test_a_profile_repeats_its_rounds_while_their_ratios_scatter(dataset, monkeypatch, others, timed):
     """Up to three times, so that a busy machine cannot hold a search up."""
     rounds = []
-    found = [[1.0, 1.0, 1.0], others]
-    monkeypatch.setattr(step_profile, "time_in_turns", lambda calls, numerics, number: rounds.append(number) or found)
+    monkeypatch.setattr(step_profile, "_ROUNDS", dict.fromkeys(("step", "latency_1", "latency_128"), 3))
+    monkeypatch.setattr(step_profile, "time_in_turns", lambda *given: rounds.append(given[-1]) or [[1.0] * 3, others])
     profile_step(BARE, _settings(), dataset, FP32, 50)
     assert len(rounds) == 3 * timed
 
