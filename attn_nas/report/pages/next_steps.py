@@ -43,7 +43,8 @@ class NextSteps:
     @cached_property
     def steps(self) -> list[NextStep]:
         """Up to three commands, the most useful first; empty without candidates."""
-        return [self._timed(each) for each in next_commands(self.run, stopped=self.stopped)]
+        found = next_commands(self.run, stopped=self.stopped)
+        return [self.full if each.kind == "full training" else self._timed(each) for each in found]
 
     def _timed(self, found: NextCommand) -> NextStep:
         predict: dict[str, Callable[[], float]] = {
