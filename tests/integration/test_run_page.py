@@ -300,6 +300,12 @@ def test_the_four_steps_of_a_search(first, events, worked_in, expected):
     assert " ".join(step.progress.replace(" ", "-") for step in steps) == expected
 
 
+def test_an_export_without_a_scored_candidate_is_left_out(first, monkeypatch):
+    """Nothing could be exported, though the search has ended."""
+    monkeypatch.setattr(first, "candidates", [])
+    assert steps_of(_reading(first, _started(finished=16), ROUND, END, worked_in=False))[-1].progress == "left out"
+
+
 def test_candidates_have_one_row_each_and_are_found(first, get):
     """Sorted by the estimate, filtered by name, mechanism and group; seeds in a list that unfolds."""
     reading = RunReading.of(first.folder.path)

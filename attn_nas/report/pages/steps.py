@@ -52,9 +52,9 @@ def _is_confirmed(reading: RunReading) -> bool:
 
 
 def _exports_nothing(reading: RunReading) -> bool:
-    """True if the export was left out, or had no network to export."""
-    exported = reading.progress.exported
-    return exported is not None and exported.models == 0
+    """True if the export was left out, or had no network to export because no training has a score."""
+    exported, ended = reading.progress.exported, reading.progress.ended
+    return (exported is not None and exported.models == 0) or (ended is not None and not reading.run.candidates)
 
 
 def _count(reading: RunReading, name: str) -> str:
