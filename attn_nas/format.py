@@ -1,12 +1,27 @@
-"""Formats numbers and lists for readers, and escapes text for Markdown."""
+"""Formats numbers, lists and names for readers, and escapes text for Markdown."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from html import escape
 
 from attn_nas.errors import UsageError
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_REFERENCES = (" everywhere", " last stage")
+"""Endings of the names of references, behind a mechanism."""
+_WRITTEN: Mapping[str, str] = {
+    "cam_gate": "CAM gate",
+    "coord": "coordinate attention",
+    "danet_cam": "DANet CAM",
+    "danet_pam": "DANet PAM",
+    "ese": "eSE",
+    "gsop": "GSoP",
+    "nonlocal": "non-local",
+    "scse": "scSE",
+    "simam": "SimAM",
+}
+"""Mechanisms whose papers write them in another way than `written` does by rule."""
 _DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECONDS))
 
 
@@ -75,9 +90,25 @@ def listed(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
     return separator.join(names[:most]) + more
 
 
+@cache
+def written(mechanism: str) -> str:
+    """The mechanism as text for people: short words in capitals, ``_`` as a space."""
+    short = [word.upper() if len(word) <= 4 else word for word in mechanism.split("_")]
+    return _WRITTEN.get(mechanism, " ".join(short))
+
+
 def reference_label(name: str) -> str:
-    """The name of a reference as people read it: ``none`` is ``no attention``."""
-    return "no attention" if name == "none" else name
+    """The name of a reference as people read it, in the words of the names of networks.
+
+    ``none`` is ``no attention``, ``cam_gate everywhere`` is ``CAM gate everywhere``, ``se last stage`` is ``SE in the last
+    stage``; another name stays as it is.
+    """
+    if name == "none":
+        return "no attention"
+    ending = next((each for each in _REFERENCES if name.endswith(each)), None)
+    if ending is None:
+        return name
+    return written(name.removesuffix(ending)) + ending.replace("last", "in the last")
 
 
 def parse_seconds(name: str, text: str) -> float:

@@ -1,5 +1,6 @@
 """Writes the results of a search that has ended, and tells listeners how far that is."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,12 @@ class Results:
         others = len(self.models) - len(picked)
         more = f", and {others} more in {self.models[0].parent}" if others else ""
         return written + [f"Model of the pick, verified: {folder / 'model.py'}{more}" for folder in picked]
+
+
+def unwritten_lines(run: "Run", *, export: bool) -> list[str]:
+    """What to do where the results of ``run`` could not be written, for people; empty unless models were to be exported."""
+    where, to = (shlex.quote(str(path)) for path in (run.folder.path, run.folder.path / "export"))
+    return [f"The models are not exported. To export them later: attn-nas export {where} --to {to} --force"] * export
 
 
 def write_results(run: "Run", listeners: Sequence[Listener], *, export: bool) -> Results:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attn_nas.cli.options import DataRootOption, DownloadOption, ThreadsOption
-from attn_nas.cli.results import Results, write_results
+from attn_nas.cli.results import Results, unwritten_lines, write_results
 from attn_nas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,46 +108,62 @@ def search(
             ended.append(event)
 
     is_redrawn = not json and can_redraw(out, err)
-    with ExitStack() as stack:
-        shown: Listener
-        if json:
-            shown = EventLines(sys.stdout)
-        elif is_redrawn:
-            shown = stack.enter_context(live_view(err))
-        else:
-            shown = lines = Lines(out)
-            if out.is_terminal:
-                lines.prepare()
-        if resume:
-            limits = (max_flops, max_params, warm_start)
-            chosen = _loaded(space, run, seed, precision, storage, only_new=limits, data_root=data_root, download=download)
-        else:
-            chosen = _new(
-                space, max_flops, max_params, run, seed, precision, storage, warm_start, data_root=data_root, download=download
+    found: Run | None = None
+    results: Results | None = None
+    try:
+        with ExitStack() as stack:
+            shown: Listener
+            if json:
+                shown = EventLines(sys.stdout)
+            elif is_redrawn:
+                shown = stack.enter_context(live_view(err))
+            else:
+                shown = lines = Lines(out)
+                if out.is_terminal:
+                    lines.prepare()
+            if resume:
+                limits = (max_flops, max_params, warm_start)
+                chosen = _loaded(space, run, seed, precision, storage, only_new=limits, data_root=data_root, download=download)
+            else:
+                chosen = _new(
+                    space,
+                    max_flops,
+                    max_params,
+                    run,
+                    seed,
+                    precision,
+                    storage,
+                    warm_start,
+                    data_root=data_root,
+                    download=download,
+                )
+            found = chosen.optimize(
+                budget,
+                seconds,
+                confirm=confirm,
+                early_stopping=early_stopping,
+                execution=execution,
+                callbacks=(shown, note_ends),
             )
-        found = chosen.optimize(
-            budget,
-            seconds,
-            confirm=confirm,
-            early_stopping=early_stopping,
-            execution=execution,
-            callbacks=(shown, note_ends),
-        )
-        finished = ended[-1]
-        results = write_results(found, [shown], export=export and finished.why != "interrupted")
-    about = about_data(started[-1]) if is_redrawn else ()  # the view that has shown these lines is gone
-    _show_end(found, finished, about, results, err if json else out)
+            finished = ended[-1]
+            export = export and finished.why != "interrupted"
+            results = write_results(found, [shown], export=export)
+    finally:
+        if found is not None:  # what was found is said also where it cannot be written
+            written = results.lines(found) if results else unwritten_lines(found, export=export)
+            # the live view has shown the lines about the data, and is gone
+            _show_end(found, ended[-1], [*(about_data(started[-1]) if is_redrawn else ()), *written], err if json else out)
     if finished.why == "interrupted":
         raise typer.Exit(130)
     if not found.candidates:
         raise typer.Exit(1)
 
 
-def _show_end(found: "Run", finished: "SearchFinished", about: Sequence[str], results: Results, messages: "Console") -> None:
-    """Print the lines ``about`` the data, what was written, the pick with its verdict, and the next command."""
+def _show_end(found: "Run", finished: "SearchFinished", before: Sequence[str], messages: "Console") -> None:
+    """Print the lines ``before``, the pick with its verdict, and the next command."""
     from attn_nas.terminal.closing import closing_lines, line_style
 
-    for line in (*about, *results.lines(found), *closing_lines(found, finished)):
+    for line in (*before, *closing_lines(found, finished)):
         messages.print(line, style=line_style(line), markup=False, highlight=False, soft_wrap=not messages.is_terminal)
 
 

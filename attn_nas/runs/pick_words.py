@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 
 from attn_nas.format import capitalised, likely, signed_percent
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.metric import ACCURACY
+
+_COUNTED: Mapping[str, str] = {"flops": "FLOPs", "macs": "MACs", "params": "parameters"}
+"""Costs that are counted, as they are written."""
+_TIMED: Mapping[str, tuple[str, str]] = {
+    "step_time": ("the time of a training step", "A training step"),
+    "latency": ("the time of inference of one image", "Inference of one image"),
+}
+"""Costs that are measured: their names, and what takes the time, as the beginning of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class PickWords:
         headline: the name of the pick, with a capital: ``ECA before block 0``.
         evidence: its estimate with the 90 % interval, and which training it is of; its lead over the bare trunk if the
             verdict allows claims.
-        cost: its FLOPs over those of the bare trunk.
+        cost: what it costs beside the bare trunk; see `cost_words`.
         warning: that the training was short, and what an audit has found about that.
 
     """
@@ -35,7 +45,7 @@ class PickWords:
         pick = run.pick
         if pick is None:
             return None
-        return cls(capitalised(pick.name), _evidence(pick), _cost(pick), _warning(run))
+        return cls(capitalised(pick.name), _evidence(pick), cost_words(pick), _warning(run))
 
 
 def _evidence(pick: Candidate) -> str:
@@ -53,10 +63,37 @@ def _evidence(pick: Candidate) -> str:
     return f"{reached} {run.verdict.after}{lead}."
 
 
-def _cost(pick: Candidate) -> str:
-    if not pick.added_flops:
-        return "It costs no extra FLOPs."
-    return f"It costs {signed_percent(pick.added_share)} FLOPs."
+def cost_words(candidate: Candidate) -> str:
+    """What a candidate costs beside no attention, in sentences: each cost that its run minimises, and FLOPs.
+
+    Where the run minimises another cost than FLOPs, the last sentence says which costs decide what is cheap.
+    """
+    axes = candidate.run.axes
+    counted = [axis for axis in dict.fromkeys((*axes, "flops")) if axis in _COUNTED]
+    sentences = [f"It {' and '.join(_change(candidate, axis) for axis in counted)}."]
+    if candidate.record.genotype.num_attended:
+        sentences += [_time(candidate, axis) for axis in axes if axis in _TIMED]
+    if tuple(axes) != ("flops",):
+        order = " and then ".join(_COUNTED.get(axis) or _TIMED[axis][0] for axis in axes)
+        sentences.append(f"Cheaper is decided by {order}.")
+    return " ".join(sentences)
+
+
+def _change(candidate: Candidate, axis: str) -> str:
+    """The change of a counted cost: ``costs +0.27 % FLOPs``, ``saves 3.10 % parameters``, ``costs no extra FLOPs``."""
+    name = _COUNTED[axis]
+    before = getattr(candidate.run.manifest.bare_cost, axis)
+    change = getattr(candidate.record.cost, axis) - before
+    if not change:
+        return f"costs no extra {name}"
+    share = signed_percent(change / before) if before else f"{change:+,}"
+    return f"saves {share.removeprefix('-')} {name}" if change < 0 else f"costs {share} {name}"
+
+
+def _time(candidate: Candidate, axis: str) -> str:
+    """The ratio of a time to that of no attention, as a sentence."""
+    task, ratio = _TIMED[axis][1], candidate.costs[axis]
+    return f"{task} was not timed." if isnan(ratio) else f"{task} takes {ratio:.2f}x as long as without attention."
 
 
 def _warning(run: Run) -> str:

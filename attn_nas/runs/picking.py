@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from attn_nas.runs.beliefs import costs_of
 from attn_nas.runs.record import Record
 from attn_nas.sampling import Beliefs
-from attn_nas.stats.choice import Network, cheapest, choose
+from attn_nas.stats.choice import Network, cheapest, choose, rivals
 from attn_nas.stats.uncertainty import Mean
 
 Outcome = Literal["differences", "no differences", "untested"]
@@ -66,8 +66,7 @@ class Picking:
         Where the test found no differences, and where the pick cannot be told from the bare trunk, the pick is the bare
         trunk; if that is not one of ``keys`` or has no score, it is the cheapest network.
         """
-        found = {key: self.networks[key] for key in self.preferred if key in keys and key in self.networks}
-        found = found or {key: network for key, network in self.networks.items() if key in keys}
+        found = self._preferred(keys) or {key: network for key, network in self.networks.items() if key in keys}
         bare = self.bare if self.bare in keys else None
         chosen = choose(found, self._probability if self.beliefs else None, bare)
         if chosen is None:
@@ -75,6 +74,18 @@ class Picking:
         if self.outcome == "no differences":
             return Picked(bare or cheapest(found), chosen[1])
         return Picked(*chosen)
+
+    def rivals(self, picked: Picked) -> tuple[str, ...]:
+        """The tested networks that are cheaper than the pick and not told apart from the best; see `choice.rivals`.
+
+        There are none where nothing is estimated.
+        """
+        if picked.pick is None or picked.best is None or self.beliefs is None:
+            return ()
+        return rivals(self._preferred(self.networks), self._probability, picked.pick, picked.best)
+
+    def _preferred(self, keys: Collection[str]) -> dict[str, Network]:
+        return {key: self.networks[key] for key in self.preferred if key in keys and key in self.networks}
 
     def _probability(self, key: str, other: str) -> float:
         assert self.beliefs

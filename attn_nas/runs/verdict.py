@@ -49,12 +49,16 @@ class Verdict:
     fresh seed is compared with all seeds before it; the p-values of several are combined.
 
     Attributes:
-        kind: ``winner`` if the pick is the best network, or ``tie`` if a cheaper one is the pick; ``nothing found`` if the
-            test finds no difference between the tested networks; ``not tested`` if fewer than four networks have a fresh seed.
-        pick: the cheapest network that cannot be told apart from the best (less than 90 % sure to be worse), among the
-            tested networks; the bare trunk if nothing is told from it, or if nothing is found. Without a test, the same
-            among the members of the front, and nothing is claimed. None only if no network has a score.
+        kind: ``winner`` if the pick is the best network and surely better than every cheaper tested one; ``tie`` if a cheaper
+            one cannot be told apart from the best; ``nothing found`` if the test finds no difference between the tested
+            networks; ``not tested`` if fewer than four networks have a fresh seed.
+        pick: the cheapest network that cannot be told apart from the best (less than 90 % sure to be worse) and is at least
+            90 % sure to be better than the bare trunk, among the tested networks; the bare trunk if nothing is told from it,
+            or if nothing is found. Without a test, the same among the members of the front, and nothing is claimed. None only
+            if no network has a score.
         best: the network with the largest estimate, among the same; None only if no network has a score.
+        rivals: the tested networks that are cheaper than the pick and cannot be told apart from the best, but are less than
+            90 % sure to be better than the bare trunk; empty unless the verdict allows claims.
         bare: the trunk without attention; None if it has no score.
         tested: the networks that were trained with a fresh seed.
         seeds: the fresh seeds.
@@ -71,6 +75,7 @@ class Verdict:
     kind: Kind
     pick: str | None
     best: str | None
+    rivals: tuple[str, ...]
     tested: tuple[str, ...]
     seeds: tuple[int, ...]
     p: float | None
@@ -113,14 +118,17 @@ class Verdict:
         is_tested = beliefs is not None and not isnan(p)
         outcome: Outcome = "untested" if not is_tested else "differences" if p < LEVEL else "no differences"
         picking = Picking.of(judged, beliefs, axes, tested, outcome)
-        pick, best = picking.among(picking.networks)
+        pick, best = picked = picking.among(picking.networks)
         front = beliefs.front if beliefs else ()
         leads = {key: lead for key in front if (lead := networks[key].lead) is not None}
-        kind: Kind = "tie" if pick != best else "winner"
+        kind: Kind
         claims: tuple[Claim, ...] = ()
+        rivals: tuple[str, ...] = ()
         if outcome != "differences" or beliefs is None or pick is None:
             kind, tied = "not tested" if outcome == "untested" else "nothing found", frozenset(leads)
         else:
+            rivals = picking.rivals(picked)
+            kind = "winner" if pick == best and not rivals else "tie"
             tied = frozenset(key for key, lead in leads.items() if lead < SURE)
             references = {record.key: record.reference for record in judged if record.reference and record.key != pick}
             claims = tuple(
@@ -132,6 +140,7 @@ class Verdict:
             kind,
             pick,
             best,
+            rivals,
             tested,
             seeds,
             p if is_tested else None,
@@ -188,11 +197,23 @@ class Verdict:
             surer = f"is less than {likely(SURE)} sure to be {self.metric.better}"
             return f"No placement beat the network without attention beyond noise {self.after}: {best}, but {surer}."
         pick = capitalised(self.names[self.pick])
+        sure = f"at least {likely(SURE)} sure to be {self.metric.better} than no attention"
+        if self.pick == self.best and self.rivals:
+            number = len(self.rivals)
+            cheaper = (
+                f"{capitalised(self.names[self.rivals[0]])} is cheaper and"
+                if number == 1
+                else f"{number} cheaper tested networks"
+            )
+            unsure = f"cannot be told apart from it, but {'is' if number == 1 else 'are'} not {sure}"
+            return f"{pick} has the {self.metric.best} estimate {self.after}. {cheaper} {unsure}."
         if self.pick == self.best:
             surer = f"{self.metric.better} than every cheaper tested network"
             return f"{pick} is {surer} {self.after}, each time with a probability of at least {likely(SURE)}."
         most = "the most accurate" if self.metric == ACCURACY else "the best"
-        return f"{pick} is the cheapest network that cannot be told apart from {most} ({self.names[self.best]}) {self.after}."
+        among = f", among those that are {sure}" if self.rivals else ""
+        told = f"cannot be told apart from {most} ({self.names[self.best]}) {self.after}"
+        return f"{pick} is the cheapest network that {told}{among}."
 
     @property
     def _why_not_tested(self) -> str:
@@ -220,6 +241,7 @@ class Verdict:
             "text": self.text,
             "pick": self.pick,
             "best": self.best,
+            "rivals": [*self.rivals],
             "tested": [*self.tested],
             "fresh_seeds": [*self.seeds],
             "p": self.p,

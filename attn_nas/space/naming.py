@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
+from attn_nas.format import written
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.host import Host
 from attn_nas.space.trunks import AnyTrunk
@@ -15,18 +16,6 @@ LONGEST = 60
 LONGEST_GLYPH = 40
 """Largest number of characters of a glyph with a character for each block."""
 _BARE = "no attention"
-_WRITTEN: Mapping[str, str] = {
-    "cam_gate": "CAM gate",
-    "coord": "coordinate attention",
-    "danet_cam": "DANet CAM",
-    "danet_pam": "DANet PAM",
-    "ese": "eSE",
-    "gsop": "GSoP",
-    "nonlocal": "non-local",
-    "scse": "scSE",
-    "simam": "SimAM",
-}
-"""Mechanisms whose papers write them in another way than `written` does by rule."""
 _WHERE: Mapping[str, str] = {
     "standard": "in",
     "pre": "before",
@@ -37,13 +26,6 @@ _WHERE: Mapping[str, str] = {
     "replace": "as a convolution of",
 }
 """What stands between a mechanism and its blocks, by position."""
-
-
-@cache
-def written(mechanism: str) -> str:
-    """The mechanism as text for people: short words in capitals, ``_`` as a space."""
-    short = [word.upper() if len(word) <= 4 else word for word in mechanism.split("_")]
-    return _WRITTEN.get(mechanism, " ".join(short))
 
 
 def names_of(genotypes: Iterable[Genotype]) -> dict[str, str]:

@@ -51,6 +51,20 @@ def choose(
     return cheapest({key: network for key, network in networks.items() if is_candidate(key)}), best
 
 
+def rivals(networks: Mapping[str, Network], probability: Callable[[str, str], float], pick: str, best: str) -> tuple[str, ...]:
+    """The ``networks`` that are cheaper than ``pick`` and that ``best`` is not surely better than.
+
+    `choose` has passed them over because they are not surely better than the bare trunk. ``pick`` need not be one of the
+    networks; then there are none.
+    """
+    if pick not in networks:
+        return ()
+    price = _price(networks[pick])
+    return tuple(
+        key for key, network in networks.items() if key != best and _price(network) < price and probability(best, key) < SURE
+    )
+
+
 def cheapest(networks: Mapping[str, Network]) -> str:
     """The network with the lowest first cost, ties by the next cost, then by the larger score; there must be one."""
     return min(networks, key=lambda key: (_price(networks[key]), -networks[key].score))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typer.main import get_command
 
 from attn_nas.attention.catalog import mechanism_names
 from attn_nas.cli import app
+from attn_nas.errors import ExportError
 from attn_nas.space.trunks import trunk_names
 
 SPACE = Path(__file__).parents[1] / "data" / "smoke.yaml"
@@ -142,6 +144,30 @@ def test_show_json_has_the_curve(searched, here):
     shown = here("show", "run", key, "--json", "--svg", "drawn/network.svg", cwd=folder)
     assert len(json.loads(shown.stdout)["results"][0]["curve"]) == 1
     assert (folder / "drawn" / "network.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "reason"),
+    [(ExportError("the disk is full"), 1, "the disk is full"), (KeyboardInterrupt(), 130, "")],
+    ids=["failed", "interrupted"],
+)
+def test_a_search_says_its_pick_also_where_its_models_cannot_be_exported(
+    searched, here, tmp_path, monkeypatch, stop, code, reason
+):
+    """The verdict and the next command are printed before the export's error, with the command that exports later."""
+    shutil.copytree(searched[0] / "run", tmp_path / "run")
+
+    def export_front(*_, **__):
+        raise stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr("attn_nas.export.export_front", export_front)
+        ended = here("search", "--resume", "--run", "run", "--budget", 4, "--workers", 1, cwd=tmp_path)
+    assert ended.returncode == code
+    assert "The models are not exported. To export them later: attn-nas export run --to run/export --force\n" in ended.stdout
+    assert "Pick, not tested: " in ended.stdout
+    assert ended.stdout.splitlines()[-1].startswith("Next: attn-nas ")
+    assert reason in ended.stderr
 
 
 def test_resume_takes_the_latest_run(searched, here):

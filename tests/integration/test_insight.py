@@ -12,6 +12,7 @@ from rich.console import Console
 from attn_nas.engine.search import Search
 from attn_nas.errors import ExportError, RunError
 from attn_nas.execution.settings import Local
+from attn_nas.format import written
 from attn_nas.report import write_insight
 from attn_nas.report.charts.heat_data import heat_data
 from attn_nas.sampling import Beliefs, Training
@@ -19,7 +20,6 @@ from attn_nas.sampling.insight import Insight
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.metric import ACCURACY, Metric
-from attn_nas.space.naming import written
 from attn_nas.terminal.insight_table import insight_notes, insight_tables
 from attn_nas.testing import TableTrainer
 

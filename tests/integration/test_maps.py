@@ -216,7 +216,7 @@ def test_the_command_shows_the_pick_in_words_and_as_a_picture(run, monkeypatch, 
     path = run.folder.path / "maps" / f"{run.pick.record.key}.png"
     assert path.exists()
     assert f"Written: {path}" in out
-    assert "cbam everywhere: " in out
+    assert "CBAM everywhere: " in out
     assert "block 2 cbam r2 k3 gate" in out
     assert "Accuracy after 2 epochs on the first 200 validation images: " in out
 

@@ -82,7 +82,7 @@ def test_the_pick_is_said_in_one_sentence(first):
         r"\+(19|20|21)\.\d\d ± \d\.\d\d points against no attention, > 99 % sure to be more accurate\.",
         estimate,
     )
-    assert re.fullmatch(r"It costs [+-]\d+\.\d\d % FLOPs\.", cost)
+    assert re.fullmatch(r"It (costs \+|saves )\d+\.\d\d % FLOPs\.", cost)
     best = "As accurate as anything larger in this search" if first.verdict.kind == "tie" else "It is more accurate than"
     assert standing.startswith(best)
     assert "short training (2 epochs" in hero.caution

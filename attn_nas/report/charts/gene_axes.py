@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from attn_nas.format import written
 from attn_nas.space.genotype import Genotype
-from attn_nas.space.naming import written
 
 _MAX_SITES = 12
 NO_MECHANISM = "none"

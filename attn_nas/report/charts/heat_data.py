@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from attn_nas.format import written
 from attn_nas.report.charts.candidate_rows import rounded
 from attn_nas.sampling.insight import Additions, Effect
 from attn_nas.space.metric import Metric
-from attn_nas.space.naming import written
 
 
 def heat_data(additions: Additions, label: str, metric: Metric) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from attn_nas.format import written
 from attn_nas.report.charts.heat_data import heat_data
 from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.sampling.insight import Additions, Insight
-from attn_nas.space.naming import written
 
 
 def insight_context(reading: RunReading, insight: Insight | None, links: Links) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from attn_nas.cost import Cost
+from attn_nas.format import capitalised
 from attn_nas.runs.verdict import Verdict
 from attn_nas.sampling import Belief, Beliefs
 from attn_nas.sampling.beliefs import _share
@@ -80,6 +81,7 @@ def test_the_cheapest_that_may_be_as_accurate_is_the_pick(records, genotypes):
     leads, means = [None, 0.99, 0.89, 0.95, 0.95, 0.6], [0.8, 0.9, 0.938, 0.939, 0.9395, 0.94]
     verdict = _verdict(records(FIRST, AGREES), _believed(genotypes, means, leads, spread=0.002))
     assert (verdict.kind, verdict.pick, verdict.best) == ("tie", genotypes[2].key, genotypes[5].key)
+    assert verdict.rivals == ()
     assert verdict.tied == {genotypes[2].key, genotypes[5].key}
     assert verdict.text.startswith(
         f"{verdict.names[verdict.pick]} is the cheapest network that cannot be told apart from the most accurate "
@@ -105,6 +107,39 @@ def test_the_bare_trunk_is_the_pick_where_the_best_is_not_told_from_it(records, 
     assert verdict.text.startswith(
         f"No placement beat the network without attention beyond noise after 3 epochs: {verdict.names[verdict.best]} has the "
         "largest estimate, but is less than 90 % sure to be more accurate. Seed 1"
+    )
+
+
+UNSURE = [0.90, 0.9147, 0.50, 0.51, 0.52, 0.9233]
+"""The last is surely better than the bare trunk, the second is not, and the last is not surely better than the second."""
+
+
+def test_a_cheaper_network_that_may_be_as_good_is_named_where_it_cannot_be_the_pick(records, genotypes):
+    """It is not surely better than the bare trunk: the best is the pick, and yet no winner over every cheaper network."""
+    verdict = _verdict(records(UNSURE, UNSURE), _believed(genotypes, UNSURE, SURE_LEADS, spread=0.01))
+    keys = [genotype.key for genotype in genotypes]
+    assert (verdict.kind, verdict.pick, verdict.best, verdict.rivals) == ("tie", keys[5], keys[5], (keys[1],))
+    best, rival = capitalised(verdict.names[keys[5]]), verdict.names[keys[1]]
+    assert verdict.text.startswith(
+        f"{best} has the largest estimate after 3 epochs. {capitalised(rival)} is cheaper and cannot be told apart from it, "
+        "but is not at least 90 % sure to be more accurate than no attention. Seed 1, which"
+    )
+    assert verdict.to_dict()["rivals"] == [keys[1]]
+    two = [0.90, 0.9147, 0.9147, 0.51, 0.52, 0.9233]
+    verdict = _verdict(records(two, two), _believed(genotypes, two, SURE_LEADS, spread=0.01))
+    assert verdict.rivals == (keys[1], keys[2])
+    assert "3 epochs. 2 cheaper tested networks cannot be told apart from it, but are not at least 90 % sure" in verdict.text
+
+
+def test_a_pick_that_is_cheapest_only_among_surely_better_networks_is_called_that(records, genotypes):
+    means = [0.90, 0.9147, 0.50, 0.51, 0.9265, 0.9270]
+    verdict = _verdict(records(means, means), _believed(genotypes, means, SURE_LEADS, spread=0.01))
+    keys = [genotype.key for genotype in genotypes]
+    assert (verdict.kind, verdict.pick, verdict.best, verdict.rivals) == ("tie", keys[4], keys[5], (keys[1],))
+    assert verdict.text.startswith(
+        f"{capitalised(verdict.names[keys[4]])} is the cheapest network that cannot be told apart from the most accurate "
+        f"({verdict.names[keys[5]]}) after 3 epochs, among those that are at least 90 % sure to be more accurate than no "
+        "attention. Seed 1"
     )
 
 

@@ -4,7 +4,7 @@ from math import nan
 
 import pytest
 
-from attn_nas.stats.choice import Network, cheapest, choose
+from attn_nas.stats.choice import Network, cheapest, choose, rivals
 
 BARE, SMALL, LARGE = "bare", "small", "large"
 
@@ -49,6 +49,20 @@ THREE = networks(bare=(0.80, 0), small=(0.90, 10), large=(0.91, 500))
 )
 def test_the_pick_is_the_cheapest_that_is_as_good_as_the_best(found, probability, bare, expected):
     assert choose(found, probability, bare) == expected
+
+
+@pytest.mark.parametrize(
+    ("probability", "pick", "expected"),
+    [
+        (known(large_small=0.7, large_bare=0.95), LARGE, (SMALL,)),
+        (known(large_small=0.9, large_bare=0.95), LARGE, ()),
+        (known(large_small=0.7, large_bare=0.95), SMALL, ()),
+        (known(large_small=0.7, large_bare=0.95), "another", ()),
+    ],
+    ids=["cheaper and unsure", "surely worse", "none cheaper", "pick not among them"],
+)
+def test_rivals_are_cheaper_than_the_pick_and_not_told_from_the_best(probability, pick, expected):
+    assert rivals(THREE, probability, pick, LARGE) == expected
 
 
 def test_of_equally_cheap_networks_the_better_is_taken():

@@ -4,9 +4,10 @@ from itertools import product
 
 import pytest
 
+from attn_nas.format import reference_label, written
 from attn_nas.space.genotype import Genotype, Placement
 from attn_nas.space.host import Host, HostModule
-from attn_nas.space.naming import LONGEST, Names, glyph_of, names_of, written
+from attn_nas.space.naming import LONGEST, Names, glyph_of, names_of
 from attn_nas.space.trunks import Trunk
 from attn_nas.terminal.placement_text import glyph
 
@@ -78,6 +79,20 @@ def test_mechanisms_are_written_as_in_their_papers():
         "CAM gate",
         "split attention",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("none", "no attention"),
+        ("se everywhere", "SE everywhere"),
+        ("cam_gate everywhere", "CAM gate everywhere"),
+        ("se last stage", "SE in the last stage"),
+        ("width 17", "width 17"),
+    ],
+)
+def test_references_are_called_as_networks_are(name, label):
+    assert reference_label(name) == label
 
 
 def test_networks_that_come_one_by_one_have_names_that_differ_and_stay():
