@@ -383,7 +383,7 @@ class Run:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Verdict, pick, front, references and failures as plain data; ``pick`` is a key, ``picked`` its row as in the front."""
+        """Verdict, pick, front, references and failures as plain data; ``pick`` is a key, ``picked`` its row."""
         metric = self.metric
         floor, *worst = self.reference_point
         within = {limit: self.best_within(limit) for limit in WITHIN}
