@@ -129,6 +129,15 @@ def parse_seconds(name: str, text: str) -> float:
     return found
 
 
+def written_duration(seconds: float) -> str:
+    """A duration of at least a second as `parse_seconds` reads it, in whole seconds: ``1h30m``."""
+    rest, parts = max(1, round(seconds)), []
+    for unit, size in _SECONDS.items():
+        number, rest = divmod(rest, size)
+        parts.append(f"{number}{unit}" * (number > 0))
+    return "".join(parts)
+
+
 def markdown(text: str) -> str:
     """``text`` on one line, escaped so that Markdown shows it literally (no HTML, links or code)."""
     return re.sub(r"([\\`\[\]])", r"\\\1", escape(" ".join(text.split()), quote=False))

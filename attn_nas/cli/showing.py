@@ -58,8 +58,9 @@ def front(run: RunArgument, json: JsonOption = False) -> None:
     out.print(front_table(opened.front, f"Pareto front of {len(opened.front)}: {scores}", out.width))
     out.print()
     out.print(front_table(opened.references, f"References: {scores}", out.width))
-    tied = [f"~: {opened.verdict.meaning_of_tied}."] if opened.verdict.tied else []
-    for line in (*tied, "", *pick_lines(opened), *claim_lines(opened), ""):
+    notes = [f"~: {opened.verdict.meaning_of_tied}."] if opened.verdict.tied else []
+    notes += [opened.note_of_times] if opened.note_of_times else []
+    for line in (*notes, "", *pick_lines(opened), *claim_lines(opened), ""):
         out.print(line, style=line_style(line), markup=False, soft_wrap=not out.is_terminal)
     images = f": training images are {opened.augmentation}" if opened.augmentation else ""
     out.print(f"{opened.data_name}{images}", markup=False)

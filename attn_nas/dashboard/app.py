@@ -28,7 +28,7 @@ from attn_nas.dashboard.live import Follower, Scenes
 from attn_nas.dashboard.note_forms import NoteForms, note_in
 from attn_nas.dashboard.raw_study import PATHS, RawStudies
 from attn_nas.dashboard.watched import WatchedRun
-from attn_nas.errors import AttnNasError, RunError, UsageError
+from attn_nas.errors import AttnNasError, RunError, SpaceError, UsageError
 from attn_nas.events.log import EventLog
 from attn_nas.report.pages.candidate_page import CandidatePage
 from attn_nas.report.pages.comparison_page import choice_context, comparison_context
@@ -96,7 +96,10 @@ class Dashboard:
     def gates(self, request: Request) -> Response:
         """Part of the page of a candidate with the effect of each gate, which takes a while to estimate."""
         page = self._candidate_page(request)
-        effects = gate_effects(page.reading.run, [page.candidate]).get(page.candidate.record.key, {})
+        try:
+            effects = gate_effects(page.reading.run, [page.candidate]).get(page.candidate.record.key, {})
+        except SpaceError as error:
+            return HTMLResponse(replace(page, problem=str(error)).gates())
         return HTMLResponse(replace(page, effects=effects).gates())
 
     def download(self, request: Request) -> Response:

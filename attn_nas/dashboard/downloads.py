@@ -61,7 +61,7 @@ class Downloads:
         key, run = page.candidate.record.key, page.reading.run
         with self._busy, TemporaryDirectory() as temporary:
             folder = run.folder.path / "export" / key
-            if not _is_current(folder / "config.json", run.folder.weights_of(key)):
+            if not _is_current(folder, page):
                 (folder,) = export_candidates(run, [page.candidate], temporary, formats=DEFAULT_FORMATS, without_data=True)
             handle, packed = mkstemp(suffix=".zip")
             with open(handle, "wb") as file, ZipFile(file, "w", ZIP_DEFLATED) as archive:  # noqa: PTH123  a descriptor
@@ -87,9 +87,18 @@ class Downloads:
             return Response(_message(str(error)), media_type="image/svg+xml")
 
 
-def _is_current(exported: Path, weights: Path) -> bool:
-    """True if the folder was exported after its weights were written."""
-    return exported.exists() and exported.stat().st_mtime >= weights.stat().st_mtime
+def _is_current(exported: Path, page: CandidatePage) -> bool:
+    """True if the folder was exported after its weights were written, and its source is that of the page.
+
+    The source names the estimate, which later trainings change.
+    """
+    weights = page.reading.run.folder.weights_of(page.candidate.record.key)
+    try:
+        if (exported / "config.json").stat().st_mtime < weights.stat().st_mtime:
+            return False
+        return all((exported / f"{name}.py").read_text(encoding="utf-8") == source for name, _, source in page.code)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _attached(content: bytes, name: str, media_type: str) -> Response:

@@ -20,7 +20,7 @@ from attn_nas.sampling import Belief
 from attn_nas.space.genotype import Genotype
 from attn_nas.space.metric import Metric
 from attn_nas.space.task import Task
-from attn_nas.training import Numerics, ProxyResult, StepProfile
+from attn_nas.training import Numerics, ProxyResult
 from attn_nas.training.scores import evaluation_batch, metric_of
 
 
@@ -136,7 +136,7 @@ def described(run: Run, candidate: Candidate, versions: Mapping[str, str]) -> tu
     return (
         f"{cost.flops:,} FLOPs ({candidate.added_flops:+,} over the bare trunk; {manifest.flops_convention}), "
         f"{cost.macs:,} MACs in convolutions and matrix products, {cost.params:,} parameters."
-        f"{_times(candidate.record.profile)}",
+        f"{_times(candidate)}",
         *(_input_of_objective(run) if run.space.objective else _input(run)),
         f"Trained with attn-nas {versions['attn_nas']} and torch {versions['torch']}, {numerics}.",
     )
@@ -177,9 +177,12 @@ def _estimate(belief: Belief | None, metric: Metric) -> str:
     )
 
 
-def _times(profile: StepProfile | None) -> str:
+def _times(candidate: Candidate) -> str:
+    profile = candidate.record.profile
     if profile is None:
         return ""
+    if candidate.run.note_of_times is not None:
+        return f" Memory of a training step, relative to the bare trunk: {profile.step_memory_ratio:.2f} x."
     return (
         f" Relative to the bare trunk, measured in turns: training step {profile.step_ratio:.2f} x, inference of one image "
         f"{profile.latency_1_ratio:.2f} x, of 128 images {profile.latency_128_ratio:.2f} x, memory of a training step "

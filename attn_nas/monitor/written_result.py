@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,5 +46,12 @@ class WrittenResult:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
             return None
-        key = document.get("pick")
-        return cls(next((each for each in (*front, *references) if each.key == key), None), front)
+        return cls(_pick_of(document, (*front, *references), metric), front)
+
+
+def _pick_of(document: Mapping[str, Any], listed: Sequence[WrittenNetwork], metric: Metric) -> WrittenNetwork | None:
+    """The pick, which has a row of its own under ``picked``; in results without that, the one of ``listed`` with its key."""
+    try:
+        return WrittenNetwork.of(document["picked"], metric)
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return next((each for each in listed if each.key == document.get("pick")), None)

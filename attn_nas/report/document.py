@@ -50,9 +50,7 @@ def html_report(reading: RunReading) -> str:
             "compared": compared,
             "comparison": render("parts/compare.html", **comparison_context(reading, compared, links)) if compared else "",
             "insight": render("parts/insight.html", **insight_context(reading, insight, links)) if insight else "",
-            "candidates": [
-                CandidatePage(reading, each, links, effects.get(each.record.key, {})).body() for each in shown.values()
-            ],
+            "candidates": [CandidatePage(reading, each, links, effects[each.record.key]).body() for each in shown.values()],
             "written_by": __version__,
         },
     )
@@ -75,11 +73,13 @@ def _insight(run: Run) -> Insight | None:
         return None
 
 
-def _gate_effects(run: Run, candidates: list[Candidate]) -> dict[str, Mapping[str, Effect]]:
+def _gate_effects(run: Run, candidates: list[Candidate]) -> dict[str, Mapping[str, Effect] | None]:
+    """Return the effects of the gates by key; None for each candidate where the code of the network may not run here."""
     try:
-        return gate_effects(run, candidates)
+        found = gate_effects(run, candidates)
     except SpaceError:
-        return {}
+        return {each.record.key: None for each in candidates}
+    return {each.record.key: found.get(each.record.key, {}) for each in candidates}
 
 
 def _compared(run: Run) -> SideBySide | None:

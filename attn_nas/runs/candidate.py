@@ -90,10 +90,13 @@ class Candidate:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Times as ratios to the bare trunk's, where they were measured: ``step_time``, and ``latency`` if it is minimised."""
+        """Times as ratios to the bare trunk's, where they were measured: ``step_time``, and ``latency`` if it is minimised.
+
+        A step time that is not minimised is left out where the run's times do not hold (`Run.note_of_times`).
+        """
         profile = self.record.profile
         return {
-            **({"step_time": profile.step_ratio} if profile else {}),
+            **({"step_time": profile.step_ratio} if profile and self.run.note_of_times is None else {}),
             **{axis: cost for axis, cost in self.costs.items() if axis in TIMED},
         }
 

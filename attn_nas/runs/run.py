@@ -42,6 +42,8 @@ from attn_nas.space.schema import SearchSpace
 from attn_nas.space.task import Task
 from attn_nas.stats.pareto import Point, front_indices, hypervolume
 
+_STEADY = 0.05
+"""Largest deviation from 1 of the ratio of a network's step time to its own for which times are shown."""
 WITHIN = ("+1%", "+5%")
 """Limits of FLOPs that a pick is named for besides the one without a limit."""
 
@@ -269,6 +271,24 @@ class Run:
     def names(self) -> Mapping[str, str]:
         """Names of the networks by key, such as ``ECA before block 0``; each is different, and as the search has called it."""
         return names_of(record.genotype for record in self.records)
+
+    @cached_property
+    def note_of_times(self) -> str | None:
+        """Why step times are not shown; None if they may be.
+
+        They may if the trunk without attention, timed beside itself, took its own time within 5 % in each of its trainings.
+        """
+        timed = [(record.genotype.num_attended, record.profile.step_ratio) for record in self.records if record.profile]
+        own = [ratio for attended, ratio in timed if not attended]
+        if timed and not own:
+            return "Step times are not shown: the network without attention was not timed."
+        farthest = max(own, key=lambda ratio: abs(ratio - 1), default=1.0)
+        if abs(farthest - 1) <= _STEADY:
+            return None
+        return (
+            f"Step times are not shown: the network without attention took {farthest:.2f} times its own time, so other "
+            "programs kept the machine busy."
+        )
 
     @property
     def references(self) -> list[Candidate]:

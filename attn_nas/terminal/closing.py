@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
-
 from attn_nas.events.types import SearchFinished
 from attn_nas.format import capitalised, likely, signed_percent
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.next_steps import next_commands, resume_limit
 from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
-from attn_nas.stats.agreement import MIN_AGREEMENT
 from attn_nas.terminal.lines import trained
 
 
 def closing_lines(run: Run, finished: SearchFinished) -> list[str]:
     """Describe the end of a search: how it ended, the pick with its verdict, and one command to go on with."""
-    lines = [f"{trained(finished)}{_why(finished)}."]
+    lines = [f"{trained(finished)}{_why(run, finished)}."]
     if not run.candidates:
         return [*lines, "No candidate has a score; see the reasons above."]
     return [*lines, "", *pick_lines(run), "", f"Next: {_next(run, finished)}"]
 
 
-def _why(finished: SearchFinished) -> str:
+def _why(run: Run, finished: SearchFinished) -> str:
     """Why a search ended before its budget, as a part of a sentence."""
     if finished.why == "interrupted":
         return ", stopped before the end"
     if finished.why == "time":
-        return ", then the time was up: --resume --time-budget ... goes on"
+        return f", then the time was up: --resume{resume_limit(run)} goes on"
     if finished.why == "exhausted":
         return "; no new candidate within the limits was found: all of them, or nearly all, are trained"
     return ""
@@ -83,15 +81,5 @@ def line_style(line: str) -> str:
 
 def _next(run: Run, finished: SearchFinished) -> str:
     """One command to go on with, and as a comment of the shell what it does."""
-    where, verdict = shlex.quote(str(run.folder.path)), run.verdict
-    resume = f"attn-nas search --resume --run {where}"
-    if finished.why == "interrupted":
-        more = "" if finished.budget is not None else " --time-budget ..."
-        return f"{resume}{more}  # goes on where it stopped"
-    if verdict.kind == "not tested" and len(run.candidates) < MIN_AGREEMENT:
-        return f"{resume} --budget {4 * MIN_AGREEMENT}  # trains more networks: {MIN_AGREEMENT} are needed for a test"
-    if verdict.kind == "not tested":
-        return f"{resume} --confirm {run.manifest.confirm + 1}  # trains the likely front with a new seed, which tests it"
-    if verdict.pick != verdict.bare:
-        return f"attn-nas retrain {where}  # trains the pick in full, beside no attention"
-    return f"attn-nas show {where}  # shows the front and the references"
+    first = next_commands(run, stopped=finished.why == "interrupted")[0]
+    return f"{first.command}  # {first.words}"

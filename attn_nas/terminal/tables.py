@@ -51,7 +51,7 @@ def figures(candidate: Candidate) -> dict[str, str]:
         "FLOPs": count(cost.flops),
         "extra": signed_percent(candidate.added_share) if candidate.added_flops else "none",
         "params": count(cost.params),
-        "step": f"{ratios['step_time']:.2f}x" if "step_time" in ratios else "-",
+        "step": f"{ratios['step_time']:.2f}x" if "step_time" in ratios else "",
         "latency": f"{ratios['latency']:.2f}x" if "latency" in ratios else "",
         "key": candidate.record.key,
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import inf
-from statistics import median
+from math import inf, log, sqrt
+from statistics import median, stdev
 from typing import Any
 
 import torch
@@ -23,6 +23,8 @@ from attn_nas.training.step import TrainingStep
 from attn_nas.training.timing import infer_once, random_images, time_in_turns
 
 _ROUNDS = {"step": 3, "latency_1": 20, "latency_128": 3}
+_SURE, _MOST = 0.025, 3
+"""Standard error of the logarithm of a ratio at which it is known well enough; how often rounds are repeated at most."""
 _STEPS_BEFORE = {"cpu": 0, "cuda": 5}
 """Training steps before the timing, after which a step on CUDA is the replay of a graph, as in training."""
 _MEGABYTE = 2**20
@@ -30,7 +32,9 @@ _MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class StepProfile:
-    """Medians over a few rounds; a ratio is the median of the network's time divided by the bare trunk's in the same round.
+    """Medians over a few rounds, and over more where these scatter.
+
+    A ratio is the median of the network's time divided by the bare trunk's in the same round.
 
     ``step_seconds`` is the time of a training step (batch, forward and backward pass, optimizer), ``latency_1`` and
     ``latency_128`` the seconds of an inference of 1 and of 128 images, ``step_memory_mb`` the MiB that a training step holds
@@ -72,7 +76,7 @@ def profile_step(
     )
     seconds, ratios = {}, {}
     for what, calls in _calls((own, bare), settings, dataset, numerics, micro_batch):
-        mine, others = time_in_turns(calls, numerics, _ROUNDS[what])
+        mine, others = _enough_times(calls, numerics, _ROUNDS[what])
         seconds[what] = median(mine)
         ratios[what] = median(one / other for one, other in zip(mine, others, strict=True))
     images = random_images(micro_batch, shape, numerics)
@@ -87,6 +91,21 @@ def profile_step(
         latency_128_ratio=ratios["latency_128"],
         step_memory_ratio=memory / bare_memory,
     )
+
+
+def _enough_times(calls: Sequence[Callable[[], None]], numerics: Numerics, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of two calls in ``rounds`` rounds, and in more, up to three times as many, while the ratios scatter."""
+    mine, others = time_in_turns(calls, numerics, rounds)
+    while len(mine) < _MOST * rounds and _error_of_ratio(mine, others) > _SURE:
+        more = time_in_turns(calls, numerics, rounds)
+        mine, others = mine + more[0], others + more[1]
+    return mine, others
+
+
+def _error_of_ratio(mine: Sequence[float], others: Sequence[float]) -> float:
+    """The standard error of the mean logarithm of the ratio of two times; 0 for a single round."""
+    logarithms = [log(one / other) for one, other in zip(mine, others, strict=True)]
+    return stdev(logarithms) / sqrt(len(logarithms)) if len(logarithms) > 1 else 0.0
 
 
 def _calls(

@@ -172,7 +172,7 @@ def _chance(p: float) -> str:
 
 
 TABLES = (
-    Table("Strategies, mean over landscapes", _strategies, _strategy_columns, None),
-    Table("Recovered headroom in % (instances)", _recovered, _columns(of_ours=True), None),
-    Table("Points by which ours recovers more (common instances), paired t-test, Holm", _leads, _columns(of_ours=False), None),
+    Table("Strategies, mean over landscapes", _strategies, _strategy_columns),
+    Table("Recovered headroom in % (instances)", _recovered, _columns(of_ours=True)),
+    Table("Points by which ours recovers more (common instances), paired t-test, Holm", _leads, _columns(of_ours=False)),
 )

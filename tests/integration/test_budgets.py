@@ -9,7 +9,7 @@ from attn_nas.engine.time_budget import TimeBudget
 from attn_nas.engine.warm_start import prior_trainings
 from attn_nas.errors import SpaceError, UsageError
 from attn_nas.events.types import ConfirmationStarted, SearchFinished, SearchStarted
-from attn_nas.format import parse_seconds
+from attn_nas.format import parse_seconds, written_duration
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.limits import most_allowed
 from attn_nas.space.schema import LimitSettings
@@ -21,8 +21,9 @@ from attn_nas.testing import TableTrainer
     [("90", 90), ("90s", 90), ("45m", 2700), ("1h30m", 5400), ("1.5h", 5400), ("2d", 172800), ("1h 5s", 3605)],
 )
 def test_durations_are_read_as_people_type_them(text, seconds):
-    """With units, without, and in parts."""
+    """With units, without, and in parts; what is written for them to copy is read back."""
     assert parse_seconds("--time-budget", text) == seconds
+    assert parse_seconds("--time-budget", written_duration(seconds)) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "-5m", "30m1h", "nan", "inf", "1w"])

@@ -1,5 +1,6 @@
 """What a person sees of a search: lines, the live picture, the closing words."""
 
+import dataclasses
 import io
 import json
 import re
@@ -8,15 +9,24 @@ import pytest
 from rich.console import Console
 
 from attn_nas.engine.search import Search
+from attn_nas.events.progress import SearchProgress
+from attn_nas.events.types import SearchStarted
 from attn_nas.execution.settings import Local
 from attn_nas.format import capitalised, signed_percent
+from attn_nas.report.pages.links import Addresses
+from attn_nas.report.pages.next_steps import NextSteps
+from attn_nas.report.pages.reading import RunReading
+from attn_nas.report.pages.run_page import RunPage
+from attn_nas.runs.next_steps import resume_limit
 from attn_nas.runs.pick_words import PickWords
+from attn_nas.runs.run import Run
 from attn_nas.space.encoding import Encoding
 from attn_nas.space.references import reference_genotypes
 from attn_nas.space.task import Task
 from attn_nas.terminal.closing import claim_lines, closing_lines
 from attn_nas.terminal.tables import front_table
 from attn_nas.testing import TableTrainer
+from attn_nas.training import StepProfile
 
 
 def test_the_closing_words_end_with_the_pick_its_verdict_and_one_command(tiny_space, tmp_path):
@@ -34,8 +44,8 @@ def test_the_closing_words_end_with_the_pick_its_verdict_and_one_command(tiny_sp
     assert "sure to be" not in " ".join(lines)
     assert claim_lines(run) == []
     assert lines[-1] == (
-        f"Next: attn-nas search --resume --run '{tmp_path}/a run' --confirm 1  # trains the likely front with a new seed, "
-        "which tests it"
+        f"Next: attn-nas search --resume --run '{tmp_path}/a run' --confirm 1  # trains the likely front and the "
+        "references with a new seed, which tests it"
     )
     run = Search.load(tmp_path / "a run", training=TableTrainer(Task(3, 16, 16, 10), table)).optimize(
         confirm=1, callbacks=[ended.append], execution=Local(workers=1)
@@ -88,3 +98,65 @@ def test_the_words_of_the_pick_tell_what_an_audit_has_found(tiny_space, tmp_path
     for damaged in ("{", "[]", json.dumps({**document, "lines": rows[:1]}), json.dumps({**document, "plan": None})):
         (tmp_path / "audit.json").write_text(damaged)
         assert "audit" not in PickWords.of(run).warning
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "timeout", "expected"),
+    [
+        (1, None, "--budget 16  # trains more networks: 4 are needed for a test"),
+        (5, None, "--confirm 1  # trains the likely front and the references with a new seed, which tests it"),
+        (None, 5400, "--budget 5 --confirm 1  # trains the likely front and the references with a new seed, which tests it"),
+    ],
+)
+def test_one_command_goes_on_and_it_ends(search_in, tiny_task, tmp_path, monkeypatch, n_trials, timeout, expected):
+    """The pages begin with the same; a run that only time limits is told where to stop, as long as before."""
+    ended = []
+    run = search_in(tmp_path, n_trials=n_trials or 5, callbacks=[ended.append])
+    if timeout:
+        monkeypatch.setattr(run, "manifest", run.manifest.model_copy(update={"budget": None}))
+        started = next(each for each in ended if isinstance(each, SearchStarted))
+        with run.folder.events.open("a") as log:
+            log.write(json.dumps({**started.to_dict(), "time_budget": timeout}) + "\n")
+    begin = f"attn-nas search --resume --run {run.folder.path}"
+    assert closing_lines(run, ended[-1])[-1] == f"Next: {begin} {expected}"
+    steps = NextSteps(run).steps
+    assert f"{steps[0].command}  # {steps[0].words[0].lower()}{steps[0].words[1:]}" == f"{begin} {expected}"
+    assert n_trials != 1 or not any("audit" in step.command or "--confirm" in step.command for step in steps)
+    limit = " --time-budget 1h30m" if timeout else ""
+    interrupted = dataclasses.replace(ended[-1], why="interrupted")
+    assert closing_lines(run, interrupted)[-1] == f"Next: {begin}{limit}  # goes on where it stopped"
+    progress = SearchProgress()
+    progress(interrupted)
+    stopped = RunReading(run, progress, is_worked_in=False)
+    page = RunPage(stopped, Addresses("run", has_runs=False), {})
+    assert f"Continue with <code>{begin}{limit}</code>" in page.part("status")
+    assert page.next.steps[0].command == f"{begin}{limit}"
+    up = dataclasses.replace(ended[-1], why="time")
+    assert closing_lines(run, up)[0].endswith(f", then the time was up: --resume{limit} goes on.")
+    run.folder.events.unlink()
+    assert resume_limit(run) == (" --time-budget 1h" if timeout else "")
+
+
+@pytest.mark.parametrize(
+    ("of_bare", "note"),
+    [
+        (1.04, None),
+        (0.94, "Step times are not shown: the network without attention took 0.94 times its own time"),
+        (None, "Step times are not shown: the network without attention was not timed."),
+    ],
+)
+def test_step_times_are_shown_where_no_attention_takes_its_own_time(table_search, of_bare, note):
+    """Else other programs kept the machine busy, and a ratio says nothing about its network."""
+    run = Run(table_search(n_trials=3, confirm=0).folder.path)
+    ratios = {record.key: 1.5 if record.genotype.num_attended else of_bare for record in run.records}
+    records = [
+        dataclasses.replace(record, profile=ratio and StepProfile(0.1, 0.1, 0.1, 9.0, ratio, 1.0, 1.0, 1.0))
+        for record in run.records
+        if (ratio := ratios[record.key]) or not record.genotype.num_attended
+    ]
+    contents = dataclasses.replace(run._contents, records=records)
+    timed = Run(contents)
+    shown = {candidate.ratios.get("step_time") for candidate in timed.candidates}
+    assert shown == ({1.04, 1.5} if note is None else {None})
+    assert (timed.note_of_times or "").startswith(note or "")
+    assert (timed.note_of_times is None) == (note is None)

@@ -229,7 +229,7 @@ def test_a_front_of_real_trainings_has_weights(tiny_space, tmp_path):
         assert described["weights_seed"] in {result.seed for result in candidate.results}
         assert described["belief"]["chance"] == candidate.belief.chance
         assert len(described["results"]) == len(candidate.results)
-        assert f"with {len(candidate.results)} seed" in " ".join((folder / "model.py").read_text().split())
+        assert f"with {len(candidate.results)} seed" in (folder / "README.md").read_text()
 
 
 def test_the_words_and_the_table_say_what_can_be_told_apart(confirmed):

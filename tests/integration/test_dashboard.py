@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -290,6 +291,14 @@ def test_models_are_downloaded_with_their_weights(trained, ask, tmp_path):
     assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
     assert ask(app, f"{page}/model.safetensors").body == trained.folder.weights_of(key).read_bytes()
     assert ask(app, f"{page}/maps.png").body.startswith(b"\x89PNG")
+    exported = trained.folder.path / "export" / key
+    shutil.copytree(tmp_path / key, exported)
+    (exported / "extra.txt").write_text("of this export")
+    with zipfile.ZipFile(io.BytesIO(ask(app, f"{page}/model.zip").body)) as archive:
+        assert f"{key}/extra.txt" in archive.namelist()
+    (exported / "model.py").write_text("# of an earlier estimate")
+    with zipfile.ZipFile(io.BytesIO(ask(app, f"{page}/model.zip").body)) as archive:
+        assert archive.read(f"{key}/model.py").decode() == ask(app, f"{page}/model.py").text
     os.truncate(trained.folder.weights_of(key), 40)
     broken = ask(app, f"{page}/maps.png")
     assert broken.headers["content-type"] == "image/svg+xml"

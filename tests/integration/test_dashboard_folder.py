@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import unescape
 
 import pytest
 
@@ -90,6 +91,14 @@ def test_a_raw_study_is_never_that_of_another_run(tiny_space, tmp_path, dashboar
     assert ask(dashboard, "/api/studies", headers=[host, ("cookie", chosen)]).status == 404
     shutil.rmtree(tmp_path / "third")
     assert len(json.loads(ask(dashboard, "/api/studies").body)["study_summaries"]) == 1
+
+
+def test_the_command_for_a_first_run_can_be_copied(tmp_path, ask):
+    """Also where the folder has a space in its name."""
+    folder = tmp_path / "my runs"
+    folder.mkdir()
+    page = unescape(ask(dashboard_app(Library(folder), Rules()), "/").text)
+    assert f"<code>attn-nas search --run '{folder}/first'</code>" in page
 
 
 def test_an_empty_folder_may_become_a_run(tiny_space, tmp_path, dashboard, ask, tiny_task):

@@ -385,7 +385,9 @@ def test_the_front_is_written_as_json_csv_and_picture(run, tmp_path):
     assert sum(row.startswith("1,") for row in rows) == len(run.front)
     picture = paths[2].read_text()
     assert picture.count("<circle") >= len(run.front)
-    assert picture.count("<path") == 1 + len(run.references)
+    (dots,) = re.findall(r'<path class="dots" d="([^"]+)"', picture)
+    assert dots.count("M") == len(run.candidates)
+    assert picture.count('<path class="reference"') == len(run.references)
     from xml.etree import ElementTree
 
     ElementTree.fromstring(picture)

@@ -434,7 +434,7 @@ def test_a_target_that_is_a_file_is_left_alone(run, candidate, tmp_path):
 def test_a_run_that_cannot_be_exported_says_why(run, damaged, tiny_space, tmp_path):
     """No such key, nothing finished yet, written by a newer version."""
     key = run.candidates[0].record.key
-    with pytest.raises(RunError, match=rf"unknown candidate '{key[:-1]}x': choose from .* \(did you mean {key}\?\)"):
+    with pytest.raises(RunError, match=rf"there is no candidate '{key[:-1]}x' in .*; the closest: {key} \("):
         Selection([f"{key[:-1]}x"]).of(run)
     damaged.__dict__["candidates"] = []
     with pytest.raises(RunError, match="has no finished trial yet"):

@@ -240,7 +240,7 @@ def test_the_command_takes_keys_and_the_front(run, monkeypatch, capsys, tmp_path
         (["nowhere"], 1, "nowhere is not a run"),
         (["RUN", "--images", "0"], 2, "images = 0: choose an integer from 1 to 50"),
         (["RUN", "--to", "FILE"], 1, "cannot write to"),
-        (["RUN", "KEY"], 1, "did you mean"),
+        (["RUN", "KEY"], 1, "; the closest: "),
         (["RUN", "--best-under", "12"], 1, "no candidate has at most 12 FLOPs"),
         (["EMPTY"], 1, "has no finished trial yet"),
     ],

@@ -93,6 +93,8 @@ def test_pages_and_pictures_say_the_metric(run, tmp_path):
     page = _report(run, "html", tmp_path / "report.html")
     assert "val_loss, nats" in page
     assert "accuracy" not in page.replace('data-sort="accuracy"', "").lower()
+    assert "No pictures: they need images, which the objective of this run brings itself." in page
+    assert "attn-nas why" not in page
     text = _report(run, "md", tmp_path / "report.md")
     assert "| estimated val_loss, nats |" in text
     assert "accura" not in text.lower()

@@ -3,6 +3,7 @@
 import json
 import re
 import tarfile
+import time
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -10,22 +11,34 @@ from pathlib import Path
 import pytest
 from placed import First, Nothing
 
+from attn_nas.dashboard import app as app_module
 from attn_nas.dashboard.app import dashboard_app
 from attn_nas.dashboard.guard import Rules
 from attn_nas.dashboard.library import Library
 from attn_nas.errors import RunError, SpaceError
 from attn_nas.events.progress import SearchProgress
-from attn_nas.events.types import ConfirmationStarted, ExportAdvanced, SearchFinished, SearchStarted
+from attn_nas.events.types import ConfirmationStarted, ExportAdvanced, SearchFinished, SearchStarted, TrialStarted
+from attn_nas.report import document
+from attn_nas.report.charts.front_data import front_data
+from attn_nas.report.document import html_report
+from attn_nas.report.pages import run_page
 from attn_nas.report.pages.candidate_table import CandidateTable
+from attn_nas.report.pages.comparison_page import choice_context
+from attn_nas.report.pages.environment import render
 from attn_nas.report.pages.hero import Hero, budget_card, cards_of, cost_of
+from attn_nas.report.pages.insight_page import insight_context
+from attn_nas.report.pages.links import Addresses
 from attn_nas.report.pages.next_steps import NextSteps
 from attn_nas.report.pages.reading import RunReading
+from attn_nas.report.pages.run_page import RunPage
 from attn_nas.report.pages.steps import steps_of
 from attn_nas.report.pages.trust import Trust
+from attn_nas.report.pick_label import pick_label
 from attn_nas.runs.gate_effects import gate_effects
 from attn_nas.runs.run import Run
 from attn_nas.sampling.baselines import at_random
 from attn_nas.space.metric import Metric
+from attn_nas.space.trunks import Trunk
 
 RECORDED = Path(__file__).parents[2] / "docs" / "pictures" / "run.tar.xz"
 
@@ -70,7 +83,7 @@ def test_the_pick_is_said_in_one_sentence(first):
         r"\+(19|20|21)\.\d\d ± \d\.\d\d points against no attention, > 99 % sure to be more accurate\.",
         estimate,
     )
-    assert re.fullmatch(r"It costs [+-]\d+\.\d\d % FLOPs\.", cost)
+    assert re.fullmatch(r"It (costs \+|saves )\d+\.\d\d % FLOPs\.", cost)
     best = "As accurate as anything larger in this search" if first.verdict.kind == "tie" else "It is more accurate than"
     assert standing.startswith(best)
     assert "short training (2 epochs" in hero.caution
@@ -85,6 +98,39 @@ def test_a_run_without_a_finding_says_so_first(nothing):
     assert hero.sentences[0].startswith("Without attention: ")
     assert not any("against no attention" in sentence for sentence in hero.sentences)
     assert "with more epochs, images or seeds" in hero.caution
+
+
+def test_nothing_is_recommended_where_nothing_is_shown_to_be_better(first, nothing, monkeypatch):
+    """Hero, card, tags and chart say the same of the pick: for no attention, and where that has no score."""
+    assert {pick_label(nothing), front_data(nothing, (), lambda _: None)["marked"][nothing.pick.record.key]} == {
+        "nothing better found"
+    }
+    assert cards_of(nothing)[0].heading == "Nothing better found"
+    cheapest = next(each for each in nothing.candidates if each.record.genotype.num_attended)
+    picking = replace(nothing.verdict.picking, bare=None)
+    monkeypatch.setattr(nothing, "verdict", replace(nothing.verdict, pick=cheapest.record.key, picking=picking))
+    assert Hero(nothing).kicker == cards_of(nothing)[0].heading == "Cheapest tested"
+    assert front_data(nothing, (), lambda _: None)["marked"][cheapest.record.key] == "cheapest tested"
+    assert NextSteps(nothing).steps[0].command.endswith(f"--confirm {nothing.manifest.confirm + 1}")
+    assert "recommended" not in html_report(RunReading(nothing, SearchProgress(), is_worked_in=False)).lower()
+    assert pick_label(first) == "recommended"
+
+
+def test_a_pick_that_cheaper_networks_may_equal_is_not_called_better_than_all_cheaper(first, monkeypatch):
+    """The words of the verdict stand in its place."""
+    best = first.verdict.best
+    monkeypatch.setattr(first, "verdict", replace(first.verdict, kind="winner", pick=best))
+    assert Hero(first).sentences[-1].startswith("It is more accurate than every cheaper network")
+    monkeypatch.setattr(first, "verdict", replace(first.verdict, kind="tie", pick=best))
+    assert Hero(first).sentences[-1] == first.verdict.text
+
+
+def test_commands_are_shown_only_where_they_can_be_used(first, recorded, monkeypatch):
+    """Other trunks cannot be trained for a network of a user's own, nor after they were."""
+    page = RunPage(RunReading.of(first.folder.path), Addresses("run", has_runs=False), {})
+    assert f"<code>attn-nas baseline {first.folder.path}</code> adds trunks" in page.part("front")
+    monkeypatch.setattr(run_page, "Host", Trunk)
+    assert "attn-nas baseline" not in page.part("front")
 
 
 def test_the_words_of_the_recorded_run(recorded):
@@ -107,10 +153,10 @@ def test_without_a_candidate_there_is_nothing_to_say(first, monkeypatch):
     ("budget", "heading", "problem"),
     [
         ("", None, ""),
-        ("+3%", "Best within +3%", ""),
-        (" 3 % ", "Best within 3 %", ""),
-        ("+200k", "Best within +200k", ""),
-        ("10M", "Best within 10M", ""),
+        ("+3%", "Pick within +3%", ""),
+        (" 3 % ", "Pick within 3 %", ""),
+        ("+200k", "Pick within +200k", ""),
+        ("10M", "Pick within 10M", ""),
         ("much", None, "'much' is not a limit: write a total"),
         ("-5%", None, "is not a limit"),
         ("<script>", None, "is not a limit"),
@@ -118,7 +164,7 @@ def test_without_a_candidate_there_is_nothing_to_say(first, monkeypatch):
 )
 def test_a_budget_that_a_user_types(first, budget, heading, problem):
     """A card is added, or the page says how to write it."""
-    assert [card.heading for card in cards_of(first)] == ["Recommended", "Best within +1 %", "Best within +5 %"]
+    assert [card.heading for card in cards_of(first)] == ["Recommended", "Pick within +1 %", "Pick within +5 %"]
     if problem:
         with pytest.raises(SpaceError, match=problem):
             budget_card(first, budget)
@@ -146,6 +192,13 @@ def test_costs_are_said_with_their_direction(first):
         assert re.fullmatch(
             r"adds nothing|(adds|saves) \d+\.\d\d % of the FLOPs( and (saves |adds )?[\d,]+ parameters?)?", cost_of(candidate)
         )
+
+
+def test_every_cost_that_the_search_minimised_is_said(first, monkeypatch):
+    """Operations as shares, times as ratios; a time that was not measured is left out."""
+    monkeypatch.setattr(Run, "axes", ("macs", "step_time", "latency"))
+    timed = replace(first.pick, costs={"step_time": 1.064, "latency": float("nan")})
+    assert re.search(r"( and |adds )\d+\.\d\d % of the MACs, a training step takes 1\.06 times as long$", cost_of(timed))
 
 
 def test_ties_are_marked_among_the_networks_that_matter(first, nothing):
@@ -237,14 +290,22 @@ END = SearchFinished(run="run", why="budget", finished=16, confirmed=5, budget=1
         ((_started(finished=16), ROUND, END, ExportAdvanced(done=1, models=4, time=0.0)), False, "done done done stopped"),
         ((_started(finished=16), ROUND, END, ExportAdvanced(done=4, models=4)), False, "done done done done"),
         ((_started(finished=16), ROUND, END), False, "done done done done"),
+        ((_started(finished=16), ROUND, END, ExportAdvanced(done=0, models=0)), False, "done done done left-out"),
         ((_started(finished=3), replace(END, why="interrupted")), False, "done stopped later later"),
     ],
 )
 def test_the_four_steps_of_a_search(first, events, worked_in, expected):
-    """Prepare, search, confirm, export."""
-    steps = steps_of(_reading(first, *events, worked_in=worked_in))
+    """Prepare, search, confirm, export; an export that has said nothing for long has stopped."""
+    now = [replace(event, time=time.time()) if isinstance(event, ExportAdvanced) and event.time else event for event in events]
+    steps = steps_of(_reading(first, *now, worked_in=worked_in))
     assert [step.name for step in steps] == ["prepare", "search", "confirm", "export"]
     assert " ".join(step.progress.replace(" ", "-") for step in steps) == expected
+
+
+def test_an_export_without_a_scored_candidate_is_left_out(first, monkeypatch):
+    """Nothing could be exported, though the search has ended."""
+    monkeypatch.setattr(first, "candidates", [])
+    assert steps_of(_reading(first, _started(finished=16), ROUND, END, worked_in=False))[-1].progress == "left out"
 
 
 def test_candidates_have_one_row_each_and_are_found(first, get):
@@ -285,6 +346,55 @@ def test_the_effect_of_a_gate_is_what_the_network_loses_without_it(first, get):
     assert gate_effects(first, [first.candidate(first.verdict.bare)]) == {first.verdict.bare: {}}
 
 
+def test_gates_without_effects_say_why(first, get, monkeypatch):
+    """Not loaded yet, with a link for a browser without JavaScript; too few networks; code that cannot be used here."""
+    key = next(each.record.key for each in first.candidates if each.record.genotype.num_attended)
+    page, part = f"/runs/run/candidates/{key}", f"/runs/run/candidates/{key}/gates"
+    assert f'estimated when this page has loaded: <a href="{part}">' in get(page).text
+    assert "estimated when this page has loaded" not in get(part).text
+    monkeypatch.setattr(app_module, "gate_effects", lambda *_: {})
+    assert f"from at least four networks; this run has {len(first.candidates)}." in get(part).text
+
+    def fail(*_):
+        raise SpaceError("shift.py is missing")
+
+    monkeypatch.setattr(app_module, "gate_effects", fail)
+    assert "cannot be estimated: shift.py is missing" in get(part).text
+    monkeypatch.setattr(document, "gate_effects", fail)
+    assert "not known here: they need the code" in html_report(RunReading.of(first.folder.path))
+
+
+def test_effects_are_said_to_be_confirmed_only_where_the_verdict_is(first, monkeypatch):
+    """One cell of dozens has a large estimate by chance."""
+    reading, links = RunReading(first, SearchProgress(), is_worked_in=False), Addresses("run", has_runs=False)
+    said = insight_context(reading, first.insight, links)
+    assert re.search(r"^Alone, without other attention, .* adds most after 2 epochs: \+\d", said["sentence"])
+    assert said["doubt"] == ""
+    for kind, doubt in (("nothing found", "the seeds do not confirm it"), ("not tested", "not tested")):
+        monkeypatch.setattr(first, "verdict", replace(first.verdict, kind=kind))
+        said = insight_context(reading, first.insight, links)
+        assert re.search(rf"^By the estimates alone, .* after 2 epochs: \+.* \({doubt}\)\.$", said["sentence"])
+        assert said["doubt"] == first.verdict.text
+        assert unescape(render("parts/insight.html", **said)).count(first.verdict.text) == 1
+
+
+def test_trainings_are_shown_by_name_while_they_run_and_when_they_fail(first, monkeypatch):
+    """With glyph and key; a training that is not stored yet by what its event says."""
+    record = first.pick.record
+    begun = TrialStarted(number=1, key=record.key, seed=0, placements="raw", reference=None, flops=1, params=1)
+    unknown = replace(begun, number=2, key="f" * 8, name="SE in stage 9")
+    reading = _reading(first, _started(), begun, unknown, replace(unknown, number=3, key="e" * 8, name=""))
+    workers = RunPage(reading, Addresses("run", has_runs=False), {}).part("workers")
+    assert re.search(
+        rf"{first.pick.glyph}</span> <a [^>]+>{first.pick.name}</a> <code class=\"key\">{record.key}</code>", workers
+    )
+    assert "<b>SE in stage 9</b>" in workers
+    assert workers.count("raw") == workers.count("<b>raw</b>") == 1
+    monkeypatch.setattr(Run, "failures", [replace(record, state="failed", result=None, reason="it diverged")])
+    failures = RunPage(reading, Addresses("run", has_runs=False), {}).part("failures")
+    assert f'{first.pick.glyph}</span> {first.pick.name} <code class="key">{record.key}</code>: it diverged' in failures
+
+
 def test_an_unknown_key_suggests_the_closest(first, get):
     """In the message, and on the page with links."""
     key = first.pick.record.key
@@ -295,6 +405,16 @@ def test_an_unknown_key_suggests_the_closest(first, get):
     assert answer.status == 404
     assert f"/runs/run/candidates/{key}" in answer.text
     assert 'href="/runs/run"' in answer.text
+
+
+def test_a_comparison_of_many_unknown_keys_looks_for_few(first, monkeypatch):
+    """An address may have thousands; each search for the closest compares all names."""
+    sought = []
+    monkeypatch.setattr(Run, "closest", lambda self, text: sought.append(text) or self.candidates[:1])
+    keys = [f"z{number}" for number in range(1000)]
+    context = choice_context(RunReading.of(first.folder.path), ["", *keys], "too many", Addresses("run", has_runs=False))
+    assert sought == keys[:4]
+    assert first.candidates[0].record.key in [each.record.key for each in context["offered"]]
 
 
 @pytest.mark.parametrize("number", [0, 1, 5])

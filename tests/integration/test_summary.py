@@ -17,6 +17,7 @@ from attn_nas.events.progress import SearchProgress
 from attn_nas.execution.settings import Local
 from attn_nas.monitor.summary import RunSummary, brief_progress, runs_in
 from attn_nas.report import write_front
+from attn_nas.report.pages.runs_page import grouped
 from attn_nas.runs.comparison import SideBySide
 from attn_nas.runs.folder import RunFolder
 from attn_nas.runs.run import Run
@@ -94,8 +95,30 @@ def test_what_is_believed_is_read_once_it_is_written(copied):
     run, summary = Run(copied), RunSummary.of(copied)
     assert (summary.believed, summary.best) == (True, max(each.accuracy for each in run.front))
     assert (summary.front, summary.hypervolume, summary.pick) == (len(run.front), run.hypervolume, run.pick.name)
+    assert _listed(copied).result.pick.name == run.pick.name
     os.utime(copied / "front.json", (0, 0))
     assert not RunSummary.of(copied).believed
+    assert _listed(copied).result is None
+
+
+def _listed(folder):
+    """The only run of the list of runs."""
+    ((group,), _) = grouped([RunSummary.of(folder)])
+    return group.runs[0]
+
+
+def test_a_pick_off_the_front_is_listed(copied):
+    """From its own row; results of older versions have it only in the front or among the references."""
+    run = Run(copied)
+    document = run.to_dict()
+    off = next(each for each in run.candidates if each not in run.front and each not in run.references)
+    rest = {**document, "pick": off.record.key, "pick_name": off.name}
+    (copied / "front.json").write_text(json.dumps({**rest, "picked": off.to_dict()}))
+    assert _listed(copied).result.pick.name == off.name
+    assert _listed(copied).shown_pick == run.metric.text(off.accuracy)
+    for older in ({}, {"picked": None}, {"picked": {"key": off.record.key}}):
+        (copied / "front.json").write_text(json.dumps({**document, **older}))
+        assert _listed(copied).result.pick.name == run.pick.name
 
 
 def test_the_state_follows_the_lock_and_the_last_event(copied):

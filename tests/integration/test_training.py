@@ -425,6 +425,16 @@ def test_a_candidate_starts_from_the_warm_trunk(dataset):
     assert result.accuracy > train_proxy(genotype, _settings(epochs=1), 0, dataset, FP32)[0].accuracy
 
 
+@pytest.mark.parametrize(("others", "timed"), [([1.0, 1.01, 1.0], 1), ([1.0, 1.5, 1.0], 3)])
+def test_a_profile_repeats_its_rounds_while_their_ratios_scatter(dataset, monkeypatch, others, timed):
+    """Up to three times, so that a busy machine cannot hold a search up."""
+    rounds = []
+    monkeypatch.setattr(step_profile, "_ROUNDS", dict.fromkeys(("step", "latency_1", "latency_128"), 3))
+    monkeypatch.setattr(step_profile, "time_in_turns", lambda *given: rounds.append(given[-1]) or [[1.0] * 3, others])
+    profile_step(BARE, _settings(), dataset, FP32, 50)
+    assert len(rounds) == 3 * timed
+
+
 def test_a_profile_sets_a_network_beside_its_trunk(dataset):
     """Times are positive, ratios those of the same rounds, and the memory is what the passes keep."""
     genotype = Genotype(TRUNK, (Placement("nonlocal", reduction=2), Placement("lka"), None))

@@ -34,8 +34,8 @@ Row = tuple[Any, ...]
 
 def candidate_rows(run: Run, axes: GeneAxes) -> dict[str, Row]:
     """Return the row of each candidate of ``run`` by key, in the order in which they were begun."""
-    names = cost_names(run)
-    return {candidate.record.key: _row(candidate, names, axes) for candidate in run.candidates}
+    names, metric = cost_names(run), run.metric  # reading the metric of a run takes longer than the rest of a row
+    return {candidate.record.key: _row(candidate, names, axes, metric) for candidate in run.candidates}
 
 
 def cost_names(run: Run) -> list[str]:
@@ -62,8 +62,8 @@ def rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _row(candidate: Candidate, costs: Sequence[str], axes: GeneAxes) -> Row:
-    metric, belief = candidate.run.metric, candidate.belief
+def _row(candidate: Candidate, costs: Sequence[str], axes: GeneAxes, metric: Metric) -> Row:
+    belief = candidate.belief
     ends = sorted(shown_value(score, metric) for score in (belief.low, belief.high)) if belief else (None, None)
     return (
         candidate.record.key,

@@ -11,6 +11,7 @@ from attn_nas.followups.trunk_points import TrunkPoint
 from attn_nas.format import reference_label
 from attn_nas.report.charts.candidate_rows import COST_LABELS, cost_names, cost_of, rounded, shown_value
 from attn_nas.report.charts.scales import axis_label
+from attn_nas.report.pick_label import pick_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.run import Run
 from attn_nas.space.metric import ACCURACY, Metric
@@ -87,10 +88,10 @@ def _marked(run: Run) -> dict[str, str]:
     """Return the labels of the picks by key; the pick is labelled as nothing else."""
     found: dict[str, list[str]] = {}
     best = run.candidate(run.verdict.best) if run.verdict.best else None
-    pick = "pick, not tested" if run.verdict.kind == "not tested" else "recommended"
+    pick = pick_label(run)
     picks = (
         (pick, run.pick),
-        *((f"best within {limit.replace('%', ' %')}", run.best_within(limit)) for limit in WITHIN),
+        *((f"pick within {limit.replace('%', ' %')}", run.best_within(limit)) for limit in WITHIN),
         ("most accurate" if run.metric == ACCURACY else f"{run.metric.best} {run.metric.name}", best),
     )
     for label, candidate in picks:

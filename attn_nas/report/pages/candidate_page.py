@@ -41,12 +41,17 @@ class SiteCost:
 
 @dataclass(frozen=True)
 class CandidatePage:
-    """Content of the page of ``candidate``; ``effects`` are those of its gates by site, None until they are estimated."""
+    """Content of the page of ``candidate``.
+
+    ``effects`` are those of its gates by site: None until they are estimated, empty if there are too few networks. ``problem``
+    says why they cannot be estimated.
+    """
 
     reading: RunReading
     candidate: Candidate
     links: Links
     effects: Mapping[str, Effect] | None = None
+    problem: str = ""
 
     @property
     def gates_link(self) -> str | None:

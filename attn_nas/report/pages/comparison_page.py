@@ -13,6 +13,9 @@ from attn_nas.report.pages.links import Links
 from attn_nas.report.pages.reading import RunReading
 from attn_nas.runs.comparison import MOST, SideBySide
 
+_MOST_SOUGHT = 16
+"""Keys that are looked for, of those that an address has."""
+
 
 def comparison_context(reading: RunReading, compared: SideBySide, links: Links) -> dict[str, Any]:
     """Return the variables of the templates."""
@@ -33,10 +36,12 @@ def choice_context(reading: RunReading, keys: Sequence[str], message: str, links
     """Return the variables of the template that offers candidates to choose, after ``keys`` that cannot be compared.
 
     The candidates that were asked for are chosen already, up to the largest number; ``message`` says what is wrong with them.
+    Of many keys only the first are looked for, and for the first unknown ones the closest.
     """
-    run = reading.run
-    asked = [each for key in keys if key for each in run.candidates if each.record.key.startswith(key)]
-    near = [each for key in keys if not any(each.record.key.startswith(key) for each in asked) for each in run.closest(key)]
+    run, sought = reading.run, [*dict.fromkeys(filter(None, keys))][:_MOST_SOUGHT]
+    found = {key: [each for each in run.candidates if each.record.key.startswith(key)] for key in sought}
+    asked = [each for matching in found.values() for each in matching]
+    near = [each for key in [key for key, matching in found.items() if not matching][:MOST] for each in run.closest(key)]
     offered = {
         each.record.key: each for each in (*asked, *near, *([run.pick] if run.pick else []), *run.front, *run.references)
     }

@@ -14,7 +14,9 @@ from markupsafe import Markup
 
 from attn_nas.format import capitalised, count, duration, likely, percent, reference_label, spoken_duration
 from attn_nas.report.charts.scales import short
-from attn_nas.report.pages.hero import cost_of, estimate_of, pick_label
+from attn_nas.report.pages.hero import cost_of, estimate_of
+from attn_nas.report.pick_label import pick_label
+from attn_nas.space.naming import glyph_of
 
 SCRIPTS = (
     "echarts.min.js",
@@ -54,6 +56,7 @@ def environment() -> Environment:
         estimate=estimate_of,
         pick_label=pick_label,
         costs=cost_of,
+        glyph=glyph_of,
         asset=_asset,
     )
     made.globals["scripts"] = SCRIPTS

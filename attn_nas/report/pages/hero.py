@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 
 from attn_nas.format import capitalised, count
+from attn_nas.report.pick_label import pick_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
 from attn_nas.space.limits import most_allowed
+
+_TIMES: Mapping[str, str] = {"step_time": "a training step", "latency": "inference of one image"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Hero:
 
     @property
     def pick(self) -> Candidate | None:
-        """The recommended candidate; None as long as no candidate has a score."""
+        """The pick of the run; None as long as no candidate has a score."""
         return self.run.pick
 
     @cached_property
@@ -70,8 +75,10 @@ class Hero:
         verdict = self.run.verdict
         if not verdict.allows_claims:
             return verdict.text
-        if verdict.pick == verdict.best:
+        if verdict.kind == "winner":
             return f"It is {self.run.metric.better} than every cheaper network that was tested."
+        if verdict.pick == verdict.best:
+            return verdict.text
         return f"{capitalised(self.run.metric.as_good)} as anything larger in this search, as far as its seeds can tell."
 
 
@@ -85,15 +92,15 @@ class Card:
 
 
 def cards_of(run: Run) -> list[Card]:
-    """The pick, and the best within +1 % and +5 % of the FLOPs of the bare trunk; empty without candidates."""
+    """The pick, and those within +1 % and +5 % of the FLOPs of the bare trunk; empty without candidates."""
     if run.pick is None:
         return []
-    within = [_within(run, f"Best within {limit[:-1]} %", limit) for limit in WITHIN]
+    within = [_within(run, f"Pick within {limit[:-1]} %", limit) for limit in WITHIN]
     return [Card(capitalised(pick_label(run)), run.pick, cost_of(run.pick)), *within]
 
 
 def budget_card(run: Run, budget: str) -> Card | None:
-    """The best candidate within a ``budget`` that a user typed: ``3%`` or ``+3%``, ``+200k``, ``5.5M``; None if it is empty.
+    """The pick within a ``budget`` that a user typed: ``3%`` or ``+3%``, ``+200k``, ``5.5M``; None if it is empty.
 
     Raises:
         SpaceError: the budget has none of these forms.
@@ -103,7 +110,7 @@ def budget_card(run: Run, budget: str) -> Card | None:
     if not written or run.pick is None:
         return None
     limit = f"+{written}" if written.endswith("%") and not written.startswith("+") else written
-    return _within(run, f"Best within {written}", most_allowed(limit.replace(" ", ""), run.manifest.bare_cost.flops))
+    return _within(run, f"Pick within {written}", most_allowed(limit.replace(" ", ""), run.manifest.bare_cost.flops))
 
 
 def _within(run: Run, heading: str, limit: int | str) -> Card:
@@ -112,11 +119,6 @@ def _within(run: Run, heading: str, limit: int | str) -> Card:
         least = min(run.candidates, key=lambda each: each.record.cost.flops)
         return Card(heading, None, f"no candidate is that cheap: the cheapest has {count(least.record.cost.flops)} FLOPs")
     return Card(heading, candidate, cost_of(candidate))
-
-
-def pick_label(run: Run) -> str:
-    """What the pick of ``run`` is called beside its name; nothing is recommended before it was tested."""
-    return "best guess so far" if run.verdict.kind == "not tested" else "recommended"
 
 
 def estimate_of(candidate: Candidate) -> str:
@@ -133,19 +135,30 @@ def estimate_of(candidate: Candidate) -> str:
 
 
 def cost_of(candidate: Candidate) -> str:
-    """What a candidate costs beside the network without attention, in words: ``adds 0.26 % FLOPs and 9 parameters``."""
+    """What a candidate costs beside the network without attention: ``adds 0.26 % of the FLOPs and 9 parameters``.
+
+    FLOPs and parameters are named always, and every other cost that the search minimised.
+    """
     bare, cost = candidate.run.manifest.bare_cost, candidate.record.cost
     if not candidate.record.genotype.num_attended:
         return "adds nothing"
     share = candidate.added_flops / bare.flops if bare.flops else 0.0
     changes = [(share, f"{abs(share):.2%} of the FLOPs".replace("%", " %")), _parameters(cost.params - bare.params)]
+    if "macs" in candidate.run.axes and bare.macs:
+        macs = (cost.macs - bare.macs) / bare.macs
+        changes.append((macs, f"{abs(macs):.2%} of the MACs".replace("%", " %")))
     words, before = [], ""
     for change, text in changes:
         verb = "saves" if change < 0 else "adds"
         if text:
             words.append(text if verb == before else f"{verb} {text}")
             before = verb
-    return " and ".join(words)
+    times = [
+        f"{_TIMES[axis]} takes {candidate.costs[axis]:.2f} times as long"
+        for axis in candidate.run.axes
+        if axis in _TIMES and isfinite(candidate.costs[axis])
+    ]
+    return ", ".join([" and ".join(words), *times])
 
 
 def _parameters(change: int) -> tuple[int, str]:

@@ -16,6 +16,7 @@ def insight_context(reading: RunReading, insight: Insight | None, links: Links) 
     return {
         "insight": insight,
         "sentence": _sentence(reading, insight) if insight else "",
+        "doubt": "" if _is_confirmed(reading) else reading.run.verdict.text,
         "here": "insight",
         "ways": [_way(additions, reading) for additions in insight.both] if insight else [],
         "run": reading.run,
@@ -25,6 +26,12 @@ def insight_context(reading: RunReading, insight: Insight | None, links: Links) 
     }
 
 
+def _is_confirmed(reading: RunReading) -> bool:
+    """True if fresh seeds show that a placement helps: else an effect of one cell among dozens is a suggestion at most."""
+    verdict = reading.run.verdict
+    return verdict.allows_claims and verdict.pick != verdict.bare
+
+
 def _sentence(reading: RunReading, insight: Insight) -> str:
     """What the effects come to: the one that is largest alone, and whether the pick gains from another one."""
     run, cells = reading.run, [effect for row in insight.alone.cells.values() for effect in row.values()]
@@ -32,10 +39,12 @@ def _sentence(reading: RunReading, insight: Insight) -> str:
     if not sure:
         return f"No placement alone has an effect beyond noise {run.verdict.after}."
     best = max(sure, key=lambda effect: effect.change)
-    found = (
-        f"Alone, without other attention, {written(best.what)} at {best.site} adds most: {run.metric.signed(best.change, 1)} "
-        f"{run.metric.change_unit}".rstrip()
-    )
+    most = f"{run.metric.signed(best.change, 1)} {run.metric.change_unit}".rstrip()
+    where = f"{written(best.what)} at {best.site}"
+    if not _is_confirmed(reading):
+        doubt = "not tested" if run.verdict.kind == "not tested" else "the seeds do not confirm it"
+        return f"By the estimates alone, {where} adds most without other attention {run.verdict.after}: {most} ({doubt})."
+    found = f"Alone, without other attention, {where} adds most {run.verdict.after}: {most}"
     if insight.added is None:
         return f"{found}."
     key = insight.added.network

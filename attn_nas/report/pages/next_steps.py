@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,8 @@ from attn_nas.engine.confirmation import Confirmation
 from attn_nas.errors import AttnNasError
 from attn_nas.followups.audit import Audit
 from attn_nas.followups.retraining import Retraining
+from attn_nas.format import capitalised
+from attn_nas.runs.next_steps import NextCommand, full_training, next_commands
 from attn_nas.runs.run import Run
 
 
@@ -29,52 +30,30 @@ class NextStep:
 
 @dataclass(frozen=True)
 class NextSteps:
-    """What to do with the result of ``run``."""
+    """What to do with the result of ``run``, whose search was ``stopped`` before its end or not."""
 
     run: Run
+    stopped: bool = False
 
     @cached_property
     def full(self) -> NextStep:
-        """The full training of the pick, its references and wider trunks."""
-        picked = [self.run.pick] if self.run.pick else []
-        return NextStep(
-            "Train the pick, the references and wider networks without attention in full",
-            f"attn-nas retrain {self._where}",
-            _predicted(lambda: Retraining(self.run, picked).seconds(1)),
-        )
+        """The full training of the pick."""
+        return self._timed(full_training(self.run))
 
     @cached_property
     def steps(self) -> list[NextStep]:
-        """Three commands: those that make the result surer, then those that use it; empty without candidates."""
-        run, pick = self.run, self.run.pick
-        if pick is None:
-            return []
-        if not run.verdict.allows_claims:
-            return [self._seed, self._audit, self.full]
-        if not pick.record.genotype.num_attended:
-            return [self._audit, self.full, self._seed]
-        code = f"attn-nas export {self._where} {pick.record.key}"
-        return [self.full, self._seed, NextStep("Write the network as code with its weights, verified", code, None)]
+        """Up to three commands, the most useful first; empty without candidates."""
+        found = next_commands(self.run, stopped=self.stopped)
+        return [self.full if each.kind == "full training" else self._timed(each) for each in found]
 
-    @property
-    def _where(self) -> str:
-        return shlex.quote(str(self.run.folder.path))
-
-    @property
-    def _seed(self) -> NextStep:
-        return NextStep(
-            "Train the best candidates and the references with one more seed",
-            f"attn-nas search --resume --run {self._where} --confirm {self.run.manifest.confirm + 1}",
-            _seconds_of_a_round(self.run),
-        )
-
-    @property
-    def _audit(self) -> NextStep:
-        return NextStep(
-            "Ask whether the short training ranks networks as a longer one does",
-            f"attn-nas audit {self._where}",
-            _predicted(lambda: Audit(self.run).seconds(1)),
-        )
+    def _timed(self, found: NextCommand) -> NextStep:
+        predict: dict[str, Callable[[], float]] = {
+            "full training": lambda: Retraining(self.run, [self.run.pick] if self.run.pick else []).seconds(1),
+            "audit": lambda: Audit(self.run).seconds(1),
+            "one more seed": lambda: _seconds_of_a_round(self.run),
+        }
+        seconds = _predicted(predict[found.kind]) if found.kind in predict else None
+        return NextStep(capitalised(found.words), found.command, seconds)
 
 
 def _predicted(seconds: Callable[[], float]) -> float | None:

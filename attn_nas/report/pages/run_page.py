@@ -9,6 +9,7 @@ from typing import Any
 
 from attn_nas.errors import SpaceError
 from attn_nas.events.progress import Underway
+from attn_nas.events.types import TrialStarted
 from attn_nas.report.charts.front_chart import FrontChart
 from attn_nas.report.charts.run_charts import RunCharts
 from attn_nas.report.charts.sparkline import sparkline
@@ -24,6 +25,10 @@ from attn_nas.report.pages.steps import SearchStep, steps_of
 from attn_nas.report.pages.trial_table import COLUMNS, PAGE_SIZE, STATES, TrialTable
 from attn_nas.report.pages.trust import Trust
 from attn_nas.runs.candidate import Candidate
+from attn_nas.runs.next_steps import more_networks, place_of, resume_command
+from attn_nas.space.genotype import Genotype
+from attn_nas.space.host import Host
+from attn_nas.space.naming import glyph_of
 
 RESTLESS_PARTS = ("status", "workers")
 LIVE_PARTS = ("hero", "cards", "trust", "next", "growth", "failures")
@@ -89,7 +94,27 @@ class RunPage:
     @cached_property
     def next(self) -> NextSteps | None:
         """Commands that follow from the result, with their times; None while the search runs, for it changes both."""
-        return None if self.reading.state == "running" else NextSteps(self.reading.run)
+        state = self.reading.state
+        return None if state == "running" else NextSteps(self.reading.run, stopped=state == "stopped")
+
+    @property
+    def resume(self) -> str:
+        """The command with which the search goes on."""
+        return resume_command(self.reading.run)
+
+    @property
+    def baseline(self) -> str | None:
+        """The command that adds other trunks to the chart; None if there are some, or none can be made, or trained yet."""
+        reading = self.reading
+        is_own = any(isinstance(record.genotype.trunk, Host) for record in reading.run.records[:1])
+        if reading.trunks or is_own or not reading.run.candidates or reading.state == "running":
+            return None
+        return f"attn-nas baseline {place_of(reading.run)}"
+
+    @property
+    def more(self) -> str:
+        """The command that trains more networks than the budget allowed."""
+        return more_networks(self.reading.run).command
 
     @cached_property
     def table(self) -> CandidateTable:
@@ -120,6 +145,19 @@ class RunPage:
         """Draw the learning curve of a running training."""
         started = self.reading.progress.started
         return sparkline([accuracy for _, accuracy in underway.curve], started.epochs if started else None)
+
+    @cached_property
+    def _genotypes(self) -> dict[str, Genotype]:
+        return {record.key: record.genotype for record in self.reading.run.records}
+
+    def glyph(self, begun: TrialStarted) -> str:
+        """Return the glyph of a network that is trained; empty if its trial is not stored yet."""
+        found = self._genotypes.get(begun.key)
+        return glyph_of(found) if found else ""
+
+    def called(self, begun: TrialStarted) -> str:
+        """Return the name of a network that is trained; its placements where it has none yet."""
+        return self.reading.run.names.get(begun.key) or begun.name or begun.placements
 
     def is_scored(self, key: str) -> bool:
         """True if the candidate ``key`` has a page, because a training with another seed has ended."""

@@ -21,7 +21,7 @@ _FEWEST_FRONTS, _MOST_FRONTS = 2, 7
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run in the list, with the result that it has written; None if there is none."""
+    """A run in the list, with the result that it has written; None if there is none, or if its search goes on since then."""
 
     summary: RunSummary
     result: WrittenResult | None
@@ -68,6 +68,7 @@ def grouped(summaries: Sequence[RunSummary]) -> tuple[list[SpaceGroup], list[Run
         if each.state != "broken":
             metric = Metric.of_event(each.metric)
             key = (str(each.space), str(each.trunk), str(metric.to_dict()))
-            groups.setdefault(key, []).append(ListedRun(each, WrittenResult.of(Path(each.path), metric)))
+            result = WrittenResult.of(Path(each.path), metric) if each.believed else None
+            groups.setdefault(key, []).append(ListedRun(each, result))
     found = [SpaceGroup(space, trunk, tuple(runs)) for (space, trunk, _), runs in groups.items()]
     return found, [each for each in summaries if each.state == "broken"]

@@ -25,7 +25,7 @@ def steps_of(reading: RunReading) -> list[SearchStep]:
     here, confirmed = _position(reading), _is_confirmed(reading)
     found = []
     for index, name in enumerate(STEPS):
-        if name == "confirm" and not confirmed:
+        if (name == "confirm" and not confirmed) or (name == "export" and _exports_nothing(reading)):
             found.append(SearchStep(name, "left out"))
         elif index < here:
             found.append(SearchStep(name, "done"))
@@ -49,6 +49,12 @@ def _position(reading: RunReading) -> int:
 def _is_confirmed(reading: RunReading) -> bool:
     started = reading.progress.started
     return bool(started.confirm if started else reading.run.manifest.confirm)
+
+
+def _exports_nothing(reading: RunReading) -> bool:
+    """True if the export was left out, or had no network to export because no training has a score."""
+    exported, ended = reading.progress.exported, reading.progress.ended
+    return (exported is not None and exported.models == 0) or (ended is not None and not reading.run.candidates)
 
 
 def _count(reading: RunReading, name: str) -> str:

@@ -10,7 +10,7 @@ from math import isnan
 from attn_nas.errors import RunError
 from attn_nas.followups.full_scores import FullScore, FullScores
 from attn_nas.format import capitalised, likely, reference_label
-from attn_nas.report.pages.hero import pick_label
+from attn_nas.report.pick_label import pick_label
 from attn_nas.runs.candidate import Candidate
 from attn_nas.runs.pick_words import PickWords
 from attn_nas.runs.run import WITHIN, Run
@@ -59,7 +59,7 @@ class Trust:
         for limit in WITHIN:
             within = run.best_within(limit)
             if within and within != run.pick:
-                yield within, f"best within {limit[:-1]} %"
+                yield within, f"pick within {limit[:-1]} %"
         if verdict.best and verdict.best != verdict.pick:
             yield run.candidate(verdict.best), f"{run.metric.best} estimate"
         bare = [each for each in run.references if each.record.key == verdict.bare]
