@@ -269,7 +269,7 @@ class Run:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """Names of the networks of all trials by key, such as ``ECA before block 0``; each is different."""
+        """Names of the networks by key, such as ``ECA before block 0``; each is different, and as the search has called it."""
         return names_of(record.genotype for record in self.records)
 
     @cached_property
@@ -383,7 +383,7 @@ class Run:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Verdict, front, references and failures as plain data."""
+        """Verdict, pick, front, references and failures as plain data; ``pick`` is a key, ``picked`` its row."""
         metric = self.metric
         floor, *worst = self.reference_point
         within = {limit: self.best_within(limit) for limit in WITHIN}
@@ -405,6 +405,7 @@ class Run:
             "verdict": self.verdict.to_dict(),
             "pick": self.verdict.pick,
             "pick_name": self.pick.name if self.pick else None,
+            "picked": self.pick.to_dict() if self.pick else None,
             "best": self.verdict.best,
             "best_within": {limit: found.record.key if found else None for limit, found in within.items()},
             "front": [candidate.to_dict() for candidate in self.front],

@@ -14,6 +14,8 @@ from attn_nas.errors import SpaceError
 from attn_nas.space.core_yaml import AddedFloat, AddedInteger
 
 _WRITTEN = re.compile(r"(\+?)((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(%|k|M|G|)")
+_LONGEST = 40
+"""Largest number of characters of a limit."""
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _HOW_TO_WRITE = "write a total (45M), an added number (+200k), or an added share of the bare trunk's cost (+5%)"
 
@@ -26,14 +28,15 @@ def most_allowed(limit: int | str, bare: int) -> int:
         bare: cost of the bare trunk, in the unit of the limit (multiply-adds, or parameters).
 
     Raises:
-        SpaceError: the text has none of these forms.
+        SpaceError: the text has none of these forms, or more than 40 characters.
 
     """
     if isinstance(limit, int):
         return limit
-    written = _WRITTEN.fullmatch(limit.strip())
+    written = _WRITTEN.fullmatch(limit.strip()) if len(limit) <= _LONGEST else None
     if not written or (written[3] == "%" and not written[1]):
-        raise SpaceError(f"{limit!r} is not a limit: {_HOW_TO_WRITE}")
+        shown = limit if len(limit) <= _LONGEST else f"{limit[:10]}... ({len(limit)} characters)"
+        raise SpaceError(f"{shown!r} is not a limit: {_HOW_TO_WRITE}")
     number = Fraction(written[2]) * (Fraction(bare, 100) if written[3] == "%" else _UNITS[written[3]])
     return floor(number) + (bare if written[1] else 0)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from attn_nas.format import written
 from attn_nas.space.genotype import Genotype, Placement
@@ -16,6 +15,7 @@ LONGEST = 60
 LONGEST_GLYPH = 40
 """Largest number of characters of a glyph with a character for each block."""
 _BARE = "no attention"
+_SEPARATOR = ", "
 _WHERE: Mapping[str, str] = {
     "standard": "in",
     "pre": "before",
@@ -29,17 +29,9 @@ _WHERE: Mapping[str, str] = {
 
 
 def names_of(genotypes: Iterable[Genotype]) -> dict[str, str]:
-    """Names of networks by key, each different, of at most 60 characters.
-
-    Sizes are named where two networks would have the same name else, and the beginning of the key where that does not help.
-    """
-    by_key = {genotype.key: genotype for genotype in genotypes}
-    names = {key: _name(genotype, sizes=False) for key, genotype in by_key.items()}
-    for key in _shared(names):
-        names[key] = _name(by_key[key], sizes=True)
-    for key, beginning in _beginnings(_shared(names)).items():
-        names[key] = _with_key(names[key], beginning)
-    return names
+    """Names of networks by key, each different, of at most 60 characters; in their order, as `Names` gives them."""
+    names = Names()
+    return {genotype.key: names.of(genotype) for genotype in genotypes}
 
 
 class Names:
@@ -63,9 +55,12 @@ class Names:
 
 def _ever_longer(genotype: Genotype) -> Iterator[str]:
     """The name without sizes, with sizes, and with longer and longer beginnings of the key."""
-    yield _name(genotype, sizes=False)
-    name = _name(genotype, sizes=True)
+    short = _listed(genotype, sizes=False)
+    name = short or _counted(genotype)
     yield name
+    if short:
+        name = _listed(genotype, sizes=True) or _counted(genotype)
+        yield name
     for size in range(4, len(genotype.key) + 1):
         yield _with_key(name, genotype.key[:size])
 
@@ -92,50 +87,56 @@ def glyph_of(genotype: Genotype) -> str:
     return "".join(part for pair in zip(whole, (*bars, ""), strict=True) for part in pair)
 
 
-def _shared(names: Mapping[str, str]) -> list[str]:
-    """Keys whose names others have too."""
-    counts = Counter(names.values())
-    return [key for key, name in names.items() if counts[name] > 1]
-
-
-def _beginnings(keys: Sequence[str]) -> dict[str, str]:
-    """For each key its beginning, of at least four digits, that no other key has."""
-    found: dict[str, str] = {}
-    for size in range(4, 1 + max(map(len, keys), default=0)):
-        counts = Counter(key[:size] for key in keys)
-        found |= {key: key[:size] for key in keys if key not in found and counts[key[:size]] == 1}
-    return found
-
-
-def _name(genotype: Genotype, *, sizes: bool) -> str:
+def _listed(genotype: Genotype, *, sizes: bool) -> str | None:
+    """Each mechanism with its blocks; None if that is too long for a name."""
     groups: dict[tuple[str, str], list[int]] = {}
     for index, placement in enumerate(genotype.placements):
         if placement:
             groups.setdefault((_called(placement, sizes=sizes), placement.position), []).append(index)
-    parts = [f"{name} {_WHERE[position]} {_blocks(genotype, blocks)}" for (name, position), blocks in groups.items()]
+    known = _known_blocks(genotype.trunk)
+    parts: list[str] = []
+    length = -len(_SEPARATOR)
+    for (name, position), blocks in groups.items():
+        numbers = tuple(blocks)
+        if numbers not in known:
+            known[numbers] = _blocks(genotype.trunk, numbers)
+        parts.append(f"{name} {_WHERE[position]} {known[numbers]}")
+        length += len(_SEPARATOR) + len(parts[-1])
+        if length > LONGEST:
+            return None
     for stage, placement in enumerate(genotype.stage_ends):
         if placement:
             parts.append(f"{_called(placement, sizes=sizes)} after stage {stage}")
-    name = ", ".join(parts) or _BARE
-    if len(name) <= LONGEST:
-        return name
+    name = _SEPARATOR.join(parts) or _BARE
+    return name if len(name) <= LONGEST else None
+
+
+def _counted(genotype: Genotype) -> str:
+    """The mechanisms, or their number where they are many, and how many places they fill."""
     mechanisms = [*dict.fromkeys(written(each.mechanism) for _, each in genotype.sites if each)]
     many = f"{len(mechanisms)} mechanisms"
     filled = f"in {genotype.num_attended} of {len(genotype.trunk.sites)} places"
     return next(short for each in (_enumerated(mechanisms), many) if len(short := f"{each} {filled}") <= LONGEST)
 
 
+@cache
 def _called(placement: Placement, *, sizes: bool) -> str:
     """The mechanism, and with ``sizes`` its hyperparameters: ``SE r4``."""
     return written(placement.mechanism) + (placement.label[len(placement.mechanism) :] if sizes else "")
 
 
-def _blocks(genotype: Genotype, blocks: Sequence[int]) -> str:
+@lru_cache(maxsize=8)
+def _known_blocks(trunk: AnyTrunk) -> dict[tuple[int, ...], str]:
+    """What `_blocks` has found for a trunk: a host takes long to hash, so that it is asked for once for each name."""
+    return {}
+
+
+def _blocks(trunk: AnyTrunk, blocks: Sequence[int]) -> str:
     """Blocks in words: all, whole stages, or single ones; modules of a user's own network by their names."""
-    if isinstance(genotype.trunk, Host):
-        names = [module.name for module in genotype.trunk.modules]
+    if isinstance(trunk, Host):
+        names = [module.name for module in trunk.modules]
         return "all modules" if len(blocks) == len(names) > 1 else _enumerated([names[index] for index in blocks])
-    every = _stages(genotype.trunk)
+    every = _stages(trunk)
     if len(blocks) == sum(map(len, every)) > 1:
         return "all blocks"
     filled = {*blocks}

@@ -41,11 +41,17 @@ def test_limits_are_in_all_or_added(limit, most):
     assert most_allowed(limit, 1234) == most
 
 
-@pytest.mark.parametrize("limit", ["5%", "-3", "+", "much", "1e6", "+5 %", "", 0, -1, True, 1.5])
+@pytest.mark.parametrize("limit", ["5%", "-3", "+", "much", "1e6", "+5 %", "", "1" * 41, "9" * 5000, 0, -1, True, 1.5])
 def test_other_limits_are_refused(limit):
     """As they are when the file is read."""
     with pytest.raises(ValueError, match="max_flops"):
         LimitSettings.model_validate({"max_flops": limit})
+
+
+def test_a_limit_that_is_too_long_is_named_by_its_beginning():
+    """Thousands of digits are more than Python converts to a number."""
+    with pytest.raises(SpaceError, match=r"^'9999999999\.\.\. \(5000 characters\)' is not a limit: write a total \(45M\)"):
+        most_allowed("9" * 5000, 1234)
 
 
 def test_a_limit_below_the_bare_trunk_is_refused():

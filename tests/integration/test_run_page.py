@@ -3,6 +3,7 @@
 import json
 import re
 import tarfile
+import time
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -296,8 +297,9 @@ END = SearchFinished(run="run", why="budget", finished=16, confirmed=5, budget=1
     ],
 )
 def test_the_four_steps_of_a_search(first, events, worked_in, expected):
-    """Prepare, search, confirm, export."""
-    steps = steps_of(_reading(first, *events, worked_in=worked_in))
+    """Prepare, search, confirm, export; an export that has said nothing for long has stopped."""
+    now = [replace(event, time=time.time()) if isinstance(event, ExportAdvanced) and event.time else event for event in events]
+    steps = steps_of(_reading(first, *now, worked_in=worked_in))
     assert [step.name for step in steps] == ["prepare", "search", "confirm", "export"]
     assert " ".join(step.progress.replace(" ", "-") for step in steps) == expected
 

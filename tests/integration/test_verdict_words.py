@@ -130,6 +130,7 @@ def test_the_pick_and_the_picks_within_limits_are_in_the_document(effect):
     run, _ = effect
     document = run.to_dict()
     assert (document["pick"], document["best"]) == (run.pick.record.key, run.verdict.best)
+    assert document["picked"] == run.pick.to_dict()
     assert run.pick.record.genotype.num_attended
     assert run.best_within(run.pick.record.cost.flops) is run.pick
     bare = run.manifest.bare_cost.flops

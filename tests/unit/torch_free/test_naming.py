@@ -101,6 +101,7 @@ def test_networks_that_come_one_by_one_have_names_that_differ_and_stay():
     four, two = (Genotype(SMALL, (Placement("se", reduction=size), None, None)) for size in (4, 2))
     assert [names.of(four), names.of(two), names.of(four)] == ["SE in block 0", "SE r2 in block 0", "SE in block 0"]
     options = [Placement("se", position, reduction) for position in ("standard", "pre", "post") for reduction in (2, 4)]
+    assert names_of([four, two]) == {four.key: "SE in block 0", two.key: "SE r2 in block 0"}
     mixed = [Genotype(DEEPER, (*each, *[ECA] * 6)) for each in product(options, repeat=3)]
     found = [names.of(genotype) for genotype in mixed]
     assert len({*found}) == len(mixed)
