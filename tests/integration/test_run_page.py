@@ -106,6 +106,8 @@ def test_nothing_is_recommended_where_nothing_is_shown_to_be_better(first, nothi
         "nothing better found"
     }
     assert cards_of(nothing)[0].heading == "Nothing better found"
+    assert nothing.verdict.best != nothing.verdict.pick
+    assert front_data(nothing, (), lambda _: None)["marked"][nothing.verdict.best] == "largest estimate"
     cheapest = next(each for each in nothing.candidates if each.record.genotype.num_attended)
     picking = replace(nothing.verdict.picking, bare=None)
     monkeypatch.setattr(nothing, "verdict", replace(nothing.verdict, pick=cheapest.record.key, picking=picking))

@@ -88,11 +88,11 @@ def _marked(run: Run) -> dict[str, str]:
     """Return the labels of the picks by key; the pick is labelled as nothing else."""
     found: dict[str, list[str]] = {}
     best = run.candidate(run.verdict.best) if run.verdict.best else None
-    pick = pick_label(run)
+    pick, leader = pick_label(run), "most accurate" if run.metric == ACCURACY else f"{run.metric.best} {run.metric.name}"
     picks = (
         (pick, run.pick),
         *((f"pick within {limit.replace('%', ' %')}", run.best_within(limit)) for limit in WITHIN),
-        ("most accurate" if run.metric == ACCURACY else f"{run.metric.best} {run.metric.name}", best),
+        (leader if run.verdict.allows_claims else f"{run.metric.best} estimate", best),
     )
     for label, candidate in picks:
         if candidate:
