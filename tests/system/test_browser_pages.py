@@ -73,7 +73,7 @@ def test_everything_works_without_javascript(opened, shown):
         assert "is not a limit" in page.locator("#cards").inner_text()
         page.get_by_label("My budget of FLOPs").fill("+200k")
         page.get_by_role("button", name="Show").click()
-        assert "best within +200k" in page.locator("#cards").inner_text().lower()
+        assert "pick within +200k" in page.locator("#cards").inner_text().lower()
         page.goto(_candidate(shown))
         page.get_by_label("My note").fill("written without a script")
         page.get_by_role("button", name="Save").click()
