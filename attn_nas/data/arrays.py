@@ -24,7 +24,6 @@ from attn_nas.space.task import Task
 
 DESCRIPTION = "dataset.json"
 """File with all of a data set but its images and labels."""
-PARTS = ("train", "validation", "test")
 _AT_A_TIME = 256
 _TYPES = ("uint8", "uint16", "float32")
 """Types of images that are stored as they are."""

@@ -16,14 +16,13 @@ from PIL import Image
 from attn_nas.data.augment import augmentation_of
 from attn_nas.data.dataset import Dataset, Split
 from attn_nas.data.decoding import decode_parts
-from attn_nas.data.decoding_process import reason_of
 from attn_nas.data.groups import check_groups_named, read_table
+from attn_nas.data.image_file import read_opened
 from attn_nas.data.image_folder import decoder
 from attn_nas.data.items import fitted
 from attn_nas.data.labels import numbered
 from attn_nas.data.listing import shown
 from attn_nas.data.own import OwnData, own_dataset
-from attn_nas.data.pixels import readable_formats
 from attn_nas.data.rules import DataRules
 from attn_nas.data.slices import is_slice, read_slice, windowed
 from attn_nas.data.splits import grouped_division, notes_of_equal, notes_of_missing, stratified_division
@@ -222,20 +221,20 @@ def _of_slices(parts: Mapping[str, Sequence[Row]], settings: DataSettings, rules
 
 def _grey(path: Path) -> NDArray[np.uint16]:
     """The pixels ``(H, W)`` of an image in grey, from 0 to 65535; raises DataError."""
-    try:
-        with Image.open(path, formats=readable_formats()) as opened:
-            if opened.mode == "F":
-                raise DataError(f"{shown(path)} is an image of floats: save it as .npy, and name its range with data.window")
-            if not opened.mode.startswith("I"):
-                return np.asarray(opened.convert("L")).astype(np.uint16) * 257
-            values = np.asarray(opened)
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{shown(path)} is not a readable image ({reason_of(error)}): remove or replace it") from error
+    mode, values = read_opened(path, _pixels)
+    if mode == "F":
+        raise DataError(f"{shown(path)} is an image of floats: save it as .npy, and name its range with data.window")
+    if not mode.startswith("I"):
+        return values.astype(np.uint16) * 257
     if not (values.min() >= 0 and values.max() <= 65535):
         raise DataError(f"{shown(path)} has values from {values.min()} to {values.max()}: integers must be from 0 to 65535")
     return values.astype(np.uint16)
+
+
+def _pixels(opened: Image.Image) -> tuple[str, NDArray[Any]]:
+    """The mode of an image, and its values ``(H, W)``: those of more than 8 bits as they are, others in grey."""
+    has_more = opened.mode == "F" or opened.mode.startswith("I")
+    return opened.mode, np.asarray(opened if has_more else opened.convert("L"))
 
 
 def _values(path: Path, row: Row, settings: DataSettings) -> Any:

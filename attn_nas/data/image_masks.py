@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from PIL import Image
 
 from attn_nas.data.augment import augmentation_of
 from attn_nas.data.dataset import Dataset
-from attn_nas.data.decoding_process import reason_of
 from attn_nas.data.groups import groups_of_files
+from attn_nas.data.image_file import read_opened
 from attn_nas.data.image_folder import decoder
 from attn_nas.data.items import fitted
 from attn_nas.data.listing import is_image, shown
 from attn_nas.data.own import OwnData, own_dataset
 from attn_nas.data.pixels import fitted as fitted_image
-from attn_nas.data.pixels import in_colours, readable_formats
+from attn_nas.data.pixels import in_colours
 from attn_nas.data.rules import DataRules
 from attn_nas.errors import DataError
 from attn_nas.format import listed
@@ -116,8 +116,8 @@ class _Pairs(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         image, mask = self._pairs[index]
         height, width = self._size
-        size, colours = _read(image, lambda opened: (_upright(opened), in_colours(opened, max(height, width), 2)))
-        classes = _read(mask, np.asarray)
+        size, colours = read_opened(image, lambda opened: (_upright(opened), in_colours(opened, max(height, width), 2)))
+        classes = read_opened(mask, np.asarray)
         classes = classes.astype(np.uint8) if classes.dtype == bool else classes
         if classes.ndim != 2:
             raise DataError(
@@ -136,12 +136,3 @@ def _upright(opened: Image.Image) -> tuple[int, int]:
     """Height and width of an image as people see it."""
     width, height = opened.size
     return (width, height) if opened.getexif().get(274, 1) in (5, 6, 7, 8) else (height, width)
-
-
-def _read(path: Path, how: Callable[[Image.Image], Any]) -> Any:
-    """What ``how`` makes of an image; raises DataError with the name of the file."""
-    try:
-        with Image.open(path, formats=readable_formats()) as opened:
-            return how(opened)
-    except Exception as error:
-        raise DataError(f"{shown(path)} is not a readable image ({reason_of(error)}): remove or replace it") from error

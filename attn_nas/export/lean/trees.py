@@ -88,11 +88,6 @@ def mentions_own(node: ast.AST, attribute: str) -> bool:
     return any(is_own(each, attribute) for each in ast.walk(node))
 
 
-def mentions(node: ast.AST, title: str) -> bool:
-    """True if a name is in a tree."""
-    return any(isinstance(each, ast.Name) and each.id == title for each in ast.walk(node))
-
-
 class Replaced(ast.NodeTransformer):
     """Replaces variables by expressions."""
 

@@ -54,10 +54,14 @@ class Hero:
             return "No placement beat the network without attention"
         return capitalised(self.pick.name)
 
+    @cached_property
+    def _words(self) -> PickWords | None:
+        return PickWords.of(self.run)
+
     @property
     def sentences(self) -> list[str]:
         """What there is to say of the pick: its estimate and its lead, its cost, and how it stands among the others."""
-        words = PickWords.of(self.run)
+        words = self._words
         if words is None:
             return []
         if self.is_bare:
@@ -67,8 +71,7 @@ class Hero:
     @property
     def caution(self) -> str:
         """That the training was short."""
-        words = PickWords.of(self.run)
-        return words.warning if words else ""
+        return self._words.warning if self._words else ""
 
     @property
     def _standing(self) -> str:

@@ -93,22 +93,23 @@ class Trust:
         return key == verdict.best or beliefs.difference(verdict.best, key).probability < SURE
 
     @cached_property
-    def _scores(self) -> list[float]:
+    def _range(self) -> tuple[float, float]:
+        """The scores with the lowest and the highest value of the metric, of all seeds and intervals."""
         candidates = [candidate for candidate, _ in self.roles.values()]
         scores = [result.accuracy for each in candidates for result in each.results]
-        return scores + [end for each in candidates if each.belief for end in (each.belief.low, each.belief.high)]
+        scores += [end for each in candidates if each.belief for end in (each.belief.low, each.belief.high)]
+        return min(scores, key=self.run.metric.value), max(scores, key=self.run.metric.value)
 
     def _place(self, score: float) -> float:
         """Position of a ``score`` on the axis, from 0 (left) to 100; values of the metric rise to the right."""
-        value, values = self.run.metric.value(score), [*map(self.run.metric.value, self._scores)]
-        low, high = min(values), max(values)
-        share = (value - low) / (high - low) if high > low else 0.5
+        low, high = map(self.run.metric.value, self._range)
+        share = (self.run.metric.value(score) - low) / (high - low) if high > low else 0.5
         return round(100 * (_MARGIN + (1 - 2 * _MARGIN) * share), 2)
 
     @property
     def ends(self) -> tuple[str, str]:
         """The lowest and the highest value on the axis, with units."""
-        low, high = sorted((min(self._scores), max(self._scores)), key=self.run.metric.value)
+        low, high = self._range
         return self.run.metric.text(low), self.run.metric.text(high)
 
     @property
